@@ -1,0 +1,185 @@
+"""What the worker needs of images, network and runtime: the narrow interfaces, beside their one consumer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import LogConfig
+from shoal.api.v1.task_pb2 import Task
+
+Report = Callable[[str], None]
+"""Takes a line for the user on how far a long step is; called at most a few times a second, from the event loop."""
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """The `config` object of an OCI image configuration (image-spec, config.md), with empty where it has nothing."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    stop_signal: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that is on this host, unpacked.
+
+    Attributes:
+        reference: as it was asked for.
+        digest: of the manifest for this platform, "sha256:…".
+        layers: unpacked layers as overlayfs wants its lowerdir: the topmost first. At least one.
+    """
+
+    reference: str
+    digest: str
+    config: ImageConfig
+    layers: tuple[Path, ...]
+
+
+class Images(Protocol):
+    """Images on this host."""
+
+    async def ensure(self, reference: str, report: Report) -> Image:
+        """The image, pulled and unpacked if it is not here yet. Concurrent calls share the work.
+
+        Raises:
+            NotFound: the registry has no such image, or none for this platform.
+            Unauthenticated, PermissionDenied, Unavailable, Exhausted (disk full), InvalidInput (broken image).
+        """
+        ...
+
+    async def collect(self, used: frozenset[str]) -> None:
+        """Remove images whose digests are not in `used` and layers that nothing needs, when the disk runs short."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A network namespace, ready for a container.
+
+    Attributes:
+        netns_fd: its file descriptor in this process; belongs to the caller of `attach`, who closes it after the
+            container has started (the container's own processes keep the namespace alive).
+        addresses: by network id, the same as in the task; one entry "" for the node's own bridge network, if used.
+        resolver: address for /etc/resolv.conf, empty where the node's resolver does not serve this task.
+    """
+
+    netns_fd: int
+    addresses: Mapping[str, str]
+    resolver: str
+
+
+class Networks(Protocol):
+    """The node's datapath and names."""
+
+    async def apply(
+        self,
+        networks: Sequence[NetworkAssignment],
+        endpoints: Sequence[TaskEndpoint],
+        peers: Sequence[Peer],
+    ) -> None:
+        """Bring routes, forwarding entries, policy and names to exactly this. Changes only what differs."""
+        ...
+
+    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+        """A namespace with the task's addresses, routes, and its published ports. Idempotent for a task.
+
+        Raises:
+            Unavailable: the kernel refused. Refused: a port is taken on this host.
+        """
+        ...
+
+    async def detach(self, task_id: str) -> None:
+        """Withdraw ports, routes and links of a task. No error when there are none."""
+        ...
+
+    async def recover(self, live: Sequence[Task]) -> None:
+        """After a start of the agent: adopt what belongs to `live`, remove whatever else carries our names."""
+        ...
+
+
+@dataclass(frozen=True)
+class ContainerRequest:
+    """Everything that a start needs.
+
+    Attributes:
+        task_id: names the container, its bundle, its cgroup.
+        name: for the user, `web.3.<id>`; the host name where the spec gives none (cut to 63 characters).
+        limits: 0 in a field means no limit; pids 0 means the agent's default.
+        netns_fd: network namespace to join; None for a container without network of its own to come (`host`, -1: the
+            node's own).
+        files: content of small files bound over the image's, by path in the container: /etc/hosts, /etc/resolv.conf,
+            /etc/hostname.
+    """
+
+    task_id: str
+    name: str
+    spec: ContainerSpec
+    limits: Resources
+    log: LogConfig
+    image: Image
+    netns_fd: int | None
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A container whose first process runs."""
+
+    pid: int
+    started_ms: int
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a container ended.
+
+    Attributes:
+        code: exit code of its first process; 128 + signal number when a signal ended it; 255 when it was lost.
+        oom_killed: the kernel killed for its memory limit.
+        message: a line for the user when there is more to say, else empty.
+    """
+
+    code: int
+    oom_killed: bool
+    at_ms: int
+    message: str = ""
+
+
+OnExit = Callable[[str, Exit], None]
+"""Called from the event loop, once for each container that ends, with its task id."""
+
+
+class Runtime(Protocol):
+    """Containers on this host. They do not belong to this process: they outlive it."""
+
+    async def start(self, request: ContainerRequest) -> Running:
+        """Make the root file system, create and start. On an error nothing is left behind.
+
+        Raises:
+            InvalidInput: the spec and the image do not fit (no command, unknown user, program not found).
+            Unavailable: the host refused; Exhausted: disk or memory.
+        """
+        ...
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """Send a signal by name ("SIGTERM") to the first process, or to all ("SIGKILL"). No error when it has ended."""
+        ...
+
+    async def remove(self, task_id: str, *, keep_logs: bool) -> None:
+        """Kill what is left, delete the container, its cgroup, root file system and bundle. Idempotent."""
+        ...
+
+    async def recover(self) -> Mapping[str, Running | Exit]:
+        """Every container of ours found on this host, by task id; exits of the running ones are told from now on."""
+        ...

@@ -1,0 +1,78 @@
+"""The key layout: every kind of record, the message that it holds, and its one writer.
+
+This table is the whole layout; nothing else builds or parses a key.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from shoal.api.v1 import cluster_pb2, network_pb2, node_pb2, service_pb2, task_pb2
+
+ROOT = "/shoal/v1/"
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[M]):
+    """One kind of record.
+
+    Attributes:
+        name: for logs and for `Tables`.
+        message: the class of its value.
+        prefix: of the key, below ROOT.
+        suffix: of the key, empty where the identifier ends it.
+        writer: the only component that may write it.
+    """
+
+    name: str
+    message: type[M]
+    prefix: str
+    suffix: str
+    writer: str
+
+    def key(self, identifier: str) -> bytes:
+        """The etcd key of the record; the identifier is as `identifier()` returns it."""
+        return f"{ROOT}{self.prefix}{identifier}{self.suffix}".encode()
+
+    def identifier(self, key: bytes) -> str | None:
+        """The identifier in the key, or None when the key is of another kind."""
+        text = key.decode()
+        start, end = len(ROOT) + len(self.prefix), len(text) - len(self.suffix)
+        if end < start or not text.startswith(ROOT + self.prefix) or not text.endswith(self.suffix):
+            return None
+        return text[start:end]
+
+
+SERVICE = Kind("service", service_pb2.Service, "services/", "/spec", "control API")
+# Identifier: "<service id>/<number>".
+REVISION = Kind("revision", service_pb2.ServiceRevision, "revisions/", "", "control API")
+SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", "/status", "planner")
+TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
+# A status is deleted by the planner together with its task, so that none is left behind.
+TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
+NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
+NODE_STATUS = Kind("node status", node_pb2.NodeStatus, "nodes/", "/status", "dispatcher")
+NETWORK = Kind("network", network_pb2.Network, "networks/", "/spec", "control API")
+ALLOCATION = Kind("allocation", network_pb2.NetworkAllocation, "networks/", "/allocation", "planner")
+MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
+# Singletons: the identifier is empty.
+CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
+LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
+
+KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is covariant in fact: its message is only read
+    SERVICE,
+    REVISION,
+    SERVICE_STATUS,
+    TASK,
+    TASK_STATUS,
+    NODE,
+    NODE_STATUS,
+    NETWORK,
+    ALLOCATION,
+    MANAGER,
+    CLUSTER,
+    LEADER,
+)

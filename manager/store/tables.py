@@ -1,0 +1,143 @@
+"""The cache of every record, with the indexes that the components ask for. Reading it never waits.
+
+Records are immutable once here: to change one, copy it (`shoal.api` messages have `CopyFrom`), change the copy, commit.
+Only `manager.store.store` applies changes. Everyone else takes a `View`, which has the reading half alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.kinds import Kind, M
+from shoal.api.v1.cluster_pb2 import Cluster, Manager
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.task_pb2 import Task, TaskStatus
+
+_NONE: Mapping[str, Task] = MappingProxyType({})
+
+
+class View(Protocol):
+    """What decisions are made from: a consistent cut of the state, at one revision."""
+
+    @property
+    def revision(self) -> int: ...
+    @property
+    def cluster(self) -> Cluster | None: ...
+    @property
+    def services(self) -> Mapping[str, Service]: ...
+    @property
+    def revisions(self) -> Mapping[str, ServiceRevision]: ...
+    @property
+    def service_status(self) -> Mapping[str, ServiceStatus]: ...
+    @property
+    def tasks(self) -> Mapping[str, Task]: ...
+    @property
+    def task_status(self) -> Mapping[str, TaskStatus]: ...
+    @property
+    def nodes(self) -> Mapping[str, Node]: ...
+    @property
+    def node_status(self) -> Mapping[str, NodeStatus]: ...
+    @property
+    def networks(self) -> Mapping[str, Network]: ...
+    @property
+    def allocations(self) -> Mapping[str, NetworkAllocation]: ...
+    @property
+    def managers(self) -> Mapping[str, Manager]: ...
+    def service_named(self, name: str) -> Service | None: ...
+    def network_named(self, name: str) -> Network | None: ...
+    def tasks_of(self, service_id: str) -> Mapping[str, Task]: ...
+    def tasks_on(self, node_id: str) -> Mapping[str, Task]: ...
+    def revision_of(self, service_id: str, number: int) -> ServiceRevision | None: ...
+
+
+class Tables:
+    """All records by kind and identifier. Implements `View`."""
+
+    def __init__(self) -> None:
+        self.revision = 0
+        self._rows: dict[str, dict[str, Message]] = {kind.name: {} for kind in kinds.KINDS}
+        self.services: Mapping[str, Service] = self._read(kinds.SERVICE)
+        self.revisions: Mapping[str, ServiceRevision] = self._read(kinds.REVISION)
+        self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
+        self.tasks: Mapping[str, Task] = self._read(kinds.TASK)
+        self.task_status: Mapping[str, TaskStatus] = self._read(kinds.TASK_STATUS)
+        self.nodes: Mapping[str, Node] = self._read(kinds.NODE)
+        self.node_status: Mapping[str, NodeStatus] = self._read(kinds.NODE_STATUS)
+        self.networks: Mapping[str, Network] = self._read(kinds.NETWORK)
+        self.allocations: Mapping[str, NetworkAllocation] = self._read(kinds.ALLOCATION)
+        self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
+        self._service_names: dict[str, str] = {}
+        self._network_names: dict[str, str] = {}
+        self._by_service: dict[str, dict[str, Task]] = {}
+        self._by_node: dict[str, dict[str, Task]] = {}
+
+    def _read(self, kind: Kind[M]) -> Mapping[str, M]:
+        return MappingProxyType(self._rows[kind.name])  # type: ignore[arg-type]  # a kind's rows are of its message
+
+    def rows(self, kind: Kind[M]) -> Mapping[str, M]:
+        """All records of a kind by identifier, read-only and live."""
+        return self._read(kind)
+
+    @property
+    def cluster(self) -> Cluster | None:
+        return self.rows(kinds.CLUSTER).get("")
+
+    def service_named(self, name: str) -> Service | None:
+        return self.services.get(self._service_names.get(name, ""))
+
+    def network_named(self, name: str) -> Network | None:
+        return self.networks.get(self._network_names.get(name, ""))
+
+    def tasks_of(self, service_id: str) -> Mapping[str, Task]:
+        """Tasks of a service by id, ended ones too."""
+        return self._by_service.get(service_id, _NONE)
+
+    def tasks_on(self, node_id: str) -> Mapping[str, Task]:
+        """Tasks of a node by id, ended ones too."""
+        return self._by_node.get(node_id, _NONE)
+
+    def revision_of(self, service_id: str, number: int) -> ServiceRevision | None:
+        return self.revisions.get(f"{service_id}/{number}")
+
+    def apply(self, changes: Iterable[Change], revision: int) -> None:
+        """Take changes over, with the revision that they bring the tables to."""
+        for change in changes:
+            rows = self._rows[change.kind.name]
+            if change.new is None:
+                rows.pop(change.identifier, None)
+            else:
+                rows[change.identifier] = change.new
+            self._index(change)
+        self.revision = max(self.revision, revision)
+
+    def _index(self, change: Change) -> None:
+        old, new = change.old, change.new
+        if isinstance(old, Task):
+            _drop(self._by_service, old.service_id, old.id)
+            _drop(self._by_node, old.node_id, old.id)
+        elif isinstance(old, Service):
+            self._service_names.pop(old.spec.name, None)
+        elif isinstance(old, Network):
+            self._network_names.pop(old.spec.name, None)
+        if isinstance(new, Task):
+            self._by_service.setdefault(new.service_id, {})[new.id] = new
+            if new.node_id:
+                self._by_node.setdefault(new.node_id, {})[new.id] = new
+        elif isinstance(new, Service):
+            self._service_names[new.spec.name] = new.meta.id
+        elif isinstance(new, Network):
+            self._network_names[new.spec.name] = new.meta.id
+
+
+def _drop(index: dict[str, dict[str, Task]], group: str, identifier: str) -> None:
+    members = index.get(group)
+    if members is not None:
+        members.pop(identifier, None)
+        if not members:
+            del index[group]

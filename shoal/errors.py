@@ -1,0 +1,75 @@
+"""The one tree of exceptions. Every error that a user can meet is one of these, with a text that says what to do.
+
+`shoal.rpc.errors` has the table to and from gRPC status codes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ShoalError(Exception):
+    """Base of all: `str(error)` is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with an input.
+
+    Attributes:
+        path: where, in the terms of the input: `spec.task.container.image`, `services.web.ports[0]`.
+        message: what, and what would be right.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InvalidInput(ShoalError):
+    """The input breaks its rules; all its faults are told at once. gRPC INVALID_ARGUMENT."""
+
+    def __init__(self, faults: Sequence[Fault] | str) -> None:
+        self.faults = (Fault("", faults),) if isinstance(faults, str) else tuple(faults)
+        super().__init__("; ".join(str(fault) for fault in self.faults))
+
+
+class NotFound(ShoalError):
+    """No such object. gRPC NOT_FOUND."""
+
+
+class AlreadyExists(ShoalError):
+    """The name is taken. gRPC ALREADY_EXISTS."""
+
+
+class Conflict(ShoalError):
+    """Someone else changed the object since it was read. gRPC ABORTED."""
+
+
+class Refused(ShoalError):
+    """The object's state does not admit it: it is in use, or still running. gRPC FAILED_PRECONDITION."""
+
+
+class Unauthenticated(ShoalError):
+    """No identity, or one that is not believed. gRPC UNAUTHENTICATED."""
+
+
+class PermissionDenied(ShoalError):
+    """The identity's role does not admit it. gRPC PERMISSION_DENIED."""
+
+
+class Exhausted(ShoalError):
+    """A bound is reached: disk, quota, addresses, size. gRPC RESOURCE_EXHAUSTED."""
+
+
+class Unavailable(ShoalError):
+    """A part is away; trying again later may do. gRPC UNAVAILABLE."""
+
+
+class Timeout(ShoalError):
+    """It was not done in the time given; whether it will be is not known. gRPC DEADLINE_EXCEEDED."""
+
+
+class Deposed(ShoalError):
+    """This manager no longer leads: the write was not made. Ends the term; never reaches a user."""

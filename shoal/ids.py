@@ -1,0 +1,27 @@
+"""Identifiers: 13 characters of lower-case Crockford base32, 65 random bits.
+
+A million tasks collide with a chance of about 1 in 70 million, and a creation compares that its key is new, so
+even that would be an error told, never an object overwritten.
+"""
+
+import re
+import secrets
+from collections.abc import Callable
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+LENGTH = 13
+PATTERN = re.compile(rf"[{ALPHABET}]{{{LENGTH}}}")
+
+NewId = Callable[[], str]
+"""Where decision code gets its ids: passed in, so that tests are repeatable."""
+
+
+def new_id() -> str:
+    """A random id from the operating system's generator."""
+    bits = secrets.randbits(5 * LENGTH)
+    return "".join(ALPHABET[bits >> 5 * place & 31] for place in range(LENGTH))
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of an id; says nothing of the object's existence."""
+    return PATTERN.fullmatch(text) is not None

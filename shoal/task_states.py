@@ -1,0 +1,41 @@
+"""What the task states mean. Shared, since planner, dispatcher, agent and command line must agree on it."""
+
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+
+S = TaskState
+
+TERMINAL = frozenset({S.COMPLETE, S.SHUTDOWN, S.FAILED, S.REJECTED, S.REMOVE, S.ORPHANED})
+
+
+def is_terminal(state: int) -> bool:
+    """Nothing runs any more, and the state will not change but to ORPHANED."""
+    return state in TERMINAL
+
+
+def observed(task: Task, status: TaskStatus | None) -> int:
+    """The state of a task (a TaskState value): the greater of the planner's own and the agent's observation."""
+    return max(task.state, status.state) if status is not None else task.state
+
+
+def is_wanted(task: Task) -> bool:
+    """The planner wants it to run."""
+    return task.desired_state <= S.RUNNING
+
+
+def is_live(task: Task, status: TaskStatus | None) -> bool:
+    """It holds its node's resources, addresses and ports: it has not ended yet, whatever is wanted of it."""
+    return not is_terminal(observed(task, status))
+
+
+def forward(old: TaskStatus | None, new: TaskStatus) -> bool:
+    """Whether `new` may follow `old`: a later state, or news of the same one."""
+    if old is None:
+        return True
+    if new.state != old.state:
+        return new.state > old.state and not is_terminal(old.state)
+    return not is_terminal(old.state) and new.at_ms >= old.at_ms and new != old
+
+
+def task_name(service_name: str, task: Task) -> str:
+    """`web.3.<id>`; a global service's tasks have the node's id in the slot's place."""
+    return f"{service_name}.{task.slot or task.node_id}.{task.id}"
