@@ -1,0 +1,77 @@
+# make up      a playground cluster of three hosts on this machine, with an example service
+# make test    everything that a clean machine can prove
+# make help    the rest
+
+SHELL := /bin/sh
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOSTS ?= 3
+DEPLOYED := deploy/examples/hello.yaml
+SOURCES := shoal manager agent cli tests
+
+.PHONY: help up down test unit check bench fmt protos check-protos images install clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo "make down    stop the playground; nothing is left"
+	@echo "make check   format, lint, types, layers, generated code"
+	@echo "make bench   the figures (takes minutes; the machine should be idle)"
+	@echo "make fmt     format and mend what ruff can"
+	@echo "make protos  generate shoal/api/v1 from proto/"
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml deploy/packages.txt deploy/packages.sh
+	sh deploy/packages.sh deploy/packages.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	touch $@
+
+images: build/images/hello-1.tar build/images/hello-2.tar
+
+build/images/hello-%.tar: $(VENV)/.installed deploy/images/hello/* cli/images/*.py
+	mkdir -p build/images
+	$(BIN)/python -m cli.images.examples --output build/images
+
+up: install images
+	$(BIN)/shoal playground up --hosts $(HOSTS)
+	$(BIN)/shoal image push --quiet build/images/hello-1.tar registry:5000/hello:1
+	$(BIN)/shoal image push --quiet build/images/hello-2.tar registry:5000/hello:2
+	$(BIN)/shoal stack deploy -c $(DEPLOYED) hello
+	@$(BIN)/shoal playground hints
+
+down:
+	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "nothing is installed, so nothing runs"; fi
+
+test: install images
+	$(BIN)/python -m pytest
+
+unit: install
+	$(BIN)/python -m pytest tests/unit
+
+check: install check-protos
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+protos: install
+	PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh
+
+check-protos: install
+	@rm -rf build/protos && mkdir -p build/protos
+	@PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh build/protos 2>build/protos.log || { cat build/protos.log; exit 1; }
+	@for made in build/protos/shoal/api/v1/*; do \
+	  cmp -s "$$made" "shoal/api/v1/$$(basename "$$made")" || { echo "$$(basename "$$made") is not what proto/ says: run make protos"; exit 1; }; done
+
+fmt: install
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+bench: install images
+	$(BIN)/python -m tests.bench
+
+clean: down
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,100 @@
+"""The playground's cables: one namespace with a bridge, one namespace a host, an uplink to this machine.
+
+Made with the `ip` program: it runs a handful of times in the life of a playground.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cli.playground.layout import Host, Layout
+from shoal.errors import Unavailable
+
+NAMESPACES = Path("/run/netns")
+
+
+def ip(*lines: str, namespace: str | None = None) -> None:
+    """Run lines of the `ip` program as one batch.
+
+    Raises:
+        Unavailable: with what `ip` said.
+    """
+    command = ["ip", *(("-n", namespace) if namespace else ()), "-batch", "-"]
+    done = subprocess.run(command, input="\n".join(lines), text=True, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise Unavailable(f"ip: {said[0] if said else 'failed'} (in: {'; '.join(lines)})")
+
+
+def build(layout: Layout) -> None:
+    """Make the LAN and every host's namespace; sequence matters only in that the LAN comes first."""
+    ip(f"netns add {layout.lan}")
+    prefix = layout.subnet.prefixlen
+    ip(
+        "link set lo up",
+        "link add lan type bridge",
+        f"addr add {layout.manager_address}/{prefix} dev lan",
+        "link set lan up",
+        namespace=layout.lan,
+    )
+    ip(
+        f"link add {layout.uplink} type veth peer name uplink netns {layout.lan}",
+        f"addr add {layout.uplink_address}/{prefix} dev {layout.uplink}",
+        f"link set {layout.uplink} up",
+    )
+    ip(
+        "link set uplink master lan up",
+        f"route add default via {layout.uplink_address}",
+        namespace=layout.lan,
+    )
+    for host in layout.all_hosts():
+        add_host(layout, host)
+
+
+def add_host(layout: Layout, host: Host) -> None:
+    """One more machine on the LAN."""
+    ip(f"netns add {host.namespace}")
+    ip(f"link add {host.link} type veth peer name eth0 netns {host.namespace}", namespace=layout.lan)
+    ip(f"link set {host.link} master lan up", namespace=layout.lan)
+    ip(
+        "link set lo up",
+        f"addr add {host.address}/{layout.subnet.prefixlen} dev eth0",
+        "link set eth0 up",
+        f"route add default via {layout.manager_address}",
+        namespace=host.namespace,
+    )
+
+
+def cut(layout: Layout, host: Host, *, connected: bool) -> None:
+    """Pull a host's cable, or plug it in again."""
+    ip(f"link set {host.link} {'up' if connected else 'down'}", namespace=layout.lan)
+
+
+def ours(layout: Layout) -> list[str]:
+    """Names of the namespaces that belong to the playground, as the machine has them now."""
+    if not NAMESPACES.is_dir():
+        return []
+    return sorted(entry.name for entry in NAMESPACES.iterdir() if entry.name.startswith(f"{layout.name}-"))
+
+
+def processes_in(namespace: str) -> Iterator[int]:
+    """Every process whose network namespace is this one."""
+    with suppress(FileNotFoundError):
+        wanted = (NAMESPACES / namespace).stat()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with suppress(OSError):
+                found = (entry / "ns/net").stat()
+                if os.path.samestat(found, wanted):
+                    yield int(entry.name)
+
+
+def tear_down(layout: Layout) -> None:
+    """Remove the namespaces and the uplink; the processes in them have ended before."""
+    for namespace in ours(layout):
+        ip(f"netns del {namespace}")
+    if (Path("/sys/class/net") / layout.uplink).exists():
+        ip(f"link del {layout.uplink}")

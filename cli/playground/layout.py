@@ -1,0 +1,138 @@
+"""Where everything of a playground is: names, addresses, directories. Pure values; nothing here touches the machine."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from shoal.errors import Fault, InvalidInput
+
+MAX_HOSTS = 32
+NAME_CHARACTERS = 8
+"""Interface names end at 15 bytes (IFNAMSIZ), and ours add up to seven."""
+
+API_PORT = 7440
+JOIN_PORT = 7442
+REGISTRY_PORT = 5000
+
+
+@dataclass(frozen=True)
+class Host:
+    """A pretended machine: a network namespace with an agent.
+
+    Attributes:
+        name: its host name, "h1".
+        namespace: of the network, as in `ip netns`.
+        link: the end of its cable in the LAN's namespace.
+        state: directory of the agent's state.
+        run: directory for the agent's tmpfs.
+        log: file of the agent's output.
+    """
+
+    name: str
+    namespace: str
+    link: str
+    address: IPv4Address
+    state: Path
+    run: Path
+    log: Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A playground's plan.
+
+    Attributes:
+        name: at most 8 characters; tells playgrounds on one machine apart.
+        hosts: how many hosts, 1 to 32.
+        subnet: the underlay's, a /24. The default is of the range that RFC 2544 sets aside for test networks, so it
+            hides no real one.
+        state_root: holds one directory a playground.
+        run_root: on a file system of the machine; every agent mounts a tmpfs below it.
+    """
+
+    name: str = "shoal"
+    hosts: int = 3
+    subnet: IPv4Network = IPv4Network("198.18.0.0/24")
+    state_root: Path = Path("/var/lib/shoal-playground")
+    run_root: Path = Path("/run/shoal-playground")
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not (self.name.isascii() and self.name.isalnum() and len(self.name) <= NAME_CHARACTERS):
+            faults.append(Fault("name", f"{self.name!r} is not 1 to {NAME_CHARACTERS} letters and digits"))
+        if not 1 <= self.hosts <= MAX_HOSTS:
+            faults.append(Fault("hosts", f"{self.hosts} is not between 1 and {MAX_HOSTS}"))
+        if self.subnet.prefixlen != 24:
+            faults.append(Fault("subnet", f"{self.subnet} is not a /24"))
+        if faults:
+            raise InvalidInput(faults)
+
+    @property
+    def lan(self) -> str:
+        """The namespace with the underlay's bridge, the manager and the registry."""
+        return f"{self.name}-lan"
+
+    @property
+    def uplink(self) -> str:
+        """The link by which this machine reaches the underlay."""
+        return f"{self.name}-up"
+
+    @property
+    def manager_address(self) -> IPv4Address:
+        return self.subnet[1]
+
+    @property
+    def uplink_address(self) -> IPv4Address:
+        return self.subnet[254]
+
+    @property
+    def state(self) -> Path:
+        return self.state_root / self.name
+
+    @property
+    def run(self) -> Path:
+        return self.run_root / self.name
+
+    @property
+    def manager_state(self) -> Path:
+        return self.state / "manager"
+
+    @property
+    def registry_state(self) -> Path:
+        return self.state / "registry"
+
+    @property
+    def registries_file(self) -> Path:
+        """How every part reaches `registry:5000`."""
+        return self.state / "registries.toml"
+
+    @property
+    def api(self) -> str:
+        return f"{self.manager_address}:{API_PORT}"
+
+    @property
+    def join(self) -> str:
+        return f"{self.manager_address}:{JOIN_PORT}"
+
+    def host(self, number: int) -> Host:
+        """The host of this number, from 1."""
+        name = f"h{number}"
+        return Host(
+            name=name,
+            namespace=f"{self.name}-{name}",
+            link=f"{self.name}-{name}",
+            address=self.subnet[10 + number],
+            state=self.state / name,
+            run=self.run / name,
+            log=self.state / "logs" / f"{name}.log",
+        )
+
+    def all_hosts(self) -> tuple[Host, ...]:
+        return tuple(self.host(number) for number in range(1, self.hosts + 1))
+
+    def registries(self) -> str:
+        """Content of `registries_file`."""
+        return (
+            f'[registry."registry:{REGISTRY_PORT}"]\n'
+            f'endpoint = "http://{self.manager_address}:{REGISTRY_PORT}"\nplain_http = true\n'
+        )

@@ -1,0 +1,21 @@
+#!/bin/sh
+# Install the packages that the file named lists, those that are missing only, without starting their services:
+# Shoal starts its own etcd and registry, and a second one on the default ports would be in the way.
+set -eu
+list=$1
+missing=""
+for package in $(sed 's/#.*//' "$list"); do
+  dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+[ "$(id -u)" = 0 ] || { echo "these packages are missing, and only root can install them: apt-get install$missing" >&2; exit 1; }
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT INT TERM
+  printf '#!/bin/sh\nexit 101\n' > "$policy" && chmod 755 "$policy"
+fi
+export DEBIAN_FRONTEND=noninteractive
+echo "installing$missing"
+apt-get update -qq
+# shellcheck disable=SC2086  # a list of words is meant
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
