@@ -7,6 +7,7 @@ from pathlib import Path
 from shoal.errors import Fault, InvalidInput
 
 MAX_HOSTS = 32
+SUBNET = IPv4Network("198.18.0.0/24")
 NAME_CHARACTERS = 8
 """Interface names end at 15 bytes (IFNAMSIZ), and ours add up to seven."""
 
@@ -52,7 +53,7 @@ class Layout:
 
     name: str = "shoal"
     hosts: int = 3
-    subnet: IPv4Network = IPv4Network("198.18.0.0/24")
+    subnet: IPv4Network = SUBNET
     state_root: Path = Path("/var/lib/shoal-playground")
     run_root: Path = Path("/run/shoal-playground")
 

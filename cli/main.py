@@ -1,0 +1,93 @@
+"""The `shoal` command: finds the command asked for, runs it, and tells its errors.
+
+Every command is a module that is imported only when it is called: the start of the program is part of every
+figure that a user sees.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from cli.render.failure import Failed, explain
+from shoal.errors import InvalidInput, ShoalError
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "cluster": ("cli.commands.cluster", "Show the cluster and its join token"),
+    "completion": ("cli.commands.completion", "Print the completion script of a shell"),
+    "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
+    "image": ("cli.commands.image", "Push and inspect images in a registry"),
+    "network": ("cli.commands.network", "Manage networks"),
+    "node": ("cli.commands.node", "Manage nodes"),
+    "playground": ("cli.commands.playground", "Run a whole cluster on this machine"),
+    "service": ("cli.commands.service", "Manage services"),
+    "stack": ("cli.commands.stack", "Deploy Compose files"),
+    "task": ("cli.commands.task", "Look at single tasks"),
+}
+"""Name: module (with a click command `command`), one line of help."""
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; its help needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+EPILOG = """\b
+Examples:
+  shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
+  shoal service scale web=30
+  shoal stack deploy -c web.yaml shop
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted.
+"""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--context", "context_name", envvar="SHOAL_CONTEXT", help="Context to use instead of the current one.")
+@click.version_option(package_name="shoal", message="shoal %(version)s")
+@click.pass_context
+def shoal(ctx: click.Context, context_name: str | None) -> None:
+    """Run containers on many hosts."""
+    ctx.obj = context_name
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; always ends the process."""
+    try:
+        code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except Failed as error:
+        explain(str(error))
+        code = error.code
+    except ShoalError as error:
+        explain(*map(str, error.faults) if isinstance(error, InvalidInput) else [str(error)])
+        code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has had enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

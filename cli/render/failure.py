@@ -1,0 +1,29 @@
+"""How a failure is told: one line for each thing wrong, on standard error."""
+
+import sys
+
+import click
+
+
+class Failed(Exception):
+    """A command that did not do what was asked, with the exit code that says so.
+
+    Attributes:
+        code: 1 failed, 3 not converged in time.
+    """
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def explain(*lines: str) -> None:
+    """Write lines, each after a red `error:` (red on a terminal only)."""
+    for line in lines:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", file=sys.stderr)
+
+
+def warn(*lines: str) -> None:
+    """Write lines, each after a yellow `warning:`."""
+    for line in lines:
+        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}", file=sys.stderr)
