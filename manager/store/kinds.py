@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1 import cluster_pb2, network_pb2, node_pb2, service_pb2, task_pb2
+from shoal.api.v1 import cluster_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2
 
 ROOT = "/shoal/v1/"
 
@@ -57,6 +57,8 @@ NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
 NODE_STATUS = Kind("node status", node_pb2.NodeStatus, "nodes/", "/status", "dispatcher")
 NETWORK = Kind("network", network_pb2.Network, "networks/", "/spec", "control API")
 ALLOCATION = Kind("allocation", network_pb2.NetworkAllocation, "networks/", "/allocation", "planner")
+# Identifier: "service/<name>" or "network/<name>". Names are unique because a creation compares that its own is absent.
+NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
@@ -72,6 +74,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     NODE_STATUS,
     NETWORK,
     ALLOCATION,
+    NAME,
     MANAGER,
     CLUSTER,
     LEADER,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/meta.proto\x12\x0cshoal.api.v1\"Q\n\x04Meta\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x03 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\"=\n\x08Platform\x12\n\n\x02os\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\"B\n\tResources\x12\x11\n\tnano_cpus\x18\x01 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04pids\x18\x03 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shoal/api/v1/meta.proto\x12\x0cshoal.api.v1\"Q\n\x04Meta\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x15\n\rcreated_at_ms\x18\x03 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x04 \x01(\x03\"(\n\x04Name\x12 \n\x04meta\x18\x01 \x01(\x0b\x32\x12.shoal.api.v1.Meta\"=\n\x08Platform\x12\n\n\x02os\x18\x01 \x01(\t\x12\x14\n\x0c\x61rchitecture\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\"B\n\tResources\x12\x11\n\tnano_cpus\x18\x01 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x0c\n\x04pids\x18\x03 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,8 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_META']._serialized_start=41
   _globals['_META']._serialized_end=122
-  _globals['_PLATFORM']._serialized_start=124
-  _globals['_PLATFORM']._serialized_end=185
-  _globals['_RESOURCES']._serialized_start=187
-  _globals['_RESOURCES']._serialized_end=253
+  _globals['_NAME']._serialized_start=124
+  _globals['_NAME']._serialized_end=164
+  _globals['_PLATFORM']._serialized_start=166
+  _globals['_PLATFORM']._serialized_end=227
+  _globals['_RESOURCES']._serialized_start=229
+  _globals['_RESOURCES']._serialized_end=295
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,32 @@ class Meta(_message.Message):
 Global___Meta: _TypeAlias = Meta  # noqa: Y015
 
 @_typing.final
+class Name(_message.Message):
+    """Who has a name: it makes names unique, whichever managers create at once.
+    Key: /shoal/v1/names/<service or network>/<name>, written by the control API only.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def meta(self) -> Global___Meta:
+        """`id` is that of the object. `version` rises with each use of the object by another one."""
+
+    def __init__(
+        self,
+        *,
+        meta: Global___Meta | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Name: _TypeAlias = Name  # noqa: Y015
+
+@_typing.final
 class Platform(_message.Message):
     """A machine's kind, in the terms of the OCI image index ("platform" object)."""
 
