@@ -1,0 +1,40 @@
+"""What a registry's refusal means for the user: HTTP status and error body to one of our errors. Pure.
+
+OCI distribution-spec, "Error Codes": `{"errors": [{"code": …, "message": …}]}`.
+"""
+
+import json
+
+from shoal.errors import InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
+
+_LONGEST = 200
+
+
+def refusal(status: int, body: bytes, *, what: str, host: str) -> ShoalError:
+    """The error for an answer that is not a success.
+
+    Args:
+        what: the thing asked for, as the user named it: a reference, or a blob of it.
+    """
+    said = _said(body)
+    if status == 401:
+        return Unauthenticated(
+            f"registry {host} wants a login for {what}{said}; set username and password_file in registries.toml"
+        )
+    if status == 403:
+        return PermissionDenied(f"registry {host} does not permit this for {what}{said}; ask its owner for access")
+    if status == 404:
+        return NotFound(f"{what} is not in registry {host}; check the name and the tag")
+    if status == 429 or status >= 500:
+        return Unavailable(f"registry {host} answers {status} for {what}{said}; try again later")
+    return InvalidInput(f"registry {host} refuses the request for {what} with status {status}{said}")
+
+
+def _said(body: bytes) -> str:
+    try:
+        errors = json.loads(body)["errors"]
+        texts = [str(each.get("message") or each.get("code") or "") for each in errors]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    text = " ".join("; ".join(filter(None, texts)).split())[:_LONGEST]
+    return f": {text}" if text else ""

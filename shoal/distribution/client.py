@@ -1,0 +1,169 @@
+"""Manifests and blobs of repositories: reading them, verified, and writing them.
+
+OCI distribution-spec v1.1, "Pull" and "Push". Imports httpx through `transport`: import this module at first use.
+"""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from shoal.distribution.digests import DigestCheck, digest_of, is_digest
+from shoal.distribution.manifests import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, Descriptor
+from shoal.distribution.registries import Registries
+from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.transport import Call, Transport
+from shoal.errors import InvalidInput, NotFound
+from shoal.image_reference import ImageReference
+
+_ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
+
+
+@dataclass(frozen=True)
+class RawManifest:
+    """A manifest or an index as the registry has it; `digest` is that of `content`."""
+
+    media_type: str
+    digest: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class BlobStream:
+    """A blob on its way.
+
+    Attributes:
+        offset: of its first byte in the blob; 0 where the registry does not know ranges.
+        chunks: its bytes; not verified, that is for who puts them together (`DigestCheck`).
+    """
+
+    offset: int
+    chunks: AsyncGenerator[bytes]
+
+
+class Repository:
+    """One repository of one registry."""
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self.transport = transport
+        self.path = path
+        self.pull_scopes = (f"repository:{path}:pull",)
+
+    @property
+    def name(self) -> str:
+        """As a user writes it."""
+        return f"{self.transport.registry.domain}/{self.path}"
+
+    async def manifest(self, target: str) -> RawManifest:
+        """The manifest of a tag or a digest.
+
+        Raises:
+            InvalidInput: it is too large, or not what its digest names.
+        """
+        call = self._manifest_call("GET", target)
+        response, content = await self.transport.send(call, limit=MAX_MANIFEST_BYTES)
+        if is_digest(target):
+            DigestCheck(target).update(content).finish()
+        digest = target if is_digest(target) else digest_of(content)
+        return RawManifest(response.headers.get("Content-Type", "").partition(";")[0], digest, content)
+
+    async def manifest_digest(self, target: str) -> str:
+        """The digest of a tag's manifest, without its content where the registry tells it in a header."""
+        response, _ = await self.transport.send(self._manifest_call("HEAD", target))
+        digest = str(response.headers.get("Docker-Content-Digest", ""))
+        return digest if is_digest(digest) else (await self.manifest(target)).digest
+
+    async def has_manifest(self, target: str) -> bool:
+        """Whether the repository holds it."""
+        try:
+            await self.transport.send(self._manifest_call("HEAD", target))
+        except NotFound:
+            return False
+        return True
+
+    async def has_blob(self, digest: str) -> bool:
+        """Whether the repository holds it."""
+        try:
+            await self.transport.send(Call("HEAD", self._blob(digest), self._what(digest), self.pull_scopes))
+        except NotFound:
+            return False
+        return True
+
+    async def blob(self, descriptor: Descriptor) -> bytes:
+        """A small blob (an image's configuration), verified.
+
+        Raises:
+            InvalidInput: it is larger than a manifest may be, or corrupt.
+        """
+        if descriptor.size > MAX_MANIFEST_BYTES:
+            raise InvalidInput(f"{self._what(descriptor.digest)} has {descriptor.size} bytes; too many for what it is")
+        call = Call("GET", self._blob(descriptor.digest), self._what(descriptor.digest), self.pull_scopes)
+        _, content = await self.transport.send(call, limit=descriptor.size)
+        DigestCheck(descriptor.digest, descriptor.size).update(content).finish()
+        return content
+
+    @asynccontextmanager
+    async def blob_stream(self, descriptor: Descriptor, offset: int = 0) -> AsyncGenerator[BlobStream]:
+        """A blob from `offset` on (RFC 9110 section 14, one byte range). Not verified: see `BlobStream`."""
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+        what, expect = self._what(descriptor.digest), frozenset({200, 206} if offset else {200})
+        call = Call("GET", self._blob(descriptor.digest), what, self.pull_scopes, headers, expect=expect)
+        async with self.transport.stream(call) as response:
+            start = offset if response.status_code == 206 else 0
+            if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise InvalidInput(f"the registry gave another range than was asked for of {what}")
+            chunks = response.aiter_raw(256 << 10)
+            assert isinstance(chunks, AsyncGenerator)
+            yield BlobStream(start, chunks)
+
+    def _manifest_call(self, method: str, target: str) -> Call:
+        what = f"{self.name}{'@' if is_digest(target) else ':'}{target}"
+        return Call(method, f"/v2/{self.path}/manifests/{target}", what, self.pull_scopes, {"Accept": _ACCEPT})
+
+    def _blob(self, digest: str) -> str:
+        return f"/v2/{self.path}/blobs/{digest}"
+
+    def _what(self, digest: str) -> str:
+        return f"{self.name}@{digest}"
+
+
+class Distribution:
+    """Repositories of all registries. An async context manager; belongs to one event loop."""
+
+    def __init__(
+        self,
+        registries: Registries,
+        *,
+        policy: RetryPolicy | None = None,
+        make_transport: Callable[..., Transport] = Transport,
+    ) -> None:
+        self._registries = registries
+        self._policy = policy or RetryPolicy()
+        self._make_transport = make_transport
+        self._transports: dict[tuple[str, int], Transport] = {}
+
+    def repository(self, reference: ImageReference, *, attempts: int = 0) -> Repository:
+        """The repository of a reference; tries each request so many times, 0 for the policy's number.
+
+        Raises:
+            InvalidInput: the registry's settings name a file that cannot be used.
+        """
+        key = (reference.domain, attempts)
+        if key not in self._transports:
+            policy = replace(self._policy, attempts=attempts) if attempts else self._policy
+            self._transports[key] = self._make_transport(self._registries.find(reference.domain), policy=policy)
+        return Repository(self._transports[key], reference.path)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        while self._transports:
+            await self._transports.popitem()[1].aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

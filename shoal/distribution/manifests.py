@@ -1,0 +1,175 @@
+"""Manifests, indexes and platforms: parsed with their bounds from JSON of the OCI or the Docker schema 2 media types.
+
+OCI image-spec manifest.md, image-index.md, descriptor.md; Docker "Image Manifest Version 2, Schema 2".
+"""
+
+import json
+import platform as host
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from shoal.distribution.digests import is_digest
+from shoal.errors import InvalidInput, NotFound
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
+OCI_LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+
+MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
+
+MAX_MANIFEST_BYTES = 4 << 20
+"""The distribution spec asks registries to take manifests of at least this size."""
+
+MAX_LAYERS = 500
+"""The kernel's overlayfs takes no more lower directories."""
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_ARM_VARIANTS = {"armv7l": "v7", "armv6l": "v6"}
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What an image runs on, in the names of Go: `linux/arm64/v8`."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Names a piece of content; `size` in bytes."""
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    name: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in a manifest."""
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One image for one platform; layers lowest first."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True)
+class Index:
+    """One manifest for each of several platforms."""
+
+    manifests: tuple[Descriptor, ...]
+
+
+def host_platform() -> Platform:
+    """The platform of this machine."""
+    machine = host.machine()
+    return Platform("linux", _ARCHITECTURES.get(machine, machine), _ARM_VARIANTS.get(machine, ""))
+
+
+def parse_manifest(content: bytes, media_type: str = "") -> Manifest | Index:
+    """A manifest or an index from its bytes.
+
+    Args:
+        media_type: what the registry said it is; the document's own word comes first.
+    Raises:
+        InvalidInput: not JSON, not of these kinds, a descriptor that is broken, or more layers than can be mounted.
+    """
+    document = _object(content)
+    kind = document.get("mediaType") or media_type
+    if kind in INDEX_TYPES or (kind not in MANIFEST_TYPES and "manifests" in document):
+        return Index(_descriptors(document.get("manifests"), "manifests"))
+    if document.get("schemaVersion") == 1:
+        raise InvalidInput("the image has a manifest of Docker schema 1, which is obsolete; push it again")
+    if "config" not in document:
+        raise InvalidInput(f"media type {kind or 'unknown'} is neither an image manifest nor an index of them")
+    layers = _descriptors(document.get("layers"), "layers")
+    if not layers or len(layers) > MAX_LAYERS:
+        raise InvalidInput(f"the manifest has {len(layers)} layers; between 1 and {MAX_LAYERS} can be used")
+    return Manifest(_descriptor(document["config"], "config"), layers)
+
+
+def choose(index: Index, wanted: Platform) -> Descriptor:
+    """The manifest that fits a platform best: its own variant first, then the nearest older one, then one without.
+
+    Raises:
+        NotFound: none fits; tells which there are.
+    """
+    fitting = [each for each in index.manifests if each.platform and _fits(each.platform, wanted)]
+    if not fitting:
+        offered = ", ".join(sorted({str(each.platform) for each in index.manifests if _is_real(each)}))
+        raise NotFound(f"no manifest for platform {wanted}; there are: {offered or 'none'}")
+    return max(fitting, key=lambda each: _variant(each.platform))
+
+
+def platforms_of(index: Index) -> tuple[Platform, ...]:
+    """The platforms of an index in its order; attestations and the like left out."""
+    return tuple(each.platform for each in index.manifests if each.platform and _is_real(each))
+
+
+def _is_real(descriptor: Descriptor) -> bool:
+    return descriptor.platform is not None and descriptor.platform.os != "unknown"
+
+
+def _fits(offered: Platform, wanted: Platform) -> bool:
+    same = (offered.os, offered.architecture) == (wanted.os, wanted.architecture)
+    return same and _variant(offered) <= _variant(wanted)
+
+
+def _variant(platform: Platform | None) -> int:
+    """The variant as a number; where it is left out, the field's defaults: arm is v7, arm64 v8, amd64 v1."""
+    if platform is None:
+        return 0
+    digits = platform.variant.removeprefix("v")
+    default = {"arm": 7, "arm64": 8, "amd64": 1}.get(platform.architecture, 0)
+    return int(digits) if digits.isdecimal() else default
+
+
+def _object(content: bytes) -> Mapping[str, object]:
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise InvalidInput(f"the manifest has {len(content)} bytes; at most {MAX_MANIFEST_BYTES} are taken")
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"the manifest is not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidInput("the manifest is not a JSON object")
+    return document
+
+
+def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise InvalidInput(f"{where} of the manifest is not a list")
+    return tuple(_descriptor(each, f"{where}[{number}]") for number, each in enumerate(value))
+
+
+def _descriptor(value: object, where: str) -> Descriptor:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{where} of the manifest is not an object")
+    digest, size = value.get("digest"), value.get("size")
+    if not isinstance(digest, str) or not is_digest(digest):
+        raise InvalidInput(f"{where}.digest of the manifest is not a sha256 or sha512 digest")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise InvalidInput(f"{where}.size of the manifest is not a size in bytes")
+    annotations = value.get("annotations")
+    name = annotations.get("org.opencontainers.image.ref.name", "") if isinstance(annotations, dict) else ""
+    return Descriptor(str(value.get("mediaType", "")), digest, size, _platform(value.get("platform")), str(name))
+
+
+def _platform(value: object) -> Platform | None:
+    if not isinstance(value, dict):
+        return None
+    return Platform(str(value.get("os", "")), str(value.get("architecture", "")), str(value.get("variant", "")))

@@ -1,0 +1,58 @@
+"""A tag to the digest that it names now, so that all tasks of a service run the same image."""
+
+from dataclasses import dataclass
+
+from shoal.distribution.image_config import platform_in_config
+from shoal.distribution.manifests import Index, Manifest, Platform, parse_manifest, platforms_of
+from shoal.distribution.registries import Registries
+from shoal.distribution.retrying import RetryPolicy
+from shoal.errors import InvalidInput
+from shoal.image_reference import ImageReference, parse
+
+
+@dataclass(frozen=True)
+class ResolvedImage:
+    """An image pinned.
+
+    Attributes:
+        reference_with_digest: `domain/path:tag@sha256:…`, normalised.
+        platforms: that it is made for; empty where the registry's manifest does not tell.
+    """
+
+    reference_with_digest: str
+    platforms: tuple[Platform, ...]
+
+
+class RegistryImageResolver:
+    """Resolves by asking the image's registry, each time anew."""
+
+    def __init__(self, registries: Registries, *, policy: RetryPolicy | None = None) -> None:
+        self._registries = registries
+        self._policy = policy or RetryPolicy(attempts=2)
+
+    async def resolve(self, reference: str) -> ResolvedImage:
+        """The digest of a reference and the platforms that it has.
+
+        Raises:
+            InvalidInput: not a reference, or a manifest that is broken.
+            NotFound, Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
+        """
+        from shoal.distribution.client import Distribution  # httpx costs 86 ms: not at a manager's start
+
+        wanted = parse(reference)
+        async with Distribution(self._registries, policy=self._policy) as distribution:
+            repository = distribution.repository(wanted)
+            raw = await repository.manifest(wanted.target)
+            manifest = _parse(raw.content, raw.media_type, wanted)
+            if isinstance(manifest, Index):
+                platforms = platforms_of(manifest)
+            else:
+                platforms = (platform_in_config(await repository.blob(manifest.config)),)
+        return ResolvedImage(str(wanted.tagged().with_digest(raw.digest)), platforms)
+
+
+def _parse(content: bytes, media_type: str, wanted: ImageReference) -> Manifest | Index:
+    try:
+        return parse_manifest(content, media_type)
+    except InvalidInput as error:
+        raise InvalidInput(f"{wanted.familiar}: {error}") from error

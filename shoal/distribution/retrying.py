@@ -1,0 +1,31 @@
+"""When a request is worth another try, and after how long. Pure."""
+
+import random
+from dataclasses import dataclass
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How patient a client is.
+
+    Attributes:
+        attempts: tries for each endpoint, the first one counted.
+        first_seconds: wait after the first failure; doubles with each.
+        longest_seconds: no wait is longer, whatever the registry asks for.
+        connect_seconds: for the connection; `idle_seconds` for silence on it.
+    """
+
+    attempts: int = 4
+    first_seconds: float = 0.25
+    longest_seconds: float = 10.0
+    connect_seconds: float = 5.0
+    idle_seconds: float = 30.0
+
+    def delay(self, failures: int, retry_after: str = "") -> float:
+        """Seconds to wait after so many failures: what `Retry-After` asks (in seconds), else backoff with jitter."""
+        if retry_after.isdecimal():
+            return min(float(retry_after), self.longest_seconds)
+        backoff = self.first_seconds * 2.0 ** max(0, failures - 1)
+        return min(backoff, self.longest_seconds) * (0.75 + random.random() / 2)  # noqa: S311 - spreads load only

@@ -1,0 +1,70 @@
+"""Bearer tokens of one registry, kept until they run out.
+
+Distribution "Token Authentication Specification": the realm takes service and scopes and answers with a token.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shoal.errors import Unauthenticated
+
+Scopes = tuple[str, ...]
+"""`repository:<path>:<actions>`, one for each repository that a request touches."""
+
+DEFAULT_LIFETIME_SECONDS = 60.0
+"""Where the answer has no `expires_in`; the specification's value."""
+
+_MARGIN = 0.8
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token and the monotonic time in seconds after which it is not used any more."""
+
+    text: str
+    expires: float
+
+
+class TokenCache:
+    """The tokens got so far, by scopes."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[Scopes, Token] = {}
+
+    def get(self, scopes: Scopes, now: float) -> str | None:
+        """A token that is still good."""
+        token = self._tokens.get(scopes)
+        return token.text if token and now < token.expires else None
+
+    def put(self, scopes: Scopes, token: Token) -> None:
+        """Keep a token in place of an older one."""
+        self._tokens[scopes] = token
+
+    def drop(self, scopes: Scopes) -> None:
+        """Forget a token that the registry did not take."""
+        self._tokens.pop(scopes, None)
+
+
+def token_query(parameters: Mapping[str, str], scopes: Scopes) -> list[tuple[str, str]]:
+    """Query of a token request: the scopes that we want, else the one that the challenge names."""
+    wanted = scopes or tuple(filter(None, [parameters.get("scope", "")]))
+    service = [("service", parameters["service"])] if "service" in parameters else []
+    return service + [("scope", scope) for scope in wanted]
+
+
+def parse_token(content: bytes, now: float, *, realm: str) -> Token:
+    """The token in a realm's answer.
+
+    Raises:
+        Unauthenticated: the answer holds none.
+    """
+    try:
+        document = json.loads(content)
+        text = document.get("token") or document.get("access_token")
+        lifetime = float(document.get("expires_in") or DEFAULT_LIFETIME_SECONDS)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Unauthenticated(f"token server {realm} gave an answer that makes no sense; check its address") from error
+    if not isinstance(text, str) or not text or not text.isprintable():
+        raise Unauthenticated(f"token server {realm} gave no token; check username and password in registries.toml")
+    return Token(text, now + lifetime * _MARGIN)

@@ -1,0 +1,135 @@
+"""Putting blobs and manifests into a repository. OCI distribution-spec v1.1, "Push"."""
+
+from collections.abc import AsyncIterator, Callable
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import httpx
+
+from shoal.distribution.client import RawManifest, Repository
+from shoal.distribution.digests import digest_of
+from shoal.distribution.manifests import Descriptor
+from shoal.distribution.tokens import Scopes
+from shoal.distribution.transport import Body, Call
+from shoal.errors import InvalidInput
+
+OpenBlob = Callable[[int], AsyncIterator[bytes]]
+"""The bytes of a blob from an offset on; may be called again after a failure."""
+
+_LOCATION = frozenset({202})
+
+
+class Uploader:
+    """Writes into one repository.
+
+    Args:
+        chunk_bytes: blobs larger than this go up in pieces, so that a broken connection costs a piece and not all.
+    """
+
+    def __init__(self, repository: Repository, *, chunk_bytes: int = 64 << 20) -> None:
+        self._repository = repository
+        self._transport = repository.transport
+        self._chunk_bytes = chunk_bytes
+        self._scopes: Scopes = (f"repository:{repository.path}:pull,push",)
+
+    async def put_blob(self, descriptor: Descriptor, open_blob: OpenBlob, *, mount_from: str = "") -> bool:
+        """Make sure that the repository holds a blob; False where it did already, or could mount it.
+
+        Args:
+            mount_from: path of another repository of this registry that may have it.
+        Raises:
+            InvalidInput: the registry found that the bytes are not what the digest names.
+        """
+        if await self._repository.has_blob(descriptor.digest):
+            return False
+        location = await self._start(descriptor, mount_from)
+        if location is None:
+            return False
+        offset = 0
+        while descriptor.size - offset > self._chunk_bytes:
+            location = await self._patch(location, descriptor, open_blob, offset)
+            offset += self._chunk_bytes
+        await self._finish(location, descriptor, open_blob, offset)
+        return True
+
+    async def put_manifest(self, manifest: RawManifest, target: str) -> str:
+        """Store a manifest under a tag or its digest; returns the digest.
+
+        Raises:
+            InvalidInput: the registry misses blobs that it names, or stored something else.
+        """
+        path, name = self._repository.path, self._repository.name
+        call = Call(
+            "PUT",
+            f"/v2/{path}/manifests/{target}",
+            f"{name}:{target}",
+            self._scopes,
+            {"Content-Type": manifest.media_type},
+            manifest.content,
+            frozenset({201, 202}),
+        )
+        response, _ = await self._transport.send(call)
+        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
+        if stored != manifest.digest or digest_of(manifest.content) != manifest.digest:
+            raise InvalidInput(f"the registry stored {name}:{target} as {stored}, not as {manifest.digest}")
+        return manifest.digest
+
+    async def _start(self, descriptor: Descriptor, mount_from: str) -> str | None:
+        """URL of a new upload session; None where the blob was mounted in place of one."""
+        scopes, query = self._scopes, ""
+        if mount_from:
+            scopes = (*scopes, f"repository:{mount_from}:pull")
+            query = "?" + urlencode({"mount": descriptor.digest, "from": mount_from})
+        target = f"/v2/{self._repository.path}/blobs/uploads/{query}"
+        call = Call("POST", target, self._what(descriptor), scopes, expect=frozenset({201, 202}))
+        response, _ = await self._transport.send(call)
+        return None if response.status_code == 201 else _location(response)
+
+    async def _patch(self, location: str, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> str:
+        size = self._chunk_bytes
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(size),
+            "Content-Range": f"{offset}-{offset + size - 1}",
+        }
+        body = _piece(open_blob, offset, size)
+        call = Call("PATCH", location, self._what(descriptor), self._scopes, headers, body, _LOCATION)
+        response, _ = await self._transport.send(call)
+        return _location(response)
+
+    async def _finish(self, location: str, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> None:
+        size = descriptor.size - offset
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        if offset:
+            headers["Content-Range"] = f"{offset}-{descriptor.size - 1}"
+        body = _piece(open_blob, offset, size) if size else b""
+        target = _with_query(location, "digest", descriptor.digest)
+        call = Call("PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}))
+        await self._transport.send(call)
+
+    def _what(self, descriptor: Descriptor) -> str:
+        return f"{self._repository.name}@{descriptor.digest}"
+
+
+def _piece(open_blob: OpenBlob, offset: int, size: int) -> Body:
+    async def chunks() -> AsyncIterator[bytes]:
+        left = size
+        async for chunk in open_blob(offset):
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                return
+
+    return chunks
+
+
+def _location(response: httpx.Response) -> str:
+    location = response.headers.get("Location", "")
+    if not location:
+        raise InvalidInput(f"registry {response.url.host} opened an upload without saying where")
+    return str(response.url.join(location))
+
+
+def _with_query(url: str, name: str, value: str) -> str:
+    parts = urlsplit(url)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), (name, value)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
