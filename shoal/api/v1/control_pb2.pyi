@@ -227,6 +227,29 @@ class ScaleServicesResponse(_message.Message):
 Global___ScaleServicesResponse: _TypeAlias = ScaleServicesResponse  # noqa: Y015
 
 @_typing.final
+class RollbackServiceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    revision: _builtins.int
+    """0 means the revision before the current one."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackServiceRequest: _TypeAlias = RollbackServiceRequest  # noqa: Y015
+
+@_typing.final
 class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

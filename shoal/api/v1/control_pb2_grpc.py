@@ -52,6 +52,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
                 _registered_method=True)
+        self.RollbackService = channel.unary_unary(
+                '/shoal.api.v1.Control/RollbackService',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+                _registered_method=True)
         self.RemoveService = channel.unary_unary(
                 '/shoal.api.v1.Control/RemoveService',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveServiceRequest.SerializeToString,
@@ -164,6 +169,13 @@ class ControlServicer:
 
     def ScaleServices(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackService(self, request, context):
+        """Makes an earlier revision's spec the newest one again.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -297,6 +309,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ScaleServices,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.SerializeToString,
+            ),
+            'RollbackService': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackService,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
             ),
             'RemoveService': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveService,
@@ -473,6 +490,33 @@ class Control:
             '/shoal.api.v1.Control/ScaleServices',
             shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RollbackService',
+            shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

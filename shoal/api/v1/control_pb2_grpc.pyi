@@ -39,6 +39,8 @@ class ControlStub:
     CreateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
     ScaleServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]
+    RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
+    """Makes an earlier revision's spec the newest one again."""
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
     GetService: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]
     ListServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]
@@ -73,6 +75,8 @@ class ControlAsyncStub(ControlStub):
     CreateService: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]  # type: ignore[assignment]
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     ScaleServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]  # type: ignore[assignment]
+    RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
+    """Makes an earlier revision's spec the newest one again."""
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
     GetService: _aio.UnaryUnaryMultiCallable[_control_pb2.GetServiceRequest, _control_pb2.ServiceView]  # type: ignore[assignment]
     ListServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ListServicesRequest, _control_pb2.ListServicesResponse]  # type: ignore[assignment]
@@ -122,6 +126,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ScaleServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ScaleServicesResponse, _abc.Awaitable[_control_pb2.ScaleServicesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RollbackService(
+        self,
+        request: _control_pb2.RollbackServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
+        """Makes an earlier revision's spec the newest one again."""
 
     @_abc_1.abstractmethod
     def RemoveService(
