@@ -1,0 +1,41 @@
+"""Who may call what: the one table. A method that is not in a server's table is refused to everyone."""
+
+from collections.abc import Mapping
+
+from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2
+from shoal.identity.roles import Role
+
+Access = Mapping[str, frozenset[Role] | None]
+"""Full method name ("/shoal.api.v1.Control/GetNode") to the roles that may call it.
+
+None admits those without a certificate too.
+"""
+
+_AUTHORITY = "/shoal.api.v1.CertificateAuthority"
+
+
+def _every(methods: list[str], *roles: Role) -> dict[str, frozenset[Role] | None]:
+    return dict.fromkeys(methods, frozenset(roles))
+
+
+def _methods(file: object, service: str) -> list[str]:
+    descriptor = file.services_by_name[service]  # type: ignore[attr-defined]
+    return [f"/{descriptor.full_name}/{method.name}" for method in descriptor.methods]
+
+
+MANAGER_API: Access = {
+    **_every(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
+    **_every(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
+    **_every([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),
+}
+"""On a manager's API port, with mutual TLS."""
+
+JOIN: Access = {f"{_AUTHORITY}/GetRoot": None, f"{_AUTHORITY}/Join": None}
+"""On a manager's join port, without certificates of clients."""
+
+AGENT_STREAMS: Access = _every(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER)
+"""On an agent's stream port, with mutual TLS."""
+
+assert set(_methods(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
+    f"{_AUTHORITY}/{name}" for name in ("GetRoot", "Join", "Renew")
+}

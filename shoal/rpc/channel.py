@@ -1,0 +1,95 @@
+"""Channels to managers and agents: mutual TLS, the name that the other's certificate must have, keepalive, backoff.
+
+Imports neither `cryptography` nor a server. (`import grpc` itself imports `asyncio`.)
+"""
+
+import json
+from collections.abc import Sequence
+
+import grpc
+from grpc import aio
+
+from shoal.identity.identity import Identity
+from shoal.identity.roles import MANAGER_SERVER_NAME
+from shoal.rpc.addresses import target
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""A spec has at most 1 MiB; lists are longer."""
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""For the agents' sessions: a snapshot of assignments."""
+
+MAX_METADATA_BYTES = 256 * 1024
+"""Faults ride in metadata; gRPC's own default of 8 KiB would cut them off."""
+
+KEEPALIVE_OPTIONS = (
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+
+def connect(
+    addresses: Sequence[str],
+    identity: Identity,
+    *,
+    server_name: str = MANAGER_SERVER_NAME,
+    max_receive_bytes: int = MAX_MESSAGE_BYTES,
+) -> grpc.Channel:
+    """A channel for blocking calls, that spreads them over the addresses that answer. It connects at the first call.
+
+    Args:
+        addresses: `host:port` of any number of servers of the same kind, or one `unix:/path`.
+        server_name: that the server's certificate must have: `MANAGER_SERVER_NAME` or `agent_server_name(id)`.
+        max_receive_bytes: of one message.
+    Raises:
+        InvalidInput: an address is not valid.
+        Unavailable: of several names, none resolves.
+    """
+    options = channel_options(server_name, max_receive_bytes)
+    return grpc.secure_channel(target(addresses), _mutual_tls(identity), options)
+
+
+def connect_aio(
+    addresses: Sequence[str],
+    identity: Identity,
+    *,
+    server_name: str = MANAGER_SERVER_NAME,
+    max_receive_bytes: int = MAX_MESSAGE_BYTES,
+) -> aio.Channel:
+    """The same for asyncio."""
+    options = channel_options(server_name, max_receive_bytes)
+    return aio.secure_channel(target(addresses), _mutual_tls(identity), options)
+
+
+def connect_without_identity(address: str, root: bytes, *, server_name: str = MANAGER_SERVER_NAME) -> aio.Channel:
+    """A channel of one who has no certificate yet, to a server whose certificate must lead to `root` (PEM)."""
+    options = channel_options(server_name, MAX_MESSAGE_BYTES)
+    return aio.secure_channel(target([address]), grpc.ssl_channel_credentials(root), options)
+
+
+def channel_options(server_name: str, max_receive_bytes: int) -> tuple[tuple[str, str | int], ...]:
+    """The options of every channel."""
+    return (
+        *KEEPALIVE_OPTIONS,
+        ("grpc.ssl_target_name_override", server_name),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 1_000),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.max_receive_message_length", max_receive_bytes),
+        ("grpc.max_send_message_length", MAX_STREAM_BYTES),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.service_config", _ROUND_ROBIN),
+        # A proxy named in the environment is for the web, not for the cluster.
+        ("grpc.enable_http_proxy", 0),
+    )
+
+
+def _mutual_tls(identity: Identity) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        root_certificates=identity.ca, private_key=identity.key, certificate_chain=identity.certificate
+    )

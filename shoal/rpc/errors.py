@@ -1,0 +1,153 @@
+"""The table between exceptions and gRPC status codes, and the texts for what goes wrong below a call.
+
+Imports neither `cryptography` nor a server: the command line needs this on every start.
+"""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode, aio
+
+from shoal import errors
+from shoal.api.v1.control_pb2 import Fault, Faults
+from shoal.errors import InvalidInput, ShoalError, Unauthenticated, Unavailable
+
+ORIGIN_KEY = "shoal-error"
+"""Trailing metadata of every error that Shoal's own servers send: its text is for the user as it stands."""
+
+FAULTS_KEY = "shoal-faults-bin"
+"""Trailing metadata of INVALID_ARGUMENT: a `Faults` message."""
+
+MAX_FAULTS = 200
+_MAX_FAULT_BYTES = 32 * 1024
+_MAX_DETAILS = 2_000
+
+CODES: dict[type[ShoalError], StatusCode] = {
+    errors.InvalidInput: StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: StatusCode.NOT_FOUND,
+    errors.AlreadyExists: StatusCode.ALREADY_EXISTS,
+    errors.Conflict: StatusCode.ABORTED,
+    errors.Refused: StatusCode.FAILED_PRECONDITION,
+    errors.Unauthenticated: StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: StatusCode.PERMISSION_DENIED,
+    errors.Exhausted: StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: StatusCode.UNAVAILABLE,
+    errors.Timeout: StatusCode.DEADLINE_EXCEEDED,
+}
+"""`Deposed` is not here: it never leaves a manager, and is answered UNAVAILABLE so that the caller tries again."""
+
+_EXCEPTIONS = {code: exception for exception, code in CODES.items()}
+
+
+def code_of(error: ShoalError) -> StatusCode:
+    """The status code of an exception; its nearest listed base decides."""
+    if isinstance(error, errors.Deposed):
+        return StatusCode.UNAVAILABLE
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), StatusCode.UNKNOWN)
+
+
+def details_of(error: ShoalError) -> str:
+    """The status text: one line, bounded, since it travels in a header."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MAX_DETAILS else text[:_MAX_DETAILS] + " …"
+
+
+def trailer_of(error: ShoalError) -> tuple[tuple[str, bytes], ...]:
+    """The trailing metadata that goes with the status: its origin, and of an invalid input as many faults as fit."""
+    origin = (ORIGIN_KEY, b"1")
+    if not isinstance(error, InvalidInput):
+        return (origin,)
+    faults, size = Faults(), 0
+    for fault in error.faults[:MAX_FAULTS]:
+        message = Fault(path=fault.path, message=fault.message[:_MAX_DETAILS])
+        size += message.ByteSize()
+        if size > _MAX_FAULT_BYTES:
+            break
+        faults.faults.append(message)
+    return (origin, (FAULTS_KEY, faults.SerializeToString()))
+
+
+def to_error(error: grpc.RpcError, *, address: str = "the manager") -> ShoalError:
+    """What a failed call means, in words for the user.
+
+    Args:
+        address: who was called, for the texts on connections.
+    """
+    code, details, trailer = _read(error)
+    if code is StatusCode.INVALID_ARGUMENT:
+        return InvalidInput(_faults(trailer) or details)
+    if ORIGIN_KEY in trailer:
+        return _EXCEPTIONS.get(code, Unavailable)(details)
+    if code is StatusCode.UNAVAILABLE:
+        return _disconnected(details, address)
+    if code is StatusCode.DEADLINE_EXCEEDED:
+        return errors.Timeout(f"no answer from {address} in the time given; it may still be at work")
+    if code is StatusCode.UNIMPLEMENTED:
+        return Unavailable(f"{address} does not know this call; is it Shoal, and of this version?")
+    if code is StatusCode.RESOURCE_EXHAUSTED:
+        return errors.Exhausted(f"{address} refused the size of a message or has no room for it: {details}")
+    return Unavailable(f"the call to {address} failed: {details or code.name}; its log says why")
+
+
+def raise_for(error: grpc.RpcError, *, address: str = "the manager") -> NoReturn:
+    """Raise what `to_error` makes of it. The cause is kept for the log."""
+    raise to_error(error, address=address) from error
+
+
+def _read(error: grpc.RpcError) -> tuple[StatusCode, str, Mapping[str, str | bytes]]:
+    """Both kinds of error have these methods: that of asyncio by its class, the blocking one as it is a call too."""
+    if isinstance(error, (aio.AioRpcError, grpc.Call)):
+        return error.code(), error.details() or "", dict(error.trailing_metadata() or ())
+    return StatusCode.UNKNOWN, str(error), {}
+
+
+def _faults(trailer: Mapping[str, str | bytes]) -> list[errors.Fault]:
+    packed = trailer.get(FAULTS_KEY, b"")
+    try:
+        told = Faults.FromString(packed) if isinstance(packed, bytes) else Faults()
+    except DecodeError:
+        return []
+    return [errors.Fault(fault.path, fault.message) for fault in told.faults]
+
+
+def _disconnected(details: str, address: str) -> ShoalError:
+    """gRPC tells why it has no connection only in words: its own, and BoringSSL's."""
+    told = details.lower()
+    for words, kind, advice in _CONNECTION_TEXTS:
+        if any(word in told for word in words):
+            return kind(f"{address} {advice}")
+    return Unavailable(f"{address} is not available: {details or 'the connection broke'}")
+
+
+_CONNECTION_TEXTS: tuple[tuple[tuple[str, ...], type[ShoalError], str], ...] = (
+    (
+        ("certificate_verify_failed", "verification failed", "hostname verification"),
+        Unauthenticated,
+        "shows a certificate of another cluster, or one that has ended; check the address and the context",
+    ),
+    (
+        ("wrong_version_number", "http_request", "alpn"),
+        Unavailable,
+        "does not speak gRPC over TLS; is this a manager's API address?",
+    ),
+    (
+        ("handshak", "alert", "ssl", "tls"),
+        Unauthenticated,
+        "refuses this certificate: it has ended or is of another cluster; check the address and the context",
+    ),
+    (
+        # TLS 1.3: the server judges our certificate after the handshake has ended for us, and tells nothing.
+        ("backends failing; last error: unavailable", "socket closed"),
+        Unavailable,
+        "closes the connection: it is going down, or it refuses this certificate as ended or of another cluster",
+    ),
+    (("refused",), Unavailable, "does not listen; is it running, and is this its address?"),
+    (("dns", "resol", "domain name"), Unavailable, "has a name that does not resolve; check the address"),
+    (
+        ("timed out", "timeout", "unreachable", "no route", "ping"),
+        Unavailable,
+        "cannot be reached; check the network and the firewall",
+    ),
+)

@@ -1,0 +1,146 @@
+"""How a new node comes to its identity.
+
+It knows a token and an address, and must not tell the token's secret to anyone but the cluster that the token is of:
+
+1. Take the certificate that the server shows, believing nothing.
+2. Speak TLS with that certificate as the only root, and ask for the authority's certificate.
+3. The token's hash says whether that is the right authority, and the authority whether the server is its own.
+4. Speak TLS anew, with the authority as the root, and only there send the token.
+"""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+import grpc
+
+from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, JoinRequest, JoinResponse
+from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
+from shoal.errors import InvalidInput, Timeout, Unauthenticated, Unavailable
+from shoal.identity import certificates, join_token
+from shoal.identity.identity import Identity
+from shoal.identity.join_token import JoinToken
+from shoal.rpc import addresses
+from shoal.rpc.channel import connect_without_identity
+from shoal.rpc.errors import to_error
+
+TIMEOUT_SECONDS = 15.0
+"""For each of the steps. Joining writes to etcd, which a new cluster may still be starting."""
+
+
+@dataclass(frozen=True)
+class JoinedIdentity:
+    """What a node has after joining.
+
+    Attributes:
+        managers: `host:port` of each manager's API.
+    """
+
+    identity: Identity
+    node_id: str
+    cluster_id: str
+    managers: tuple[str, ...]
+
+
+async def join(address: str, token: str, hostname: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> JoinedIdentity:
+    """Become a node of the cluster that the token is of, with a new key that never leaves this host.
+
+    Args:
+        address: `host:port` where a manager lets nodes join.
+        token: `SHOAL-1-…`.
+        hostname: told to the manager, for its log.
+    Raises:
+        InvalidInput: the address or the token has not the right form.
+        Unauthenticated: the server is of another cluster, or the token's secret is wrong.
+        Unavailable, Timeout: nobody answers, or it is not a Shoal manager's join address.
+    """
+    parsed = join_token.parse(token)
+    root = await verified_root(address, parsed, timeout_seconds=timeout_seconds)
+    key = certificates.new_key()
+    request = JoinRequest(token=str(parsed), csr=certificates.request(key), hostname=hostname)
+    async with connect_without_identity(address, root) as channel:
+        try:
+            response = await CertificateAuthorityStub(channel).Join(request, timeout=timeout_seconds)
+        except grpc.RpcError as error:
+            raise to_error(error, address=address) from error
+    return _joined(response, key, root)
+
+
+async def verified_root(address: str, token: JoinToken, *, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:
+    """The authority's certificate (PEM), after it and the server have been held against the token.
+
+    Raises:
+        Unauthenticated: the server is not of the token's cluster.
+        Unavailable, Timeout: nobody answers, or it is not a Shoal manager's join address.
+    """
+    shown = await _shown_certificate(address, timeout_seconds)
+    async with connect_without_identity(address, shown) as channel:
+        try:
+            response = await CertificateAuthorityStub(channel).GetRoot(GetRootRequest(), timeout=timeout_seconds)
+        except grpc.RpcError as error:
+            raise Unavailable(
+                f"{address} is not where nodes join a Shoal cluster ({to_error(error, address=address)}); "
+                "`shoal cluster inspect` prints the join address"
+            ) from error
+    root = response.ca_certificate
+    if not _pins(token, root):
+        raise Unauthenticated(f"{address} is of another cluster than the token; check the address, or get a new token")
+    if not certificates.is_signed_by(shown, root):
+        raise Unauthenticated(
+            f"{address} shows a certificate that its cluster's authority did not sign; do not trust it"
+        )
+    return root
+
+
+def _pins(token: JoinToken, root: bytes) -> bool:
+    try:
+        return token.pins(root)
+    except InvalidInput:
+        return False
+
+
+def _joined(response: JoinResponse, key: bytes, root: bytes) -> JoinedIdentity:
+    if not certificates.is_signed_by(response.certificate, root):
+        raise Unauthenticated("the manager answered with a certificate that the cluster's authority did not sign")
+    return JoinedIdentity(
+        identity=Identity(certificate=response.certificate, key=key, ca=root),
+        node_id=response.node_id,
+        cluster_id=response.cluster_id,
+        managers=tuple(response.managers),
+    )
+
+
+async def _shown_certificate(address: str, timeout_seconds: float) -> bytes:
+    """The server's certificate (PEM), believed in nothing.
+
+    Raises:
+        Unavailable, Timeout
+    """
+    where = addresses.parse(address)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            _, writer = await asyncio.open_connection(where.host, where.port, ssl=_believing_nothing())
+    except TimeoutError:
+        raise Timeout(f"no answer from {address}; check the address, the network and the firewall") from None
+    except ssl.SSLError as error:
+        raise Unavailable(
+            f"{address} does not speak TLS; is this a manager's join address? ({error.reason})"
+        ) from error
+    except OSError as error:
+        raise Unavailable(
+            f"cannot reach {address}: {error.strerror or error}; is the manager running there?"
+        ) from error
+    try:
+        der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    finally:
+        writer.transport.abort()
+    return ssl.DER_cert_to_PEM_cert(der).encode()
+
+
+def _believing_nothing() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    return context

@@ -1,0 +1,65 @@
+"""Servers: mutual TLS, the check of roles on every call, and one line for every error."""
+
+from collections.abc import Callable
+
+import grpc
+from grpc import aio
+
+from shoal.errors import Unavailable
+from shoal.identity.identity import Identity
+from shoal.rpc.access import Access
+from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_STREAM_BYTES
+from shoal.rpc.guard import Guard
+
+CurrentIdentity = Callable[[], Identity]
+"""Asked at each handshake, from a thread of gRPC, so that a renewed certificate is shown without a restart."""
+
+_OPTIONS = (
+    *KEEPALIVE_OPTIONS,
+    # Channels ping every 5 s, also without a call: see KEEPALIVE_OPTIONS.
+    ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
+    ("grpc.max_send_message_length", MAX_STREAM_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    # Two daemons on one port would each get a part of the connections.
+    ("grpc.so_reuseport", 0),
+)
+
+
+def make_server(access: Access, *, max_receive_bytes: int = MAX_MESSAGE_BYTES) -> aio.Server:
+    """A server that admits callers by the table. Add servicers and a port (`listen`), then start it.
+
+    Servicers are asyncio: coroutines, and async generators where they answer with a stream. They raise `ShoalError`.
+
+    Args:
+        access: who may call what; what is not in it is refused.
+        max_receive_bytes: of one message; `MAX_STREAM_BYTES` for agents' sessions.
+    """
+    options = (*_OPTIONS, ("grpc.max_receive_message_length", max_receive_bytes))
+    return aio.server(interceptors=(Guard(access),), options=options)
+
+
+def listen(
+    server: aio.Server, address: str, identity: CurrentIdentity, *, require_client_certificate: bool = True
+) -> int:
+    """Listen with TLS; the port that it got, which is `address`'s own unless that is 0.
+
+    Args:
+        address: `host:port`, `[::]:port` or `unix:/path`.
+        require_client_certificate: from our own authority; False only where nodes join.
+    Raises:
+        Unavailable: the address cannot be bound.
+    """
+    try:
+        return server.add_secure_port(address, _server_credentials(identity, require_client_certificate))
+    except RuntimeError as error:
+        raise Unavailable(f"cannot listen on {address}: is it in use, or not an address of this host?") from error
+
+
+def _server_credentials(identity: CurrentIdentity, require_client_certificate: bool) -> grpc.ServerCredentials:
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        now = identity()
+        roots = now.ca if require_client_certificate else None
+        return grpc.ssl_server_certificate_configuration([(now.key, now.certificate)], root_certificates=roots)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
