@@ -79,3 +79,18 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CLUSTER,
     LEADER,
 )
+
+_BY_PREFIX: dict[str, tuple[Kind[Message], ...]] = {
+    kind.prefix: tuple(other for other in KINDS if other.prefix == kind.prefix) for kind in KINDS
+}
+
+
+def locate(key: bytes) -> tuple[Kind[Message], str] | None:
+    """The kind and identifier of a key, or None when it is of no kind that this version knows."""
+    below = key[len(ROOT) :].decode()
+    folder, slash, _ = below.partition("/")
+    for kind in _BY_PREFIX.get(folder + slash, ()):
+        identifier = kind.identifier(key)
+        if identifier is not None:
+            return kind, identifier
+    return None

@@ -117,22 +117,29 @@ class Tables:
         self.revision = max(self.revision, revision)
 
     def _index(self, change: Change) -> None:
-        old, new = change.old, change.new
+        # Indexes hold `change.identifier`, which is the table's own key: reading `.id` would make a new string of each.
+        old, new, identifier = change.old, change.new, change.identifier
         if isinstance(old, Task):
-            _drop(self._by_service, old.service_id, old.id)
-            _drop(self._by_node, old.node_id, old.id)
+            _drop(self._by_service, old.service_id, identifier)
+            _drop(self._by_node, old.node_id, identifier)
         elif isinstance(old, Service):
-            self._service_names.pop(old.spec.name, None)
+            _unname(self._service_names, old.spec.name, identifier)
         elif isinstance(old, Network):
-            self._network_names.pop(old.spec.name, None)
+            _unname(self._network_names, old.spec.name, identifier)
         if isinstance(new, Task):
-            self._by_service.setdefault(new.service_id, {})[new.id] = new
+            self._by_service.setdefault(new.service_id, {})[identifier] = new
             if new.node_id:
-                self._by_node.setdefault(new.node_id, {})[new.id] = new
+                self._by_node.setdefault(new.node_id, {})[identifier] = new
         elif isinstance(new, Service):
-            self._service_names[new.spec.name] = new.meta.id
+            self._service_names[new.spec.name] = identifier
         elif isinstance(new, Network):
-            self._network_names[new.spec.name] = new.meta.id
+            self._network_names[new.spec.name] = identifier
+
+
+def _unname(names: dict[str, str], name: str, identifier: str) -> None:
+    """Free a name, unless another object has taken it already."""
+    if names.get(name) == identifier:
+        del names[name]
 
 
 def _drop(index: dict[str, dict[str, Task]], group: str, identifier: str) -> None:

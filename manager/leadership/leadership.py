@@ -1,0 +1,85 @@
+"""Who leads: the manager whose key is at LEADER, under its lease. The key's create revision numbers the term.
+
+A lock alone does not stop a leader that does not know yet that it is deposed. So each of the planner's transactions
+compares that create revision (`Store.commit(..., fence=...)`), and etcd refuses the writes of a term that is over.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from manager.leadership.lease import LeaseLost, held_lease
+from manager.store.backend import Backend, Compare, Compared, OutcomeUnknown, Put
+from manager.store.kinds import LEADER, MANAGER
+from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Leader, Manager
+from shoal.errors import Deposed, Unavailable
+
+_log = logging.getLogger(__name__)
+
+Lead = Callable[[int], Awaitable[None]]
+"""What the leader does, given its fence."""
+RETRY_SECONDS = 0.5
+
+
+class Leadership:
+    """This manager's candidature and its entry in the list of managers.
+
+    Args:
+        store: running.
+        backend: the store's.
+        manager_id: of this manager; no other one that lives may have it.
+    """
+
+    def __init__(self, store: Store, backend: Backend, manager_id: str) -> None:
+        self._store = store
+        self._backend = backend
+        self._id = manager_id
+
+    async def run(self, lead: Lead) -> None:
+        """Stand for election for ever; run `lead(fence)` whenever we lead, with everything in the tables that former
+        leaders wrote. It is cancelled when the term ends. If it returns, leadership is given up and sought again;
+        if it raises anything but Deposed, so does this.
+        """
+        while True:
+            try:
+                await self._term(lead)
+            except* (LeaseLost, Deposed, Unavailable, OutcomeUnknown) as ended:
+                _log.warning("not leading: %s", "; ".join(str(error) for error in ended.exceptions))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def register(self, manager: Manager) -> None:
+        """Keep this manager in the list of managers for as long as this runs."""
+        put = Put(MANAGER.key(manager.id), manager.SerializeToString())
+        while True:
+            try:
+                async with held_lease(self._backend) as lease:
+                    await self._backend.txn((), (put._replace(lease=lease),))
+                    await asyncio.Event().wait()
+            except* (LeaseLost, Unavailable, OutcomeUnknown) as ended:
+                _log.warning("not registered: %s", "; ".join(str(error) for error in ended.exceptions))
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _term(self, lead: Lead) -> None:
+        async with held_lease(self._backend) as lease:
+            fence = await self._elected(lease)
+            await self._store.reached(fence)
+            _log.info("leading since revision %d", fence)
+            await lead(fence)
+
+    async def _elected(self, lease: int) -> int:
+        """Wait until the leader's key is ours; its create revision."""
+        with self._store.follow() as changes:
+            while True:
+                key = LEADER.key("")
+                value = Leader(manager_id=self._id).SerializeToString()
+                outcome = await self._backend.txn((Compare(key, Compared.CREATED_AT, 0),), (Put(key, value, lease),))
+                if outcome.done:
+                    return outcome.revision
+                holder = outcome.found[key]
+                if Leader.FromString(holder.value).manager_id == self._id:
+                    await self._backend.revoke(holder.lease)  # A former life's: it cannot write without the key.
+                    continue
+                await self._store.reached(holder.mod_revision)
+                while self._store.tables.rows(LEADER):
+                    await anext(changes)

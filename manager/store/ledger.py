@@ -1,0 +1,145 @@
+"""Which version of each record the tables hold, and what an event or a listing changes in them. Pure: no I/O.
+
+Own writes arrive twice, from the commit and from the watch, and commits may be answered out of order. One rule
+decides all of it: an event counts if its revision is greater than the one known for its key. Deletions are remembered
+until the watch has passed them, since an older event of the key may still be under way.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from google.protobuf.message import DecodeError, Message
+
+from manager.store.backend import Event
+from manager.store.changes import Change
+from manager.store.kinds import KINDS, Kind, locate
+from manager.store.tables import Tables
+from shoal.errors import ShoalError
+
+_log = logging.getLogger(__name__)
+_WITH_META = frozenset(kind.name for kind in KINDS if "meta" in kind.message.DESCRIPTOR.fields_by_name)
+
+
+class UnreadableRecord(ShoalError):
+    """A record in etcd is not what its key says. Nothing is guessed: the manager stops with this."""
+
+
+def encode(kind: Kind[Message], value: Message) -> bytes:
+    """The record's bytes, without the version, which etcd itself knows."""
+    if kind.name not in _WITH_META:
+        return value.SerializeToString()
+    return versioned(kind, value, 0).SerializeToString()
+
+
+def versioned(kind: Kind[Message], value: Message, version: int) -> Message:
+    """The message with its version in `meta`; a copy where it has one, so that the caller's stays as it is."""
+    if kind.name not in _WITH_META:
+        return value
+    copy = kind.message()
+    copy.CopyFrom(value)
+    copy.meta.version = version  # type: ignore[attr-defined]  # the kind has a meta, as looked up above
+    return copy
+
+
+def decode(kind: Kind[Message], event: Event) -> Message:
+    """The message of a put event.
+
+    Raises:
+        UnreadableRecord: its bytes are no such message.
+    """
+    assert event.value is not None
+    try:
+        message = kind.message.FromString(event.value)
+    except DecodeError as error:
+        raise UnreadableRecord(
+            f"the {kind.name} at {event.key.decode()} in etcd cannot be read: {error}; "
+            "restore it from a snapshot, or delete the key"
+        ) from error
+    if kind.name in _WITH_META:
+        message.meta.version = event.mod_revision  # type: ignore[attr-defined]  # see _WITH_META
+    return message
+
+
+class Ledger:
+    """Keeps the tables and the versions of their rows in step."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self._versions: dict[str, dict[str, int]] = {kind.name: {} for kind in KINDS}
+        self._deleted: dict[bytes, int] = {}
+        self._deletions: deque[tuple[int, bytes]] = deque()
+        self._strangers: set[bytes] = set()
+
+    def version_of(self, kind: Kind[Message], identifier: str) -> int:
+        """The record's mod revision, 0 when it is absent."""
+        return self._versions[kind.name].get(identifier, 0)
+
+    def absorb_events(self, events: Iterable[Event], revision: int) -> tuple[Change, ...]:
+        """Take over what the watch or a listing tells; returns what was new."""
+        changes: list[Change] = []
+        for event in events:
+            place = locate(event.key)
+            if place is None:
+                self._warn(event.key)
+                continue
+            kind, identifier = place
+            if self._is_new(kind, identifier, event.key, event.mod_revision):
+                new = None if event.value is None else decode(kind, event)
+                self._take(changes, kind, identifier, new, event.mod_revision)
+        self.tables.revision = max(self.tables.revision, revision)
+        return tuple(changes)
+
+    def absorb_writes(
+        self, writes: Sequence[tuple[Kind[Message], str, Message | None]], revision: int
+    ) -> tuple[Change, ...]:
+        """Take over what a commit of ours wrote at `revision`."""
+        changes: list[Change] = []
+        for kind, identifier, value in writes:
+            if self._is_new(kind, identifier, kind.key(identifier), revision):
+                new = None if value is None else versioned(kind, value, revision)
+                self._take(changes, kind, identifier, new, revision)
+        self.tables.revision = max(self.tables.revision, revision)
+        return tuple(changes)
+
+    def missing(self, listed: set[bytes], revision: int) -> list[Event]:
+        """Deletions of the rows that a full listing at `revision` does not have. Rows written later stay."""
+        return [
+            Event(key, None, revision)
+            for kind in KINDS
+            for identifier, version in self._versions[kind.name].items()
+            if version <= revision and (key := kind.key(identifier)) not in listed
+        ]
+
+    def forget_deletions(self, watched: int) -> None:
+        """The watch has told everything up to `watched`: no older event can come."""
+        while self._deletions and self._deletions[0][0] <= watched:
+            revision, key = self._deletions.popleft()
+            if self._deleted.get(key) == revision:
+                del self._deleted[key]
+
+    def _is_new(self, kind: Kind[Message], identifier: str, key: bytes, revision: int) -> bool:
+        known = self._versions[kind.name].get(identifier) or self._deleted.get(key, 0)
+        return revision > known
+
+    def _take(
+        self, changes: list[Change], kind: Kind[Message], identifier: str, new: Message | None, revision: int
+    ) -> None:
+        old = self.tables.rows(kind).get(identifier)
+        versions = self._versions[kind.name]
+        if new is None:
+            versions.pop(identifier, None)
+            key = kind.key(identifier)
+            self._deleted[key] = revision
+            self._deletions.append((revision, key))
+        else:
+            versions[identifier] = revision
+        if old is not None or new is not None:
+            change = Change(kind, identifier, old, new)
+            self.tables.apply((change,), revision)
+            changes.append(change)
+
+    def _warn(self, key: bytes) -> None:
+        if key not in self._strangers:
+            self._strangers.add(key)
+            _log.warning("key %r in etcd is of no kind that this version knows; it is left alone", key)

@@ -1,0 +1,216 @@
+"""The etcd that a manager runs for itself: one member, reached only by a socket that only our user can open."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO
+
+from manager.store.etcd import Etcd
+from manager.store.etcd_channel import socket_channel
+from shoal.errors import Refused, Unavailable
+
+_log = logging.getLogger(__name__)
+
+# etcd 3.4 takes a Unix socket only as "unix://HOST:PORT" and makes a file of that name in its working directory.
+_CLIENT_SOCKET = "client:0"
+_PEER_SOCKET = "peer:0"
+_FLAGS = (
+    "--name=default",
+    f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
+    f"--advertise-client-urls=unix://{_CLIENT_SOCKET}",
+    f"--listen-peer-urls=unix://{_PEER_SOCKET}",
+    f"--initial-advertise-peer-urls=unix://{_PEER_SOCKET}",
+    f"--initial-cluster=default=unix://{_PEER_SOCKET}",
+    "--enable-grpc-gateway=false",
+    "--max-txn-ops=1024",
+    "--quota-backend-bytes=8589934592",
+    "--auto-compaction-mode=periodic",
+    "--auto-compaction-retention=10m",
+    "--experimental-watch-progress-notify-interval=5s",
+    "--log-level=warn",
+    "--logger=zap",
+)
+FIRST_DELAY_SECONDS = 0.1
+LAST_DELAY_SECONDS = 10.0
+STEADY_SECONDS = 10.0
+"""After running for so long a death counts as the first again."""
+
+
+class EtcdServer:
+    """Starts etcd, starts it again when it dies, and stops it.
+
+    Args:
+        state_directory: absolute; etcd's data, sockets and log live in `etcd/` below it, mode 0700.
+        program: the etcd to run.
+        stop_seconds: from SIGTERM to SIGKILL.
+        unsafe_no_fsync: for tests and benchmarks only: a power cut loses data.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        *,
+        program: str = "/usr/bin/etcd",
+        stop_seconds: float = 5.0,
+        unsafe_no_fsync: bool = False,
+    ) -> None:
+        self.directory = state_directory / "etcd"
+        self._program = program
+        self._stop_seconds = stop_seconds
+        self._extra = ("--unsafe-no-fsync",) if unsafe_no_fsync else ()
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def socket(self) -> Path:
+        """For `manager.store.etcd_channel.socket_channel`."""
+        return self.directory / _CLIENT_SOCKET
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running etcd, None while there is none."""
+        return None if self._process is None or self._process.returncode is not None else self._process.pid
+
+    async def run(self) -> None:
+        """Keep etcd running until cancelled, then stop it.
+
+        Raises:
+            Refused: another manager uses this state directory.
+            Unavailable: the program cannot be started.
+        """
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.directory.chmod(0o700)
+        with _locked(self.directory / "lock"):
+            await self._end_leftovers()
+            delay = FIRST_DELAY_SECONDS
+            while True:
+                lived = await self._live()
+                delay = FIRST_DELAY_SECONDS if lived > STEADY_SECONDS else min(2 * delay, LAST_DELAY_SECONDS)
+                _log.error(
+                    "etcd ended by itself after %.1f s; starting it again in %.1f s, its last words are in %s",
+                    lived,
+                    delay,
+                    self.directory / "log",
+                )
+                await asyncio.sleep(delay)
+
+    async def _live(self) -> float:
+        """One life of etcd, in seconds."""
+        clock = asyncio.get_running_loop().time
+        born = clock()
+        with (self.directory / "log").open("wb") as log:
+            self._process = await self._start(log)
+        try:
+            await self._process.wait()
+        finally:
+            await self._stop(self._process)
+        return clock() - born
+
+    async def _start(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        # setpriv: the kernel ends etcd when we die, even by SIGKILL.
+        command = ("setpriv", "--pdeathsig", "TERM", self._program, f"--data-dir={self.directory / 'data'}")
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                *_FLAGS,
+                *self._extra,
+                cwd=self.directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={
+                    "PATH": os.environ.get("PATH", "/usr/bin:/bin")
+                },  # Without the ETCD_* of ours, which it would obey.
+                start_new_session=True,  # Ctrl-C is for us; we stop it in our own time.
+            )
+        except OSError as error:
+            raise Unavailable(f"etcd cannot be started: {error}; install it (apt-get install etcd-server)") from error
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        if process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._stop_seconds)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _end_leftovers(self) -> None:
+        """End an etcd that a former life of this manager left on our data; we hold the lock, so nobody else uses it."""
+        deadline = asyncio.get_running_loop().time() + self._stop_seconds
+        while pids := running_on(self.directory / "data", Path("/proc")):
+            late = asyncio.get_running_loop().time() > deadline
+            for pid in pids:
+                _log.warning("ending etcd %d, left by a former life of this manager", pid)
+                _signal(pid, signal.SIGKILL if late else signal.SIGTERM)
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
+    """Run the server while the block lasts, and give a client to it once it answers. If it fails, so does the block."""
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(server.run(), name="etcd")
+        channel = socket_channel(server.socket)
+        try:
+            client = Etcd(channel=channel)
+            warn_if_old(await _first_answer(client))
+            yield client
+        finally:
+            await channel.close()
+            running.cancel()
+
+
+def warn_if_old(version: str) -> None:
+    """Log that an etcd before 3.5 should be replaced in production."""
+    if tuple(int(part) for part in version.split(".")[:2]) < (3, 5):
+        _log.warning(
+            "etcd %s is old: run a current 3.5 or 3.6 in production (fixed since: watch events lost after compaction, "
+            "leases revoked by a former leader, access rules passed by through nested transactions)",
+            version,
+        )
+
+
+def running_on(data: Path, proc: Path) -> Sequence[int]:
+    """Process ids of etcds whose data directory this is."""
+    wanted = f"--data-dir={data}".encode()
+    return [int(entry.name) for entry in proc.iterdir() if entry.name.isdigit() and wanted in _arguments(entry)]
+
+
+async def _first_answer(client: Etcd) -> str:
+    """The server's version, as soon as it answers; it may first have to read a large log."""
+    while True:
+        try:
+            return await client.version()
+        except Unavailable as error:
+            _log.info("waiting for etcd: %s", error)
+
+
+def _arguments(process: Path) -> Sequence[bytes]:
+    try:
+        return (process / "cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return ()  # It has ended meanwhile.
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        _log.debug("process %d had ended already", pid)
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold a file's lock, which the kernel frees when we end in whatever way."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Refused(f"another manager runs on {path.parent}: stop it, or use another directory") from error
+        yield

@@ -1,0 +1,193 @@
+"""The store: a cache of all records, and commits to them.
+
+Reads never leave the process. A commit is one etcd transaction; what it wrote is in the tables when it returns. All
+else arrives by the watch, which the `Ledger` keeps from being told twice.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from manager.store.backend import Backend, Batch, Compacted, Event, OutcomeUnknown, prefix_end
+from manager.store.changes import Change, Expect, Write
+from manager.store.kinds import ROOT, Kind, M
+from manager.store.ledger import Ledger
+from manager.store.subscription import Subscription
+from manager.store.tables import Tables
+from manager.store.transaction import Transaction, batches, build, made_at, refusal
+from shoal.errors import Timeout, Unavailable
+
+_log = logging.getLogger(__name__)
+
+PAGE = 2000
+"""Records read at once while listing: about 10 ms of the event loop."""
+FIRST_DELAY_SECONDS = 0.05
+LAST_DELAY_SECONDS = 2.0
+
+
+class Store:
+    """The records of one cluster, as this manager sees and writes them.
+
+    Args:
+        backend: etcd.
+        jitter: a number from 0 to 1 that spreads the managers' reconnections.
+    """
+
+    def __init__(self, *, backend: Backend, jitter: Callable[[], float] = random.random) -> None:
+        self.tables = Tables()
+        self._backend = backend
+        self._jitter = jitter
+        self._ledger = Ledger(self.tables)
+        self._start = ROOT.encode()
+        self._end = prefix_end(self._start)
+        self._subscribers: set[Subscription] = set()
+        self._loaded = asyncio.Event()
+        self._watched = 0
+        self._progress = asyncio.Condition()
+
+    async def run(self) -> None:
+        """List, then watch, for ever. Connections that break are made again.
+
+        Raises:
+            UnreadableRecord: a record in etcd is damaged.
+        """
+        delay = FIRST_DELAY_SECONDS
+        listed = False
+        while True:
+            seen = self._watched
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                await self._watch()
+            except Compacted as gap:
+                _log.warning("the watch of etcd has a gap, listing again: %s", gap)
+                listed = False
+            except Unavailable as broken:
+                _log.warning("etcd is away since revision %d, trying again: %s", self._watched, broken)
+            delay = FIRST_DELAY_SECONDS if self._watched > seen else min(2 * delay, LAST_DELAY_SECONDS)
+            await asyncio.sleep(delay * (0.5 + self._jitter() / 2))
+
+    async def ready(self) -> None:
+        """Wait until all records are loaded."""
+        await self._loaded.wait()
+
+    async def reached(self, revision: int) -> None:
+        """Wait until everything that any manager wrote up to `revision` under our root is in the tables.
+
+        Only a revision of a record of ours is sure to come soon; another waits for etcd's progress notice.
+        """
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._watched >= revision)
+
+    def version_of(self, kind: Kind[M], identifier: str) -> int:
+        """The record's version for an `Expect`, ABSENT when it is not there."""
+        return self._ledger.version_of(kind, identifier)  # type: ignore[arg-type]  # see KINDS
+
+    def follow(self) -> Subscription:
+        """Every change of the tables from now on; use it as a context manager, iterate over batches."""
+        subscription = Subscription(self._subscribers)
+        self._subscribers.add(subscription)
+        return subscription
+
+    async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
+        """Make all writes in one transaction, or none. They are in the tables when it returns.
+
+        Args:
+            writes: at most 1000 and 1 MiB, each record once.
+            fence: the term's number (the leader key's create revision); the term must still last.
+
+        Returns:
+            The revision of the writes: their records' version.
+
+        Raises:
+            InvalidInput: too many writes, or a record twice.
+            Exhausted: too many bytes, or etcd's quota is used up.
+            Conflict: an expectation failed.
+            Deposed: the term is over.
+            Unavailable: etcd is away; nothing was written.
+            Timeout: etcd went away meanwhile and it cannot be told whether it was written.
+        """
+        transaction = build(writes, expects, fence)
+        if not transaction.operations and not transaction.compares:
+            return self.tables.revision
+        known = {write.kind.key(write.identifier): self.version_of(write.kind, write.identifier) for write in writes}
+        try:
+            outcome = await self._backend.txn(transaction.compares, transaction.operations)
+        except OutcomeUnknown as broken:
+            revision = await self._find_out(transaction, known, broken)
+        else:
+            if not outcome.done:
+                raise refusal(transaction, outcome)
+            revision = outcome.revision
+        self._tell(self._ledger.absorb_writes([(w.kind, w.identifier, w.value) for w in writes], revision))
+        return revision
+
+    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int:
+        """Make the writes in order, in as many consecutive transactions as their bounds demand.
+
+        Returns:
+            The last transaction's revision.
+
+        Raises:
+            As `commit`; the batches before the failed one stay written.
+        """
+        revision = self.tables.revision
+        for batch in batches(writes):
+            revision = await self.commit(batch, fence=fence)
+        return revision
+
+    async def _find_out(self, transaction: Transaction, known: dict[bytes, int], broken: OutcomeUnknown) -> int:
+        """The revision of a transaction whose answer was lost."""
+        keys = [operation.key for operation in transaction.operations]
+        try:
+            reading = await self._backend.read(keys)
+        except Unavailable as error:
+            raise Timeout(f"etcd went away in the midst of a write, which may have been made: {error}") from error
+        revision = made_at(transaction, reading.records, known, reading.revision) if keys else None
+        if revision is None:
+            raise Timeout(f"the write was not made so far, though it may yet be: {broken}; look, then try again")
+        return revision
+
+    async def _list(self) -> None:
+        """Read every record at one revision and take over what is new."""
+        listed: set[bytes] = set()
+        news: list[Event] = []
+        first = not self._loaded.is_set()
+        revision, key = 0, self._start
+        while True:
+            page = await self._backend.range(key, self._end, revision=revision, limit=PAGE)
+            revision = page.revision
+            events = [Event(record.key, record.value, record.mod_revision) for record in page.records]
+            listed.update(record.key for record in page.records)
+            if first:  # Nobody reads yet, so there is no consistent cut to keep and a million records need not wait.
+                self._tell(self._ledger.absorb_events(events, 0))
+            else:
+                news.extend(events)
+            if page.next_key is None:
+                break
+            key = page.next_key
+        news.extend(self._ledger.missing(listed, revision))
+        await self._advance(Batch(revision, news))
+        self._loaded.set()
+
+    async def _watch(self) -> None:
+        stream = self._backend.watch(self._start, self._end, revision=self._watched + 1)
+        try:
+            async for batch in stream:
+                await self._advance(batch)
+        finally:
+            await stream.aclose()
+
+    async def _advance(self, batch: Batch) -> None:
+        self._tell(self._ledger.absorb_events(batch.events, batch.revision))
+        self._ledger.forget_deletions(batch.revision)
+        async with self._progress:
+            self._watched = max(self._watched, batch.revision)
+            self._progress.notify_all()
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        if changes:
+            for subscriber in self._subscribers:
+                subscriber.tell(changes)

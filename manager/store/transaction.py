@@ -1,0 +1,141 @@
+"""Turning writes and expectations into one etcd transaction, and reading its outcome. Pure: no I/O."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from manager.store.backend import Compare, Compared, Delete, Outcome, Put, Record
+from manager.store.changes import ABSENT, PRESENT, Expect, Write
+from manager.store.kinds import LEADER
+from manager.store.ledger import encode
+from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput, ShoalError
+
+MAX_OPERATIONS = 1000
+"""Below etcd's --max-txn-ops, which we set to 1024."""
+MAX_BYTES = 1 << 20
+"""Below etcd's own bound on a request, 1.5 MiB."""
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """What one commit asks of etcd."""
+
+    compares: tuple[Compare, ...]
+    operations: tuple[Put | Delete, ...]
+    expects: tuple[Expect, ...] = ()
+    fence: int | None = None
+
+
+def operation(write: Write) -> Put | Delete:
+    """The etcd operation of one write."""
+    key = write.kind.key(write.identifier)
+    return Delete(key) if write.value is None else Put(key, encode(write.kind, write.value))
+
+
+def size(operation: Put | Delete) -> int:
+    """Bytes in a request, its protobuf framing estimated."""
+    return len(operation.key) + (len(operation.value) if isinstance(operation, Put) else 0) + 24
+
+
+def build(writes: Sequence[Write], expects: Sequence[Expect], fence: int | None) -> Transaction:
+    """One transaction of all writes.
+
+    Raises:
+        InvalidInput: more than MAX_OPERATIONS, or a record named twice.
+        Exhausted: more than MAX_BYTES.
+    """
+    operations = tuple(operation(write) for write in writes)
+    check_bounds(operations, len(expects) + (fence is not None))
+    compares = [compare(expected) for expected in expects]
+    if fence is not None:
+        compares.append(Compare(LEADER.key(""), Compared.CREATED_AT, fence))
+    return Transaction(tuple(compares), operations, tuple(expects), fence)
+
+
+def check_bounds(operations: Sequence[Put | Delete], compares: int) -> None:
+    """Raise what `build` says when a transaction is beyond its bounds."""
+    if max(len(operations), compares) > MAX_OPERATIONS:
+        raise InvalidInput(
+            f"a transaction of {len(operations)} writes and {compares} conditions is too large: "
+            f"{MAX_OPERATIONS} of each is the most; split it"
+        )
+    if len({each.key for each in operations}) != len(operations):
+        raise InvalidInput("a transaction writes the same record twice; keep the last write only")
+    total = sum(map(size, operations))
+    if total > MAX_BYTES:
+        raise Exhausted(f"a transaction of {total} bytes is too large: {MAX_BYTES} is the most; make it smaller")
+
+
+def compare(expected: Expect) -> Compare:
+    """The etcd condition of an expectation."""
+    key = expected.kind.key(expected.identifier)
+    if expected.version == PRESENT:
+        return Compare(key, Compared.MODIFIED_AFTER, 0)
+    return Compare(key, Compared.MODIFIED_AT, expected.version)
+
+
+def refusal(transaction: Transaction, outcome: Outcome) -> ShoalError:
+    """Why a transaction was not made: its fence comes before its expectations."""
+    if transaction.fence is not None:
+        leader = outcome.found.get(LEADER.key(""))
+        if leader is None or leader.create_revision != transaction.fence:
+            return Deposed(f"the term that began at revision {transaction.fence} is over; nothing was written")
+    failed = (each for each in transaction.expects if not compare(each).holds(outcome.found.get(compare(each).key)))
+    return next((conflict(each, outcome.found) for each in failed), Conflict("a record changed meanwhile; read again"))
+
+
+def conflict(expected: Expect, found: Mapping[bytes, Record]) -> Conflict:
+    """The error that names the record whose expectation failed."""
+    name = f"{expected.kind.name} {expected.identifier}".strip()
+    record = found.get(expected.kind.key(expected.identifier))
+    if expected.version == ABSENT:
+        return Conflict(f"{name} exists already")
+    if record is None:
+        return Conflict(f"{name} is not there any more; read the list again")
+    return Conflict(
+        f"{name} was changed since it was read (version {expected.version}, now {record.mod_revision}); "
+        "read it again and repeat the change"
+    )
+
+
+def made_at(
+    transaction: Transaction, found: Mapping[bytes, Record], known: Mapping[bytes, int], now: int
+) -> int | None:
+    """Whether a transaction of unknown outcome was made, from its keys as they are now: its revision, or None.
+
+    It was if all its puts lie there with our bytes, written at one revision newer than the ones known before, and
+    all its deletions are gone.
+
+    Args:
+        known: the keys' mod revisions when the transaction was sent; absent keys are left out or 0.
+        now: etcd's revision when `found` was read; the answer for a transaction of deletions alone.
+    """
+    revisions = set()
+    for each in transaction.operations:
+        record = found.get(each.key)
+        if isinstance(each, Delete):
+            if record is not None:
+                return None
+        elif record is None or record.value != each.value or record.mod_revision <= known.get(each.key, 0):
+            return None
+        else:
+            revisions.add(record.mod_revision)
+    if len(revisions) > 1:
+        return None
+    return revisions.pop() if revisions else now
+
+
+def batches(writes: Iterable[Write]) -> Iterator[list[Write]]:
+    """Consecutive runs of writes, in order, each within the bounds of one transaction."""
+    batch: list[Write] = []
+    keys: set[bytes] = set()
+    room = MAX_BYTES
+    for write in writes:
+        made = operation(write)
+        if batch and (len(batch) == MAX_OPERATIONS or size(made) > room or made.key in keys):
+            yield batch
+            batch, keys, room = [], set(), MAX_BYTES
+        batch.append(write)
+        keys.add(made.key)
+        room -= size(made)
+    if batch:
+        yield batch
