@@ -1,0 +1,1 @@
+"""The managers' end of the agents' sessions."""

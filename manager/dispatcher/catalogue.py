@@ -1,0 +1,224 @@
+"""Which task and node is on which network, kept in step with the store: a change touches those whom it concerns.
+
+The invariant that the tests hold it to: after any sequence of updates, `needs` of every node equals that of a catalogue
+made anew from the same view, and `update` has named every node whose needs changed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from manager.dispatcher.needs import Needs, trimmed
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.tables import View
+from shoal import task_states
+from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task as the catalogue last saw it.
+
+    Attributes:
+        live: it has not ended; an ended task needs no revision and no network any more.
+        endpoint: how others reach it on all its networks; None when it is on none, or has ended.
+    """
+
+    task: Task
+    live: bool
+    endpoint: TaskEndpoint | None
+
+
+class Catalogue:
+    """Answers what a node needs, from indexes by node and network."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._entries: dict[str, Entry] = {}
+        self._by_node: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+        self._on_network: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
+        self._nodes_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._peers: dict[str, Peer] = {}
+        self._trimmed: dict[str, ServiceRevision] = {}
+        for node_id in view.node_status:
+            self._refresh_peer(node_id)
+        for task_id in view.tasks:
+            self._refresh_task(task_id)
+
+    def update(self, changes: Iterable[Change]) -> set[str]:
+        """Take in changes that the view has already; the nodes whose needs may differ now."""
+        affected: set[str] = set()
+        for change in changes:
+            if change.kind.name in (kinds.TASK.name, kinds.TASK_STATUS.name):
+                affected |= self._refresh_task(change.identifier)
+            elif change.kind.name == kinds.NODE_STATUS.name:
+                affected |= self._refresh_peer(change.identifier)
+            elif change.kind.name in (kinds.NETWORK.name, kinds.ALLOCATION.name):
+                affected |= self._nodes_on([change.identifier])
+            elif change.kind.name == kinds.REVISION.name and change.new is None:
+                self._trimmed.pop(change.identifier, None)
+        return affected
+
+    def needs(self, node_id: str) -> Needs:
+        """Everything that the node is to know."""
+        mine = self._by_node.get(node_id, {})
+        live = [entry.task for entry in mine.values() if entry.live]
+        names = {address.network_id for task in live for address in task.addresses}
+        networks = {name: network for name in sorted(names) if (network := self._network(name)) is not None}
+        endpoints = self._endpoints(networks)
+        others = {endpoint.node_id for endpoint in endpoints.values()} - {node_id}
+        return Needs(
+            tasks={entry.task.id: entry.task for entry in mine.values() if not _is_over(entry)},
+            revisions=self._revisions(live),
+            networks=networks,
+            endpoints=endpoints,
+            peers={other: self._peers[other] for other in others if other in self._peers},
+        )
+
+    def _refresh_task(self, task_id: str) -> set[str]:
+        old, new = self._entries.get(task_id), self._entry(task_id)
+        if old == new:
+            return set()
+        if old is not None:
+            self._leave(old)
+        if new is not None:
+            self._enter(new)
+        concerned = [entry for entry in (old, new) if entry is not None]
+        affected = {entry.task.node_id for entry in concerned}
+        if _endpoint(old) != _endpoint(new):
+            affected |= self._nodes_on(_networks_of(concerned))
+        return affected - {""}
+
+    def _refresh_peer(self, node_id: str) -> set[str]:
+        status = self._view.node_status.get(node_id)
+        new = _peer(node_id, status.description.address, status.description.vtep_mac) if status else None
+        if self._peers.get(node_id) == new:
+            return set()
+        if new is None:
+            del self._peers[node_id]
+        else:
+            self._peers[node_id] = new
+        return self._nodes_on(_networks_of(self._by_node.get(node_id, {}).values())) - {node_id}
+
+    def _entry(self, task_id: str) -> Entry | None:
+        task = self._view.tasks.get(task_id)
+        if task is None or not task.node_id:
+            return None
+        status = self._view.task_status.get(task_id)
+        live = task_states.is_live(task, status)
+        reachable = live and len(task.addresses) > 0
+        return Entry(task, live, endpoint_of(task, status, self._revision(task)) if reachable else None)
+
+    def _enter(self, entry: Entry) -> None:
+        task = entry.task
+        self._entries[task.id] = self._by_node[task.node_id][task.id] = entry
+        for name in _networks_of([entry]):
+            self._on_network[name][task.id] = entry
+            self._nodes_of[name][task.node_id] += 1
+
+    def _leave(self, entry: Entry) -> None:
+        task = entry.task
+        del self._entries[task.id]
+        _discard(self._by_node, task.node_id, task.id)
+        for name in _networks_of([entry]):
+            _discard(self._on_network, name, task.id)
+            self._nodes_of[name][task.node_id] -= 1
+            if not self._nodes_of[name][task.node_id]:
+                del self._nodes_of[name][task.node_id]
+
+    def _nodes_on(self, networks: Iterable[str]) -> set[str]:
+        return {node_id for name in networks for node_id in self._nodes_of.get(name, ())}
+
+    def _network(self, network_id: str) -> NetworkAssignment | None:
+        network, allocation = self._view.networks.get(network_id), self._view.allocations.get(network_id)
+        if network is None or allocation is None:
+            return None
+        return NetworkAssignment(
+            network_id=network_id,
+            name=network.spec.name,
+            subnet=allocation.subnet,
+            internal=network.spec.internal,
+        )
+
+    def _endpoints(self, networks: Mapping[str, NetworkAssignment]) -> dict[str, TaskEndpoint]:
+        found = {task_id: entry for name in networks for task_id, entry in self._on_network.get(name, {}).items()}
+        return {
+            task_id: narrowed(entry.endpoint, networks)
+            for task_id, entry in found.items()
+            if entry.endpoint is not None
+        }
+
+    def _revisions(self, live: Iterable[Task]) -> dict[str, ServiceRevision]:
+        keys = {_revision_key(task) for task in live}
+        return {key: self._trim(self._view.revisions[key]) for key in sorted(keys) if key in self._view.revisions}
+
+    def _trim(self, revision: ServiceRevision) -> ServiceRevision:
+        key = f"{revision.service_id}/{revision.number}"
+        if key not in self._trimmed:
+            self._trimmed[key] = trimmed(revision)
+        return self._trimmed[key]
+
+    def _revision(self, task: Task) -> ServiceRevision | None:
+        return self._view.revision_of(task.service_id, task.revision)
+
+
+def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision | None) -> TaskEndpoint:
+    """How a live task is reached. One that is to stop keeps its routes until it has ended, but no name leads to it."""
+    endpoint = TaskEndpoint(
+        task_id=task.id,
+        service_id=task.service_id,
+        slot=task.slot,
+        node_id=task.node_id,
+        addresses=task.addresses,
+        ready=task_states.is_wanted(task) and task_states.observed(task, status) == TaskState.RUNNING,
+    )
+    if revision is not None:
+        endpoint.service_name = revision.spec.name
+        for attachment in revision.spec.task.networks:
+            if attachment.aliases:
+                endpoint.aliases[attachment.network].CopyFrom(Names(names=attachment.aliases))
+    return endpoint
+
+
+def narrowed(endpoint: TaskEndpoint, networks: Mapping[str, NetworkAssignment]) -> TaskEndpoint:
+    """The endpoint on these networks alone; the very same object when it is on no other."""
+    if all(address.network_id in networks for address in endpoint.addresses):
+        return endpoint
+    narrow = TaskEndpoint()
+    narrow.CopyFrom(endpoint)
+    del narrow.addresses[:]
+    narrow.addresses.extend(address for address in endpoint.addresses if address.network_id in networks)
+    for name in [name for name in narrow.aliases if name not in networks]:
+        del narrow.aliases[name]
+    return narrow
+
+
+def _is_over(entry: Entry) -> bool:
+    """Nothing is left for the agent to do or to keep: it may forget the task, and its log with it."""
+    task = entry.task
+    return not entry.live and (task.desired_state >= TaskState.REMOVE or task.state == TaskState.ORPHANED)
+
+
+def _networks_of(entries: Iterable[Entry]) -> set[str]:
+    return {address.network_id for entry in entries if entry.endpoint is not None for address in entry.task.addresses}
+
+
+def _endpoint(entry: Entry | None) -> TaskEndpoint | None:
+    return entry.endpoint if entry is not None else None
+
+
+def _peer(node_id: str, address: str, vtep_mac: str) -> Peer | None:
+    return Peer(node_id=node_id, address=address, vtep_mac=vtep_mac) if address else None
+
+
+def _revision_key(task: Task) -> str:
+    return f"{task.service_id}/{task.revision}"
+
+
+def _discard(index: defaultdict[str, dict[str, Entry]], group: str, task_id: str) -> None:
+    index[group].pop(task_id, None)
+    if not index[group]:
+        del index[group]

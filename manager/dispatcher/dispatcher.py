@@ -1,0 +1,223 @@
+"""The servicer of agents' sessions, and the background work of a manager for its agents."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing, suppress
+
+from grpc import aio
+
+from manager.dispatcher.catalogue import Catalogue
+from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
+from manager.dispatcher.needs import Needs
+from manager.dispatcher.node_records import NodeRecords, NowMs
+from manager.dispatcher.records import Records
+from manager.dispatcher.session import AgentSession
+from manager.dispatcher.statuses import Batch, StatusCommitter
+from manager.store import kinds
+from manager.store.changes import Change
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, Welcome
+from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
+from shoal.errors import Conflict, InvalidInput, PermissionDenied, Timeout, Unavailable
+from shoal.identity.roles import Caller, Role
+from shoal.rpc.guard import caller
+
+_log = logging.getLogger(__name__)
+
+Context = aio.ServicerContext[AgentMessage, ManagerMessage]
+
+
+class Dispatcher(DispatcherServicer):
+    """Holds the sessions of the agents that chose this manager. `run` must run while it serves.
+
+    Args:
+        manager_id: written into the status of the nodes that have their session here.
+        now_ms: milliseconds since the Unix epoch.
+        identify: whom a call's certificate names; a session is of that node and no other.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Records,
+        manager_id: str,
+        now_ms: NowMs,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        identify: Callable[[Context], Caller] = caller,
+    ) -> None:
+        self._store = store
+        self._manager_id = manager_id
+        self._heartbeat_seconds = heartbeat_seconds
+        self._identify = identify
+        self._catalogue = Catalogue(store.tables)
+        self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
+        self._committer = StatusCommitter(store=store)
+        self._liveness = Liveness(heartbeat_seconds)
+        self._sessions: dict[str, AgentSession] = {}
+        self._descriptions: dict[str, NodeDescription] = {}
+        self._running = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until cancelled: follow the store, commit statuses, watch heartbeats."""
+        with self._store.follow() as batches:
+            self._catalogue = Catalogue(self._store.tables)
+            self._expect_back()
+            self._running.set()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow(batches), name="assignments")
+                group.create_task(self._committer.run(), name="statuses")
+                group.create_task(self._watch_heartbeats(), name="heartbeats")
+
+    async def Session(  # noqa: N802  # named by the protocol
+        self, requests: AsyncIterator[AgentMessage], context: Context
+    ) -> AsyncGenerator[ManagerMessage]:
+        """One agent's session, from Hello to the end of either side.
+
+        Raises:
+            PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
+            InvalidInput: the agent did not begin with Hello. Unavailable: etcd is away.
+        """
+        node_id = self._node(self._identify(context))
+        hello = await _hello(requests)
+        session = await self._open(node_id, hello)
+        # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
+        reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
+        try:
+            yield ManagerMessage(welcome=self._welcome())
+            async with aclosing(session.messages(self._needs)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            reader.cancel()
+            self._close(session)
+            with suppress(asyncio.CancelledError):
+                await reader
+
+    def _node(self, who: Caller) -> str:
+        if who.role is not Role.AGENT:
+            raise PermissionDenied(f"a session is for agents; this certificate is of {who.role} {who.id}")
+        if who.id not in self._store.tables.nodes:
+            raise PermissionDenied(
+                f"node {who.id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"
+            )
+        return who.id
+
+    async def _open(self, node_id: str, hello: Hello) -> AgentSession:
+        await self._running.wait()
+        await self._records.ready(node_id, hello.description)
+        if older := self._sessions.get(node_id):
+            older.end(Conflict(f"node {node_id} has opened a newer session"))
+        session = self._sessions[node_id] = AgentSession(node_id)
+        self._committer.discard(node_id)
+        self._descriptions[node_id] = hello.description
+        self._hear(node_id)
+        return session
+
+    def _close(self, session: AgentSession) -> None:
+        """A broken stream alone is not DOWN: the node is watched on until it is overdue."""
+        session.end(None)
+        if self._sessions.get(session.node_id) is session:
+            del self._sessions[session.node_id]
+            del self._descriptions[session.node_id]
+            self._committer.discard(session.node_id)
+
+    async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
+        try:
+            async for message in requests:
+                self._hear(session.node_id)
+                if message.WhichOneof("kind") == "statuses":
+                    self._take(session, message.statuses)
+        except aio.UsageError:
+            # gRPC's word for a stream that broke while we were reading it.
+            _log.info("the stream of node %s broke", session.node_id)
+        finally:
+            session.end(None)
+
+    def _take(self, session: AgentSession, batch: StatusBatch) -> None:
+        sequence = batch.sequence
+        self._committer.submit(Batch(session.node_id, tuple(batch.statuses), lambda: session.acknowledge(sequence)))
+
+    def _hear(self, node_id: str) -> None:
+        self._liveness.heard(node_id, asyncio.get_running_loop().time())
+
+    def _needs(self, node_id: str) -> tuple[Needs, int]:
+        return self._catalogue.needs(node_id), self._store.tables.revision
+
+    def _welcome(self) -> Welcome:
+        managers = self._store.tables.managers
+        first = [self._manager_id] if self._manager_id in managers else []
+        rest = sorted(manager_id for manager_id in managers if manager_id != self._manager_id)
+        return Welcome(
+            heartbeat_ms=round(self._heartbeat_seconds * 1000),
+            managers=[managers[manager_id].api_address for manager_id in first + rest],
+        )
+
+    async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
+        async for batch in batches:
+            for node_id in self._catalogue.update(batch):
+                if session := self._sessions.get(node_id):
+                    session.touch()
+            await self._mind_own_nodes(batch)
+
+    async def _mind_own_nodes(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if session := self._sessions.get(change.identifier):
+                if change.kind.name == kinds.NODE.name and change.new is None:
+                    session.end(PermissionDenied(f"node {change.identifier} was removed from the cluster"))
+                elif change.kind.name == kinds.NODE_STATUS.name:
+                    await self._mind(session)
+
+    async def _mind(self, session: AgentSession) -> None:
+        """Another manager may have written of a node whose session is here: it took it over, or believed it lost."""
+        told = self._store.tables.node_status.get(session.node_id)
+        if told is None:
+            return
+        if told.state == NodeStatus.READY and told.manager_id not in ("", self._manager_id):
+            session.end(Conflict(f"node {session.node_id} has opened a session with manager {told.manager_id}"))
+        elif told.state == NodeStatus.DOWN and session.node_id not in self._overdue():
+            await self._make_ready(session.node_id)
+
+    async def _make_ready(self, node_id: str) -> None:
+        try:
+            await self._records.ready(node_id, self._descriptions[node_id])
+        except (Conflict, Unavailable, Timeout) as error:
+            # The agent begins again, and that writes it.
+            self._sessions[node_id].end(Unavailable(f"the node's state could not be written: {error}"))
+
+    def _expect_back(self) -> None:
+        """After a restart: nodes whose session was here have the usual time to return."""
+        for node_id, status in self._store.tables.node_status.items():
+            if status.state == NodeStatus.READY and status.manager_id == self._manager_id:
+                self._hear(node_id)
+
+    def _overdue(self) -> list[str]:
+        return self._liveness.overdue(asyncio.get_running_loop().time())
+
+    async def _watch_heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds / 4)
+            for node_id in self._overdue():
+                await self._lose(node_id)
+
+    async def _lose(self, node_id: str) -> None:
+        message = f"no heartbeat for {3 * self._heartbeat_seconds:g} s"
+        try:
+            if await self._records.down(node_id, self._manager_id, message):
+                _log.warning("node %s is DOWN: %s", node_id, message)
+        except Conflict:
+            _log.info("node %s was removed", node_id)
+        except (Unavailable, Timeout) as error:
+            _log.warning("node %s is not yet marked DOWN: %s", node_id, error)
+            return
+        self._liveness.forget(node_id)
+        if session := self._sessions.get(node_id):
+            session.end(Unavailable(f"{message}; open the session again"))
+
+
+async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
+    async for message in requests:
+        if message.WhichOneof("kind") == "hello":
+            return message.hello
+        break
+    raise InvalidInput("a session begins with Hello")

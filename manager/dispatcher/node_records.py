@@ -1,0 +1,80 @@
+"""The records of nodes' states, and the one place of a manager that writes them."""
+
+import asyncio
+from collections.abc import Callable
+
+from manager.dispatcher.records import Records
+from manager.store.changes import PRESENT, expect, put
+from manager.store.kinds import NODE, NODE_STATUS
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
+
+NowMs = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+
+def ready_status(
+    old: NodeStatus | None, node_id: str, description: NodeDescription, manager_id: str, now_ms: int
+) -> NodeStatus:
+    """The record of a node whose session this manager holds. Pure."""
+    was_ready = old is not None and old.state == NodeStatus.READY
+    return NodeStatus(
+        node_id=node_id,
+        state=NodeStatus.READY,
+        since_ms=old.since_ms if old is not None and was_ready else now_ms,
+        description=description,
+        manager_id=manager_id,
+    )
+
+
+def down_status(old: NodeStatus, message: str, now_ms: int) -> NodeStatus:
+    """The record of a node that is not heard any more. Pure."""
+    status = NodeStatus()
+    status.CopyFrom(old)
+    status.state, status.message, status.since_ms = NodeStatus.DOWN, message, now_ms
+    return status
+
+
+class NodeRecords:
+    """Writes one record at a time, so that each decision is made from the record as it is."""
+
+    def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs) -> None:
+        self._store = store
+        self._manager_id = manager_id
+        self._now_ms = now_ms
+        self._turn = asyncio.Lock()
+
+    async def ready(self, node_id: str, description: NodeDescription) -> None:
+        """Note that this manager holds the node's session. Writes only what differs.
+
+        Raises:
+            Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
+        """
+        async with self._turn:
+            old = self._store.tables.node_status.get(node_id)
+            new = ready_status(old, node_id, description, self._manager_id, self._now_ms())
+            if new != old:
+                await self._write(new)
+
+    async def down(self, node_id: str, held_by: str, message: str, fence: int | None = None) -> bool:
+        """Note that a node READY with that manager is heard no more. False when it is not READY there by now.
+
+        Raises:
+            Conflict, Unavailable: as `ready`. Deposed: the term of the fence is over.
+        """
+        async with self._turn:
+            old = self._store.tables.node_status.get(node_id)
+            if old is None or old.state != NodeStatus.READY or old.manager_id != held_by:
+                return False
+            await self._write(down_status(old, message, self._now_ms()), fence)
+            return True
+
+    async def _write(self, status: NodeStatus, fence: int | None = None) -> None:
+        # The spec must be there, so that no status outlives its node; and nobody else may have written meanwhile.
+        await self._store.commit(
+            [put(NODE_STATUS, status.node_id, status)],
+            expects=[
+                expect(NODE, status.node_id, PRESENT),
+                expect(NODE_STATUS, status.node_id, self._store.version_of(NODE_STATUS, status.node_id)),
+            ],
+            fence=fence,
+        )
