@@ -1,0 +1,9 @@
+"""What all three programs share."""
+
+import os
+
+# gRPC's core reads these when it is first imported, which the generated stubs do: so they are set before any of them.
+# Its own log lines are off: each failure reaches us as a status, and is told in our words. Its fork handlers are off:
+# programs are started by fork and exec at once, nothing goes on in a fork.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

@@ -1,0 +1,77 @@
+"""The gRPC service over the authority. Join and GetRoot on the join port, Renew and GetRoot on the API port."""
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from manager.certificate_authority.authority import CertificateAuthority
+from manager.certificate_authority.guesses import GuessLimit
+from shoal.api.v1.certificate_authority_pb2 import (
+    GetRootRequest,
+    GetRootResponse,
+    JoinRequest,
+    JoinResponse,
+    RenewRequest,
+    RenewResponse,
+)
+from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityServicer
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.errors import Unauthenticated
+from shoal.rpc.guard import Context, caller
+
+MAX_JOIN_BYTES = 64 * 1024
+"""Of one message on the join port, which anyone may send."""
+
+
+class CertificateAuthorityService(CertificateAuthorityServicer):
+    """Serve it with `access.JOIN` on the join port, with `access.MANAGER_API` on the API port.
+
+    Args:
+        managers: the live table of managers.
+    """
+
+    def __init__(
+        self, *, authority: CertificateAuthority, managers: Mapping[str, Manager], guesses: GuessLimit
+    ) -> None:
+        self._authority = authority
+        self._managers = managers
+        self._guesses = guesses
+
+    async def GetRoot(self, request: GetRootRequest, context: Context) -> GetRootResponse:  # noqa: N802
+        return GetRootResponse(ca_certificate=self._authority.cluster().ca_certificate)
+
+    async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:  # noqa: N802
+        host = host_of_peer(context.peer())
+        self._guesses.check(host)
+        try:
+            self._authority.check_token(request.token)
+        except Unauthenticated:
+            self._guesses.failed(host)
+            raise
+        node = await self._authority.admit(request.csr, request.hostname)
+        return JoinResponse(
+            node_id=node.node_id,
+            cluster_id=node.cluster_id,
+            certificate=node.certificate,
+            ca_certificate=self._authority.cluster().ca_certificate,
+            managers=sorted(manager.api_address for manager in self._managers.values()),
+        )
+
+    async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:  # noqa: N802
+        certificate = self._authority.renew(caller(context), request.csr)
+        return RenewResponse(certificate=certificate, ca_certificate=self._authority.cluster().ca_certificate)
+
+
+def host_of_peer(peer: str) -> str:
+    """Whom to count wrong tokens for: an IPv4 address, or the /64 that an IPv6 address is of.
+
+    Args:
+        peer: as gRPC names it: "ipv4:192.0.2.1:4711", "ipv6:%5B2001:db8::1%5D:4711", "unix:…".
+    """
+    family, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    if family != "ipv6":
+        return host or peer
+    address = ipaddress.IPv6Address(host)
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped else str(ipaddress.IPv6Network((address, 64), strict=False))

@@ -1,0 +1,1 @@
+"""Who is who in a cluster: certificates, roles, join tokens."""

@@ -1,0 +1,75 @@
+"""An identity as it lies on disk: a certificate, its key, and the authority that both sides trust.
+
+Imports nothing heavy: the command line loads an identity on every start. What is inside a certificate is told by
+`shoal.identity.certificates`.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shoal.errors import NotFound, Unavailable
+from shoal.identity.private_files import make_private_directory, write_atomically
+
+CA_FILE = "ca.pem"
+CERTIFICATE_FILE = "cert.pem"
+KEY_FILE = "key.pem"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What one party shows and what it believes. All PEM.
+
+    Attributes:
+        certificate: of this party, signed by the authority.
+        key: PKCS #8, not encrypted. Never printed.
+        ca: the authority's certificate.
+    """
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+    ca: bytes
+
+    @classmethod
+    def load(cls, directory: Path) -> "Identity":
+        """Read the three files.
+
+        Raises:
+            NotFound: one is missing.
+            Unavailable: one cannot be read.
+        """
+        return cls(
+            certificate=_read(directory / CERTIFICATE_FILE),
+            key=_read(directory / KEY_FILE),
+            ca=_read(directory / CA_FILE),
+        )
+
+    def save(self, directory: Path) -> None:
+        """Write the three files, for the owner alone, each whole or not at all.
+
+        The authority comes first and the certificate last, so that a directory with a certificate is complete. Renewal
+        keeps the key (see `certificates.request`), so that a crash between two files leaves a pair that fits.
+
+        Raises:
+            Unavailable: the directory cannot be written.
+        """
+        try:
+            make_private_directory(directory)
+            write_atomically(directory / CA_FILE, self.ca, mode=0o644)
+            write_atomically(directory / KEY_FILE, self.key)
+            write_atomically(directory / CERTIFICATE_FILE, self.certificate, mode=0o644)
+        except OSError as error:
+            raise Unavailable(f"cannot write the identity to {directory}: {error.strerror}") from error
+
+
+def exists(directory: Path) -> bool:
+    """Whether an identity was saved here whole."""
+    return (directory / CERTIFICATE_FILE).is_file()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"no identity: {path} does not exist; join a cluster or name another directory") from None
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error

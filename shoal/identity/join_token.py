@@ -1,0 +1,92 @@
+"""Join tokens: the hash of the authority's certificate, and a secret.
+
+The hash lets a new node know its cluster before it has told anybody the secret.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass, field
+
+from shoal.errors import InvalidInput
+from shoal.ids import ALPHABET
+
+SECRET_LENGTH = 25
+"""Characters of 5 bits: 125 bits."""
+
+_FORM = re.compile(rf"SHOAL-1-([a-z2-7]{{52}})-([{ALPHABET}]{{{SECRET_LENGTH}}})")
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----\s+([A-Za-z0-9+/=\s]+?)-----END CERTIFICATE-----")
+
+
+@dataclass(frozen=True)
+class JoinToken:
+    """`SHOAL-1-<ca hash>-<secret>`.
+
+    Attributes:
+        ca_hash: SHA-256 of the authority's certificate in DER; lower-case base32 (RFC 4648) without padding.
+        secret: 25 characters of Crockford base32.
+    """
+
+    ca_hash: str
+    secret: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"SHOAL-1-{self.ca_hash}-{self.secret}"
+
+    def pins(self, ca: bytes) -> bool:
+        """Whether this authority's certificate (PEM) is the one that the token is of."""
+        return hmac.compare_digest(self.ca_hash, hash_of_ca(ca))
+
+
+def parse(text: str) -> JoinToken:
+    """Read a token that a user gave.
+
+    Raises:
+        InvalidInput: it is not a join token; the text is not repeated, as it may be half a secret.
+    """
+    text = text.strip()
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidInput(f"this is not a join token: {_why_not(text)}; `shoal cluster token` prints the right one")
+    return JoinToken(*match.groups())
+
+
+def new_secret() -> str:
+    """A random secret from the operating system's generator."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
+
+
+def same_secret(given: str, right: str) -> bool:
+    """Compare in a time that tells nothing of where they differ."""
+    return hmac.compare_digest(given.encode(), right.encode())
+
+
+def hash_of_ca(ca: bytes) -> str:
+    """The hash as tokens carry it.
+
+    Raises:
+        InvalidInput: this is not one certificate in PEM.
+    """
+    found = _PEM.findall(ca)
+    if len(found) != 1:
+        raise InvalidInput(f"the authority's file must hold one PEM certificate, not {len(found)}")
+    try:
+        der = base64.b64decode(b"".join(found[0].split()), validate=True)
+    except ValueError:
+        raise InvalidInput("the authority's certificate is not valid PEM") from None
+    return base64.b32encode(hashlib.sha256(der).digest()).decode().rstrip("=").lower()
+
+
+def _why_not(text: str) -> str:
+    parts = text.split("-")
+    if parts[0] != "SHOAL":
+        return "it does not begin with SHOAL-1-"
+    if parts[1:2] != ["1"]:
+        return "its version is not 1; this release is too old or too new for the cluster"
+    if len(parts) != 4:
+        return f"it has {len(parts)} parts, not 4; was it cut when copied?"
+    if len(parts[2]) != 52 or len(parts[3]) != SECRET_LENGTH:
+        return "a part has the wrong length; was it cut when copied?"
+    return "it has characters that no token has"
