@@ -1,0 +1,1 @@
+"""Contexts: which cluster the command line speaks with, and as whom."""

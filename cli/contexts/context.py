@@ -1,0 +1,105 @@
+"""A context as it lies on disk: `context.toml` beside an identity's three files."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.errors import InvalidInput, NotFound, Unavailable
+from shoal.identity.private_files import write_atomically
+
+SETTINGS_FILE = "context.toml"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_KEYS = {"addresses", "registries"}
+
+
+@dataclass(frozen=True)
+class Context:
+    """How to reach one cluster.
+
+    Attributes:
+        addresses: `host:port` of managers' APIs, at least one.
+        directory: where its identity lies: `Identity.load(context.directory)`.
+        registries: file with the credentials of registries, if one is named.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    directory: Path
+    registries: Path | None = None
+
+
+def check_name(name: str) -> str:
+    """The name as it is.
+
+    Raises:
+        InvalidInput: it is no name that a context can have.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise InvalidInput(
+            f"{name!r} cannot name a context; use at most 63 of letters, digits and '_.-', a letter or digit first"
+        )
+    return name
+
+
+def read(directory: Path) -> Context:
+    """The context in this directory; its name is the directory's.
+
+    Raises:
+        NotFound: there is none.
+        InvalidInput: its settings are damaged.
+    """
+    path = directory / SETTINGS_FILE
+    try:
+        settings = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"no context {directory.name!r}; `shoal context ls` lists them") from None
+    except OSError as error:
+        raise Unavailable(f"cannot read {path}: {error.strerror}") from error
+    return parse(settings, path)
+
+
+def parse(text: bytes, path: Path) -> Context:
+    """The context that these settings describe; the path, which need not exist, gives its directory and name.
+
+    Raises:
+        InvalidInput: they are damaged.
+    """
+    try:
+        settings = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{path} is not valid TOML: {error}") from None
+    unknown = settings.keys() - _KEYS
+    if unknown:
+        raise InvalidInput(f"{path} has an unknown key {min(unknown)!r}; it may have {', '.join(sorted(_KEYS))}")
+    registries = settings.get("registries")
+    if registries is not None and not isinstance(registries, str):
+        raise InvalidInput(f"{path}: registries must be the path of a file")
+    return Context(
+        name=path.parent.name,
+        addresses=_addresses(path, settings.get("addresses")),
+        directory=path.parent,
+        registries=None if registries is None else Path(registries).expanduser(),
+    )
+
+
+def write(directory: Path, addresses: Sequence[str], registries: Path | None) -> None:
+    """Write the settings into the directory, which exists."""
+    lines = [f"addresses = [{', '.join(map(_quoted, addresses))}]\n"]
+    if registries is not None:
+        lines.append(f"registries = {_quoted(str(registries))}\n")
+    write_atomically(directory / SETTINGS_FILE, "".join(lines).encode())
+
+
+def _addresses(path: Path, value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise InvalidInput(f'{path}: addresses must be a list with at least one "host:port"')
+    return tuple(value)
+
+
+def _quoted(text: str) -> str:
+    """A basic string (TOML 1.0)."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
