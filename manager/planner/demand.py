@@ -1,0 +1,59 @@
+"""What a service's tasks ask of a node, read once from its spec for a whole batch."""
+
+from dataclasses import dataclass
+
+from manager.planner.constraints import Constraint, parse, parse_key
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one task of the service needs.
+
+    Attributes:
+        cpus: billionths of a CPU.
+        memory: bytes.
+        ports: those published on the task's own node.
+        spread: keys over whose values tasks are spread, the first first.
+        max_per_node: tasks of the service on a node; 0 means no bound.
+        networks: ids.
+        fault: why no node can ever fit, empty when the spec is understood.
+    """
+
+    cpus: int
+    memory: int
+    ports: tuple[PublishedPort, ...]
+    constraints: tuple[Constraint, ...]
+    spread: tuple[str, ...]
+    max_per_node: int
+    networks: tuple[str, ...]
+    fault: str = ""
+
+    @property
+    def has_fixed_port(self) -> bool:
+        """No two of its tasks fit on one node, so a successor cannot start beside its predecessor there."""
+        return any(port.published for port in self.ports)
+
+
+def demand_of(spec: ServiceSpec) -> Demand:
+    """Read it from the spec. The control API refuses what cannot be read; an old record is told of, not crashed on."""
+    template = spec.task
+    constraints: tuple[Constraint, ...] = ()
+    spread: tuple[str, ...] = ()
+    fault = ""
+    try:
+        constraints = tuple(parse(text) for text in template.placement.constraints)
+        spread = tuple(parse_key(text) for text in template.placement.spread)
+    except InvalidInput as error:
+        fault = f"placement: {error}"
+    return Demand(
+        cpus=template.reservations.nano_cpus,
+        memory=template.reservations.memory_bytes,
+        ports=tuple(port for port in spec.endpoint.ports if port.mode != PublishedPort.MODE_UNSPECIFIED),
+        constraints=constraints,
+        spread=spread,
+        max_per_node=template.placement.max_per_node,
+        networks=tuple(dict.fromkeys(attachment.network for attachment in template.networks)),
+        fault=fault,
+    )

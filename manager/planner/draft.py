@@ -1,0 +1,122 @@
+"""The plan while it is being made: what the stages have decided so far, in the order in which it is safe to commit.
+
+Only a beginning of the writes may get committed (the leader may change between two batches), so: allocations first,
+then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
+"""
+
+from manager.planner.ledger import Ledger
+from manager.store import kinds
+from manager.store.changes import Write, delete, put
+from manager.store.tables import View
+from shoal.api.v1.network_pb2 import NetworkAllocation
+from shoal.api.v1.service_pb2 import ServiceStatus
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.ids import NewId
+from shoal.task_states import observed
+
+
+class Draft:
+    """Gathers writes, times to wake at and services with tasks that found no node."""
+
+    def __init__(self, *, view: View, ledger: Ledger, now_ms: int, new_id: NewId, claimed: set[str]) -> None:
+        self.view = view
+        self.ledger = ledger
+        self.now_ms = now_ms
+        self.new_id = new_id
+        self.timers: dict[str, int] = {}
+        self.unplaced: set[str] = set()
+        self._claimed = claimed
+        self._allocations: dict[str, NetworkAllocation | None] = {}
+        self._stops: dict[str, Task] = {}
+        self._forgotten: dict[str, None] = {}
+        self._tasks: dict[str, Task] = {}
+        self._statuses: dict[str, ServiceStatus] = {}
+        self._last: list[Write] = []
+
+    def state(self, task: Task) -> int:
+        """The observed state (a TaskState value)."""
+        return observed(task, self.view.task_status.get(task.id))
+
+    def wake(self, service_id: str, at_ms: int) -> None:
+        """The service is to be planned again at that time at the latest."""
+        self.timers[service_id] = min(self.timers.get(service_id, at_ms), at_ms)
+
+    def stop(self, task: Task, desired: TaskState.ValueType, reason: str) -> None:
+        """Want the task stopped: SHUTDOWN keeps it as history, REMOVE forgets it. An earlier REMOVE stays."""
+        current = self._stops.get(task.id, task)
+        if task.id in self._forgotten or current.desired_state >= desired:
+            return
+        if not task.node_id:
+            self.forget(task)  # no agent has seen it, so none will tell of its end
+            return
+        changed = Task()
+        changed.CopyFrom(current)
+        changed.desired_state = desired
+        changed.reason = reason
+        changed.stopped_at_ms = changed.stopped_at_ms or self.now_ms
+        self._stops[task.id] = changed
+
+    def orphan(self, task: Task, reason: str) -> None:
+        """Give the task up with its node."""
+        changed = Task()
+        changed.CopyFrom(self._stops.get(task.id, task))
+        changed.state = TaskState.ORPHANED
+        changed.desired_state = max(changed.desired_state, TaskState.SHUTDOWN)
+        changed.reason = reason
+        changed.stopped_at_ms = changed.stopped_at_ms or self.now_ms
+        self._stops[task.id] = changed
+
+    def forget(self, task: Task) -> None:
+        """Delete the task and its status."""
+        self._stops.pop(task.id, None)
+        self._forgotten[task.id] = None
+
+    def is_forgotten(self, task: Task) -> bool:
+        """Whether this plan deletes it."""
+        return task.id in self._forgotten
+
+    def add(self, task: Task) -> None:
+        """Write a new task, or a pending one anew; one with a node holds what it was given from now on."""
+        self._tasks[task.id] = task
+        if task.node_id:
+            self.ledger.claim(self.view, task)
+            self._claimed.add(task.id)
+
+    def allocate(self, network_id: str, allocation: NetworkAllocation | None) -> None:
+        """Write a network's allocation, or delete it."""
+        self._allocations[network_id] = allocation
+
+    def allocation(self, network_id: str) -> NetworkAllocation | None:
+        """As it will be once this plan is committed."""
+        if network_id in self._allocations:
+            return self._allocations[network_id]
+        return self.view.allocations.get(network_id)
+
+    def tell(self, status: ServiceStatus) -> None:
+        """Write the service's status unless it is already so."""
+        known = self.view.service_status.get(status.service_id)
+        if known != status and (known is not None or status.problems or status.HasField("update")):
+            self._statuses[status.service_id] = status
+
+    def bury(self, write: Write) -> None:
+        """Delete a record that nothing names once everything else is committed."""
+        self._last.append(write)
+
+    def writes(self) -> tuple[Write, ...]:
+        """All of it in a safe order."""
+        found: list[Write] = []
+        for network_id, allocation in self._allocations.items():
+            found.append(_allocation_write(network_id, allocation))
+        found += (put(kinds.TASK, task.id, task) for task in self._stops.values())
+        for identifier in self._forgotten:
+            found.append(delete(kinds.TASK, identifier))
+            found.append(delete(kinds.TASK_STATUS, identifier))
+        found += (put(kinds.TASK, task.id, task) for task in self._tasks.values())
+        found += (put(kinds.SERVICE_STATUS, status.service_id, status) for status in self._statuses.values())
+        return (*found, *self._last)
+
+
+def _allocation_write(network_id: str, allocation: NetworkAllocation | None) -> Write:
+    if allocation is None:
+        return delete(kinds.ALLOCATION, network_id)
+    return put(kinds.ALLOCATION, network_id, allocation)

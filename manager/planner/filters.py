@@ -1,0 +1,111 @@
+"""Which nodes a task may be placed on. Every filter says why it excludes a node.
+
+Standing filters look at the node alone, and so hold for a whole pass; fitting filters look at what is in use.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from manager.planner.demand import Demand
+from manager.planner.ledger import Host
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+
+
+@dataclass(frozen=True, order=True)
+class Reason:
+    """Why nodes are excluded, as said of one node and of several."""
+
+    one: str
+    many: str
+
+    def told(self, count: int) -> str:
+        """`2 lack 512 MiB memory`"""
+        return f"{count} {self.one if count == 1 else self.many}"
+
+
+def _same(text: str) -> Reason:
+    return Reason(text, text)
+
+
+NEVER_HEARD = _same("not heard of yet")
+DOWN = _same("down")
+DRAINED = _same("drained")
+PAUSED = _same("paused")
+REMOVED = _same("removed")
+
+
+def standing(host: Host, demand: Demand) -> Reason | None:
+    """Ready, availability, constraints. The platform of the image belongs here too once it is known."""
+    if host.node is None:
+        return REMOVED
+    if host.node.spec.availability == NodeSpec.DRAIN:
+        return DRAINED
+    if host.node.spec.availability == NodeSpec.PAUSE:
+        return PAUSED
+    if host.status is None or host.status.state != NodeStatus.READY:
+        return DOWN if host.status is not None and host.status.state == NodeStatus.DOWN else NEVER_HEARD
+    return unmet(host, demand)
+
+
+def unmet(host: Host, demand: Demand) -> Reason | None:
+    """The first constraint that the node does not meet."""
+    if not demand.constraints:
+        return None
+    if host.node is None or host.status is None:
+        return NEVER_HEARD
+    for constraint in demand.constraints:
+        if not constraint.admits(host.node, host.status):
+            return Reason(f"does not meet {constraint}", f"do not meet {constraint}")
+    return None
+
+
+def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
+    """Resources, host ports, tasks of the service on the node."""
+    if demand.cpus and host.used_cpus + demand.cpus > host.cpus:
+        return _lack(cpus(demand.cpus))
+    if demand.memory and host.used_memory + demand.memory > host.memory:
+        return _lack(memory(demand.memory))
+    if demand.max_per_node and same_service >= demand.max_per_node:
+        tasks = "1 task" if demand.max_per_node == 1 else f"{demand.max_per_node} tasks"
+        return Reason(f"has its {tasks} of the service", f"have their {tasks} of the service")
+    if demand.ports and host.ports:
+        for port in demand.ports:
+            if port.published and host.port_taken(port.protocol, port.published, port.host_address):
+                return Reason(f"has port {port.published} taken", f"have port {port.published} taken")
+    return None
+
+
+def explain(hosts: Iterable[Host], demand: Demand, counts: Mapping[str, int]) -> str:
+    """`no node fits: 3 nodes: 1 drained, 2 lack 512 MiB memory`, the rarest reason first."""
+    if demand.fault:
+        return demand.fault
+    found: Counter[Reason] = Counter()
+    total = 0
+    for host in hosts:
+        total += 1
+        reason = standing(host, demand) or fitting(host, demand, counts.get(host.id, 0))
+        if reason is not None:
+            found[reason] += 1
+    if not total:
+        return "no node fits: the cluster has no node"
+    nodes = "1 node" if total == 1 else f"{total} nodes"
+    ordered = sorted(found.items(), key=lambda item: (item[1], item[0]))
+    return f"no node fits: {nodes}: " + ", ".join(reason.told(count) for reason, count in ordered)
+
+
+def _lack(what: str) -> Reason:
+    return Reason(f"lacks {what}", f"lack {what}")
+
+
+def cpus(nano: int) -> str:
+    """`0.5 CPUs`"""
+    return f"{nano / 1e9:g} CPUs"
+
+
+def memory(size: int) -> str:
+    """`512 MiB memory`; in bytes when it is not a whole number of KiB."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit} {name} memory"
+    return f"{size} bytes memory"

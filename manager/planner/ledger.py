@@ -1,0 +1,151 @@
+"""What is in use: each node's resources and ports, each network's addresses. An index over the view, kept in step.
+
+Whatever a task has is in use until its end is confirmed (`shoal.task_states.is_live`), whatever is wanted of it.
+Figures are plain integers, so that nothing is summed anew for a placement.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from manager.planner.addresses import Pool, number
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.task_pb2 import Task
+from shoal.task_states import is_live
+
+Size = tuple[int, int]
+"""Reserved billionths of a CPU, and bytes of memory."""
+
+Port = tuple[int, int, str]
+"""Protocol, published port, address of the host (empty: every one)."""
+
+
+class Host:
+    """A node as the scheduler sees it. `node` is None when its record is gone, `status` when it was never heard of."""
+
+    __slots__ = ("cpus", "id", "memory", "node", "ports", "status", "tasks", "used_cpus", "used_memory")
+
+    def __init__(self, identifier: str) -> None:
+        self.id = identifier
+        self.node: Node | None = None
+        self.status: NodeStatus | None = None
+        self.cpus = self.memory = 0
+        self.used_cpus = self.used_memory = self.tasks = 0
+        self.ports: set[Port] = set()
+
+    def share(self) -> float:
+        """The greater of the reserved shares of CPUs and memory, 0.0 to 1.0."""
+        return max(
+            self.used_cpus / self.cpus if self.cpus else 0.0, self.used_memory / self.memory if self.memory else 0.0
+        )
+
+    def port_taken(self, protocol: int, published: int, address: str) -> bool:
+        """Whether a live task of the node has the port, on that address or on one that covers it."""
+        if not self.ports:
+            return False
+        if (protocol, published, address) in self.ports or (protocol, published, "") in self.ports:
+            return True
+        return not address and any(port[:2] == (protocol, published) for port in self.ports)
+
+
+class Ledger:
+    """The index. `settle` and `see_node` follow the view; `trial` takes back what a plan has claimed."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.pools: dict[str, Pool] = {}
+        self._counted: dict[str, Task] = {}
+        self._sizes: dict[tuple[str, int], Size] = {}
+
+    @staticmethod
+    def of(view: View) -> "Ledger":
+        """The ledger of a whole view."""
+        ledger = Ledger()
+        for identifier in view.nodes:
+            ledger.see_node(view, identifier)
+        ledger.settle(view, view.tasks)
+        return ledger
+
+    def see_node(self, view: View, identifier: str) -> None:
+        """Take over the node's records as the view has them."""
+        host = self._host(identifier)
+        host.node, host.status = view.nodes.get(identifier), view.node_status.get(identifier)
+        resources = host.status.description.resources if host.status is not None else None
+        host.cpus = resources.nano_cpus if resources is not None else 0
+        host.memory = resources.memory_bytes if resources is not None else 0
+        self._drop_if_idle(host)
+
+    def settle(self, view: View, task_ids: Iterable[str]) -> bool:
+        """Count these tasks as the view has them; whether anything came free by it."""
+        freed = False
+        for identifier in task_ids:
+            counted = self._counted.pop(identifier, None)
+            task = view.tasks.get(identifier)
+            live = task is not None and bool(task.node_id) and is_live(task, view.task_status.get(identifier))
+            if counted is not None:
+                self._release(counted)
+                freed = freed or not live
+            if live and task is not None:
+                self.claim(view, task)
+        return freed
+
+    def claim(self, view: View, task: Task) -> None:
+        """The task, which has a node, holds its resources, ports and addresses."""
+        self._counted[task.id] = task
+        cpus, memory = self._size(view, task)
+        host = self._host(task.node_id)
+        host.tasks += 1
+        host.used_cpus += cpus
+        host.used_memory += memory
+        for port in task.ports:
+            host.ports.add((port.protocol, port.published, port.host_address))
+        for held in task.addresses:
+            self.pool(held.network_id).add(number(held.address), task.created_at_ms)
+
+    def pool(self, network_id: str) -> Pool:
+        """The addresses in use on a network."""
+        found = self.pools.get(network_id)
+        return found if found is not None else self.pools.setdefault(network_id, Pool())
+
+    @contextmanager
+    def trial(self, view: View) -> Iterator[set[str]]:
+        """Claims whose tasks' ids are added to the set are taken back at the end, hands included."""
+        hands = {network: (pool.hand, pool.hand_at_ms) for network, pool in self.pools.items()}
+        claimed: set[str] = set()
+        try:
+            yield claimed
+        finally:
+            self.settle(view, claimed)
+            for network, pool in self.pools.items():
+                pool.hand, pool.hand_at_ms = hands.get(network, (0, 0))
+
+    def _release(self, task: Task) -> None:
+        cpus, memory = self._sizes[task.service_id, task.revision]
+        host = self.hosts[task.node_id]
+        host.tasks -= 1
+        host.used_cpus -= cpus
+        host.used_memory -= memory
+        for port in task.ports:
+            host.ports.discard((port.protocol, port.published, port.host_address))
+        for held in task.addresses:
+            self.pool(held.network_id).used.discard(number(held.address))
+        self._drop_if_idle(host)
+
+    def _size(self, view: View, task: Task) -> Size:
+        # Kept for good, found or not: what is released must be what was claimed.
+        key = task.service_id, task.revision
+        size = self._sizes.get(key)
+        if size is None:
+            revision = view.revision_of(*key)
+            reserved = revision.spec.task.reservations if revision is not None else None
+            size = (reserved.nano_cpus, reserved.memory_bytes) if reserved is not None else (0, 0)
+            self._sizes[key] = size
+        return size
+
+    def _host(self, identifier: str) -> Host:
+        found = self.hosts.get(identifier)
+        return found if found is not None else self.hosts.setdefault(identifier, Host(identifier))
+
+    def _drop_if_idle(self, host: Host) -> None:
+        if host.node is None and host.tasks == 0:
+            self.hosts.pop(host.id, None)

@@ -1,0 +1,158 @@
+"""Gives a service's tasks nodes, addresses and ports, and writes them: placed, or PENDING with the reason."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from manager.planner.addresses import Subnet, dotted
+from manager.planner.demand import Demand
+from manager.planner.draft import Draft
+from manager.planner.filters import explain, fitting, standing
+from manager.planner.ledger import Host
+from manager.planner.schedule import Batch
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState
+
+DYNAMIC_PORTS = range(30_000, 32_768)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A task to be written.
+
+    Attributes:
+        slot: its number, 0 for a global service.
+        attempt: how many tasks of the slot ended in a row before.
+        pending: the record to write anew, when the slot already has one that found no node.
+        beside: it starts beside its predecessor; when no node fits, nothing is written and the predecessor stays.
+    """
+
+    slot: int
+    attempt: int = 0
+    pending: Task | None = None
+    beside: bool = False
+
+
+class Placing:
+    """Places tasks of one service and one revision."""
+
+    def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Demand) -> None:
+        self._draft = draft
+        self._service_id, self._revision = service_id, revision
+        self._demand = demand
+        self._subnets: list[tuple[str, Subnet]] = []
+        self._obstacle = self._find_subnets()
+
+    def spread(self, needs: Sequence[Need], counts: Counter[str], failing: Iterable[str]) -> list[str]:
+        """Place tasks wherever they fit best; returns why some are not placed.
+
+        Args:
+            counts: the service's wanted tasks by node; kept up.
+            failing: nodes where the service keeps failing.
+        """
+        hosts = self._draft.ledger.hosts.values()
+        demand = self._demand
+        fit = [host for host in hosts if standing(host, demand) is None] if not demand.fault else []
+        batch = Batch(fit, demand, counts, frozenset(failing))
+        reason = ""
+        for need in needs:
+            host = None
+            if not reason and not (reason := self._obstacle or self._exhausted()):
+                host = batch.take()
+                reason = "" if host is not None else explain(hosts, demand, counts)
+            if host is not None:
+                self._write(need, host)
+            else:
+                self._postpone(need, reason)
+        return [reason] if reason else []
+
+    def on(self, host: Host, need: Need, same_service: int) -> str:
+        """Place a task on this node or not at all; returns why not, else an empty string."""
+        obstacle = self._demand.fault or self._obstacle or self._exhausted()
+        reason = None if obstacle else fitting(host, self._demand, same_service)
+        if not obstacle and reason is None:
+            self._write(need, host)
+            return ""
+        self._draft.unplaced.add(self._service_id)
+        name = host.status.description.hostname if host.status is not None else host.id
+        return obstacle if reason is None else f"node {name} {reason.one}"
+
+    def _find_subnets(self) -> str:
+        for network_id in self._demand.networks:
+            network = self._draft.view.networks.get(network_id)
+            allocation = self._draft.allocation(network_id)
+            if network is None:
+                return f"network {network_id} does not exist"
+            if allocation is None:
+                return f"network {network.spec.name} has no subnet: it overlaps another network's, or all are taken"
+            self._subnets.append((network_id, Subnet.parse(allocation.subnet)))
+        return ""
+
+    def _exhausted(self) -> str:
+        for network_id, subnet in self._subnets:
+            if self._draft.ledger.pool(network_id).next_free(subnet) is None:
+                name = self._draft.view.networks[network_id].spec.name
+                return f"network {name} has no free address: all {subnet.last - subnet.first + 1} are in use"
+        return ""
+
+    def _write(self, need: Need, host: Host) -> None:
+        pending = need.pending
+        self._draft.add(
+            Task(
+                id=pending.id if pending is not None else self._draft.new_id(),
+                service_id=self._service_id,
+                revision=self._revision,
+                slot=need.slot,
+                node_id=host.id,
+                state=TaskState.ASSIGNED,
+                desired_state=TaskState.RUNNING,
+                addresses=self._addresses(),
+                ports=self._ports(host),
+                created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
+                attempt=need.attempt,
+            )
+        )
+
+    def _postpone(self, need: Need, reason: str) -> None:
+        self._draft.unplaced.add(self._service_id)
+        pending = need.pending
+        if need.beside or (pending is not None and (pending.reason, pending.revision) == (reason, self._revision)):
+            return
+        self._draft.add(
+            Task(
+                id=pending.id if pending is not None else self._draft.new_id(),
+                service_id=self._service_id,
+                revision=self._revision,
+                slot=need.slot,
+                state=TaskState.PENDING,
+                desired_state=TaskState.RUNNING,
+                reason=reason,
+                created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
+                attempt=need.attempt,
+            )
+        )
+
+    def _addresses(self) -> list[TaskAddress]:
+        found = []
+        for network_id, subnet in self._subnets:
+            free = self._draft.ledger.pool(network_id).next_free(subnet)
+            assert free is not None  # _exhausted has looked
+            found.append(TaskAddress(network_id=network_id, address=dotted(free)))
+        return found
+
+    def _ports(self, host: Host) -> list[TaskPort]:
+        found = []
+        chosen: set[int] = set()
+        for port in self._demand.ports:
+            published = port.published or _dynamic_port(host, port.protocol, port.host_address, chosen)
+            chosen.add(published)
+            found.append(
+                TaskPort(
+                    protocol=port.protocol, target=port.target, published=published, host_address=port.host_address
+                )
+            )
+        return found
+
+
+def _dynamic_port(host: Host, protocol: int, address: str, chosen: set[int]) -> int:
+    free = (port for port in DYNAMIC_PORTS if port not in chosen and not host.port_taken(protocol, port, address))
+    return next(free)

@@ -1,0 +1,97 @@
+"""The planner as one pure function: from a view of the store to what is to be written, and when to look again."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from manager.planner.draft import Draft
+from manager.planner.ledger import Ledger
+from manager.planner.networks import plan_subnets
+from manager.planner.reconcile import plan_service
+from manager.planner.remove import plan_removal, plan_strays
+from manager.store.changes import Write
+from manager.store.tables import View
+from shoal.ids import NewId
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to commit and when to plan again though nothing changes.
+
+    Attributes:
+        writes: in a safe order: after any beginning of them, planning again leads to the same end.
+        wake_at_ms: milliseconds since the Unix epoch; None when nothing is due.
+    """
+
+    writes: tuple[Write, ...]
+    wake_at_ms: int | None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a pass looks at.
+
+    Attributes:
+        services: ids, also of services that are gone.
+        statuses: ids of tasks whose statuses may be left over.
+    """
+
+    services: Iterable[str]
+    statuses: Iterable[str]
+
+    @staticmethod
+    def full(view: View) -> "Scope":
+        """Everything in the view."""
+        services = {task.service_id for task in view.tasks.values()}
+        services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
+        return Scope(services, view.task_status.keys() - view.tasks.keys())
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A plan with what an incremental pass has to remember.
+
+    Attributes:
+        timers: when each service of the scope is due again, milliseconds since the Unix epoch.
+        unplaced: services of the scope with tasks that found no node.
+    """
+
+    writes: tuple[Write, ...]
+    timers: Mapping[str, int]
+    unplaced: frozenset[str]
+
+
+def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
+    """Plan everything. Pure: the same view, time and ids give the same plan."""
+    outcome = plan_scope(view, Ledger.of(view), Scope.full(view), now_ms=now_ms, new_id=new_id)
+    return Plan(outcome.writes, min(outcome.timers.values(), default=None))
+
+
+def plan_scope(view: View, ledger: Ledger, scope: Scope, *, now_ms: int, new_id: NewId) -> Outcome:
+    """Plan some services only. The ledger is that of the view, and is so again afterwards."""
+    with ledger.trial(view) as claimed:
+        draft = Draft(view=view, ledger=ledger, now_ms=now_ms, new_id=new_id, claimed=claimed)
+        plan_subnets(draft)
+        gone = []
+        for identifier in sorted(scope.services):
+            service = view.services.get(identifier)
+            if service is not None:
+                plan_service(draft, service)
+            else:
+                gone.append(identifier)
+        _plan_gone(draft, gone)
+        plan_strays(draft, sorted(scope.statuses))
+        return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
+
+
+def _plan_gone(draft: Draft, services: list[str]) -> None:
+    if not services:
+        return
+    wanted = set(services)
+    revisions: dict[str, list[str]] = defaultdict(list)
+    for key in draft.view.revisions:
+        service_id = key.partition("/")[0]
+        if service_id in wanted:
+            revisions[service_id].append(key)
+    for service_id in services:
+        plan_removal(draft, service_id, sorted(revisions[service_id]))

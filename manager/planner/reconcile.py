@@ -1,0 +1,215 @@
+"""One service: which slots there are, what each of them needs, and what follows for its tasks."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from manager.planner import history, restart, update
+from manager.planner.demand import Demand, demand_of
+from manager.planner.draft import Draft
+from manager.planner.filters import standing, unmet
+from manager.planner.place import Need, Placing
+from manager.planner.replicas import choose_slots
+from manager.planner.slots import Key, Slot, age, slots_of
+from manager.planner.template import Wanted
+from manager.planner.update import Mover, Unsettled
+from shoal.api.v1.node_pb2 import NodeSpec
+from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig
+from shoal.api.v1.task_pb2 import Task, TaskState
+
+RUNNING = TaskState.RUNNING
+
+
+def plan_service(draft: Draft, service: Service) -> None:
+    """All stages for one service."""
+    _ServicePass(draft, service).run()
+
+
+class _ServicePass:
+    """The state of one pass over one service: what the slots need is gathered first, then placed as one batch."""
+
+    def __init__(self, draft: Draft, service: Service) -> None:
+        self._draft = draft
+        self._service = service
+        self._id = service.meta.id
+        self._spec = service.spec
+        self._is_global = service.spec.HasField("global")
+        self._wanted = Wanted(draft.view, service)
+        self._demand: Demand = demand_of(service.spec)
+        self._needs: list[tuple[Key, Need]] = []
+        self._movers: list[tuple[Slot, Mover]] = []
+        self._unsettled: list[Unsettled] = []
+        self._problems: set[str] = set()
+
+    def run(self) -> None:
+        slots = slots_of(self._draft, self._id)
+        kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
+        for slot in kept:
+            self._decide(slot)
+        stepped = self._update()
+        self._place(slots.values())
+        for slot in slots.values():
+            history.trim(self._draft, slot, self._spec.task.restart)
+        self._tell(stepped)
+
+    def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
+        keep, release = choose_slots(self._draft, slots, self._spec.replicated.replicas)
+        for slot in release:
+            _release(self._draft, slot, "scaled down")
+        return keep
+
+    def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
+        hosts = self._draft.ledger.hosts
+        for key, slot in slots.items():
+            host = hosts.get(str(key))
+            if host is None or host.node is None:
+                continue
+            if isinstance(key, int) or host.node.spec.availability == NodeSpec.DRAIN or unmet(host, self._demand):
+                _release(self._draft, slot, "the placement does not admit the node")
+        fit = sorted(identifier for identifier, host in hosts.items() if standing(host, self._demand) is None)
+        return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit]
+
+    def _decide(self, slot: Slot) -> None:
+        fresh = [task for task in slot.wanted if self._is_fresh(task)]
+        stale = [task for task in slot.wanted if not self._is_fresh(task)]
+        if fresh:
+            self._close(slot)
+            best = self._keep_best(fresh, "another task has its slot")
+            self._keep_fresh(best, stale)
+        elif stale:
+            best = self._keep_best(stale, "another task has its slot")
+            self._consider_moving(slot, best)
+        elif slot.stopping:
+            self._unsettled.append(Unsettled())
+        else:
+            self._refill(slot, beside=False)
+
+    def _is_fresh(self, task: Task) -> bool:
+        # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
+        return not task.node_id or not (self._wanted.differs(task) or self._is_drained(task))
+
+    def _is_drained(self, task: Task) -> bool:
+        node = self._draft.view.nodes.get(task.node_id)
+        return node is not None and node.spec.availability == NodeSpec.DRAIN
+
+    def _keep_best(self, tasks: list[Task], reason: str) -> Task:
+        best = max(tasks, key=lambda task: (self._draft.state(task) == RUNNING, bool(task.node_id), age(task)))
+        for task in tasks:
+            if task is not best:
+                self._draft.stop(task, TaskState.SHUTDOWN, reason)
+        return best
+
+    def _keep_fresh(self, best: Task, stale: list[Task]) -> None:
+        running = self._draft.state(best) == RUNNING
+        if running:
+            for task in stale:
+                self._draft.stop(task, TaskState.SHUTDOWN, self._why_moved(task))
+            return
+        if stale:
+            self._keep_best(stale, "another task has its slot")
+        self._unsettled.append(Unsettled(best.created_at_ms, not best.node_id, best.attempt > 0))
+        if not best.node_id:
+            self._needs.append((best.slot, Need(best.slot, best.attempt, best, beside=False)))
+
+    def _consider_moving(self, slot: Slot, task: Task) -> None:
+        if self._starts_first() and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
+            verdict = self._answer(slot)
+            if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
+                return  # the successor that was started beside it has failed
+        self._movers.append((slot, Mover(task, self._draft.state(task) == RUNNING, self._wanted.differs(task))))
+
+    def _refill(self, slot: Slot, *, beside: bool) -> None:
+        """Fill a slot that has no task to run, unless the restart policy says later or never."""
+        ended = slot.last_end()
+        attempt = 0
+        if ended is not None and not self._wanted.differs(ended):
+            verdict = self._answer(slot)
+            if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
+                return
+            attempt = verdict.attempt
+        elif slot.ended and not self._wanted.differs(newest := slot.ended[-1]):
+            attempt = restart.next_attempt(newest, self._draft.view.task_status.get(newest.id))
+        self._close(slot)
+        if not beside:
+            self._unsettled.append(Unsettled(crashing=attempt > 0))
+        number = slot.key if isinstance(slot.key, int) else 0
+        self._needs.append((slot.key, Need(number, attempt, beside=beside)))
+
+    def _close(self, slot: Slot) -> None:
+        """The ends in the slot have been answered."""
+        for task in slot.ended:
+            self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
+
+    def _answer(self, slot: Slot) -> restart.Verdict:
+        statuses = self._draft.view.task_status
+        ends = [(task, statuses.get(task.id)) for task in slot.ended if not self._wanted.differs(task)]
+        verdict = restart.answer(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
+        if verdict.problem:
+            self._problems.add(verdict.problem)
+        if verdict.due_ms is not None and verdict.due_ms > self._draft.now_ms:
+            self._draft.wake(self._id, verdict.due_ms)
+        if verdict.problem or verdict.due_ms is not None:
+            self._unsettled.append(Unsettled(crashing=True))
+        return verdict
+
+    def _starts_first(self) -> bool:
+        return self._spec.update.order == UpdateConfig.START_FIRST and not self._demand.has_fixed_port
+
+    def _update(self) -> bool:
+        """Take the next step; whether it replaces outdated tasks."""
+        known = self._draft.view.service_status.get(self._id)
+        status = known.update if known is not None and known.update.task_revision == self._wanted.revision else None
+        movers = [mover for _, mover in self._movers]
+        step = update.next_step(self._spec.update, status, movers, self._unsettled, self._draft.now_ms)
+        if step.wake_at_ms is not None:
+            self._draft.wake(self._id, step.wake_at_ms)
+        chosen = {mover.task.id for mover in step.replace}
+        for slot, mover in self._movers:
+            if mover.task.id in chosen:
+                self._move(slot, mover)
+        return any(mover.outdated for mover in step.replace)
+
+    def _move(self, slot: Slot, mover: Mover) -> None:
+        if mover.running and self._starts_first():
+            self._refill(slot, beside=True)
+        else:
+            self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
+
+    def _why_moved(self, task: Task) -> str:
+        return "replaced by an update" if self._wanted.differs(task) else "its node is drained"
+
+    def _place(self, slots: Iterable[Slot]) -> None:
+        if not self._needs:
+            return
+        draft = self._draft
+        placing = Placing(draft, service_id=self._id, revision=self._wanted.revision, demand=self._demand)
+        if self._is_global:
+            for key, need in self._needs:
+                self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
+            return
+        slots = list(slots)
+        counts = Counter(task.node_id for slot in slots for task in slot.wanted if task.node_id)
+        failing = history.failing_nodes(draft, slots)
+        needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
+        self._problems.update(placing.spread(needs, counts, failing))
+
+    def _tell(self, stepped: bool) -> None:
+        known = self._draft.view.service_status.get(self._id)
+        status = ServiceStatus(service_id=self._id, problems=sorted(self._problems - {""})[:10])
+        progress = update.progress(
+            known.update if known is not None and known.HasField("update") else None,
+            task_revision=self._wanted.revision,
+            outdated=any(mover.outdated for _, mover in self._movers),
+            settled=not self._unsettled and not self._movers,
+            stepped=stepped,
+            now_ms=self._draft.now_ms,
+        )
+        if progress is not None:
+            status.update.CopyFrom(progress)
+        self._draft.tell(status)
+
+
+def _release(draft: Draft, slot: Slot, reason: str) -> None:
+    for task in slot.all():
+        draft.stop(task, TaskState.REMOVE, reason)
+    for task in slot.ended:
+        draft.forget(task)

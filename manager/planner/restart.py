@@ -1,0 +1,100 @@
+"""When an ended task gets a successor in its slot: condition, delay, attempts in a window, backoff in a crash loop."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shoal.api.v1.service_pb2 import RestartPolicy
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+
+DEFAULT_DELAY_MS = 5_000
+# A crash loop restarts ever more slowly, up to this.
+LONGEST_DELAY_MS = 5 * 60_000
+# A delay of 0 grows from this in a crash loop.
+_FIRST_BACKOFF_MS = 1_000
+# A task that ran for so long is not in a crash loop.
+STABLE_MS = 60_000
+
+_OWN_ENDS = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to a task's end.
+
+    Attributes:
+        due_ms: when the successor is to be made, milliseconds since the Unix epoch; None: never.
+        attempt: of the successor.
+        problem: why there is none, one line for the user; empty when that is as it should be.
+    """
+
+    due_ms: int | None
+    attempt: int = 0
+    problem: str = ""
+
+
+def ended_by_itself(task: Task, status: TaskStatus | None) -> bool:
+    """Not because it was told to, nor because its node was lost."""
+    return status is not None and status.state in _OWN_ENDS and task.state != TaskState.ORPHANED
+
+
+def delay_ms(policy: RestartPolicy, attempt: int) -> int:
+    """Milliseconds from the end of a task with this attempt to its successor: doubles with each attempt."""
+    base = policy.delay_ms if policy.HasField("delay_ms") else DEFAULT_DELAY_MS
+    if attempt == 0:
+        return base
+    return max(base, min(LONGEST_DELAY_MS, max(base, _FIRST_BACKOFF_MS) << min(attempt, 20)))
+
+
+def next_attempt(task: Task, status: TaskStatus | None) -> int:
+    """The attempt of the successor of an ended task."""
+    return _row(task, status) + 1 if ended_by_itself(task, status) else 0
+
+
+def answer(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], *, now_ms: int) -> Verdict:
+    """What follows the newest of a slot's ended tasks, which is still wanted.
+
+    Args:
+        ends: the slot's ended tasks of the same template, the oldest first; not empty.
+        now_ms: milliseconds since the Unix epoch; an end that an agent dates later counts as now.
+    """
+    task, status = ends[-1]
+    if status is None or not ended_by_itself(task, status):
+        return Verdict(now_ms)
+    if policy.condition == RestartPolicy.NONE:
+        return Verdict(
+            None, problem="" if status.state == TaskState.COMPLETE else _given_up(task, status, "no restart")
+        )
+    if policy.condition == RestartPolicy.ON_FAILURE and status.state == TaskState.COMPLETE:
+        return Verdict(None)
+    made = _restarts(policy, ends, now_ms)
+    if policy.max_attempts and made >= policy.max_attempts:
+        return Verdict(None, problem=_given_up(task, status, f"{made} of {policy.max_attempts} restarts made"))
+    row = _row(task, status)
+    return Verdict(_end_ms(task, status, now_ms) + delay_ms(policy, row), row + 1)
+
+
+def _end_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
+    # An agent's clock may be off: no end is before the task was made, and one in the future is estimated by
+    # the time for which it ran, else it would move with `now_ms` and never be over.
+    if status.at_ms <= now_ms:
+        return max(status.at_ms, task.created_at_ms)
+    ran = status.at_ms - status.running_at_ms if status.running_at_ms else 0
+    return min(now_ms, task.created_at_ms + ran)
+
+
+def _row(task: Task, status: TaskStatus | None) -> int:
+    ran = status.at_ms - status.running_at_ms if status is not None and status.running_at_ms else 0
+    return 0 if ran >= STABLE_MS else task.attempt
+
+
+def _restarts(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]], now_ms: int) -> int:
+    """Successors made within the window. All but the first task of a row are successors."""
+    if not policy.window_ms:
+        return max(ends[-1][0].attempt, sum(task.attempt > 0 for task, _ in ends))
+    since = now_ms - policy.window_ms
+    return sum(task.attempt > 0 and task.created_at_ms >= since for task, _ in ends)
+
+
+def _given_up(task: Task, status: TaskStatus, why: str) -> str:
+    place = f"slot {task.slot}" if task.slot else f"node {task.node_id}"
+    return f"{place} is given up ({why}): {status.message or TaskState.Name(status.state).lower()}"

@@ -1,0 +1,94 @@
+"""A service's tasks by slot, sorted into what they mean for the slot. A global service's slots are its nodes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from manager.planner.draft import Draft
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_terminal
+
+ORPHAN_AFTER_MS = 24 * 3600 * 1000
+"""How long a node is down before its tasks are given up, and with them their addresses and ports."""
+
+Key = int | str
+"""The slot's number; a node's id for a global service."""
+
+
+@dataclass(slots=True)
+class Slot:
+    """The tasks of one slot.
+
+    Attributes:
+        wanted: to run, and not ended.
+        stopping: not wanted any more but still running, on a node that can tell of their end.
+        away: on a node that is down; they hold what they have, yet nobody waits for them.
+        ended: the oldest first. The newest one is still wanted when nothing has been decided about its end.
+    """
+
+    key: Key
+    wanted: list[Task] = field(default_factory=list)
+    stopping: list[Task] = field(default_factory=list)
+    away: list[Task] = field(default_factory=list)
+    ended: list[Task] = field(default_factory=list)
+
+    def is_held(self) -> bool:
+        """It belongs to the service's replicas: something in it is more than left over from scaling down."""
+        return any(task.desired_state < TaskState.REMOVE for task in self.all())
+
+    def all(self) -> Iterable[Task]:
+        yield from self.wanted
+        yield from self.stopping
+        yield from self.away
+        yield from self.ended
+
+    def last_end(self) -> Task | None:
+        """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""
+        newest = self.ended[-1] if self.ended else None
+        return newest if newest is not None and newest.desired_state <= TaskState.RUNNING else None
+
+
+def age(task: Task) -> tuple[int, int, str]:
+    """Sorts the oldest first."""
+    return task.created_at_ms, task.attempt, task.id
+
+
+def slots_of(draft: Draft, service_id: str) -> dict[Key, Slot]:
+    """Sort the service's tasks. Those on removed nodes are forgotten, those on nodes that are down are stopped."""
+    slots: dict[Key, Slot] = {}
+    view = draft.view
+    for task in view.tasks_of(service_id).values():
+        key: Key = task.slot or task.node_id
+        slot = slots.get(key)
+        if slot is None:
+            slot = slots[key] = Slot(key)
+        if task.node_id and task.node_id not in view.nodes:
+            draft.forget(task)
+        else:
+            _sort_in(draft, slot, task)
+    for slot in slots.values():
+        slot.ended.sort(key=age)
+    return slots
+
+
+def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:
+    status = draft.view.node_status.get(task.node_id)
+    if is_terminal(draft.state(task)):
+        slot.ended.append(task)
+    elif status is not None and status.state == NodeStatus.DOWN:
+        _give_away(draft, slot, task, status)
+    elif task.desired_state <= TaskState.RUNNING:
+        slot.wanted.append(task)
+    else:
+        slot.stopping.append(task)
+
+
+def _give_away(draft: Draft, slot: Slot, task: Task, status: NodeStatus) -> None:
+    name = status.description.hostname or task.node_id
+    slot.away.append(task)
+    given_up_at = min(status.since_ms, draft.now_ms) + ORPHAN_AFTER_MS
+    if draft.now_ms >= given_up_at:
+        draft.orphan(task, f"node {name} has been down for 24 hours")
+        return
+    draft.wake(task.service_id, given_up_at)
+    draft.stop(task, TaskState.SHUTDOWN, f"node {name} is down")

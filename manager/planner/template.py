@@ -1,0 +1,42 @@
+"""Which revision a service's tasks are to run, and which tasks run something else."""
+
+from manager.store.tables import View
+from shoal.api.v1.service_pb2 import Service, ServiceSpec, TaskTemplate
+from shoal.api.v1.task_pb2 import Task
+
+
+class Wanted:
+    """The wanted template of one service; compares each older revision with it once."""
+
+    def __init__(self, view: View, service: Service) -> None:
+        self._view = view
+        self._service = service
+        self._differs: dict[int, bool] = {}
+        self.revision = self._number()
+
+    def differs(self, task: Task) -> bool:
+        """Whether the task is to be replaced: not when only placement, restart policy or labels are others."""
+        number = task.revision
+        if number == self.revision:
+            return False
+        known = self._differs.get(number)
+        return known if known is not None else self._differs.setdefault(number, self._compare(number))
+
+    def _number(self) -> int:
+        service = self._service
+        older = service.task_revision
+        # The history's newest entry, unless the tasks' one runs the same: then no agent needs to learn a new one.
+        return older if older and older != service.revision and not self._compare(older) else service.revision
+
+    def _compare(self, number: int) -> bool:
+        revision = self._view.revision_of(self._service.meta.id, number)
+        return revision is None or work(revision.spec) != work(self._service.spec)
+
+
+def work(spec: ServiceSpec) -> tuple[TaskTemplate, tuple[bytes, ...]]:
+    """What a task runs: its template without what matters to the planner alone, and the ports of its node."""
+    template = TaskTemplate()
+    template.CopyFrom(spec.task)
+    template.ClearField("placement")
+    template.ClearField("restart")
+    return template, tuple(port.SerializeToString(deterministic=True) for port in spec.endpoint.ports)
