@@ -1,0 +1,32 @@
+"""Options that many commands share, and the connection that most of them need."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cli.client import Client
+
+Command = Callable[..., Any]
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", help="Form of the output."
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
+detach_option = click.option("-d", "--detach", is_flag=True, help="Do not wait until the tasks run.")
+wait_option = click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=600.0, metavar="SECONDS", help="Wait at most so long (600)."
+)
+
+
+def pass_client(command: Command) -> Command:
+    """Give the command a client of the context that was chosen, and close it at the end."""
+
+    @click.pass_context
+    @functools.wraps(command)
+    def connected(ctx: click.Context, *arguments: Any, **options: Any) -> Any:
+        with Client.of_context(ctx.find_root().obj) as client:
+            return command(client, *arguments, **options)
+
+    return connected

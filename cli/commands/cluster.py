@@ -1,0 +1,46 @@
+"""`shoal cluster …`."""
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client
+from cli.render.structure import show_document
+from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest
+
+
+@click.group("cluster")
+def command() -> None:
+    """Show the cluster and its join token."""
+
+
+@command.command("info")
+@format_option
+@pass_client
+def info(client: Client, *, form: str) -> None:
+    """Show what the cluster is."""
+    view = client.call(client.control.GetCluster, GetClusterRequest())
+    about = {
+        "id": view.id,
+        "manager_version": view.manager_version,
+        "leader": view.leader_id,
+        "join_addresses": list(view.join_addresses),
+        "ca_certificate": view.ca_certificate.decode(),
+    }
+    show_document([about], form=form)
+
+
+@command.command("join-token")
+@click.option("--rotate", is_flag=True, help="Make a new token; the old one admits no more nodes.")
+@click.option("-q", "--quiet", is_flag=True, help="Print the token alone.")
+@pass_client
+def join_token(client: Client, *, rotate: bool, quiet: bool) -> None:
+    """Show how a host joins the cluster."""
+    if rotate:
+        view: ClusterView = client.call(client.control.RotateJoinToken, RotateJoinTokenRequest())
+    else:
+        view = client.call(client.control.GetCluster, GetClusterRequest())
+    if quiet:
+        click.echo(view.agent_join_token)
+        return
+    click.echo("To add a host to the cluster, run there:\n")
+    click.echo(f"    shoal-agent run --join {view.join_addresses[0]} --token {view.agent_join_token}\n")

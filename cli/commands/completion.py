@@ -1,0 +1,17 @@
+"""`shoal completion`: the scripts that click makes."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from shoal.errors import NotFound
+
+
+@click.command("completion", epilog='\b\nExamples:\n  eval "$(shoal completion bash)"')
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(ctx: click.Context, shell: str) -> None:
+    """Print the completion script of SHELL."""
+    made = get_completion_class(shell)
+    if made is None:
+        raise NotFound(f"there is no completion for {shell}")
+    click.echo(made(ctx.find_root().command, {}, "shoal", "_SHOAL_COMPLETE").source())

@@ -1,0 +1,144 @@
+"""`shoal context …`."""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from cli.commands.arguments import format_option
+from cli.contexts.contexts import Contexts, default_directory
+from cli.render.failure import warn
+from cli.render.structure import show_document
+from cli.render.table import show
+from shoal.errors import InvalidInput
+
+EXAMPLES = """\b
+Examples:
+  shoal context create --admin /var/lib/shoal/manager/admin prod
+  shoal context create --address m1:7440 --ca ca.pem --cert cert.pem --key key.pem prod
+  shoal context use prod
+"""
+
+
+def contexts() -> Contexts:
+    """Those of the user who runs the program."""
+    return Contexts(default_directory(os.environ))
+
+
+@click.group("context", epilog=EXAMPLES)
+def command() -> None:
+    """Choose which cluster to talk to, and as whom."""
+
+
+@command.command("ls")
+@format_option
+def list_contexts(*, form: str) -> None:
+    """List contexts; the current one has a star."""
+    current = contexts().current_name()
+    rows = [
+        {"current": "*" if each.name == current else "", "name": each.name, "addresses": ", ".join(each.addresses)}
+        for each in contexts().list()
+    ]
+    show(rows, ("current", "name", "addresses"), form=form)
+
+
+@command.command("use")
+@click.argument("name")
+def use(*, name: str) -> None:
+    """Make NAME the current context."""
+    contexts().use(name)
+    click.echo(name)
+
+
+@command.command("show")
+@click.pass_context
+def show_current(ctx: click.Context) -> None:
+    """Print the name of the context in use."""
+    click.echo(contexts().resolve(ctx.find_root().obj, os.environ).name)
+
+
+@command.command("create", epilog=EXAMPLES)
+@click.option("--admin", "admin", type=click.Path(path_type=Path), metavar="DIRECTORY", help="As a manager wrote it.")
+@click.option("--address", "addresses", multiple=True, metavar="HOST:PORT", help="A manager's API.")
+@click.option("--ca", type=click.Path(path_type=Path), help="The cluster's CA certificate.")
+@click.option("--cert", type=click.Path(path_type=Path), help="Your certificate.")
+@click.option("--key", type=click.Path(path_type=Path), help="Your private key.")
+@click.option("--registries", type=click.Path(path_type=Path), help="Settings and credentials of registries.")
+@click.argument("name")
+def create(
+    *,
+    name: str,
+    admin: Path | None,
+    addresses: tuple[str, ...],
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
+    registries: Path | None,
+) -> None:
+    """Make the context NAME of an identity and the addresses of managers."""
+    from cli.contexts.contexts import load_files
+    from shoal.identity.identity import Identity
+
+    if admin is not None:
+        identity = Identity.load(admin)
+        known = admin / "address"
+        if not addresses and known.is_file():
+            addresses = tuple(known.read_text().split())
+    elif ca and cert and key:
+        identity = load_files(ca, cert, key)
+    else:
+        raise InvalidInput("give --admin DIRECTORY, or all of --ca, --cert, --key and --address")
+    made = contexts().create(name, identity, addresses, registries=registries.resolve() if registries else None)
+    click.echo(made.name)
+
+
+@command.command("inspect")
+@format_option
+@click.argument("name", required=False)
+@click.pass_context
+def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
+    """Show the context NAME, or the one in use."""
+    from cli.contexts.expiry import expiry_warning
+    from shoal.identity.identity import Identity
+
+    chosen = contexts().resolve(name or ctx.find_root().obj, os.environ)
+    about = {
+        "name": chosen.name,
+        "addresses": list(chosen.addresses),
+        "directory": str(chosen.directory),
+        "registries": str(chosen.registries) if chosen.registries else None,
+    }
+    show_document([about], form=form)
+    if warning := expiry_warning(Identity.load(chosen.directory), datetime.now(UTC)):
+        warn(warning)
+
+
+@command.command("rm")
+@click.option("--force", is_flag=True, help="Even the current one.")
+@click.argument("name")
+def remove(*, name: str, force: bool) -> None:
+    """Remove the context NAME and its key."""
+    contexts().remove(name, force=force)
+    click.echo(name)
+
+
+@command.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def export(*, name: str, file: Path) -> None:
+    """Write the context NAME, its key included, to FILE."""
+    from cli.contexts.transfer import export_context
+
+    export_context(contexts().get(name), file)
+    click.echo(str(file))
+
+
+@command.command("import")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def import_(*, name: str, file: Path) -> None:
+    """Make the context NAME from a file that `export` wrote."""
+    from cli.contexts.transfer import import_context
+
+    click.echo(import_context(contexts(), name, file).name)

@@ -1,0 +1,126 @@
+"""`shoal node …`."""
+
+import time
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.flags.scalars import choice
+from cli.render import tasks as task_rows
+from cli.render.structure import show_document, to_document
+from cli.render.table import show
+from cli.render.units import cpus, size
+from shoal.api.v1.control_pb2 import (
+    GetNodeRequest,
+    ListNodesRequest,
+    ListTasksRequest,
+    NodeView,
+    RemoveNodeRequest,
+    UpdateNodeRequest,
+)
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.errors import InvalidInput
+
+AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
+COLUMNS = ("id", "hostname", "status", "availability", "address", "tasks", "cpus", "memory", "version")
+
+
+@click.group("node")
+def command() -> None:
+    """Manage nodes."""
+
+
+@command.command("ls")
+@format_option
+@quiet_option
+@pass_client
+def list_nodes(client: Client, *, form: str, quiet: bool) -> None:
+    """List nodes."""
+    views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
+    rows = sorted(map(row, views), key=lambda node: str(node["hostname"]))
+    show(rows, COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+def row(view: NodeView) -> dict[str, object]:
+    """A row of the listing: reserved of all CPUs and memory."""
+    about, reserved = view.status.description, view.reserved
+    state = NodeStatus.State.Name(view.status.state or NodeStatus.UNKNOWN).lower()
+    return {
+        "id": view.node.meta.id,
+        "hostname": about.hostname,
+        "status": state,
+        "message": view.status.message,
+        "availability": NodeSpec.Availability.Name(view.node.spec.availability or NodeSpec.ACTIVE).lower(),
+        "address": about.address,
+        "tasks": view.tasks,
+        "cpus": f"{cpus(reserved.nano_cpus)}/{cpus(about.resources.nano_cpus)}",
+        "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
+        "version": about.agent_version,
+        "labels": dict(view.node.spec.labels),
+    }
+
+
+@command.command("ps")
+@format_option
+@quiet_option
+@click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
+@click.argument("node")
+@pass_client
+def tasks(client: Client, *, node: str, everything: bool, form: str, quiet: bool) -> None:
+    """List the tasks on NODE."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(node=node, all=everything)).tasks
+    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
+    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+@command.command("inspect")
+@format_option
+@click.argument("nodes", nargs=-1, required=True)
+@pass_client
+def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
+    """Show everything about NODES."""
+    views = [client.call(client.control.GetNode, GetNodeRequest(node=node)) for node in nodes]
+    show_document([to_document(view) for view in views], form=form)
+
+
+@command.command(
+    "update",
+    epilog="\b\nExamples:\n  shoal node update --availability drain h2\n  shoal node update --label-add disk=ssd h1",
+)
+@click.option("--availability", metavar="HOW", help=f"One of {', '.join(AVAILABILITIES)}.")
+@click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Label the node.")
+@click.option("--label-rm", multiple=True, metavar="NAME", help="Take a label away.")
+@click.argument("node")
+@pass_client
+def update(
+    client: Client, *, node: str, availability: str | None, label_add: tuple[str, ...], label_rm: tuple[str, ...]
+) -> None:
+    """Change what NODE is used for."""
+    current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
+    spec = current.spec
+    if availability is not None:
+        value = choice("--availability", availability, AVAILABILITIES)
+        spec.availability = NodeSpec.Availability.ValueType(value)
+    for name in label_rm:
+        if spec.labels.pop(name, None) is None:
+            raise InvalidInput(f"--label-rm: node {node} has no label {name!r}")
+    for text in label_add:
+        name, sign, label = text.partition("=")
+        if not (name and sign):
+            raise InvalidInput(f"--label-add: {text!r} is not of the form name=value")
+        spec.labels[name] = label
+    request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
+    client.call(client.control.UpdateNode, request)
+    click.echo(node)
+
+
+@command.command("rm")
+@click.option("--force", is_flag=True, help="Even while its agent answers.")
+@click.argument("nodes", nargs=-1, required=True)
+@pass_client
+def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
+    """Forget NODES; their tasks run elsewhere."""
+    for node in nodes:
+        client.call(client.control.RemoveNode, RemoveNodeRequest(node=node, force=force))
+        click.echo(node)

@@ -1,0 +1,17 @@
+"""`shoal service …`. The commands are beside this file; this puts them together."""
+
+import click
+
+from cli.commands.service.change import remove, rollback, scale, update
+from cli.commands.service.create import create
+from cli.commands.service.logs import logs
+from cli.commands.service.look import inspect, list_services, tasks
+
+
+@click.group("service")
+def command() -> None:
+    """Manage services."""
+
+
+for part in (create, update, scale, rollback, remove, list_services, tasks, inspect, logs):
+    command.add_command(part)

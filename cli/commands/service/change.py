@@ -1,0 +1,129 @@
+"""`shoal service update|scale|rollback|rm`."""
+
+from typing import Any
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
+from cli.converge import wait
+from cli.flags.options import apply_flags, update_options
+from cli.flags.scalars import count
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import (
+    GetServiceRequest,
+    RemoveServiceRequest,
+    RollbackServiceRequest,
+    ScaleServicesRequest,
+    UpdateServiceRequest,
+)
+from shoal.errors import Fault, InvalidInput
+
+UPDATE_EXAMPLES = """\b
+Examples:
+  shoal service update --image registry:5000/hello:2 web
+  shoal service update --env-add LEVEL=debug --limit-memory 128M web
+  shoal service update --force web
+"""
+
+
+@click.command("update", epilog=UPDATE_EXAMPLES)
+@click.option("--image", metavar="IMAGE", help="Run this image.")
+@click.option("--args", metavar="COMMAND", help="Run this command, in place of the image's.")
+@click.option("--force", is_flag=True, help="Replace the tasks even when nothing changed.")
+@update_options
+@detach_option
+@wait_option
+@quiet_option
+@click.argument("service")
+@pass_client
+def update(
+    client: Client,
+    *,
+    service: str,
+    image: str | None,
+    args: str | None,
+    force: bool,
+    detach: bool,
+    timeout: float,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Change SERVICE; its tasks are replaced one after the other where that is needed."""
+    current = client.call(client.control.GetService, GetServiceRequest(service=service)).service
+    spec = current.spec
+    if image is not None:
+        spec.task.container.image = image
+    if args is not None:
+        import shlex
+
+        spec.task.container.command[:] = shlex.split(args)
+    spec.task.force_update += force
+    apply_flags(spec, given)
+    request = UpdateServiceRequest(service=current.meta.id, version=current.meta.version, spec=spec)
+    response = client.call(client.control.UpdateService, request)
+    warn(*response.warnings)
+    click.echo(response.service.meta.id if quiet else response.service.spec.name)
+    if not detach:
+        wait(client, [response.service.meta.id], seconds=timeout)
+
+
+@click.command("scale", epilog="\b\nExamples:\n  shoal service scale web=30\n  shoal service scale web=10 cache=3")
+@detach_option
+@wait_option
+@click.argument("targets", nargs=-1, required=True, metavar="SERVICE=REPLICAS…")
+@pass_client
+def scale(client: Client, *, targets: tuple[str, ...], detach: bool, timeout: float) -> None:
+    """Set how many tasks services run: all of them change, or none."""
+    response = client.call(client.control.ScaleServices, ScaleServicesRequest(targets=parse_targets(targets)))
+    for service in response.services:
+        click.echo(f"{service.spec.name} scaled to {service.spec.replicated.replicas}")
+    if not detach:
+        wait(client, [service.meta.id for service in response.services], seconds=timeout)
+
+
+def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]:
+    """ "web=30" …, all faults at once."""
+    parsed, faults = [], []
+    for text in targets:
+        name, sign, number = text.rpartition("=")
+        try:
+            if not sign or not name:
+                raise InvalidInput(f"{text!r} is not of the form service=replicas")
+            parsed.append(ScaleServicesRequest.Target(service=name, replicas=count(name, number)))
+        except InvalidInput as error:
+            faults.append(Fault("", str(error)))
+    if faults:
+        raise InvalidInput(faults)
+    return parsed
+
+
+@click.command("rollback", epilog="\b\nExamples:\n  shoal service rollback web\n  shoal service rollback --to 3 web")
+@click.option("--to", "revision", type=click.IntRange(min=1), help="Revision to return to; the one before by default.")
+@detach_option
+@wait_option
+@click.argument("service")
+@pass_client
+def rollback(client: Client, *, service: str, revision: int | None, detach: bool, timeout: float) -> None:
+    """Return SERVICE to an earlier revision of its spec."""
+    response = client.call(
+        client.control.RollbackService, RollbackServiceRequest(service=service, revision=revision or 0)
+    )
+    click.echo(response.service.spec.name)
+    if not detach:
+        wait(client, [response.service.meta.id], seconds=timeout)
+
+
+@click.command("rm")
+@detach_option
+@wait_option
+@click.argument("services", nargs=-1, required=True)
+@pass_client
+def remove(client: Client, *, services: tuple[str, ...], detach: bool, timeout: float) -> None:
+    """Remove SERVICES and stop their tasks."""
+    removed = []
+    for service in services:
+        removed.append(client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id)
+        click.echo(service)
+    if not detach:
+        wait(client, removed, seconds=timeout, until_removed=True)

@@ -1,0 +1,74 @@
+"""`shoal service create`."""
+
+from typing import Any
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
+from cli.converge import wait
+from cli.flags.options import apply_flags, create_options
+from cli.flags.ports import HOST_MODE_ONLY
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import CreateServiceRequest
+from shoal.api.v1.service_pb2 import Global, ServiceSpec
+from shoal.errors import InvalidInput
+
+EXAMPLES = """\b
+Examples:
+  shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
+  shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7
+  shoal service create --name sleeper registry:5000/busybox:1 sleep 1000
+"""
+
+
+@click.command("create", epilog=EXAMPLES, context_settings={"allow_interspersed_args": False})
+@click.option("--name", metavar="NAME", help="Name, unique in the cluster.")
+@click.option("--mode", default="replicated", metavar="MODE", help="replicated (default) or global.")
+@create_options
+@detach_option
+@wait_option
+@quiet_option
+@click.argument("image")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@pass_client
+def create(
+    client: Client,
+    *,
+    name: str | None,
+    mode: str,
+    image: str,
+    command: tuple[str, ...],
+    detach: bool,
+    timeout: float,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Make a service of IMAGE and wait until its tasks run."""
+    spec = ServiceSpec(name=name or default_name(image))
+    spec.task.container.image = image
+    spec.task.container.command.extend(command)
+    set_mode(spec, mode)
+    apply_flags(spec, given)
+    if any("mode=" not in text for text in given["publish"]):
+        warn(f"--publish: {HOST_MODE_ONLY}")
+    response = client.call(client.control.CreateService, CreateServiceRequest(spec=spec))
+    warn(*response.warnings)
+    click.echo(response.service.meta.id if quiet else response.service.spec.name)
+    if not detach:
+        wait(client, [response.service.meta.id], seconds=timeout)
+
+
+def set_mode(spec: ServiceSpec, mode: str) -> None:
+    """Set the mode by its name, with one replica to begin with."""
+    if mode == "replicated":
+        spec.replicated.replicas = 1
+    elif mode == "global":
+        getattr(spec, "global").CopyFrom(Global())
+    else:
+        raise InvalidInput(f"--mode: {mode!r} is not one of replicated, global")
+
+
+def default_name(image: str) -> str:
+    """The last word of the image's path: "hello" of "registry:5000/hello:1"."""
+    return image.rpartition("/")[2].partition("@")[0].partition(":")[0]

@@ -1,0 +1,57 @@
+"""`shoal service logs`."""
+
+import time
+from datetime import UTC, datetime
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import pass_client
+from cli.render.failure import warn
+from cli.render.logs import LogPrinter
+from cli.render.units import parse_duration_ms
+from shoal.api.v1.control_pb2 import LogsRequest
+from shoal.errors import InvalidInput
+
+
+@click.command(
+    "logs", epilog="\b\nExamples:\n  shoal service logs -f --tail 20 web\n  shoal service logs --since 10m web"
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-n", "--tail", type=click.IntRange(min=0), help="Only the newest lines of each task.")
+@click.option(
+    "--since", default="", metavar="TIME", help="Only since: an age like 10m, or a time like 2026-01-31T12:00:00."
+)
+@click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
+@click.option("--raw", is_flag=True, help="Lines only, without the task's name.")
+@click.argument("target", metavar="SERVICE|TASK")
+@pass_client
+def logs(
+    client: Client, *, target: str, follow: bool, tail: int | None, since: str, timestamps: bool, raw: bool
+) -> None:
+    """Show what the containers of SERVICE (or one TASK) have written."""
+    request = LogsRequest(target=target, follow=follow, tail=tail, since_ns=parse_since_ns(since, time.time_ns()))
+    printer = LogPrinter(timestamps=timestamps, raw=raw)
+    for response in client.stream(client.control.Logs, request, seconds=None):
+        if response.HasField("warning"):
+            warn(response.warning)
+        elif response.HasField("source"):
+            printer.source(response.source)
+        else:
+            printer.record(response.record)
+
+
+def parse_since_ns(text: str, now_ns: int) -> int:
+    """Nanoseconds since the epoch of an age ("10m") or a time (RFC 3339, UTC where no zone is given); 0 for nothing."""
+    if not text:
+        return 0
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return now_ns - parse_duration_ms(text) * 1_000_000
+        except InvalidInput:
+            raise InvalidInput(
+                f"--since: {text!r} is neither an age like 10m nor a time like 2026-01-31T12:00"
+            ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1e9)

@@ -1,0 +1,63 @@
+"""`shoal service ls|ps|inspect`."""
+
+import time
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.flags.ports import describe
+from cli.render import tasks as task_rows
+from cli.render.service import document
+from cli.render.structure import show_document
+from cli.render.table import show
+from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView
+
+COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
+
+
+@click.command("ls")
+@click.option("--stack", default="", help="Only services of this stack.")
+@format_option
+@quiet_option
+@pass_client
+def list_services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
+    """List services."""
+    views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
+    show([service_row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+def service_row(view: ServiceView) -> dict[str, object]:
+    """A row of the listing."""
+    spec = view.service.spec
+    return {
+        "id": view.service.meta.id,
+        "name": spec.name,
+        "mode": spec.WhichOneof("mode") or "",
+        "replicas": f"{view.running}/{view.desired}",
+        "image": task_rows.short_image(spec.task.container.image),
+        "ports": ", ".join(map(describe, spec.endpoint.ports)),
+    }
+
+
+@click.command("ps")
+@click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
+@format_option
+@quiet_option
+@click.argument("service")
+@pass_client
+def tasks(client: Client, *, service: str, everything: bool, form: str, quiet: bool) -> None:
+    """List the tasks of SERVICE."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
+    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
+    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+@click.command("inspect")
+@format_option
+@click.argument("services", nargs=-1, required=True)
+@pass_client
+def inspect(client: Client, *, services: tuple[str, ...], form: str) -> None:
+    """Show everything about SERVICES."""
+    views = [client.call(client.control.GetService, GetServiceRequest(service=service)) for service in services]
+    show_document([document(view) for view in views], form=form)

@@ -1,0 +1,146 @@
+"""`shoal stack …`."""
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, format_option, pass_client, quiet_option, wait_option
+from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
+from cli.commands.service.look import service_row
+from cli.converge import wait
+from cli.render import tasks as task_rows
+from cli.render.failure import warn
+from cli.render.table import show
+from shoal.api.v1.control_pb2 import (
+    DeployStackRequest,
+    DeployStackResponse,
+    ListServicesRequest,
+    ListTasksRequest,
+    RemoveStackRequest,
+)
+from shoal.errors import NotFound
+
+DEPLOY_EXAMPLES = """\b
+Examples:
+  shoal stack deploy -c web.yaml shop
+  shoal stack deploy -c web.yaml -c production.yaml --prune shop
+  shoal stack deploy --dry-run -c - shop < web.yaml
+"""
+SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red"), "unchanged": ("=", "white")}
+
+
+@click.group("stack")
+def command() -> None:
+    """Deploy Compose files."""
+
+
+@command.command("deploy", epilog=DEPLOY_EXAMPLES)
+@click.option(
+    "-c",
+    "--compose-file",
+    "files",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="Compose file; - is standard input.",
+)
+@click.option("--prune", is_flag=True, help="Remove services and networks of the stack that the files do not name.")
+@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
+@detach_option
+@wait_option
+@click.argument("stack")
+@pass_client
+def deploy(
+    client: Client, *, stack: str, files: tuple[str, ...], prune: bool, dry_run: bool, detach: bool, timeout: float
+) -> None:
+    """Bring the stack STACK to what Compose files say, and wait until it runs."""
+    from cli.compose.project import load_files
+
+    paths = [Path("/dev/stdin" if name == "-" else name) for name in files]
+    project = load_files(stack, paths, os.environ)
+    warn(*project.warnings)
+    request = DeployStackRequest(
+        stack=stack, services=project.services, networks=project.networks, prune=prune, dry_run=dry_run
+    )
+    response = client.call(client.control.DeployStack, request)
+    warn(*response.warnings)
+    for change in response.changes:
+        show_change(change)
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+    elif not detach:
+        services = [each.id for each in response.changes if each.kind == "service" and each.action != "remove"]
+        wait(client, services, seconds=timeout)
+
+
+def show_change(change: DeployStackResponse.Change) -> None:
+    """ "+ service shop_web"."""
+    sign, color = SIGNS.get(change.action, ("?", "white"))
+    click.echo(click.style(f"{sign} {change.kind} {change.name} ({change.action})", fg=color))
+
+
+@command.command("ls")
+@format_option
+@pass_client
+def list_stacks(client: Client, *, form: str) -> None:
+    """List stacks."""
+    views = client.call(client.control.ListServices, ListServicesRequest()).services
+    stacks: dict[str, dict[str, int]] = {}
+    for view in views:
+        if view.service.spec.stack:
+            counts = stacks.setdefault(view.service.spec.stack, {"services": 0, "desired": 0, "running": 0})
+            counts["services"] += 1
+            counts["desired"] += view.desired
+            counts["running"] += view.running
+    rows = [
+        {"name": name, "services": counts["services"], "tasks": f"{counts['running']}/{counts['desired']}"}
+        for name, counts in sorted(stacks.items())
+    ]
+    show(rows, ("name", "services", "tasks"), form=form)
+
+
+@command.command("services")
+@format_option
+@quiet_option
+@click.argument("stack")
+@pass_client
+def services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
+    """List the services of STACK."""
+    views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
+    if not views:
+        raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
+    show([service_row(view) for view in views], SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+@command.command("ps")
+@click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
+@format_option
+@quiet_option
+@click.argument("stack")
+@pass_client
+def tasks(client: Client, *, stack: str, everything: bool, form: str, quiet: bool) -> None:
+    """List the tasks of STACK."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(stack=stack, all=everything)).tasks
+    if not views and not client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services:
+        raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
+    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
+    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+@command.command("rm")
+@detach_option
+@wait_option
+@click.argument("stacks", nargs=-1, required=True)
+@pass_client
+def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: float) -> None:
+    """Remove STACKS: their services, then their networks."""
+    removed: list[str] = []
+    for stack in stacks:
+        response = client.call(client.control.RemoveStack, RemoveStackRequest(stack=stack))
+        removed += response.services
+        click.echo(stack)
+    if removed and not detach:
+        wait(client, removed, seconds=timeout, until_removed=True)

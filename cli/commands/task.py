@@ -1,0 +1,43 @@
+"""`shoal task …`."""
+
+import time
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.render import tasks as task_rows
+from cli.render.structure import show_document, to_document
+from cli.render.table import show
+from shoal.api.v1.control_pb2 import ListTasksRequest
+from shoal.errors import NotFound
+
+
+@click.group("task")
+def command() -> None:
+    """Look at single tasks."""
+
+
+@command.command("ls")
+@click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
+@format_option
+@quiet_option
+@pass_client
+def list_tasks(client: Client, *, everything: bool, form: str, quiet: bool) -> None:
+    """List the tasks of all services."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(all=everything)).tasks
+    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
+    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+@command.command("inspect")
+@format_option
+@click.argument("task")
+@pass_client
+def inspect(client: Client, *, task: str, form: str) -> None:
+    """Show everything about TASK (an id, or its beginning)."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(all=True)).tasks
+    found = [view for view in views if view.task.id.startswith(task)]
+    if len(found) != 1:
+        raise NotFound(f"{'no' if not found else 'more than one'} task has an id that begins with {task!r}")
+    show_document([to_document(found[0])], form=form)

@@ -1,0 +1,125 @@
+"""Whether a merged file is Compose (by the published JSON schema) and whether all of it can be honoured.
+
+Nothing is dropped in silence: a key that Shoal does not support yet is a fault that names it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+
+from cli.compose.document import YamlPath
+
+Found = Iterator[tuple[YamlPath, str]]
+
+_ANY: Mapping[str, Any] = {}
+
+SUPPORTED: Mapping[str, Any] = {
+    "name": None,
+    # Obsolete in the specification, and without effect there too.
+    "version": None,
+    "services": {
+        "*": {
+            "image": None,
+            "command": None,
+            "entrypoint": None,
+            "environment": None,
+            "env_file": None,
+            "ports": None,
+            "networks": None,
+            "labels": None,
+            "hostname": None,
+            "user": None,
+            "group_add": None,
+            "working_dir": None,
+            "read_only": None,
+            "tty": None,
+            "stop_signal": None,
+            "stop_grace_period": None,
+            "cap_add": None,
+            "cap_drop": None,
+            "privileged": None,
+            "sysctls": None,
+            "ulimits": None,
+            "shm_size": None,
+            "tmpfs": None,
+            "volumes": None,
+            "extra_hosts": None,
+            "dns": None,
+            "dns_search": None,
+            "dns_opt": None,
+            "security_opt": None,
+            "oom_score_adj": None,
+            "logging": {"driver": None, "options": {"max-size": None, "max-file": None}},
+            "deploy": {
+                "mode": None,
+                "replicas": None,
+                "labels": None,
+                "resources": {
+                    "limits": {"cpus": None, "memory": None, "pids": None},
+                    "reservations": {"cpus": None, "memory": None},
+                },
+                "placement": {"constraints": None, "preferences": None, "max_replicas_per_node": None},
+                "restart_policy": {"condition": None, "delay": None, "max_attempts": None, "window": None},
+                "update_config": {"parallelism": None, "delay": None, "order": None},
+            },
+        }
+    },
+    "networks": {
+        "*": {
+            "name": None,
+            "driver": None,
+            "external": None,
+            "internal": None,
+            "labels": None,
+            "ipam": {"config": None},
+        }
+    },
+}
+"""Keys that are honoured; `*` stands for a name, None for a key whose value the conversion checks itself."""
+
+
+@cache
+def schema() -> Mapping[str, Any]:
+    """The Compose Specification's schema, as published."""
+    loaded: Mapping[str, Any] = json.loads(files("cli.compose").joinpath("compose-spec.json").read_text())
+    return loaded
+
+
+def schema_faults(value: Mapping[str, Any]) -> Found:
+    """Where the value breaks the schema, in the order of the file."""
+    validator = jsonschema.validators.validator_for(schema())(schema())
+    for error in sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]):
+        nearest = jsonschema.exceptions.best_match([error]) or error
+        yield tuple(nearest.absolute_path), _words(nearest)
+
+
+def _words(error: jsonschema.ValidationError) -> str:
+    if (
+        error.validator == "additionalProperties"
+        and isinstance(error.schema, dict)
+        and isinstance(error.instance, dict)
+    ):
+        allowed = sorted(error.schema.get("properties", {}))
+        unknown = sorted(key for key in error.instance if key not in allowed and not str(key).startswith("x-"))
+        return f"{', '.join(map(repr, unknown))} is not a key that Compose has here"
+    return error.message if len(error.message) < 300 else f"{error.message[:300]} …"
+
+
+def unsupported(value: Any, known: Mapping[str, Any] = SUPPORTED, path: YamlPath = ()) -> Found:
+    """Keys that Compose has and Shoal does not honour yet. Extensions (`x-…`) may stand anywhere."""
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        name = str(key)
+        if name.startswith("x-"):
+            continue
+        if "*" in known:
+            yield from unsupported(item, known["*"] or _ANY, (*path, name))
+        elif name not in known:
+            yield (*path, name), f"{name!r} is not supported yet"
+        elif known[name] is not None:
+            yield from unsupported(item, known[name], (*path, name))

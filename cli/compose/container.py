@@ -1,0 +1,182 @@
+"""A Compose service's own keys, to the container schema. One function a group of keys."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.compose.document import YamlPath
+from cli.compose.merge import named
+from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, words
+from cli.flags.mounts import from_fields
+from cli.render.units import parse_bytes
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import InvalidInput
+
+Value = Any
+Setter = Callable[[ServiceSpec, Value], None]
+
+
+def _plain(field: str, parse: Callable[[Value], Any] = scalar) -> Setter:
+    return lambda spec, value: setattr(spec.task.container, field, parse(value))
+
+
+def _many(field: str, parse: Callable[[Value], list[str]] = texts) -> Setter:
+    return lambda spec, value: getattr(spec.task.container, field).extend(parse(value))
+
+
+def _labels(spec: ServiceSpec, value: Value) -> None:
+    spec.task.container.labels.update(pairs(value))
+
+
+def _sysctls(spec: ServiceSpec, value: Value) -> None:
+    spec.task.container.sysctls.update(pairs(value))
+
+
+def _hosts(spec: ServiceSpec, value: Value) -> None:
+    if isinstance(value, dict):
+        value = [f"{name}:{address}" for name, item in value.items() for address in texts(item)]
+    spec.task.container.extra_hosts.extend(entry.replace("=", ":", 1) for entry in texts(value))
+
+
+def _ulimits(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    for name, limit in value.items():
+        both = limit if isinstance(limit, dict) else {"soft": limit, "hard": limit}
+        spec.task.container.ulimits.append(
+            Ulimit(name=name, soft=number(both.get("soft", both.get("hard"))), hard=number(both.get("hard")))
+        )
+
+
+def _tmpfs(spec: ServiceSpec, value: Value) -> None:
+    for entry in texts(value):
+        target, _, options = entry.partition(":")
+        mount = Mount(type=Mount.TMPFS, target=target)
+        for option in filter(None, options.split(",")):
+            key, _, text = option.partition("=")
+            if key == "size":
+                mount.tmpfs_bytes = parse_bytes(text)
+            elif key == "mode":
+                mount.tmpfs_mode = int(text, 8)
+            else:
+                raise InvalidInput(f"tmpfs option {key!r} is not supported; use size, mode")
+        spec.task.container.mounts.append(mount)
+
+
+def _security(spec: ServiceSpec, value: Value) -> None:
+    for option in texts(value):
+        name, _, setting = option.replace("=", ":", 1).partition(":")
+        if name == "no-new-privileges":
+            spec.task.container.no_new_privileges = setting in ("", "true")
+        elif name == "seccomp" and setting == "unconfined":
+            spec.task.container.seccomp = "unconfined"
+        else:
+            raise InvalidInput(f"security option {option!r} is not supported yet")
+
+
+SETTERS: Mapping[str, Setter] = {
+    "image": _plain("image"),
+    "command": _many("command", words),
+    "entrypoint": _many("entrypoint", words),
+    "labels": _labels,
+    "hostname": _plain("hostname"),
+    "user": _plain("user"),
+    "group_add": _many("groups"),
+    "working_dir": _plain("working_dir"),
+    "read_only": _plain("read_only", bool),
+    "tty": _plain("tty", bool),
+    "stop_signal": _plain("stop_signal"),
+    "stop_grace_period": _plain("stop_grace_ms", duration_ms),
+    "cap_add": _many("cap_add"),
+    "cap_drop": _many("cap_drop"),
+    "privileged": _plain("privileged", bool),
+    "sysctls": _sysctls,
+    "ulimits": _ulimits,
+    "shm_size": _plain("shm_bytes", size),
+    "tmpfs": _tmpfs,
+    "extra_hosts": _hosts,
+    "dns": lambda spec, value: spec.task.container.dns.nameservers.extend(texts(value)),
+    "dns_search": lambda spec, value: spec.task.container.dns.search.extend(texts(value)),
+    "dns_opt": lambda spec, value: spec.task.container.dns.options.extend(texts(value)),
+    "security_opt": _security,
+    "oom_score_adj": _plain("oom_score_adj", number),
+}
+
+
+def environment(
+    container: ContainerSpec, service: Mapping[str, Value], variables: Mapping[str, str], directory: Path
+) -> None:
+    """`env_file`, then `environment` over it; a name without value takes that of the caller's environment, if set."""
+    values: dict[str, str] = {}
+    for entry in _as_list(service.get("env_file")):
+        path = entry.get("path") if isinstance(entry, dict) else entry
+        required = entry.get("required", True) if isinstance(entry, dict) else True
+        values.update(env_file(directory / str(path), required=required))
+    for name, value in named(service.get("environment") or {}).items():
+        if value is not None:
+            values[name] = scalar(value)
+        elif name in variables:
+            values[name] = variables[name]
+    container.env.extend(f"{name}={value}" for name, value in values.items())
+
+
+def env_file(path: Path, *, required: bool = True) -> dict[str, str]:
+    """Variables of a file: NAME=value a line, comments with #, quotes around a value taken away."""
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        if required:
+            raise InvalidInput(f"env_file {path} does not exist") from None
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read env_file {path}: {error}") from None
+    values = {}
+    for line in lines:
+        name, sign, value = line.strip().removeprefix("export ").partition("=")
+        if name and not name.startswith("#") and sign:
+            values[name.strip()] = _unquoted(value.strip())
+    return values
+
+
+def _unquoted(value: str) -> str:
+    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
+    return value.partition(" #")[0].rstrip()
+
+
+def mounts(container: ContainerSpec, entries: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:
+    """`volumes`: bind mounts and tmpfs; a named volume is a fault for now."""
+    for index, entry in enumerate(_as_list(entries)):
+        try:
+            container.mounts.append(_mount(entry, directory))
+        except InvalidInput as error:
+            fault(("volumes", index), str(error))
+
+
+def _mount(entry: Value, directory: Path) -> Mount:
+    if isinstance(entry, str):
+        source, target, *mode = entry.split(":") if ":" in entry else ("", entry)
+        if not source.startswith(("/", ".", "~")):
+            raise InvalidInput(f"named volume {entry!r} is not supported yet; use a path on the host")
+        fields = {
+            "type": "bind",
+            "source": source,
+            "target": target,
+            "read_only": str("ro" in ",".join(mode).split(",")),
+        }
+    else:
+        known = {"type", "source", "target", "read_only", "tmpfs"}
+        if unknown := sorted(set(entry) - known):
+            raise InvalidInput(f"{unknown[0]!r} is not supported yet")
+        fields = {key: scalar(value) for key, value in entry.items() if key != "tmpfs"}
+        tmpfs = entry.get("tmpfs") or {}
+        fields |= {"tmpfs_bytes": str(tmpfs["size"])} if "size" in tmpfs else {}
+        fields |= {"tmpfs_mode": f"{number(tmpfs['mode']):o}"} if "mode" in tmpfs else {}
+    if fields.get("type") == "bind":
+        fields["source"] = str((directory / Path(fields.get("source", "")).expanduser()).resolve())
+    return from_fields(fields, str(entry))
+
+
+def _as_list(value: Value) -> list[Value]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

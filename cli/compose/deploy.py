@@ -1,0 +1,123 @@
+"""`deploy`, `ports`, `networks` and `logging` of a Compose service, to the service schema."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
+from cli.flags.ports import from_long, from_short
+from cli.flags.scalars import CONDITIONS, ORDERS, choice
+from cli.render.units import parse_nano_cpus
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import Global, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.errors import InvalidInput
+
+Value = Any
+
+
+def mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
+    """`mode` and `replicas`."""
+    name = deploy.get("mode", "replicated")
+    if name == "global":
+        if "replicas" in deploy:
+            raise InvalidInput("a global service has one task on each node: replicas does not belong here")
+        getattr(spec, "global").CopyFrom(Global())
+    elif name == "replicated":
+        spec.replicated.replicas = number(deploy.get("replicas", 1))
+    else:
+        raise InvalidInput(f"mode {name!r} is not supported yet; use replicated or global")
+
+
+def labels(spec: ServiceSpec, value: Value) -> None:
+    """Labels of the service."""
+    spec.labels.update(pairs(value))
+
+
+def resources(spec: ServiceSpec, value: Mapping[str, Mapping[str, Value]]) -> None:
+    """`limits` and `reservations`."""
+    if "limits" in value:
+        spec.task.limits.CopyFrom(_amounts(value["limits"] or {}))
+    if "reservations" in value:
+        spec.task.reservations.CopyFrom(_amounts(value["reservations"] or {}))
+
+
+def _amounts(value: Mapping[str, Value]) -> Resources:
+    return Resources(
+        nano_cpus=parse_nano_cpus(scalar(value["cpus"])) if "cpus" in value else 0,
+        memory_bytes=size(value["memory"]) if "memory" in value else 0,
+        pids=number(value["pids"]) if "pids" in value else 0,
+    )
+
+
+def placement(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    """`constraints`, `preferences`, `max_replicas_per_node`."""
+    spec.task.placement.constraints.extend(texts(value.get("constraints")))
+    for preference in value.get("preferences") or []:
+        if set(preference) != {"spread"}:
+            raise InvalidInput(f"preference {preference!r} is not supported yet; use spread")
+        spec.task.placement.spread.append(str(preference["spread"]))
+    spec.task.placement.max_per_node = number(value.get("max_replicas_per_node", 0))
+
+
+def restart_policy(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    """`condition`, `delay`, `max_attempts`, `window`."""
+    restart = spec.task.restart
+    if "condition" in value:
+        number_of = choice("condition", str(value["condition"]), CONDITIONS)
+        restart.condition = RestartPolicy.Condition.ValueType(number_of)
+    if "delay" in value:
+        restart.delay_ms = duration_ms(value["delay"])
+    restart.max_attempts = number(value.get("max_attempts", 0))
+    restart.window_ms = duration_ms(value.get("window", "0"))
+
+
+def update_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    """`parallelism`, `delay`, `order`."""
+    spec.update.parallelism = number(value.get("parallelism", 1))
+    spec.update.delay_ms = duration_ms(value.get("delay", "0"))
+    if "order" in value:
+        spec.update.order = UpdateConfig.Order.ValueType(choice("order", str(value["order"]), ORDERS))
+
+
+SECTIONS = {
+    "labels": labels,
+    "resources": resources,
+    "placement": placement,
+    "restart_policy": restart_policy,
+    "update_config": update_config,
+}
+
+
+def port(spec: ServiceSpec, entry: Value) -> None:
+    """One entry of `ports`, in its short or its long form."""
+    if isinstance(entry, dict):
+        fields = {key: scalar(value) for key, value in entry.items() if key not in ("name", "app_protocol")}
+        spec.endpoint.ports.extend(from_long(fields, scalar(entry.get("target", ""))))
+    else:
+        spec.endpoint.ports.extend(from_short(scalar(entry)))
+
+
+def network(spec: ServiceSpec, name: str, settings: Value, aliases: list[str]) -> None:
+    """One network that the service is on, under the name that the cluster has for it."""
+    settings = settings or {}
+    if unknown := sorted(set(settings) - {"aliases"}):
+        raise InvalidInput(f"{unknown[0]!r} is not supported yet")
+    given = [*aliases, *texts(settings.get("aliases"))]
+    spec.task.networks.append(NetworkAttachment(network=name, aliases=list(dict.fromkeys(given))))
+
+
+def logging(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    """`driver` (json-file or local) and the bounds of rotation."""
+    driver = value.get("driver", "local")
+    if driver not in ("json-file", "local"):
+        raise InvalidInput(f"log driver {driver!r} is not supported yet; the log is kept on the node")
+    options = value.get("options") or {}
+    if "max-size" in options:
+        spec.task.log.max_bytes = size(options["max-size"])
+    if "max-file" in options:
+        spec.task.log.max_files = number(options["max-file"])
+
+
+def network_labels(spec: NetworkSpec, value: Value) -> None:
+    """Labels of a network."""
+    spec.labels.update(pairs(value or {}))

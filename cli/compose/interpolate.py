@@ -1,0 +1,91 @@
+"""Variables in values, by the Compose Specification, chapter "Interpolation".
+
+Forms: `$VAR`, `${VAR}`, `${VAR-default}`, `${VAR:-default}`, `${VAR?error}`, `${VAR:?error}`, `${VAR+other}`,
+`${VAR:+other}`; `$$` is a dollar sign. With a colon an empty value counts as unset. What follows the operator
+may hold variables again.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cli.compose.document import YamlPath
+from shoal.errors import InvalidInput
+
+_START = re.compile(r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*))")
+_OPERATORS = (":-", ":?", ":+", "-", "?", "+")
+MAX_DEPTH = 20
+
+OnFault = Callable[[YamlPath, str], None]
+"""Takes a path and what is wrong there."""
+
+
+def interpolate(value: Any, variables: Mapping[str, str], on_fault: OnFault, path: YamlPath = ()) -> Any:
+    """The value with the variables of all texts in it put in; keys are left as they are."""
+    if isinstance(value, dict):
+        return {key: interpolate(item, variables, on_fault, (*path, str(key))) for key, item in value.items()}
+    if isinstance(value, list):
+        return [interpolate(item, variables, on_fault, (*path, index)) for index, item in enumerate(value)]
+    if isinstance(value, str) and "$" in value:
+        try:
+            return substitute(value, variables)
+        except InvalidInput as error:
+            on_fault(path, str(error))
+    return value
+
+
+def substitute(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
+    """One text with its variables put in; an unset one without default is empty.
+
+    Raises:
+        InvalidInput: a form that is not one of those above, or a required variable that is not set.
+    """
+    if depth > MAX_DEPTH:
+        raise InvalidInput("variables are nested too deeply")
+    parts, position = [], 0
+    while (dollar := text.find("$", position)) >= 0:
+        parts.append(text[position:dollar])
+        match = _START.match(text, dollar)
+        if match is None:
+            raise InvalidInput(f"{text!r}: a lone $; write $$ for a dollar sign")
+        position = match.end()
+        if match["dollar"]:
+            parts.append("$")
+        elif match["plain"]:
+            parts.append(variables.get(match["plain"], ""))
+        else:
+            end = _closing(text, position)
+            parts.append(_expand(match["braced"], text[position:end], variables, depth))
+            position = end + 1
+    return "".join([*parts, text[position:]])
+
+
+def _closing(text: str, start: int) -> int:
+    depth = 1
+    for place in range(start, len(text)):
+        if text.startswith("${", place):
+            depth += 1
+        elif text[place] == "}":
+            depth -= 1
+            if depth == 0:
+                return place
+    raise InvalidInput(f"{text!r}: a brace is not closed")
+
+
+def _expand(name: str, rest: str, variables: Mapping[str, str], depth: int) -> str:
+    value = variables.get(name)
+    if not rest:
+        return value or ""
+    operator = next((sign for sign in _OPERATORS if rest.startswith(sign)), None)
+    if operator is None:
+        raise InvalidInput(f"${{{name}{rest}}} is not a form that Compose has")
+    word = rest[len(operator) :]
+    is_set = bool(value) if operator.startswith(":") else value is not None
+    if operator.endswith("+"):
+        return substitute(word, variables, depth + 1) if is_set else ""
+    if is_set:
+        return value or ""
+    if operator.endswith("?"):
+        reason = substitute(word, variables, depth + 1)
+        raise InvalidInput(f"variable {name} is not set" + (f": {reason}" if reason else ""))
+    return substitute(word, variables, depth + 1)

@@ -1,0 +1,193 @@
+"""From Compose files to the specs of a stack. The only way in is `load`."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.compose import check, container, deploy
+from cli.compose.document import Document, YamlPath, dotted, read
+from cli.compose.interpolate import interpolate
+from cli.compose.merge import merge
+from cli.flags.ports import HOST_MODE_ONLY
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, InvalidInput
+
+DEFAULT_NETWORK = "default"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a stack is made of; names are the cluster's, `<stack>_<name>`."""
+
+    services: tuple[ServiceSpec, ...]
+    networks: tuple[NetworkSpec, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Faults:
+    """Every fault of every file, with its place."""
+
+    documents: Sequence[Document]
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, path: YamlPath, message: str) -> None:
+        holder = next((each for each in reversed(self.documents) if path in each.places), self.documents[-1])
+        self.found.append(Fault(f"{holder.where(path)}: {dotted(path)}" if path else holder.where(path), message))
+
+    def attempt(self, path: YamlPath, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except InvalidInput as error:
+            self.add(path, str(error))
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            # The schema admits forms that a conversion does not expect, such as null: told, never a traceback.
+            self.add(path, f"cannot be used: {error}")
+
+    def settle(self) -> None:
+        if self.found:
+            raise InvalidInput(self.found)
+
+
+def load(stack: str, documents: Sequence[Document], variables: Mapping[str, str], directory: Path) -> Project:
+    """The specs of a stack.
+
+    Args:
+        stack: put before the names.
+        documents: in the order given; a later one is merged over an earlier one.
+        variables: for interpolation.
+        directory: that relative paths begin at, the first file's.
+    Raises:
+        InvalidInput: with every fault of the files, each with file, line and column.
+    """
+    faults = _Faults(documents)
+    merged: dict[str, Any] = {}
+    for document in documents:
+        merged = merge(merged, interpolate(document.value, variables, faults.add))
+    faults.settle()
+    for path, message in check.schema_faults(merged):
+        faults.add(path, message)
+    faults.settle()
+    for path, message in check.unsupported(merged):
+        faults.add(path, message)
+    project = _Conversion(stack, merged, variables, directory, faults).project()
+    faults.settle()
+    return project
+
+
+class _Conversion:
+    """One pass over a merged file that the schema admits."""
+
+    def __init__(
+        self, stack: str, merged: Mapping[str, Any], variables: Mapping[str, str], directory: Path, faults: _Faults
+    ) -> None:
+        self._stack = stack
+        self._services: Mapping[str, Any] = merged.get("services") or {}
+        self._networks: Mapping[str, Any] = merged.get("networks") or {}
+        self._variables = variables
+        self._directory = directory
+        self._faults = faults
+
+    def project(self) -> Project:
+        if not self._services:
+            self._faults.add((), "there are no services in the file")
+        services = tuple(self._service(name, body or {}) for name, body in self._services.items())
+        used = {network.network for service in services for network in service.task.networks}
+        networks = [
+            self._network(name, body or {}) for name, body in self._networks.items() if not (body or {}).get("external")
+        ]
+        default = self._cluster_name(DEFAULT_NETWORK)
+        if default in used and DEFAULT_NETWORK not in self._networks:
+            networks.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
+        return Project(services, tuple(networks), tuple(self._warnings()))
+
+    def _warnings(self) -> Iterator[str]:
+        for name, body in self._services.items():
+            for entry in (body or {}).get("ports") or []:
+                if not (isinstance(entry, dict) and "mode" in entry):
+                    yield f"services.{name}.ports: {HOST_MODE_ONLY}"
+                    break
+
+    def _service(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
+        spec = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)
+        path: YamlPath = ("services", name)
+        if not body.get("image"):
+            self._faults.add(path, "image is missing")
+        for key, setter in container.SETTERS.items():
+            if body.get(key) is not None:
+                self._faults.attempt((*path, key), lambda key=key, setter=setter: setter(spec, body[key]))  # type: ignore[misc]
+        self._faults.attempt(
+            (*path, "environment"),
+            lambda: container.environment(spec.task.container, body, self._variables, self._directory),
+        )
+        container.mounts(
+            spec.task.container,
+            body.get("volumes"),
+            self._directory,
+            lambda rest, message: self._faults.add((*path, *rest), message),
+        )
+        self._deploy(spec, path, body.get("deploy") or {})
+        for index, entry in enumerate(body.get("ports") or []):
+            self._faults.attempt((*path, "ports", index), lambda entry=entry: deploy.port(spec, entry))  # type: ignore[misc]
+        if body.get("logging"):
+            self._faults.attempt((*path, "logging"), lambda: deploy.logging(spec, body["logging"]))
+        self._attach(spec, name, body.get("networks"))
+        return spec
+
+    def _deploy(self, spec: ServiceSpec, path: YamlPath, body: Mapping[str, Any]) -> None:
+        self._faults.attempt((*path, "deploy", "mode"), lambda: deploy.mode(spec, body))
+        for key, section in deploy.SECTIONS.items():
+            if body.get(key):
+                self._faults.attempt(
+                    (*path, "deploy", key),
+                    lambda key=key, section=section: section(spec, body[key]),  # type: ignore[misc]
+                )
+
+    def _attach(self, spec: ServiceSpec, service: str, networks: Any) -> None:
+        """The service is known by its short name on every network of the stack."""
+        if networks is None:
+            networks = [DEFAULT_NETWORK]
+        entries = networks if isinstance(networks, dict) else dict.fromkeys(networks)
+        for name, settings in entries.items():
+            path: YamlPath = ("services", service, "networks", name)
+            if name != DEFAULT_NETWORK and name not in self._networks:
+                self._faults.add(path, f"network {name!r} is not among the file's networks")
+                continue
+            self._faults.attempt(
+                path,
+                lambda name=name, settings=settings: deploy.network(  # type: ignore[misc]
+                    spec, self._cluster_name(name), settings, [service]
+                ),
+            )
+
+    def _cluster_name(self, name: str) -> str:
+        body = self._networks.get(name) or {}
+        external = body.get("external")
+        if body.get("name"):
+            return str(body["name"])
+        return name if external else f"{self._stack}_{name}"
+
+    def _network(self, name: str, body: Mapping[str, Any]) -> NetworkSpec:
+        spec = NetworkSpec(name=self._cluster_name(name), driver=str(body.get("driver", "overlay")), stack=self._stack)
+        spec.internal = bool(body.get("internal", False))
+        self._faults.attempt(("networks", name, "labels"), lambda: deploy.network_labels(spec, body.get("labels")))
+        pools = (body.get("ipam") or {}).get("config") or []
+        if len(pools) > 1 or any(set(pool) - {"subnet"} for pool in pools):
+            self._faults.add(("networks", name, "ipam"), "only one pool with its subnet is supported yet")
+        elif pools:
+            spec.subnet = str(pools[0].get("subnet", ""))
+        return spec
+
+
+def load_files(stack: str, paths: Sequence[Path], variables: Mapping[str, str]) -> Project:
+    """Read the files and `load` them. Variables not in the environment come from `.env` beside the first file.
+
+    Raises:
+        InvalidInput: with every fault.
+    """
+    documents = [read(path) for path in paths]
+    directory = paths[0].resolve().parent
+    both = {**container.env_file(directory / ".env", required=False), **variables}
+    return load(stack, documents, both, directory)

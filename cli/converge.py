@@ -1,0 +1,50 @@
+"""Waiting until services have converged: what every command that changes a service does unless it is detached."""
+
+from collections.abc import Sequence
+
+import click
+
+from cli.client import Client
+from cli.render.failure import Failed, warn
+from cli.render.progress import Display
+from shoal.api.v1.control_pb2 import ServiceProgress, WatchServicesRequest
+from shoal.errors import Timeout
+
+NOT_CONVERGED = 3
+
+
+def wait(client: Client, services: Sequence[str], *, seconds: float, until_removed: bool = False) -> None:
+    """Show progress until the services have converged (or are gone).
+
+    Ctrl-C detaches: the cluster goes on, the command says so and ends with 130.
+
+    Args:
+        services: ids.
+        seconds: how long to wait at most.
+    Raises:
+        Failed: with exit code 3 and the reasons, when they have not converged in time.
+    """
+    display = Display()
+    last: tuple[ServiceProgress, ...] = ()
+    request = WatchServicesRequest(services=services, until_removed=until_removed)
+    try:
+        for progress in client.stream(client.control.WatchServices, request, seconds=seconds):
+            last = tuple(progress.services)
+            display.update(last)
+            if progress.done:
+                return
+    except Timeout:
+        raise Failed(_unfinished(last, seconds), NOT_CONVERGED) from None
+    except KeyboardInterrupt:
+        names = " ".join(service.name for service in last) or "the service"
+        warn(f"detached: the cluster goes on with {names}; see `shoal service ps {names.split()[0]}`")
+        raise click.exceptions.Abort from None
+
+
+def _unfinished(services: Sequence[ServiceProgress], seconds: float) -> str:
+    waiting = [service for service in services if not service.converged]
+    lines = [f"not converged within {seconds:.0f} s; the cluster goes on"]
+    for service in waiting:
+        reason = f": {service.problems[0]}" if service.problems else ""
+        lines.append(f"{service.name} has {service.running} of {service.desired} tasks running{reason}")
+    return "\n       ".join(lines)

@@ -1,0 +1,208 @@
+"""Flags that may be given several times: `--env`, `--label`, `--publish` … On update they come as `-add` and `-rm`."""
+
+from collections.abc import Callable, MutableMapping, MutableSequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.flags.mounts import parse_mount
+from cli.flags.ports import parse_publish
+from shoal.api.v1.container_pb2 import Ulimit
+from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
+from shoal.errors import InvalidInput
+
+Change = Callable[[ServiceSpec, str], None]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A flag that adds to a list of a spec.
+
+    Attributes:
+        flag: with its dashes; on update `<flag>-add` and `<flag>-rm`.
+        add: takes one value; replaces an entry of the same key.
+        remove: takes a key (a variable's name, a label's name, a target port, a target path).
+    """
+
+    flag: str
+    metavar: str
+    help: str
+    add: Change
+    remove: Change
+
+
+def _pair(flag: str, text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    if not key:
+        raise InvalidInput(f"{flag}: {text!r} has no name; write it like name=value")
+    return key, value
+
+
+def _map(flag: str, field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> tuple[Change, Change]:
+    def add(spec: ServiceSpec, text: str) -> None:
+        key, value = _pair(flag, text)
+        field(spec)[key] = value
+
+    def remove(spec: ServiceSpec, text: str) -> None:
+        if field(spec).pop(text, None) is None:
+            raise InvalidInput(f"{flag}-rm: there is no {text!r}")
+
+    return add, remove
+
+
+def _words(flag: str, field: Callable[[ServiceSpec], MutableSequence[str]]) -> tuple[Change, Change]:
+    def add(spec: ServiceSpec, text: str) -> None:
+        if text not in field(spec):
+            field(spec).append(text)
+
+    def remove(spec: ServiceSpec, text: str) -> None:
+        if text not in field(spec):
+            raise InvalidInput(f"{flag}-rm: there is no {text!r}")
+        field(spec).remove(text)
+
+    return add, remove
+
+
+def add_env(spec: ServiceSpec, text: str) -> None:
+    """Set a variable; a later one replaces an earlier one of the same name."""
+    name, value = _pair("--env", text)
+    env = spec.task.container.env
+    env[:] = [entry for entry in env if entry.partition("=")[0] != name] + [f"{name}={value}"]
+
+
+def _remove_env(spec: ServiceSpec, text: str) -> None:
+    env = spec.task.container.env
+    kept = [entry for entry in env if entry.partition("=")[0] != text]
+    if len(kept) == len(env):
+        raise InvalidInput(f"--env-rm: there is no variable {text!r}")
+    env[:] = kept
+
+
+def add_env_file(spec: ServiceSpec, path: str) -> None:
+    """Variables from a file: name=value a line, `#` begins a comment line."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"--env-file: cannot read {path}: {error}") from None
+    for line in lines:
+        if line.strip() and not line.lstrip().startswith("#"):
+            add_env(spec, line.strip())
+
+
+def add_network(spec: ServiceSpec, text: str) -> None:
+    """A network's name, or "name=front,alias=www"."""
+    name, aliases = text, []
+    if "=" in text:
+        name = ""
+        for part in text.split(","):
+            key, value = _pair("--network", part)
+            if key == "name":
+                name = value
+            elif key == "alias":
+                aliases.append(value)
+            else:
+                raise InvalidInput(f"--network: {key!r} is not one of name, alias")
+    if all(network.network != name for network in spec.task.networks):
+        spec.task.networks.append(NetworkAttachment(network=name, aliases=aliases))
+
+
+def _remove_network(spec: ServiceSpec, text: str) -> None:
+    kept = [network for network in spec.task.networks if network.network != text]
+    if len(kept) == len(spec.task.networks):
+        raise InvalidInput(f"--network-rm: the service is not on network {text!r}")
+    del spec.task.networks[:]
+    spec.task.networks.extend(kept)
+
+
+def _add_port(spec: ServiceSpec, text: str) -> None:
+    spec.endpoint.ports.extend(parse_publish(text))
+
+
+def _remove_port(spec: ServiceSpec, text: str) -> None:
+    target = text.partition("/")[0].rpartition(":")[2]
+    kept = [port for port in spec.endpoint.ports if str(port.target) != target]
+    if len(kept) == len(spec.endpoint.ports):
+        raise InvalidInput(f"--publish-rm: no port {text!r} is published; name the port in the container")
+    del spec.endpoint.ports[:]
+    spec.endpoint.ports.extend(kept)
+
+
+def _add_mount(spec: ServiceSpec, text: str) -> None:
+    spec.task.container.mounts.append(parse_mount(text))
+
+
+def _remove_mount(spec: ServiceSpec, text: str) -> None:
+    mounts = spec.task.container.mounts
+    kept = [mount for mount in mounts if mount.target != text]
+    if len(kept) == len(mounts):
+        raise InvalidInput(f"--mount-rm: nothing is mounted at {text!r}")
+    del mounts[:]
+    mounts.extend(kept)
+
+
+def _spread(spec: ServiceSpec, text: str) -> None:
+    key, value = _pair("--placement-pref", text)
+    if key != "spread" or not value:
+        raise InvalidInput(f"--placement-pref: {text!r} is not of the form spread=node.labels.zone")
+    if value not in spec.task.placement.spread:
+        spec.task.placement.spread.append(value)
+
+
+def _remove_spread(spec: ServiceSpec, text: str) -> None:
+    value = text.removeprefix("spread=")
+    if value not in spec.task.placement.spread:
+        raise InvalidInput(f"--placement-pref-rm: there is no {text!r}")
+    spec.task.placement.spread.remove(value)
+
+
+def _add_ulimit(spec: ServiceSpec, text: str) -> None:
+    name, value = _pair("--ulimit", text)
+    soft, _, hard = value.partition(":")
+    try:
+        limit = Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
+    except ValueError:
+        raise InvalidInput(f"--ulimit: {text!r} is not of the form nofile=1024:2048") from None
+    _drop_ulimit(spec, name)
+    spec.task.container.ulimits.append(limit)
+
+
+def _drop_ulimit(spec: ServiceSpec, name: str) -> bool:
+    limits = spec.task.container.ulimits
+    kept = [limit for limit in limits if limit.name != name]
+    found = len(kept) < len(limits)
+    del limits[:]
+    limits.extend(kept)
+    return found
+
+
+def _remove_ulimit(spec: ServiceSpec, text: str) -> None:
+    if not _drop_ulimit(spec, text):
+        raise InvalidInput(f"--ulimit-rm: there is no {text!r}")
+
+
+def _mapped(flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> Listing:
+    return Listing(flag, metavar, text, *_map(flag, field))
+
+
+def _worded(flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableSequence[str]]) -> Listing:
+    return Listing(flag, metavar, text, *_words(flag, field))
+
+
+LISTINGS = (
+    Listing("--env", "NAME=VALUE", "Set a variable.", add_env, _remove_env),
+    _mapped("--label", "NAME=VALUE", "Label the service.", lambda spec: spec.labels),
+    _mapped("--container-label", "NAME=VALUE", "Label the containers.", lambda spec: spec.task.container.labels),
+    Listing("--network", "NAME", "Attach to a network (or name=NAME,alias=ALIAS).", add_network, _remove_network),
+    Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
+    _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
+    Listing("--placement-pref", "spread=LABEL", "Spread over a label's values.", _spread, _remove_spread),
+    Listing("--mount", "MOUNT", "Mount: type=bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
+    _worded("--host", "NAME:ADDRESS", "Add a line to /etc/hosts.", lambda spec: spec.task.container.extra_hosts),
+    _worded("--group", "GROUP", "Add a supplementary group.", lambda spec: spec.task.container.groups),
+    _worded("--dns", "ADDRESS", "Use this resolver upstream.", lambda spec: spec.task.container.dns.nameservers),
+    _worded("--dns-search", "DOMAIN", "Search this domain.", lambda spec: spec.task.container.dns.search),
+    _worded("--dns-option", "OPTION", "Set a resolver option.", lambda spec: spec.task.container.dns.options),
+    _worded("--cap-add", "CAPABILITY", "Add a capability.", lambda spec: spec.task.container.cap_add),
+    _worded("--cap-drop", "CAPABILITY", "Drop a capability.", lambda spec: spec.task.container.cap_drop),
+    _mapped("--sysctl", "NAME=VALUE", "Set a kernel parameter.", lambda spec: spec.task.container.sysctls),
+    Listing("--ulimit", "NAME=SOFT[:HARD]", "Set a resource limit of processes.", _add_ulimit, _remove_ulimit),
+)

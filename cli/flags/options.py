@@ -1,0 +1,82 @@
+"""The flags as click options, and what was given of them applied to a spec. All faults are told at once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+
+from cli.flags.listings import LISTINGS, add_env_file
+from cli.flags.scalars import SCALARS, Scalar
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, InvalidInput
+
+Command = Callable[..., Any]
+
+
+def create_options(command: Command) -> Command:
+    """Add every flag of `service create` to a click command."""
+    for listing in reversed(LISTINGS):
+        command = click.option(listing.flag, multiple=True, metavar=listing.metavar, help=listing.help)(command)
+    command = click.option("--env-file", multiple=True, metavar="FILE", help="Set variables from a file.")(command)
+    return _scalar_options(command)
+
+
+def update_options(command: Command) -> Command:
+    """Add every flag of `service update` to a click command."""
+    for listing in reversed(LISTINGS):
+        add, remove = f"{listing.flag}-add", f"{listing.flag}-rm"
+        command = click.option(remove, multiple=True, metavar="KEY", help=f"Undo what {add} does.")(command)
+        command = click.option(add, multiple=True, metavar=listing.metavar, help=listing.help)(command)
+    return _scalar_options(command)
+
+
+def _scalar_options(command: Command) -> Command:
+    for scalar in reversed(SCALARS):
+        if scalar.metavar:
+            command = click.option(scalar.flag, metavar=scalar.metavar, help=scalar.help)(command)
+        else:
+            switch = f"{scalar.flag}/--no-{scalar.flag[2:]}" if "no-" not in scalar.flag else scalar.flag
+            command = click.option(switch, default=None, help=scalar.help)(command)
+    return command
+
+
+def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> None:
+    """Apply the flags that were given, by click's names ("limit_cpu", "env_add"), removals first.
+
+    Raises:
+        InvalidInput: with the faults of every flag.
+    """
+    faults: list[Fault] = []
+    for listing in LISTINGS:
+        name = _name(listing.flag)
+        for value in given.get(f"{name}_rm") or ():
+            _try(faults, listing.remove, spec, value)
+    for path in given.get("env_file") or ():
+        _try(faults, add_env_file, spec, path)
+    for listing in LISTINGS:
+        name = _name(listing.flag)
+        for value in (*(given.get(name) or ()), *(given.get(f"{name}_add") or ())):
+            _try(faults, listing.add, spec, value)
+    for scalar in SCALARS:
+        if (value := given.get(_name(scalar.flag))) is not None:
+            _try(faults, scalar.apply, spec, _text(scalar, value), scalar.flag)
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _try(
+    faults: list[Fault], change: Callable[[ServiceSpec, str], None], spec: ServiceSpec, value: str, flag: str = ""
+) -> None:
+    try:
+        change(spec, value)
+    except InvalidInput as error:
+        prefix = "" if not flag or str(error).startswith("--") else f"{flag}: "
+        faults.extend(Fault(fault.path, f"{prefix}{fault.message}") for fault in error.faults)
+
+
+def _text(scalar: Scalar, value: object) -> str:
+    return str(value) if scalar.metavar else str(value).lower()
+
+
+def _name(flag: str) -> str:
+    return flag[2:].replace("-", "_")

@@ -1,0 +1,107 @@
+"""`--publish` and Compose's `ports`: Docker's short and long forms, to published ports."""
+
+from collections.abc import Mapping
+
+from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.errors import InvalidInput
+
+PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
+HOST_MODE_ONLY = "published on the nodes that run a task only (mode=host); say mode=host to mean it"
+"""Warning where no mode is given: elsewhere that means every node, which is not supported yet."""
+MAX_PORTS = 1000
+"""Ports that one range may name."""
+
+
+def parse_publish(text: str) -> list[PublishedPort]:
+    """Ports in "80", "8080:80/udp", "127.0.0.1:8080:80", "8000-8010:8000-8010" or
+    "mode=host,published=8080,target=80,protocol=tcp,host_ip=127.0.0.1".
+
+    Raises:
+        InvalidInput: it has none of these forms.
+    """
+    return from_long(_pairs(text), text) if "=" in text else from_short(text)
+
+
+def from_short(text: str) -> list[PublishedPort]:
+    """`[[host_ip:]published[-end]:]target[-end][/protocol]` (Compose Specification, "Short syntax")."""
+    body, _, protocol = text.partition("/")
+    rest, _, target = body.rpartition(":")
+    host_address, _, published = rest.rpartition(":")
+    host_address = host_address.removeprefix("[").removesuffix("]")
+    targets = _range(target, text)
+    hosts = _range(published, text) if published else None
+    if hosts is not None and len(hosts) != len(targets):
+        raise InvalidInput(f"port {text!r}: the ranges are not of the same length")
+    return [
+        _port(text, protocol or "tcp", target, hosts[place] if hosts is not None else 0, "host", host_address)
+        for place, target in enumerate(targets)
+    ]
+
+
+def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
+    """The long form's keys: target, published, protocol, mode, host_ip."""
+    known = {"target", "published", "protocol", "mode", "host_ip"}
+    if unknown := sorted(set(fields) - known):
+        raise InvalidInput(f"port {text!r}: {unknown[0]!r} is not one of {', '.join(sorted(known))}")
+    if "target" not in fields:
+        raise InvalidInput(f"port {text!r}: target is missing; write it like mode=host,published=8080,target=80")
+    target = _number(str(fields["target"]), text)
+    published = fields.get("published", 0)
+    return [
+        _port(
+            text,
+            str(fields.get("protocol", "tcp")),
+            target,
+            _number(str(published), text) if published not in (0, "", "0") else 0,
+            str(fields.get("mode", "host")),
+            str(fields.get("host_ip", "")),
+        )
+    ]
+
+
+def describe(port: PublishedPort) -> str:
+    """ "127.0.0.1:8080->80/tcp", as listings show it."""
+    protocol = PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower()
+    host = f"{port.host_address or '*'}:{port.published or '*'}"
+    return f"{host}->{port.target}/{protocol}"
+
+
+def _port(text: str, protocol: str, target: int, published: int, mode: str, host_address: str) -> PublishedPort:
+    if protocol not in PROTOCOLS:
+        raise InvalidInput(f"port {text!r}: protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
+    if mode != "host":
+        raise InvalidInput(
+            f"port {text!r}: mode {mode!r} is not supported yet; mode=host publishes on the nodes that run a task"
+        )
+    return PublishedPort(
+        protocol=PROTOCOLS[protocol],
+        target=target,
+        published=published,
+        mode=PublishedPort.HOST,
+        host_address=host_address,
+    )
+
+
+def _pairs(text: str) -> dict[str, object]:
+    pairs: dict[str, object] = {}
+    for part in text.split(","):
+        key, sign, value = part.partition("=")
+        if not sign:
+            raise InvalidInput(f"port {text!r}: {part!r} is not of the form key=value")
+        pairs[key.strip()] = value.strip()
+    return pairs
+
+
+def _range(text: str, whole: str) -> range:
+    first, sign, last = text.partition("-")
+    start = _number(first, whole)
+    end = _number(last, whole) if sign else start
+    if end < start or end - start >= MAX_PORTS:
+        raise InvalidInput(f"port {whole!r}: {text!r} is not a range of at most {MAX_PORTS} ports")
+    return range(start, end + 1)
+
+
+def _number(text: str, whole: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
+        raise InvalidInput(f"port {whole!r}: {text!r} is not a port; ports are 1 to 65535")
+    return int(text)

@@ -1,0 +1,147 @@
+"""Flags of `service create` and `service update` that set one value. Names and forms are Docker's."""
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
+from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.errors import InvalidInput
+
+Apply = Callable[[ServiceSpec, str], None]
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A flag that sets one value of a spec.
+
+    Attributes:
+        flag: with its dashes.
+        metavar: what stands for the value in the help; empty for a switch.
+        apply: sets it; raises InvalidInput.
+    """
+
+    flag: str
+    metavar: str
+    help: str
+    apply: Apply
+
+
+def choice(flag: str, value: str, choices: Mapping[str, int]) -> int:
+    """The number of a named choice, or an error that names all."""
+    if value not in choices:
+        raise InvalidInput(f"{flag}: {value!r} is not one of {', '.join(choices)}")
+    return choices[value]
+
+
+def count(flag: str, value: str, most: int = 1_000_000) -> int:
+    """A whole number from 0."""
+    if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= most):
+        raise InvalidInput(f"{flag}: {value!r} is not a whole number from 0 to {most:,}")
+    return int(value)
+
+
+CONDITIONS = {"none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
+ORDERS = {"stop-first": UpdateConfig.STOP_FIRST, "start-first": UpdateConfig.START_FIRST}
+
+
+def _replicas(spec: ServiceSpec, value: str) -> None:
+    if spec.WhichOneof("mode") == "global":
+        raise InvalidInput("--replicas: a global service has one task on each node; it cannot be scaled")
+    spec.replicated.replicas = count("--replicas", value)
+
+
+def _container(field: str) -> Apply:
+    return lambda spec, value: setattr(spec.task.container, field, value)
+
+
+def _switch(field: str) -> Apply:
+    return lambda spec, value: setattr(spec.task.container, field, value == "true")
+
+
+def _limit_pids(spec: ServiceSpec, value: str) -> None:
+    spec.task.limits.pids = count("--limit-pids", value)
+
+
+def _parallelism(spec: ServiceSpec, value: str) -> None:
+    spec.update.parallelism = count("--update-parallelism", value)
+
+
+def _max_per_node(spec: ServiceSpec, value: str) -> None:
+    spec.task.placement.max_per_node = count("--replicas-max-per-node", value)
+
+
+def _attempts(spec: ServiceSpec, value: str) -> None:
+    spec.task.restart.max_attempts = count("--restart-max-attempts", value)
+
+
+def _restart_condition(spec: ServiceSpec, value: str) -> None:
+    spec.task.restart.condition = RestartPolicy.Condition.ValueType(choice("--restart-condition", value, CONDITIONS))
+
+
+def _update_order(spec: ServiceSpec, value: str) -> None:
+    spec.update.order = UpdateConfig.Order.ValueType(choice("--update-order", value, ORDERS))
+
+
+def _entrypoint(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.entrypoint[:] = shlex.split(value)
+
+
+def _set(path: str, field: str, parse: Callable[[str], int]) -> Apply:
+    """Set a number in the part of the task template that `path` names."""
+    return lambda spec, value: setattr(getattr(spec.task, path), field, parse(value))
+
+
+def _update_delay(spec: ServiceSpec, value: str) -> None:
+    spec.update.delay_ms = parse_duration_ms(value)
+
+
+def _stop_grace(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.stop_grace_ms = parse_duration_ms(value)
+
+
+def _shm(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.shm_bytes = parse_bytes(value)
+
+
+def _log_bytes(spec: ServiceSpec, value: str) -> None:
+    spec.task.log.max_bytes = parse_bytes(value)
+
+
+def _log_files(spec: ServiceSpec, value: str) -> None:
+    spec.task.log.max_files = count("--log-max-files", value, 1000)
+
+
+SCALARS = (
+    Scalar("--replicas", "NUMBER", "Tasks to run.", _replicas),
+    Scalar("--limit-cpu", "CPUS", "Most CPU a task may use, like 0.5.", _set("limits", "nano_cpus", parse_nano_cpus)),
+    Scalar("--limit-memory", "SIZE", "Most memory, like 64M.", _set("limits", "memory_bytes", parse_bytes)),
+    Scalar("--limit-pids", "NUMBER", "Most processes and threads.", _limit_pids),
+    Scalar("--reserve-cpu", "CPUS", "CPU set aside on the node.", _set("reservations", "nano_cpus", parse_nano_cpus)),
+    Scalar(
+        "--reserve-memory", "SIZE", "Memory set aside on the node.", _set("reservations", "memory_bytes", parse_bytes)
+    ),
+    Scalar("--replicas-max-per-node", "NUMBER", "Most tasks on one node; 0 is no bound.", _max_per_node),
+    Scalar("--restart-condition", "WHEN", f"Restart when: {', '.join(CONDITIONS)}.", _restart_condition),
+    Scalar("--restart-delay", "TIME", "Wait before a restart (5s).", _set("restart", "delay_ms", parse_duration_ms)),
+    Scalar("--restart-max-attempts", "NUMBER", "Restarts before giving up; 0 is no bound.", _attempts),
+    Scalar(
+        "--restart-window", "TIME", "Time in which attempts count.", _set("restart", "window_ms", parse_duration_ms)
+    ),
+    Scalar("--update-parallelism", "NUMBER", "Tasks replaced at once (1).", _parallelism),
+    Scalar("--update-delay", "TIME", "Wait between replacements.", _update_delay),
+    Scalar("--update-order", "ORDER", f"Replace by: {', '.join(ORDERS)}.", _update_order),
+    Scalar("--user", "USER[:GROUP]", "User that the container runs as.", _container("user")),
+    Scalar("--workdir", "PATH", "Working directory in the container.", _container("working_dir")),
+    Scalar("--hostname", "NAME", "Host name in the container.", _container("hostname")),
+    Scalar("--stop-signal", "SIGNAL", "Signal that asks it to stop (SIGTERM).", _container("stop_signal")),
+    Scalar("--stop-grace-period", "TIME", "Wait before SIGKILL (10s).", _stop_grace),
+    Scalar("--shm-size", "SIZE", "Size of /dev/shm (64M).", _shm),
+    Scalar("--entrypoint", "COMMAND", "Replace the image's entrypoint.", _entrypoint),
+    Scalar("--log-max-size", "SIZE", "Rotate the log at this size (10M).", _log_bytes),
+    Scalar("--log-max-files", "NUMBER", "Log files kept (3).", _log_files),
+    Scalar("--read-only", "", "Mount the root file system read-only.", _switch("read_only")),
+    Scalar("--tty", "", "Give the container a terminal.", _switch("tty")),
+    Scalar("--privileged", "", "Give the container all capabilities and devices.", _switch("privileged")),
+    Scalar("--no-new-privileges", "", "Set-user-ID programs gain nothing.", _switch("no_new_privileges")),
+)

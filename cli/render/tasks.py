@@ -1,0 +1,61 @@
+"""Rows of task listings, as `service ps`, `stack ps`, `node ps` and `task ls` show them."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from cli.render.units import age
+from shoal.api.v1.control_pb2 import TaskView
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.task_states import observed, task_name
+
+COLUMNS = ("id", "name", "image", "node", "desired", "current", "reason", "ports")
+
+
+def state_name(state: int) -> str:
+    """ "running"."""
+    return TaskState.Name(TaskState.ValueType(state)).lower()
+
+
+def rows(views: Iterable[TaskView], now_ms: int) -> list[dict[str, object]]:
+    """One row a task; by service and slot, the newest first within a slot."""
+    ordered = sorted(views, key=lambda view: (view.service_name, view.task.slot, -view.task.created_at_ms))
+    return [_row(view, now_ms) for view in ordered]
+
+
+def _row(view: TaskView, now_ms: int) -> dict[str, object]:
+    task, status = view.task, view.status
+    state = observed(task, status)
+    since = status.at_ms or task.created_at_ms
+    return {
+        "id": task.id,
+        "name": task_name(view.service_name, task).removesuffix(f".{task.id}"),
+        "image": short_image(view.image),
+        "node": view.node_hostname,
+        "desired": state_name(task.desired_state),
+        "current": f"{state_name(state)} {age(now_ms - since)} ago",
+        "state": state_name(state),
+        "since": timestamp(since),
+        "reason": _reason(view, state),
+        "exit_code": status.exit_code if status.HasField("exit_code") else None,
+        "addresses": [address.address for address in task.addresses],
+        "ports": ",".join(f"{port.published}->{port.target}" for port in task.ports),
+    }
+
+
+def _reason(view: TaskView, state: int) -> str:
+    if state in (TaskState.RUNNING, TaskState.COMPLETE):
+        return view.status.message if state == TaskState.COMPLETE else ""
+    return view.status.message or view.task.reason
+
+
+def short_image(image: str) -> str:
+    """Without the digest, for people; a reference that has only a digest keeps 12 characters of it."""
+    name, _, digest = image.partition("@")
+    return name if not digest or ":" in name.rpartition("/")[2] else f"{name}@{digest.removeprefix('sha256:')[:12]}"
+
+
+def timestamp(milliseconds: int) -> str:
+    """RFC 3339 in UTC, to the millisecond; empty for 0."""
+    if not milliseconds:
+        return ""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
