@@ -1,0 +1,84 @@
+"""How cgroups are mounted on this host: pure functions over the text of /proc/self/mountinfo (proc(5))."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class CgroupLayout:
+    """Where controllers live.
+
+    Attributes:
+        controllers: mount point by controller name for version 1 ("name=systemd" included); empty for version 2.
+        unified: mount point of the version 2 hierarchy; on a hybrid host it stands beside the controllers.
+    """
+
+    controllers: Mapping[str, Path]
+    unified: Path | None
+
+    @property
+    def version(self) -> int:
+        """1 for version 1 and hybrid hosts, 2 for hosts with the unified hierarchy alone."""
+        return 1 if self.controllers else 2
+
+    @property
+    def hybrid_mount(self) -> Path | None:
+        """The version 2 mount of a hybrid host, which crun refuses to see; None where there is none."""
+        return self.unified if self.controllers else None
+
+    def directories(self, cgroup: str) -> tuple[Path, ...]:
+        """Every directory, one a hierarchy, that a cgroup of this absolute name has."""
+        mounts = dict.fromkeys(self.controllers.values()) if self.controllers else dict.fromkeys(self._unified())
+        return tuple(mount / cgroup.lstrip("/") for mount in mounts)
+
+    def directory(self, controller: str, cgroup: str) -> Path | None:
+        """Where the files of one controller are for this cgroup; None where the host does not have the controller."""
+        mount = self.controllers.get(controller) if self.controllers else self.unified
+        return mount / cgroup.lstrip("/") if mount is not None else None
+
+    def _unified(self) -> tuple[Path, ...]:
+        return (self.unified,) if self.unified is not None else ()
+
+
+def parse_layout(mountinfo: str) -> CgroupLayout:
+    """The layout under /sys/fs/cgroup; the first mount of a controller counts."""
+    controllers: dict[str, Path] = {}
+    unified: Path | None = None
+    for point, kind, options in _cgroup_mounts(mountinfo):
+        if kind == "cgroup2":
+            unified = unified or point
+            continue
+        for option in options:
+            if option not in ("rw", "ro", "xattr", "noprefix", "clone_children") and not option.startswith("release_"):
+                controllers.setdefault(option, point)
+    return CgroupLayout(controllers, unified)
+
+
+def mounted_kind(mountinfo: str, path: Path) -> tuple[str, str] | None:
+    """File system type and source of the topmost mount at exactly `path`; None when nothing is mounted there."""
+    found = None
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, tail = before.split(" "), after.split(" ")
+        if len(fields) > 4 and len(tail) > 1 and _unescape(fields[4]) == str(path):
+            found = (tail[0], tail[1])
+    return found
+
+
+def _cgroup_mounts(mountinfo: str) -> Iterator[tuple[Path, str, list[str]]]:
+    for line in mountinfo.splitlines():
+        before, _, after = line.partition(" - ")
+        fields, tail = before.split(" "), after.split(" ")
+        if len(fields) < 5 or len(tail) < 3 or tail[0] not in ("cgroup", "cgroup2"):
+            continue
+        point = Path(_unescape(fields[4]))
+        if point.is_relative_to(_ROOT):
+            yield point, tail[0], tail[2].split(",")
+
+
+def _unescape(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

@@ -1,0 +1,139 @@
+"""conmon, the small process that supervises one container: its command line, its handshake, its log control.
+
+Source: conmon(8) and conmon.c: the final process writes one JSON line into the pipe named by _OCI_SYNCPIPE, the
+container's process id, or -1 with the runtime's message.
+"""
+
+import errno
+import json
+import os
+import re
+import select
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.runtime.places import Places
+from shoal.errors import Fault, InvalidInput, Unavailable
+
+_CREATE_SECONDS = 60.0
+_LARGEST_ANSWER = 64 << 10
+
+
+class RuntimeRefused(Unavailable):
+    """The OCI runtime does not work on this host at all; another may."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """An OCI runtime: its name, "crun" or "runc", and where it is."""
+
+    name: str
+    path: Path
+
+
+def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: str, *, tty: bool) -> list[str]:
+    """The command line that creates (not yet starts) a container and stays with it."""
+    bundle = places.bundle(task_id)
+    arguments = [
+        str(conmon), "--api-version", "1", "--cid", task_id, "--cuuid", task_id, "--name", task_id,
+        "--runtime", str(program.path), "--bundle", str(bundle),
+        "--container-pidfile", f"{bundle}/pid", "--conmon-pidfile", f"{bundle}/conmon.pid",
+        "--exit-dir", str(places.exits), "--log-path", f"k8s-file:{places.logs(task_id)}/log", "--log-level", "error",
+        "--full-attach", "--no-sync-log",
+        "--runtime-arg", "--root", "--runtime-arg", str(places.runtime_root(program.name)),
+    ]  # fmt: skip
+    return [*arguments, "--terminal"] if tty else arguments
+
+
+def spawn(arguments: list[str]) -> tuple[int, int]:
+    """Start conmon in the calling thread's namespaces; returns its first process and the read end of its pipe."""
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    sync = 3
+    # A descriptor duplicated onto itself would keep its close-on-exec flag.
+    moved = os.dup(write_end) if write_end == sync else write_end
+    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
+    actions.append((os.POSIX_SPAWN_DUP2, moved, sync))
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync)}
+    try:
+        pid = os.posix_spawn(
+            arguments[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=[signal.SIGPIPE]
+        )
+    except OSError:
+        os.close(read_end)
+        raise
+    finally:
+        for descriptor in {null, write_end, moved}:
+            os.close(descriptor)
+    return pid, read_end
+
+
+def await_created(first_pid: int, read_end: int, program: str) -> int:
+    """The process id of the created container, which waits for its start. Closes `read_end`.
+
+    Raises:
+        InvalidInput: the container cannot be made of this image and spec.
+        RuntimeRefused, Unavailable: all else.
+    """
+    try:
+        answer = _read_line(read_end)
+    finally:
+        os.close(read_end)
+        os.waitpid(first_pid, 0)
+    if not answer:
+        raise Unavailable("conmon ended before the container was created: is it version 2.1 or newer?")
+    told = json.loads(answer)
+    if told["data"] > 0:
+        return int(told["data"])
+    raise explain(str(told.get("message", "")), program)
+
+
+def _read_line(descriptor: int) -> bytes:
+    answer, deadline = b"", time.monotonic() + _CREATE_SECONDS
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not answer.endswith(b"\n") and len(answer) < _LARGEST_ANSWER:
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise Unavailable(f"the container was not created within {_CREATE_SECONDS:.0f} s; the host is overloaded")
+        piece = os.read(descriptor, 4096)
+        if not piece:
+            break
+        answer += piece
+    return answer
+
+
+def explain(message: str, program: str) -> InvalidInput | Unavailable:
+    """One clean line for what crun or runc said."""
+    line = " ".join(message.split()).removeprefix("runtime error: ")
+    missing = re.search(
+        r"executable file [`'\"]?([^`'\"]+?)[`'\"]? not found|exec: \"([^\"]+)\": (?:stat|executable)", line
+    )
+    if missing:
+        name = missing[1] or missing[2]
+        return InvalidInput([Fault("spec.command", f"{name}: no such file in the image")])
+    if re.search(r"open executable|exec(?:ve)?[ :].*(?:ermission denied)|is a directory", line):
+        return InvalidInput([Fault("spec.command", f"the image's program cannot be executed ({_tail(line)})")])
+    if "not supported" in line or "unknown version" in line:
+        return RuntimeRefused(f"{program} refuses this host: {_tail(line)}")
+    return Unavailable(f"{program} could not create the container: {_tail(line)}")
+
+
+def _tail(line: str) -> str:
+    return line.removeprefix("container create failed: ")[-400:] or "it gave no reason; see the host's log"
+
+
+def reopen_log(bundle: Path) -> bool:
+    """Have conmon close its log file and open a new one at the same path; False when it is not there to hear it."""
+    try:
+        control = os.open(bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENXIO):
+            return False
+        raise
+    try:
+        os.write(control, b"2 0 0\n")
+    finally:
+        os.close(control)
+    return True

@@ -1,0 +1,147 @@
+"""Learning how containers end, by readiness of pidfds in the event loop: no thread and no timer for one that runs."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.runtime.cgroups import Cgroups
+from agent.runtime.places import Places, Record, open_process
+from agent.runtime.scrap import reap
+from agent.worker.seams import Exit
+
+_log = logging.getLogger(__name__)
+
+LOST = 255
+_CONMON_SECONDS = 5.0
+
+
+@dataclass
+class _Watched:
+    """A container and the pidfds of its two processes; None once that process has ended."""
+
+    record: Record
+    first: int | None
+    conmon: int | None
+    code: int | None = None
+    timer: asyncio.TimerHandle | None = None
+
+
+class ExitWatch:
+    """Tells each container's end once.
+
+    The end counts when conmon has ended too, so that the log is complete and the exit file written. When conmon was
+    lost before, the exit code comes from waitpid(2), for which this process is a child subreaper; for a container of an
+    earlier process of the agent that has lost its conmon too, the code is 255.
+
+    Args:
+        on_end: called from the event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        cgroups: Cgroups,
+        clock: Callable[[], int],
+        on_end: Callable[[str, Exit], None],
+    ) -> None:
+        self._places = places
+        self._cgroups = cgroups
+        self._clock = clock
+        self._on_end = on_end
+        self._watched: dict[str, _Watched] = {}
+
+    def add(self, record: Record) -> bool:
+        """Watch a container; False when its first process has ended, and been waited for, already."""
+        first = open_process(record.pid, record.pid_started)
+        if first is None:
+            return False
+        watched = _Watched(record, first, open_process(record.conmon_pid, record.conmon_started))
+        self._watched[record.task_id] = watched
+        loop = asyncio.get_running_loop()
+        loop.add_reader(first, self._first_ended, watched)
+        if watched.conmon is not None:
+            loop.add_reader(watched.conmon, self._conmon_ended, watched)
+        return True
+
+    def send(self, task_id: str, number: int) -> None:
+        """Signal the first process. No error when it has ended."""
+        watched = self._watched.get(task_id)
+        if watched is not None and watched.first is not None:
+            try:
+                signal.pidfd_send_signal(watched.first, number)
+            except ProcessLookupError:
+                return
+
+    def running(self, task_id: str) -> bool:
+        """Whether its end has not been told yet."""
+        return task_id in self._watched
+
+    def close(self) -> None:
+        """Stop watching; the containers go on."""
+        for watched in self._watched.values():
+            self._release(watched)
+        self._watched.clear()
+
+    def outcome(self, record: Record) -> Exit:
+        """How a container has ended whose processes are gone."""
+        return self._outcome(record, None)
+
+    def _first_ended(self, watched: _Watched) -> None:
+        assert watched.first is not None
+        # Gives the code only when conmon is gone and this process has inherited its child.
+        watched.code = reap(watched.first)
+        _close(watched.first)
+        watched.first = None
+        if watched.conmon is None:
+            self._tell(watched)
+            return
+        loop = asyncio.get_running_loop()
+        watched.timer = loop.call_later(_CONMON_SECONDS, self._tell, watched)
+
+    def _conmon_ended(self, watched: _Watched) -> None:
+        assert watched.conmon is not None
+        reap(watched.conmon)
+        _close(watched.conmon)
+        watched.conmon = None
+        if watched.first is None:
+            self._tell(watched)
+        elif not self._exit_file(watched.record.task_id).exists():
+            _log.warning("task %s: its supervisor conmon was killed; its output is lost", watched.record.task_id)
+
+    def _tell(self, watched: _Watched) -> None:
+        if self._watched.pop(watched.record.task_id, None) is None:
+            return
+        self._release(watched)
+        self._on_end(watched.record.task_id, self._outcome(watched.record, watched.code))
+
+    def _outcome(self, record: Record, waited: int | None) -> Exit:
+        file = self._exit_file(record.task_id)
+        try:
+            code, at_ms = int(file.read_text()), file.stat().st_mtime_ns // 1_000_000
+        except (FileNotFoundError, ValueError):
+            code, at_ms = LOST if waited is None else waited, self._clock()
+        lost = waited is None and code == LOST and not file.exists()
+        oom_killed = code != 0 and self._cgroups.oom_kills(record.task_id) > 0
+        message = "its supervisor was killed, the exit code is not known" if lost else ""
+        return Exit(code, oom_killed, at_ms, "killed by the kernel for its memory limit" if oom_killed else message)
+
+    def _exit_file(self, task_id: str) -> Path:
+        return self._places.exits / task_id
+
+    def _release(self, watched: _Watched) -> None:
+        for descriptor in (watched.first, watched.conmon):
+            if descriptor is not None:
+                _close(descriptor)
+        watched.first = watched.conmon = None
+        if watched.timer is not None:
+            watched.timer.cancel()
+
+
+def _close(descriptor: int) -> None:
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)

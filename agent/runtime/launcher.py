@@ -1,0 +1,249 @@
+"""The start path: from a request to a running container, in one worker thread, with no program but conmon and crun."""
+
+import asyncio
+import errno
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from agent.runtime.cgroup_layout import CgroupLayout
+from agent.runtime.cgroups import Cgroups
+from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
+from agent.runtime.filters import Filters, verify_filtered
+from agent.runtime.linux import CLONE_FS, unshare
+from agent.runtime.oci_spec import HostFacts, oci_spec
+from agent.runtime.places import Places, Record, process_started, write_record
+from agent.runtime.root_file_system import mount_overlay, private_mounts, read_in_root
+from agent.runtime.scrap import scrap
+from agent.runtime.users import resolve_user
+from agent.worker.seams import ContainerRequest
+from shoal.api.v1.container_pb2 import Mount
+from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
+
+Clock = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+OnStep = Callable[[str, float], None]
+"""Told the name of each finished step of a start and its seconds, from a worker thread."""
+
+_DEFAULT_LOG_BYTES = 10 << 20
+_DEFAULT_LOG_FILES = 3
+_FIFO_SECONDS = 10.0
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
+
+class Launcher:
+    """Starts containers, a few at a time.
+
+    Args:
+        conmon: path of the program.
+        programs: OCI runtimes, the preferred first; the next is taken when one refuses the host.
+        threads: starts at once; more than about 4 do not help, the kernel's locks are the limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        places: Places,
+        cgroups: Cgroups,
+        layout: CgroupLayout,
+        host: HostFacts,
+        filters: Filters,
+        conmon: Path,
+        programs: tuple[Program, ...],
+        clock: Clock,
+        on_step: OnStep,
+        threads: int = 4,
+    ) -> None:
+        self._places = places
+        self._cgroups = cgroups
+        self._layout = layout
+        self._host = host
+        self._filters = filters
+        self._conmon = conmon
+        self._programs = programs
+        self._clock = clock
+        self._on_step = on_step
+        self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        # Changing its mount namespace is only allowed to a thread that shares its root and working directory with none.
+        self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
+
+    def close(self) -> None:
+        """Wait for the starts under way."""
+        self._threads.shutdown()
+        os.close(self._host_mounts)
+
+    async def start(self, request: ContainerRequest) -> Record:
+        """Make, create and start a container; nothing of it is left behind on an error.
+
+        A start that is cancelled is brought to its end in its thread first, so that nobody meets a half-made one.
+
+        Raises:
+            InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
+        """
+        work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            if not work.cancelled() and work.exception() is None:
+                await asyncio.to_thread(scrap, self._places, self._cgroups, request.task_id, keep_logs=False)
+            raise
+
+    def _start(self, request: ContainerRequest) -> Record:
+        try:
+            return self._start_with_any(request)
+        except BaseException as error:
+            scrap(self._places, self._cgroups, request.task_id, keep_logs=False)
+            if isinstance(error, OSError):
+                raise _in_our_words(error) from error
+            raise
+
+    def _start_with_any(self, request: ContainerRequest) -> Record:
+        refused: ShoalError = Unavailable("no OCI runtime: install crun or runc")
+        for program in self._programs:
+            try:
+                return self._start_with(program, request)
+            except RuntimeRefused as error:
+                scrap(self._places, self._cgroups, request.task_id, keep_logs=False)
+                refused = error
+        raise refused
+
+    def _start_with(self, program: Program, request: ContainerRequest) -> Record:
+        step = _Steps(self._on_step)
+        bundle = self._places.bundle(request.task_id)
+        files = self._make_directories(request)
+        step("directories")
+        with private_mounts(self._host_mounts, hide=self._layout.hybrid_mount if program.name == "crun" else None):
+            step("mount namespace")
+            mount_overlay(request.image.layers, self._places.upper(request.task_id), bundle / "rootfs")
+            step("overlay")
+            learn = self._write_spec(program, request, files)
+            step("spec")
+            tty = request.spec.tty
+            first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty))
+            step("spawn")
+        pid = await_created(first, pipe, program.name)
+        step("create")
+        if not (request.spec.privileged or request.spec.seccomp):
+            verify_filtered(pid)
+        record = self._record(program, request, pid)
+        state = self._places.runtime_root(program.name) / request.task_id
+        if learn is not None and program.name == "crun":
+            self._filters.learn(learn, state / "seccomp.bpf")
+        write_record(bundle, record)
+        step("record")
+        self._let_go(program, request.task_id, pid)
+        step("start")
+        return record
+
+    def _make_directories(self, request: ContainerRequest) -> dict[str, Path]:
+        """The bundle with its small files, the log directory, the overlay's directories. Returns the small files."""
+        _check_sources(request)
+        bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
+        bundle.mkdir(mode=0o700)
+        for directory in (bundle / "rootfs", bundle / "files", upper, upper / "u", upper / "w"):
+            directory.mkdir()
+        # The overlay's root shows the upper directory's mode and owner.
+        upper.joinpath("u").chmod(0o755)
+        self._places.logs(request.task_id).mkdir(exist_ok=True)
+        files = {}
+        for place, (path, content) in enumerate(request.files.items()):
+            files[path] = bundle / "files" / str(place)
+            files[path].write_bytes(content)
+            files[path].chmod(0o644)
+        return files
+
+    def _write_spec(self, program: Program, request: ContainerRequest, files: Mapping[str, Path]) -> str | None:
+        """Write config.json; returns the key under which to keep the filter that the runtime is going to compile."""
+        bundle = self._places.bundle(request.task_id)
+        root = bundle / "rootfs"
+        user = resolve_user(
+            request.spec.user or request.image.config.user,
+            request.spec.groups,
+            passwd=read_in_root(root, "/etc/passwd"),
+            group=read_in_root(root, "/etc/group"),
+        )
+        cgroup = self._cgroups.name(request.task_id)
+        spec = oci_spec(request, user=user, rootfs=root, cgroup=cgroup, files=files, host=self._host)
+        learn = self._filters.apply(spec) if program.name == "crun" else None
+        (bundle / "config.json").write_text(json.dumps(spec))
+        return learn
+
+    def _record(self, program: Program, request: ContainerRequest, pid: int) -> Record:
+        conmon = int((self._places.bundle(request.task_id) / "conmon.pid").read_text())
+        started, conmon_started = process_started(pid), process_started(conmon)
+        if started is None or conmon_started is None:
+            raise Unavailable("the container ended while it was being created; look at the host's kernel log")
+        return Record(
+            task_id=request.task_id,
+            program=program.name,
+            pid=pid,
+            pid_started=started,
+            conmon_pid=conmon,
+            conmon_started=conmon_started,
+            started_ms=self._clock(),
+            log_bytes=request.log.max_bytes or _DEFAULT_LOG_BYTES,
+            log_files=request.log.max_files or _DEFAULT_LOG_FILES,
+        )
+
+    def _let_go(self, program: Program, task_id: str, pid: int) -> None:
+        root = self._places.runtime_root(program.name)
+        if program.name == "crun":
+            _write_byte(root / task_id / "exec.fifo", pid)
+            return
+        command = [str(program.path), "--root", str(root), "start", task_id]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"runc could not start the container: {' '.join(done.stderr.split())[-400:]}")
+
+
+class _Steps:
+    def __init__(self, on_step: OnStep) -> None:
+        self._on_step = on_step
+        self._since = time.perf_counter()
+
+    def __call__(self, name: str) -> None:
+        now = time.perf_counter()
+        self._on_step(name, now - self._since)
+        self._since = now
+
+
+def _write_byte(fifo: Path, pid: int) -> None:
+    """What `crun start` does: one byte into the fifo at which the container's first process waits."""
+    deadline = time.monotonic() + _FIFO_SECONDS
+    while True:
+        try:
+            descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            break
+        except OSError as error:
+            # No reader: the first process is not there yet, or not any more.
+            if error.errno != errno.ENXIO or process_started(pid) is None or time.monotonic() > deadline:
+                raise
+            time.sleep(0.0005)
+    try:
+        os.write(descriptor, b"0")
+    finally:
+        os.close(descriptor)
+    fifo.unlink(missing_ok=True)
+
+
+def _check_sources(request: ContainerRequest) -> None:
+    faults = [
+        Fault(f"spec.mounts[{place}].source", f"{mount.source!r} is not on this host")
+        for place, mount in enumerate(request.spec.mounts)
+        if mount.type == Mount.BIND and not Path(mount.source).exists()
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _in_our_words(error: OSError) -> ShoalError:
+    text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    if error.errno in _FULL:
+        return Exhausted(f"the container was not started: {text}; free disk space, memory or file descriptors")
+    return Unavailable(f"the container was not started: {text}")

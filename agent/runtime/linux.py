@@ -1,0 +1,67 @@
+"""The few system calls that Python's library does not have, as functions that raise OSError."""
+
+import ctypes
+import os
+from pathlib import Path
+
+CLONE_FS = 0x200
+CLONE_NEWNS = 0x20000
+
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_REC = 1 << 14
+MS_PRIVATE = 1 << 18
+
+_MNT_DETACH = 2
+_PR_SET_CHILD_SUBREAPER = 36
+_SYS_OPENAT2 = 437
+_RESOLVE_IN_ROOT = 0x10
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """unshare(2) for the calling thread."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def set_namespace(namespace_fd: int, kind: int) -> None:
+    """setns(2) for the calling thread."""
+    _check(_libc.setns(namespace_fd, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    """mount(2). `options` is limited to one page, 4,096 bytes."""
+    encoded = kind.encode() if kind is not None else None
+    result = _libc.mount(source.encode(), os.fsencode(target), encoded, ctypes.c_ulong(flags), os.fsencode(options))
+    _check(result, f"mount {kind or 'propagation'} at {target}")
+
+
+def unmount(target: Path) -> None:
+    """Detach the topmost mount at `target` (umount2(2), MNT_DETACH)."""
+    _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"umount {target}")
+
+
+def become_subreaper() -> None:
+    """Orphaned descendants of this process become its children, so that it can wait for them (prctl(2))."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
+
+
+def open_in_root(root_fd: int, path: str, flags: int) -> int:
+    """Open `path` as a process would whose root directory is `root_fd`: no symbolic link leads out (openat2(2))."""
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    result = _libc.syscall(_SYS_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    return _check(int(result), f"open {path}")

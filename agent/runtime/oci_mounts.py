@@ -1,0 +1,80 @@
+"""The `mounts` of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Mounts"): pure."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.errors import Fault, InvalidInput
+
+_DEFAULT_SHM_BYTES = 64 << 20
+_DEFAULT_TMPFS_MODE = 0o1777
+
+MASKED_PATHS = (
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/devices/virtual/powercap",
+)
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+def mounts_section(spec: ContainerSpec, files: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Kernel file systems, then the given files, then the spec's mounts, parents before what lies in them.
+
+    Args:
+        files: path on this host by path in the container, each bound over the image's.
+    Raises:
+        InvalidInput: a mount without type, or paths that are not absolute.
+    """
+    access = "rw" if spec.privileged else "ro"
+    bound = [_bind(str(source), target, read_only=False) for target, source in files.items()]
+    own = [_of_spec(mount, f"spec.mounts[{place}]") for place, mount in enumerate(spec.mounts)]
+    own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
+    return [*_kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES), *bound, *own]
+
+
+def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
+    closed = ["nosuid", "noexec", "nodev"]
+    return [
+        _mount("/proc", "proc", "proc", closed),
+        _mount("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        _mount(
+            "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]
+        ),
+        _mount("/dev/shm", "tmpfs", "shm", [*closed, "mode=1777", f"size={shm_bytes}"]),  # noqa: S108
+        _mount("/dev/mqueue", "mqueue", "mqueue", closed),
+        _mount("/sys", "sysfs", "sysfs", [*closed, access]),
+        _mount("/sys/fs/cgroup", "cgroup", "cgroup", [*closed, "relatime", access]),
+    ]
+
+
+def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
+    if not mount.target.startswith("/") or PurePosixPath(mount.target) == PurePosixPath("/"):
+        raise InvalidInput([Fault(f"{path}.target", f"{mount.target!r} must be an absolute path below /")])
+    if mount.type == Mount.TMPFS:
+        mode = mount.tmpfs_mode or _DEFAULT_TMPFS_MODE
+        size = [f"size={mount.tmpfs_bytes}"] if mount.tmpfs_bytes else []
+        access = "ro" if mount.read_only else "rw"
+        return _mount(mount.target, "tmpfs", "tmpfs", ["nosuid", "nodev", "noexec", access, f"mode={mode:o}", *size])
+    if mount.type != Mount.BIND:
+        raise InvalidInput([Fault(f"{path}.type", "must be BIND or TMPFS")])
+    if not mount.source.startswith("/"):
+        raise InvalidInput([Fault(f"{path}.source", f"{mount.source!r} must be an absolute path on the host")])
+    return _bind(mount.source, mount.target, read_only=mount.read_only)
+
+
+def _bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
+    return _mount(target, "bind", source, ["rbind", "rprivate", "ro" if read_only else "rw"])
+
+
+def _mount(target: str, kind: str, source: str, options: list[str]) -> dict[str, Any]:
+    return {"destination": target, "type": kind, "source": source, "options": options}

@@ -1,0 +1,130 @@
+"""Where the files of a container are, and the record that lets another process of the agent find it again."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths below the two directories.
+
+    Attributes:
+        run: on a tmpfs of our own: bundles, the runtime's state, exit files. Gone with a reboot, as containers are.
+        state: on disk: what containers write, logs, compiled filters.
+    """
+
+    run: Path
+    state: Path
+
+    @property
+    def bundles(self) -> Path:
+        """One directory a container."""
+        return self.run / "bundles"
+
+    @property
+    def exits(self) -> Path:
+        """Where conmon writes exit codes, one file a container."""
+        return self.run / "exits"
+
+    @property
+    def logs_root(self) -> Path:
+        """One directory a container."""
+        return self.state / "logs"
+
+    @property
+    def uppers(self) -> Path:
+        """Upper and work directories of overlays, one directory a container."""
+        return self.state / "upper"
+
+    @property
+    def trash(self) -> Path:
+        """What is to be deleted when there is time."""
+        return self.state / "trash"
+
+    @property
+    def filters(self) -> Path:
+        """Compiled seccomp filters."""
+        return self.state / "seccomp"
+
+    def bundle(self, task_id: str) -> Path:
+        """The OCI bundle."""
+        return self.bundles / task_id
+
+    def upper(self, task_id: str) -> Path:
+        """Holds `u`, the overlay's upper directory, and `w`, its work directory."""
+        return self.uppers / task_id
+
+    def logs(self, task_id: str) -> Path:
+        """Holds `log` and its older files `log.1`, `log.2`, …"""
+        return self.logs_root / task_id
+
+    def runtime_root(self, program: str) -> Path:
+        """State directory of one OCI runtime, "crun" or "runc"."""
+        return self.run / program
+
+    def make(self) -> None:
+        """Make them all."""
+        for path in (self.bundles, self.exits, self.runtime_root("crun"), self.runtime_root("runc")):
+            path.mkdir(parents=True, exist_ok=True)
+        for path in (self.logs_root, self.uppers, self.trash, self.filters):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is written into a bundle before the container's program starts.
+
+    Attributes:
+        program: the OCI runtime that made it.
+        pid: of the first process, and `pid_started` its start time in clock ticks since boot (proc(5), stat, field
+            22), so that another process with the same number is not taken for it. The same for conmon.
+        log_bytes: size at which the log is rotated; `log_files`: how many are kept, the current one included.
+    """
+
+    task_id: str
+    program: str
+    pid: int
+    pid_started: int
+    conmon_pid: int
+    conmon_started: int
+    started_ms: int
+    log_bytes: int
+    log_files: int
+
+
+def write_record(bundle: Path, record: Record) -> None:
+    """Write it whole or not at all."""
+    half = bundle / "record.half"
+    half.write_text(json.dumps(asdict(record)))
+    half.rename(bundle / "record.json")
+
+
+def read_record(bundle: Path) -> Record | None:
+    """None when there is none: the start was not finished."""
+    try:
+        return Record(**json.loads((bundle / "record.json").read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def process_started(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot; None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(text.rpartition(")")[2].split()[19])
+
+
+def open_process(pid: int, started: int) -> int | None:
+    """A pidfd of exactly this process; None when it is gone and reaped, or the number now means another."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+    if process_started(pid) == started:
+        return pidfd
+    os.close(pidfd)
+    return None

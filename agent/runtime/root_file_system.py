@@ -1,0 +1,66 @@
+"""A container's root file system: an overlay in a mount namespace that only the container and its supervisor see."""
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from agent.runtime.linux import CLONE_NEWNS, MS_PRIVATE, MS_REC, mount, open_in_root, set_namespace, unmount, unshare
+
+_LARGEST_ACCOUNT_FILE = 1 << 20
+
+
+@contextmanager
+def private_mounts(host_namespace_fd: int, *, hide: Path | None) -> Generator[None]:
+    """Give the calling thread a mount namespace of its own; processes spawned inside keep it alive.
+
+    The thread must have called unshare(CLONE_FS) before.
+
+    Args:
+        host_namespace_fd: where the thread goes back to at the end.
+        hide: a mount to take away from the new namespace.
+    """
+    unshare(CLONE_NEWNS)
+    try:
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
+        if hide is not None:
+            unmount(hide)
+        yield
+    finally:
+        set_namespace(host_namespace_fd, CLONE_NEWNS)
+
+
+def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
+    """Mount `layers`, the topmost first, under `upper`/u at `target`.
+
+    The directories are given by descriptor: mount options hold 4,096 bytes, too few for the paths of many layers, and
+    have separators that a path may contain. `volatile` spares all syncs, since no container outlives a crash of
+    the host; an upper directory is never mounted twice.
+    """
+    with ExitStack() as opened:
+
+        def by_descriptor(path: Path) -> str:
+            descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            return f"/proc/self/fd/{descriptor}"
+
+        lower = ":".join(by_descriptor(layer) for layer in layers)
+        options = (
+            f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')},volatile"
+        )
+        mount("overlay", str(target), "overlay", 0, options)
+
+
+def read_in_root(root: Path, path: str) -> str:
+    """Content of a regular file below `root`, links followed as inside it; empty when there is none.
+
+    Reads no more than 1 MiB; bytes that are not UTF-8 are replaced.
+    """
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.fdopen(open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read(_LARGEST_ACCOUNT_FILE).decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
+    finally:
+        os.close(root_fd)

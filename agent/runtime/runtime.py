@@ -1,0 +1,287 @@
+"""Containers on this host by an OCI runtime under conmon: the agent's `Runtime`."""
+
+import asyncio
+import logging
+import os
+import resource
+import shutil
+import signal as signals
+import subprocess
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from agent.runtime.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
+from agent.runtime.cgroups import Cgroups, Stats
+from agent.runtime.conmon import Program
+from agent.runtime.exits import ExitWatch
+from agent.runtime.filters import Filters
+from agent.runtime.launcher import Clock, Launcher, OnStep
+from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
+from agent.runtime.log_lines import LogRecord
+from agent.runtime.logs import Logs
+from agent.runtime.oci_spec import HostFacts
+from agent.runtime.places import Places, Record, read_record
+from agent.runtime.rotation import rotate_if_large
+from agent.runtime.scrap import scrap, supervision_processes
+from agent.runtime.seccomp import load_profile
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from shoal.errors import AlreadyExists, InvalidInput, Unavailable
+
+_log = logging.getLogger(__name__)
+
+_TMPFS_SOURCE = "shoal-runtime"
+_ROTATION_SECONDS = 1.0
+
+
+def _no_step(name: str, seconds: float) -> None:
+    """Nobody measures."""
+
+
+class OciRuntime:
+    """Containers that outlive this process. Use it as an async context manager; call `recover` first.
+
+    On entering, the process becomes a child subreaper, and `run_directory` gets a tmpfs of its own unless it is one.
+    On leaving, the containers go on; `reset` is what removes everything.
+
+    Args:
+        state_directory: on disk: what containers write, logs, compiled filters. Made when it is missing.
+        run_directory: bundles and runtime state. At most 60 characters; made when it is missing.
+        cgroup_parent: absolute cgroup name below which each container has its own, "/shoal/<node id>".
+        on_exit: told each end once, from the event loop; not those that `recover` returns.
+        clock: milliseconds since the Unix epoch.
+        on_step: told the seconds of each step of each start, from worker threads; for measuring.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        run_directory: Path,
+        cgroup_parent: str,
+        on_exit: OnExit,
+        clock: Clock,
+        *,
+        on_step: OnStep = _no_step,
+    ) -> None:
+        self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
+        self._layout = parse_layout(Path("/proc/self/mountinfo").read_text())
+        self._cgroups = Cgroups(layout=self._layout, parent=cgroup_parent.rstrip("/"))
+        self._on_exit = on_exit
+        self._clock = clock
+        self._on_step = on_step
+        self._records: dict[str, Record] = {}
+        self._ends: dict[str, asyncio.Future[Exit]] = {}
+        self._starting: set[str] = set()
+        self._trash_waits = asyncio.Event()
+        self._watch = ExitWatch(places=self._places, cgroups=self._cgroups, clock=clock, on_end=self._ended)
+        self._logs = Logs(directory=self._places.logs, running=self._watch.running)
+        self._life = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Raises Unavailable when conmon or the OCI runtimes are missing."""
+        become_subreaper()
+        await asyncio.to_thread(self._prepare)
+        self._launcher = self._make_launcher()
+        self._life.callback(self._launcher.close)
+        self._life.callback(self._watch.close)
+        group = await self._life.enter_async_context(asyncio.TaskGroup())
+        for task in (group.create_task(self._rotate_logs()), group.create_task(self._empty_trash())):
+            self._life.callback(task.cancel)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The group of background tasks is told of cancellation alone: it would wrap the body's own exception.
+        if kind is not None and issubclass(kind, asyncio.CancelledError):
+            await self._life.__aexit__(kind, error, trace)
+        else:
+            await self._life.__aexit__(None, None, None)
+
+    async def start(self, request: ContainerRequest) -> Running:
+        """As `Runtime.start`; also raises AlreadyExists for a task that has a container."""
+        task_id = request.task_id
+        if task_id in self._records or task_id in self._starting:
+            raise AlreadyExists(f"task {task_id} has a container already; remove it first")
+        self._starting.add(task_id)
+        try:
+            record = await self._launcher.start(request)
+        finally:
+            self._starting.discard(task_id)
+        self._adopt(record)
+        return Running(record.pid, record.started_ms)
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """As `Runtime.signal`. Raises InvalidInput for a name that is no signal."""
+        try:
+            number = signals.Signals[signal if signal.startswith("SIG") else f"SIG{signal}"]
+        except KeyError:
+            raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM") from None
+        self._watch.send(task_id, number)
+        if number == signals.SIGKILL:
+            await asyncio.to_thread(self._cgroups.kill, task_id)
+
+    async def remove(self, task_id: str, *, keep_logs: bool) -> None:
+        """As `Runtime.remove`. The end of a container that still ran is told before this returns."""
+        if self._watch.running(task_id):
+            await self.signal(task_id, "SIGKILL")
+            await asyncio.shield(self._ends[task_id])
+        await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
+        self._records.pop(task_id, None)
+        self._ends.pop(task_id, None)
+        self._trash_waits.set()
+
+    async def recover(self) -> Mapping[str, Running | Exit]:
+        """As `Runtime.recover`. Half-made containers and whatever else carries our names is removed."""
+        records = await asyncio.to_thread(self._find)
+        found: dict[str, Running | Exit] = {}
+        for record in records:
+            task_id = record.task_id
+            if task_id not in self._records:
+                self._adopt(record)
+            end = self._ends[task_id]
+            found[task_id] = end.result() if end.done() else Running(record.pid, record.started_ms)
+        self._trash_waits.set()
+        return found
+
+    def logs(
+        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
+    ) -> AsyncIterator[LogRecord]:
+        """As `Logs.read`."""
+        return self._logs.read(task_id, follow=follow, tail=tail, since_ns=since_ns)
+
+    async def stats(self, task_ids: Iterable[str]) -> Mapping[str, Stats]:
+        """What these containers use now; those that have none are left out."""
+        wanted = tuple(task_ids)
+        read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in wanted])
+        return {task_id: stats for task_id, stats in read if stats is not None}
+
+    async def reset(self) -> None:
+        """Remove every container and everything else of ours on this host, logs and the tmpfs included."""
+        for task_id in await asyncio.to_thread(self._known):
+            await self.remove(task_id, keep_logs=False)
+        await asyncio.to_thread(self._remove_everything)
+
+    def _adopt(self, record: Record) -> None:
+        """Watch a container from now on; one that has ended is known as such, and not told again."""
+        self._records[record.task_id] = record
+        self._ends[record.task_id] = asyncio.get_running_loop().create_future()
+        if not self._watch.add(record):
+            self._ends[record.task_id].set_result(self._watch.outcome(record))
+
+    def _ended(self, task_id: str, end: Exit) -> None:
+        self._ends[task_id].set_result(end)
+        self._on_exit(task_id, end)
+
+    def _prepare(self) -> None:
+        run = self._places.run
+        run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), run)
+        if kind is None or kind[0] != "tmpfs":
+            mount(_TMPFS_SOURCE, str(run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
+        self._places.make()
+
+    def _make_launcher(self) -> Launcher:
+        conmon = shutil.which("conmon")
+        programs = tuple(Program(name, Path(path)) for name in ("crun", "runc") if (path := shutil.which(name)))
+        if conmon is None or not programs:
+            raise Unavailable("conmon, and crun or runc, are needed to run containers: apt-get install conmon crun")
+        filters = Filters(directory=self._places.filters, environment=f"{os.uname().release} {_version(programs[0])}")
+        return Launcher(
+            places=self._places,
+            cgroups=self._cgroups,
+            layout=self._layout,
+            host=_host_facts(self._layout),
+            filters=filters,
+            conmon=Path(conmon),
+            programs=programs,
+            clock=self._clock,
+            on_step=self._on_step,
+        )
+
+    def _known(self) -> set[str]:
+        """Tasks of which anything is on this host."""
+        places = (self._places.bundles, self._places.uppers, self._places.logs_root)
+        return {entry.name for place in places for entry in os.scandir(place)} | self._cgroups.tasks()
+
+    def _find(self) -> list[Record]:
+        """Records of whole containers; the rest is scrapped, but for the logs."""
+        records = []
+        with_logs_only = {entry.name for entry in os.scandir(self._places.logs_root)}
+        traces = self._known() | set(supervision_processes(self._places).values())
+        for task_id in traces - self._starting:
+            record = read_record(self._places.bundle(task_id))
+            waits = self._places.runtime_root(record.program) / task_id / "exec.fifo" if record else None
+            if record is not None and waits is not None and not (record.program == "crun" and waits.exists()):
+                records.append(record)
+            elif task_id not in with_logs_only or self._has_more_than_logs(task_id):
+                scrap(self._places, self._cgroups, task_id, keep_logs=True)
+        return records
+
+    def _has_more_than_logs(self, task_id: str) -> bool:
+        places = (self._places.bundle(task_id), self._places.upper(task_id))
+        return any(place.exists() for place in places) or task_id in self._cgroups.tasks()
+
+    def _remove_everything(self) -> None:
+        self._cgroups.remove_parent()
+        for path in (self._places.uppers, self._places.trash, self._places.logs_root, self._places.filters):
+            _delete(path)
+        kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), self._places.run)
+        if kind == ("tmpfs", _TMPFS_SOURCE):
+            unmount(self._places.run)
+        else:
+            for name in ("bundles", "exits", "crun", "runc"):
+                _delete(self._places.run / name)
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await asyncio.sleep(_ROTATION_SECONDS)
+            records = [record for task_id, record in self._records.items() if self._watch.running(task_id)]
+            if records:
+                await asyncio.to_thread(self._rotate, records)
+
+    def _rotate(self, records: list[Record]) -> None:
+        for record in records:
+            try:
+                rotate_if_large(self._places, record)
+            except OSError as error:
+                _log.warning("task %s: its log was not rotated: %s", record.task_id, error)
+
+    async def _empty_trash(self) -> None:
+        while True:
+            await self._trash_waits.wait()
+            self._trash_waits.clear()
+            await asyncio.to_thread(self._delete_trash)
+
+    def _delete_trash(self) -> None:
+        found = [entry.path for entry in os.scandir(self._places.trash)] if self._places.trash.exists() else []
+        for begin in range(0, len(found), 100):
+            _delete(*map(Path, found[begin : begin + 100]))
+
+
+def _delete(*paths: Path) -> None:
+    """A program of its own: containers can leave trees too deep for a recursive function."""
+    done = subprocess.run(
+        ["rm", "-rf", "--one-file-system", "--", *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        _log.warning("not deleted: %s", done.stderr.strip())
+
+
+def _host_facts(layout: CgroupLayout) -> HostFacts:
+    memory = layout.controllers.get("memory")
+    swap = memory is None or (memory / "memory.memsw.limit_in_bytes").exists()
+    return HostFacts(
+        machine=os.uname().machine,
+        agent_pid=os.getpid(),
+        swap_accounting=swap,
+        most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        profile=load_profile(),
+    )
+
+
+def _version(program: Program) -> str:
+    done = subprocess.run([str(program.path), "--version"], capture_output=True, text=True, check=False)
+    return " ".join(done.stdout.split())
