@@ -56,6 +56,13 @@ class Draft:
         changed.stopped_at_ms = changed.stopped_at_ms or self.now_ms
         self._stops[task.id] = changed
 
+    def renumber(self, task: Task, revision: int) -> None:
+        """The task runs this revision too: it has the same template as the task's own."""
+        changed = Task()
+        changed.CopyFrom(self._stops.get(task.id, task))
+        changed.revision = revision
+        self._stops[task.id] = changed
+
     def orphan(self, task: Task, reason: str) -> None:
         """Give the task up with its node."""
         changed = Task()

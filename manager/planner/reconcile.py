@@ -75,6 +75,8 @@ class _ServicePass:
             self._close(slot)
             best = self._keep_best(fresh, "another task has its slot")
             self._keep_fresh(best, stale)
+            if best.node_id and self._wanted.is_behind(best):
+                self._draft.renumber(best, self._wanted.revision)
         elif stale:
             best = self._keep_best(stale, "another task has its slot")
             self._consider_moving(slot, best)

@@ -1,5 +1,7 @@
 """Which revision a service's tasks are to run, and which tasks run something else."""
 
+from google.protobuf.message import Message
+
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
@@ -22,6 +24,10 @@ class Wanted:
         known = self._differs.get(number)
         return known if known is not None else self._differs.setdefault(number, self._compare(number))
 
+    def is_behind(self, task: Task) -> bool:
+        """It runs the wanted template under the number of a revision that another template has come after."""
+        return task.revision < self._service.task_revision and not self.differs(task)
+
     def _number(self) -> int:
         service = self._service
         older = service.task_revision
@@ -33,10 +39,21 @@ class Wanted:
         return revision is None or work(revision.spec) != work(self._service.spec)
 
 
-def work(spec: ServiceSpec) -> tuple[TaskTemplate, tuple[bytes, ...]]:
+def work(spec: ServiceSpec) -> tuple[bytes, ...]:
     """What a task runs: its template without what matters to the planner alone, and the ports of its node."""
     template = TaskTemplate()
     template.CopyFrom(spec.task)
     template.ClearField("placement")
     template.ClearField("restart")
-    return template, tuple(port.SerializeToString(deterministic=True) for port in spec.endpoint.ports)
+    _strip(template)
+    return tuple(part.SerializeToString(deterministic=True) for part in (template, *spec.endpoint.ports))
+
+
+def _strip(message: Message) -> None:
+    # A part that is there but empty means the same as an absent one.
+    for field, value in message.ListFields():
+        if field.message_type is None or field.is_repeated or field.containing_oneof is not None:
+            continue
+        _strip(value)
+        if value.ByteSize() == 0:
+            message.ClearField(field.name)

@@ -1,0 +1,104 @@
+"""What has to be planned next: follows changes, so that a pass looks only at services for which something may follow.
+
+It remembers no decision. Forgetting all of it costs a full pass and nothing else.
+"""
+
+from collections.abc import Iterable
+
+from manager.planner.ledger import Ledger
+from manager.planner.plan import Outcome, Scope, plan_scope
+from manager.store.changes import Change
+from manager.store.tables import View
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.ids import NewId
+
+
+class Agenda:
+    """The services to look at, those that are due at a time, and the ledger of the view."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._ledger = Ledger.of(view)
+        self._global = {identifier for identifier, service in view.services.items() if service.spec.HasField("global")}
+        self._dirty: set[str] = set()
+        self._strays: set[str] = set()
+        self._unplaced: set[str] = set()
+        self._timers: dict[str, int] = {}
+        self._everything = True
+
+    def note(self, changes: Iterable[Change]) -> None:
+        """The view has changed so."""
+        tasks: dict[str, None] = {}
+        nodes: dict[str, None] = {}
+        for change in changes:
+            record = change.new if change.new is not None else change.old
+            match record:
+                case Task():
+                    tasks[change.identifier] = None
+                    self._dirty.add(record.service_id)
+                case TaskStatus():
+                    tasks[change.identifier] = None
+                case Node() | NodeStatus():
+                    nodes[change.identifier] = None
+                case Service():
+                    self._note_service(change.identifier, record)
+                case ServiceRevision() | ServiceStatus():
+                    self._dirty.add(change.identifier.partition("/")[0])
+                case Network() | NetworkAllocation():
+                    self._dirty |= self._unplaced
+        self._note_tasks(tasks)
+        self._note_nodes(nodes)
+
+    def wake_at_ms(self) -> int | None:
+        """When something is due though nothing changes, milliseconds since the Unix epoch."""
+        return min(self._timers.values(), default=None)
+
+    def plan_everything(self) -> None:
+        """Make the next pass a full one."""
+        self._everything = True
+
+    def plan(self, *, now_ms: int, new_id: NewId) -> Outcome:
+        """Plan what is due. Ask again only after the plan's writes have been noted, or `plan_everything`."""
+        scope = self._scope(now_ms)
+        outcome = plan_scope(self._view, self._ledger, scope, now_ms=now_ms, new_id=new_id)
+        for service_id in scope.services:
+            self._timers.pop(service_id, None)
+        self._timers.update(outcome.timers)
+        self._unplaced.difference_update(scope.services)
+        self._unplaced |= outcome.unplaced
+        self._dirty.clear()
+        self._strays.clear()
+        self._everything = False
+        return outcome
+
+    def _scope(self, now_ms: int) -> Scope:
+        if self._everything:
+            return Scope.full(self._view)
+        due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
+        return Scope(frozenset(self._dirty | due), frozenset(self._strays))
+
+    def _note_service(self, identifier: str, service: Service) -> None:
+        self._dirty.add(identifier)
+        if service.spec.HasField("global") and identifier in self._view.services:
+            self._global.add(identifier)
+        else:
+            self._global.discard(identifier)
+
+    def _note_tasks(self, identifiers: Iterable[str]) -> None:
+        for identifier in identifiers:
+            task = self._view.tasks.get(identifier)
+            if task is not None:
+                self._dirty.add(task.service_id)
+            elif identifier in self._view.task_status:
+                self._strays.add(identifier)
+        if self._ledger.settle(self._view, identifiers):
+            self._dirty |= self._unplaced
+
+    def _note_nodes(self, identifiers: Iterable[str]) -> None:
+        for identifier in identifiers:
+            self._ledger.see_node(self._view, identifier)
+            self._dirty.update(task.service_id for task in self._view.tasks_on(identifier).values())
+            self._dirty |= self._global | self._unplaced

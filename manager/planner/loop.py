@@ -1,0 +1,86 @@
+"""The planner's life while this manager leads: follow the store, plan, commit with the term's fence."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from manager.planner.agenda import Agenda
+from manager.store.changes import Write
+from manager.store.subscription import Subscription
+from manager.store.tables import View
+from shoal import ids
+from shoal.errors import Timeout, Unavailable
+from shoal.ids import NewId
+
+_log = logging.getLogger(__name__)
+
+FULL_PASS_MS = 60_000
+"""A lost change costs that much time and never more."""
+_RETRY_MS = 500
+
+
+class Records(Protocol):
+    """The part of the store that the planner needs."""
+
+    @property
+    def tables(self) -> View: ...
+    def follow(self) -> Subscription: ...
+    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int: ...
+
+
+class Planner:
+    """Plans as long as it runs.
+
+    Args:
+        store: loaded; the planner is the only writer of tasks, allocations and service statuses.
+        clock: milliseconds since the Unix epoch.
+        new_id: ids of new tasks.
+    """
+
+    def __init__(self, *, store: Records, clock: Callable[[], int], new_id: NewId = ids.new_id) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+
+    async def run(self, fence: int) -> None:
+        """Plan at each change, whenever something is due, and everything at the beginning and every minute.
+
+        Args:
+            fence: the term's number.
+
+        Raises:
+            Deposed: the term is over.
+        """
+        with self._store.follow() as changes:
+            agenda = Agenda(self._store.tables)
+            full_at = self._clock() + FULL_PASS_MS
+            while True:
+                retry_at = await self._pass(agenda, fence)
+                times = [at_ms for at_ms in (full_at, agenda.wake_at_ms(), retry_at) if at_ms is not None]
+                await self._wait(changes, agenda, min(times))
+                if self._clock() >= full_at:
+                    agenda.plan_everything()
+                    full_at = self._clock() + FULL_PASS_MS
+
+    async def _pass(self, agenda: Agenda, fence: int) -> int | None:
+        """Plan and commit once; when to try again if the store was away."""
+        outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
+        if not outcome.writes:
+            return None
+        try:
+            await self._store.commit_in_batches(outcome.writes, fence=fence)
+        except (Unavailable, Timeout) as error:
+            _log.warning("a plan of %d writes was not or only partly committed: %s", len(outcome.writes), error)
+            agenda.plan_everything()
+            return self._clock() + _RETRY_MS
+        _log.debug("committed a plan of %d writes", len(outcome.writes))
+        return None
+
+    async def _wait(self, changes: Subscription, agenda: Agenda, until_ms: int) -> None:
+        # Our own writes are already in the subscription, so they are noted before the next pass, late or not.
+        try:
+            async with asyncio.timeout(max(0, until_ms - self._clock()) / 1000):
+                agenda.note(await anext(changes))
+        except TimeoutError:
+            return
