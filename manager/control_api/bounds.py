@@ -1,0 +1,33 @@
+"""The sizes that the control API admits. Bounded where they enter, so that nothing behind has to ask again."""
+
+from typing import Final
+
+# A spec is written twice in one transaction (the service and its revision), and the store bounds one at 1 MiB.
+SPEC_BYTES: Final = 480 * 1024
+NAME_LENGTH: Final = 63
+LABELS: Final = 256
+LABEL_KEY_LENGTH: Final = 256
+LABEL_VALUE_BYTES: Final = 4096
+LIST_ENTRIES: Final = 1024
+TEXT_BYTES: Final = 128 * 1024  # Linux: MAX_ARG_STRLEN, one argument or environment string of execve(2)
+PORTS: Final = 256
+NETWORKS: Final = 32
+CONSTRAINTS: Final = 64
+REPLICAS: Final = 1_000_000
+# A year: longer is a mistake in the unit.
+DURATION_MS: Final = 366 * 24 * 3600 * 1000
+GRACE_MS: Final = 24 * 3600 * 1000
+# Docker's own least: below it runc's first process does not come up.
+MEMORY_LEAST_BYTES: Final = 4 * 1024 * 1024
+MEMORY_MOST_BYTES: Final = 1 << 50
+NANO_CPUS_LEAST: Final = 1_000_000  # the kernel's quota of 1 ms in a period of 100 ms is 10,000,000; shares go lower
+NANO_CPUS_MOST: Final = 10_000 * 1_000_000_000
+PIDS_MOST: Final = 4_194_304  # Linux: PID_MAX_LIMIT, 64 bits
+SERVICES_IN_STACK: Final = 500
+TARGETS_IN_CALL: Final = 500
+REVISIONS_KEPT: Final = 10
+LOG_FILE_LEAST_BYTES: Final = 4096
+LOG_FILES_MOST: Final = 100
+# One transaction of the store, with room for the keys.
+TRANSACTION_WRITES: Final = 1000
+TRANSACTION_BYTES: Final = 1_000_000

@@ -1,0 +1,81 @@
+"""Finding what a user refers to: by id, by name, or by the beginning of an id that fits one object only. Pure."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from manager.store.tables import View
+from shoal.api.v1.network_pb2 import Network
+from shoal.api.v1.node_pb2 import Node
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput, NotFound
+
+V = TypeVar("V")
+
+_SHOWN = 4
+
+
+def find_service(view: View, reference: str) -> Service:
+    """Raises NotFound, with the nearest name, or InvalidInput when an id's beginning fits several."""
+    named = view.service_named(reference)
+    if named is not None:
+        return named
+    return _by_id("service", view.services, reference, [service.spec.name for service in view.services.values()])
+
+
+def find_network(view: View, reference: str) -> Network:
+    """Raises as `find_service`."""
+    named = view.network_named(reference)
+    if named is not None:
+        return named
+    return _by_id("network", view.networks, reference, [network.spec.name for network in view.networks.values()])
+
+
+def find_node(view: View, reference: str) -> Node:
+    """By id or host name. Raises as `find_service`; two nodes may have the same host name, which is ambiguous too."""
+    if reference in view.nodes:
+        return view.nodes[reference]
+    hostnames = {
+        identifier: status.description.hostname
+        for identifier, status in view.node_status.items()
+        if identifier in view.nodes
+    }
+    same = [identifier for identifier, hostname in hostnames.items() if reference and hostname == reference]
+    if len(same) > 1:
+        raise InvalidInput(f'{len(same)} nodes are called "{reference}": {_some(same)}; use an id')
+    if same:
+        return view.nodes[same[0]]
+    return _by_id("node", view.nodes, reference, hostnames.values())
+
+
+def find_task(view: View, reference: str) -> Task:
+    """By id, an id's beginning, or the full name (`web.3.<id>`). Raises as `find_service`."""
+    return _by_id("task", view.tasks, reference.rpartition(".")[2], ())
+
+
+def hostname_of(view: View, node_id: str) -> str:
+    """The node's host name, or its id while it is not known."""
+    status = view.node_status.get(node_id)
+    return status.description.hostname if status is not None and status.description.hostname else node_id
+
+
+def _by_id(noun: str, objects: Mapping[str, V], reference: str, names: Iterable[str]) -> V:
+    if not reference:
+        raise InvalidInput(f"say which {noun}: a name or an id")
+    if reference in objects:
+        return objects[reference]
+    fitting = [identifier for identifier in objects if identifier.startswith(reference)]
+    if len(fitting) > 1:
+        raise InvalidInput(
+            f'"{reference}" is the beginning of {len(fitting)} {noun} ids: {_some(fitting)}; write more of it'
+        )
+    if fitting:
+        return objects[fitting[0]]
+    near = difflib.get_close_matches(reference, list(names), n=1)
+    raise NotFound(f'no {noun} "{reference}"' + (f'; did you mean "{near[0]}"?' if near else ""))
+
+
+def _some(identifiers: list[str]) -> str:
+    shown = ", ".join(sorted(identifiers)[:_SHOWN])
+    return shown + (", …" if len(identifiers) > _SHOWN else "")

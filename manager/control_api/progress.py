@@ -1,0 +1,132 @@
+"""WatchServices: progress at once, then as it changes, until all have converged or are gone."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+
+from manager.control_api import bounds, counting
+from manager.control_api.lookup import find_service
+from manager.control_api.seams import Records
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.subscription import Subscription
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import ServiceProgress, ServicesProgress, WatchServicesRequest
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput, NotFound
+from shoal.ids import is_id
+
+INTERVAL_SECONDS = 0.05
+"""Between two updates; the last one does not wait."""
+CHEAP_TASKS = 2000
+"""Counting so many takes about 2 ms. Up to there every change is looked at, so that the last update does not wait."""
+
+_ALWAYS = frozenset({kinds.NODE.name, kinds.NODE_STATUS.name})
+
+
+class Progress:
+    """Tells the progress of services to whoever waits for them.
+
+    Args:
+        store: the records.
+        seconds: a clock that only goes forward (`time.monotonic`).
+    """
+
+    def __init__(self, *, store: Records, seconds: Callable[[], float]) -> None:
+        self._store = store
+        self._seconds = seconds
+
+    async def watch(self, request: WatchServicesRequest) -> AsyncGenerator[ServicesProgress, None]:
+        """Yields the first progress at once, and a last one with `done`.
+
+        Raises:
+            NotFound: a service is not there.
+        """
+        view = self._store.tables
+        watched = _watched(view, request)
+        with self._store.follow() as changes:
+            now = snapshot(view, watched, request.until_removed)
+            yield now
+            while not now.done:
+                sent_at = self._seconds()
+                sent, now = now, await self._next(changes, watched, request.until_removed, sent_at, now)
+                if now != sent:
+                    yield now
+
+    async def _next(
+        self,
+        changes: Subscription,
+        watched: Mapping[str, str],
+        until_removed: bool,
+        sent_at: float,
+        sent: ServicesProgress,
+    ) -> ServicesProgress:
+        """The progress after the next change, when it is done or the interval is over."""
+        view = self._store.tables
+        await _concerning(changes, view, watched)
+        now = sent
+        while True:
+            left = sent_at + INTERVAL_SECONDS - self._seconds()
+            if left <= 0 or _tasks(view, watched) <= CHEAP_TASKS:
+                now = snapshot(view, watched, until_removed)
+            if left <= 0 or now.done:
+                return now
+            try:
+                await asyncio.wait_for(_concerning(changes, view, watched), left)
+            except TimeoutError:
+                continue
+
+
+def snapshot(view: View, watched: Mapping[str, str], until_removed: bool) -> ServicesProgress:
+    """The progress of all. A service that is gone, tasks and all, counts as converged."""
+    services = [_one(view, identifier, name, until_removed) for identifier, name in watched.items()]
+    return ServicesProgress(services=services, done=all(service.converged for service in services))
+
+
+def _one(view: View, identifier: str, name: str, until_removed: bool) -> ServiceProgress:
+    service = view.services.get(identifier)
+    if until_removed or service is None:
+        return counting.removal_progress(view, identifier, name)
+    return counting.progress(view, service)
+
+
+def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:
+    """Ids and names. A removed service is known by its id alone."""
+    if not 1 <= len(request.services) <= bounds.TARGETS_IN_CALL:
+        raise InvalidInput(f"name 1 to {bounds.TARGETS_IN_CALL} services to wait for")
+    found: dict[str, str] = {}
+    for reference in request.services:
+        try:
+            service = find_service(view, reference)
+        except NotFound:
+            if not request.until_removed or not is_id(reference):
+                raise
+            found[reference] = reference
+        else:
+            found[service.meta.id] = service.spec.name
+    return found
+
+
+async def _concerning(changes: Subscription, view: View, watched: Mapping[str, str]) -> None:
+    """Wait for a change that may alter the progress."""
+    async for batch in changes:
+        if _concerns(batch, view, watched):
+            return
+
+
+def _concerns(batch: Iterable[Change], view: View, watched: Mapping[str, str]) -> bool:
+    for change in batch:
+        if isinstance(change.new or change.old, Task):
+            task = change.new or change.old
+            if isinstance(task, Task) and task.service_id in watched:
+                return True
+        elif change.kind.name == kinds.TASK_STATUS.name:
+            known = view.tasks.get(change.identifier)
+            if known is not None and known.service_id in watched:
+                return True
+        elif change.identifier in watched or change.kind.name in _ALWAYS:
+            return True
+    return False
+
+
+def _tasks(view: View, watched: Mapping[str, str]) -> int:
+    return sum(len(view.tasks_of(identifier)) for identifier in watched)

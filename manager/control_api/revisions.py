@@ -1,0 +1,89 @@
+"""The history of a service: which change makes a revision, which makes new tasks, which revisions are kept. Pure."""
+
+from google.protobuf.message import Message
+
+from manager.control_api import bounds
+from manager.store.changes import Expect, Write, delete, expect, put
+from manager.store.kinds import REVISION, SERVICE
+from manager.store.tables import View
+from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec, TaskTemplate
+
+PRUNED_AT_ONCE = 100
+
+
+def first(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
+    """A new service."""
+    service = Service(spec=spec, revision=1, task_revision=1)
+    service.meta.id = identifier
+    service.meta.created_at_ms = service.meta.updated_at_ms = now_ms
+    return service
+
+
+def following(service: Service, spec: ServiceSpec, now_ms: int) -> Service | None:
+    """The service with another spec; None when the spec says the same as before."""
+    if _stripped(spec) == _stripped(service.spec):
+        return None
+    changed = Service()
+    changed.CopyFrom(service)
+    changed.spec.CopyFrom(spec)
+    changed.revision += 1
+    changed.meta.updated_at_ms = now_ms
+    if template_changed(service.spec.task, spec.task):
+        changed.task_revision = changed.revision
+    return changed
+
+
+def template_changed(old: TaskTemplate, new: TaskTemplate) -> bool:
+    """Whether tasks of the old template have to be replaced: all of it counts, but placement and restart."""
+    return _of_task(old) != _of_task(new)
+
+
+def record_writes(service: Service) -> list[Write]:
+    """The service and its newest revision."""
+    revision = ServiceRevision(
+        service_id=service.meta.id, number=service.revision, spec=service.spec, created_at_ms=service.meta.updated_at_ms
+    )
+    return [
+        put(SERVICE, service.meta.id, service),
+        put(REVISION, f"{service.meta.id}/{service.revision}", revision),
+    ]
+
+
+def pruning_writes(view: View, service: Service) -> list[Write]:
+    """Deletions of revisions older than the newest ten that no task runs and no update leads to."""
+    named = {task.revision for task in view.tasks_of(service.meta.id).values()} | {service.task_revision}
+    oldest_kept = service.revision - bounds.REVISIONS_KEPT + 1
+    prefix = f"{service.meta.id}/"
+    numbers = (int(key.removeprefix(prefix)) for key in view.revisions if key.startswith(prefix))
+    old = sorted(number for number in numbers if number < oldest_kept and number not in named)
+    return [delete(REVISION, f"{prefix}{number}") for number in old[:PRUNED_AT_ONCE]]
+
+
+def unchanged_since(service: Service) -> Expect:
+    """The condition that nobody else changed the service since it was read."""
+    return expect(SERVICE, service.meta.id, service.meta.version)
+
+
+def _of_task(template: TaskTemplate) -> Message:
+    relevant = TaskTemplate()
+    relevant.CopyFrom(template)
+    relevant.ClearField("placement")
+    relevant.ClearField("restart")
+    return _stripped(relevant)
+
+
+def _stripped(message: Message) -> Message:
+    """A copy without submessages that are there but empty: they mean the same as absent ones."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    _strip(copy)
+    return copy
+
+
+def _strip(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.message_type is None or field.is_repeated or field.containing_oneof is not None:
+            continue
+        _strip(value)
+        if value.ByteSize() == 0:
+            message.ClearField(field.name)

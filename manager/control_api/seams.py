@@ -1,0 +1,66 @@
+"""What the control API needs of the other parts: narrow interfaces, beside their one consumer."""
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from manager.store.changes import Expect, Write
+from manager.store.kinds import Kind, M
+from manager.store.subscription import Subscription
+from manager.store.tables import Tables
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.distribution.resolve import ResolvedImage
+
+NowMs = Callable[[], int]
+"""Milliseconds since the Unix epoch."""
+
+
+class Records(Protocol):
+    """The store, as the control API uses it."""
+
+    @property
+    def tables(self) -> Tables: ...
+
+    def version_of(self, kind: Kind[M], identifier: str) -> int:
+        """The record's version for an `Expect`, ABSENT when it is not there."""
+        ...
+
+    async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
+        """All writes or none; the revision they got.
+
+        Raises:
+            Conflict: an expectation does not hold. Unavailable: etcd is away.
+        """
+        ...
+
+    def follow(self) -> Subscription:
+        """Every change from now on."""
+        ...
+
+
+class ImageResolver(Protocol):
+    """Registries, as far as a submission needs them."""
+
+    async def resolve(self, reference: str) -> ResolvedImage:
+        """What a tag means now.
+
+        Raises:
+            NotFound: there is no such image. Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class AgentAddress:
+    """Where an agent's own server is."""
+
+    node_id: str
+    address: str
+
+
+class LogReader(Protocol):
+    """The agents' log streams."""
+
+    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+        """Raises Unavailable when the node does not answer, NotFound when it has none of the tasks."""
+        ...

@@ -1,0 +1,216 @@
+"""Services: create, update, scale, roll back, remove, show."""
+
+from collections.abc import Sequence
+
+from manager.control_api import bounds, names, revisions
+from manager.control_api.counting import service_view
+from manager.control_api.lookup import find_service
+from manager.control_api.seams import ImageResolver, NowMs, Records
+from manager.control_api.submission import accepted, examine
+from manager.store.changes import Expect, Write, delete
+from manager.store.kinds import REVISION, SERVICE, SERVICE_STATUS
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    CreateServiceResponse,
+    GetServiceRequest,
+    ListServicesRequest,
+    ListServicesResponse,
+    RemoveServiceRequest,
+    RemoveServiceResponse,
+    RollbackServiceRequest,
+    ScaleServicesRequest,
+    ScaleServicesResponse,
+    ServiceView,
+    UpdateServiceRequest,
+    UpdateServiceResponse,
+)
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, NotFound
+from shoal.ids import NewId
+
+
+class Services:
+    """The services' calls.
+
+    Args:
+        store: the records.
+        images: asked what a tag means, at submission only.
+        now_ms: the clock.
+        new_id: where ids come from.
+    """
+
+    def __init__(self, *, store: Records, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
+        self._store = store
+        self._images = images
+        self._now_ms = now_ms
+        self._new_id = new_id
+
+    async def create(self, request: CreateServiceRequest) -> CreateServiceResponse:
+        """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
+        view = self._store.tables
+        submission = await examine(request.spec, view=view, images=self._images)
+        spec = accepted(submission)
+        if view.service_named(spec.name) is not None:
+            raise AlreadyExists(taken(spec.name))
+        service = revisions.first(self._new_id(), spec, self._now_ms())
+        writes, expects = creation(view, service)
+        try:
+            stored = await self._commit(service, writes, expects)
+        except Conflict as conflict:
+            # Another manager was faster: with the name, or by removing a network.
+            raise (AlreadyExists(taken(spec.name)) if "name service/" in str(conflict) else conflict) from conflict
+        return CreateServiceResponse(service=stored, warnings=submission.warnings)
+
+    async def update(self, request: UpdateServiceRequest) -> UpdateServiceResponse:
+        """Raises Conflict when the service changed since `request.version`."""
+        service = find_service(self._store.tables, request.service)
+        _check_version(service, request.version)
+        return await self._change(service, request.spec)
+
+    async def rollback(self, request: RollbackServiceRequest) -> UpdateServiceResponse:
+        """Raises NotFound when that revision is not kept any more."""
+        view = self._store.tables
+        service = find_service(view, request.service)
+        number = request.revision or service.revision - 1
+        earlier = view.revision_of(service.meta.id, number)
+        if earlier is None:
+            kept = f"the last {bounds.REVISIONS_KEPT} are kept"
+            raise NotFound(
+                f'service "{service.spec.name}" has no revision {number}; it is at {service.revision}, {kept}'
+            )
+        return await self._change(service, earlier.spec)
+
+    async def scale(self, request: ScaleServicesRequest) -> ScaleServicesResponse:
+        """All or none, in one transaction."""
+        services = scaled(self._store.tables, request)
+        writes: list[Write] = []
+        expects: list[Expect] = []
+        answer: list[tuple[Service, bool]] = []
+        for service, spec in services:
+            changed = revisions.following(service, spec, self._now_ms())
+            answer.append((changed or service, changed is not None))
+            if changed is not None:
+                writes += revisions.record_writes(changed) + revisions.pruning_writes(self._store.tables, changed)
+                expects.append(revisions.unchanged_since(service))
+        version = await self._store.commit(writes, expects=expects) if writes else 0
+        return ScaleServicesResponse(services=[_versioned(s, version) if new else s for s, new in answer])
+
+    async def remove(self, request: RemoveServiceRequest) -> RemoveServiceResponse:
+        """The record goes at once; the planner stops the tasks, and the specs that they need stay until then."""
+        service = find_service(self._store.tables, request.service)
+        await self._store.commit(removal(self._store.tables, service), expects=[revisions.unchanged_since(service)])
+        return RemoveServiceResponse(id=service.meta.id)
+
+    async def get(self, request: GetServiceRequest) -> ServiceView:
+        view = self._store.tables
+        return service_view(view, find_service(view, request.service))
+
+    async def list(self, request: ListServicesRequest) -> ListServicesResponse:
+        view = self._store.tables
+        chosen = (each for each in view.services.values() if not request.stack or each.spec.stack == request.stack)
+        ordered = sorted(chosen, key=lambda service: service.spec.name)
+        return ListServicesResponse(services=[service_view(view, service) for service in ordered])
+
+    async def _change(self, service: Service, wanted: ServiceSpec) -> UpdateServiceResponse:
+        view = self._store.tables
+        submission = await examine(wanted, view=view, images=self._images, previous=service.spec)
+        faults = (*submission.faults, *immutable_faults(service.spec, submission.spec))
+        if faults:
+            raise InvalidInput(faults)
+        changed = revisions.following(service, submission.spec, self._now_ms())
+        if changed is None:
+            return UpdateServiceResponse(service=service, warnings=submission.warnings)
+        writes, expects = alteration(view, service, changed)
+        stored = await self._commit(changed, writes, expects)
+        return UpdateServiceResponse(service=stored, warnings=submission.warnings)
+
+    async def _commit(self, service: Service, writes: Sequence[Write], expects: Sequence[Expect]) -> Service:
+        return _versioned(service, await self._store.commit(writes, expects=expects))
+
+
+def taken(name: str) -> str:
+    """The line for a name that is not free."""
+    return f'a service "{name}" exists already; choose another name, or update it'
+
+
+def creation(view: View, service: Service) -> tuple[list[Write], list[Expect]]:
+    """Writes and conditions of a new service."""
+    name, free = names.take("service", service.spec.name, service.meta.id)
+    touched, present = names.use_networks(names.networks_of(view, service.spec))
+    return [*revisions.record_writes(service), name, *touched], [free, *present]
+
+
+def alteration(view: View, service: Service, changed: Service) -> tuple[list[Write], list[Expect]]:
+    """Writes and conditions of a service that gets another spec."""
+    had = {attachment.network for attachment in service.spec.task.networks}
+    new = [network for network in names.networks_of(view, changed.spec) if network.meta.id not in had]
+    touched, present = names.use_networks(new)
+    writes = [*revisions.record_writes(changed), *revisions.pruning_writes(view, changed), *touched]
+    return writes, [revisions.unchanged_since(service), *present]
+
+
+def removal(view: View, service: Service) -> list[Write]:
+    """Deletions of a service, and of the revisions that none of its tasks needs."""
+    identifier = service.meta.id
+    needed = {f"{identifier}/{task.revision}" for task in view.tasks_of(identifier).values()}
+    unneeded = [key for key in view.revisions if key.startswith(f"{identifier}/") and key not in needed]
+    return [
+        delete(SERVICE, identifier),
+        delete(SERVICE_STATUS, identifier),
+        names.give_up("service", service.spec.name),
+        *(delete(REVISION, key) for key in unneeded[: revisions.PRUNED_AT_ONCE]),
+    ]
+
+
+def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, ServiceSpec]]:
+    """Each target with its new spec. Raises InvalidInput with the faults of all targets."""
+    if len(request.targets) > bounds.TARGETS_IN_CALL:
+        raise InvalidInput(f"{len(request.targets)} services at once; at most {bounds.TARGETS_IN_CALL} are allowed")
+    chosen: dict[str, tuple[Service, ServiceSpec]] = {}
+    faults = []
+    for target in request.targets:
+        service = find_service(view, target.service)
+        spec = ServiceSpec()
+        spec.CopyFrom(service.spec)
+        if spec.WhichOneof("mode") == "global":
+            faults.append(Fault(target.service, "is global: it runs once on each node and cannot be scaled"))
+        elif target.replicas > bounds.REPLICAS:
+            faults.append(
+                Fault(target.service, f"{target.replicas:,} replicas; at most {bounds.REPLICAS:,} are allowed")
+            )
+        elif service.meta.id in chosen:
+            faults.append(Fault(target.service, "is there twice"))
+        else:
+            spec.replicated.replicas = target.replicas
+        chosen[service.meta.id] = (service, spec)
+    if faults:
+        raise InvalidInput(faults)
+    return list(chosen.values())
+
+
+def immutable_faults(old: ServiceSpec, new: ServiceSpec) -> list[Fault]:
+    """What an update may not change."""
+    faults = []
+    if new.name != old.name:
+        faults.append(Fault("name", f'"{old.name}" cannot be renamed; create a new service'))
+    if new.WhichOneof("mode") != old.WhichOneof("mode"):
+        faults.append(Fault("mode", "cannot be changed between replicated and global; create a new service"))
+    if new.stack != old.stack:
+        faults.append(Fault("stack", "a service cannot change its stack; create a new service"))
+    return faults
+
+
+def _check_version(service: Service, version: int) -> None:
+    if version != service.meta.version:
+        raise Conflict(
+            f'service "{service.spec.name}" changed since it was read (version {version}, now {service.meta.version}); '
+            "read it again and repeat the change"
+        )
+
+
+def _versioned(service: Service, version: int) -> Service:
+    stored = Service()
+    stored.CopyFrom(service)
+    stored.meta.version = version
+    return stored

@@ -1,0 +1,160 @@
+"""What deploying or removing a stack changes. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from manager.control_api import networks, revisions, services
+from manager.control_api.seams import Records
+from manager.control_api.transactions import Step
+from manager.store.changes import expect, put
+from manager.store.kinds import NETWORK
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, Refused
+from shoal.ids import NewId
+
+Change = DeployStackResponse.Change
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One object's change, and the step that makes it; None when nothing changes."""
+
+    change: Change
+    step: Step | None
+
+
+def full_name(stack: str, name: str) -> str:
+    """`<stack>_<name>`; a name that has the stack already stays as it is."""
+    return name if name.startswith(f"{stack}_") else f"{stack}_{name}"
+
+
+def short_name(stack: str, name: str) -> str:
+    """The name as the stack's file has it."""
+    return name.removeprefix(f"{stack}_")
+
+
+def network_specs(request: DeployStackRequest) -> list[NetworkSpec]:
+    """The stack's networks under their full names."""
+    specs = []
+    for sent in request.networks:
+        spec = NetworkSpec()
+        spec.CopyFrom(sent)
+        spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
+        spec.driver = sent.driver or "overlay"
+        specs.append(spec)
+    return specs
+
+
+def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
+    """The stack's services under their full names, attached to its networks, where the short name leads to them too."""
+    own = {full_name(request.stack, network.name) for network in request.networks}
+    specs = []
+    for sent in request.services:
+        spec = ServiceSpec()
+        spec.CopyFrom(sent)
+        spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
+        for attachment in spec.task.networks:
+            full = full_name(request.stack, attachment.network)
+            attachment.network = full if full in own else attachment.network
+            short = short_name(request.stack, spec.name)
+            if short not in attachment.aliases:
+                attachment.aliases.append(short)
+        specs.append(spec)
+    return specs
+
+
+def plan_networks(view: View, specs: Sequence[NetworkSpec], new_id: NewId, now_ms: int) -> list[Planned]:
+    """New ones, and those that are being removed called back. Valid specs only: see `network_conflicts`."""
+    planned = []
+    for spec in specs:
+        present = view.network_named(spec.name)
+        if present is None:
+            network = networks.made(new_id(), spec, now_ms)
+            planned.append(
+                Planned(_change("network", spec.name, "create", network.meta.id), Step(*networks.creation(network)))
+            )
+        else:
+            planned.append(_kept_network(present, spec, now_ms))
+    return planned
+
+
+def _kept_network(present: Network, spec: NetworkSpec, now_ms: int) -> Planned:
+    if present.spec == spec and not present.removing:
+        return Planned(_change("network", spec.name, "unchanged", present.meta.id), None)
+    changed = Network()
+    changed.CopyFrom(present)
+    changed.spec.CopyFrom(spec)
+    changed.removing = False
+    changed.meta.updated_at_ms = now_ms
+    unchanged = expect(NETWORK, present.meta.id, present.meta.version)
+    step = Step([put(NETWORK, present.meta.id, changed)], [unchanged])
+    return Planned(_change("network", spec.name, "update", present.meta.id), step)
+
+
+def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
+    """Why the stack cannot have this network."""
+    present = view.network_named(spec.name)
+    if present is None:
+        return networks.network_faults(view, spec)
+    if present.spec.stack != spec.stack:
+        return [Fault("name", f'a network "{spec.name}" exists already and is not of this stack')]
+    fixed = [name for name in ("subnet", "internal", "driver") if getattr(present.spec, name) != getattr(spec, name)]
+    return [Fault(name, "cannot be changed while the network exists; remove the stack first") for name in fixed]
+
+
+def service_conflicts(view: View, spec: ServiceSpec) -> list[Fault]:
+    """Why the stack cannot have this service."""
+    present = view.service_named(spec.name)
+    if present is None:
+        return []
+    if present.spec.stack != spec.stack:
+        return [Fault("name", f'a service "{spec.name}" exists already and is not of this stack')]
+    return services.immutable_faults(present.spec, spec)
+
+
+def plan_service(view: View, spec: ServiceSpec, new_id: NewId, now_ms: int) -> Planned:
+    """A new or changed service. Examined specs only: see `submission`."""
+    present = view.service_named(spec.name)
+    if present is None:
+        service = revisions.first(new_id(), spec, now_ms)
+        return Planned(
+            _change("service", spec.name, "create", service.meta.id), Step(*services.creation(view, service))
+        )
+    changed = revisions.following(present, spec, now_ms)
+    if changed is None:
+        return Planned(_change("service", spec.name, "unchanged", present.meta.id), None)
+    step = Step(*services.alteration(view, present, changed))
+    return Planned(_change("service", spec.name, "update", present.meta.id), step)
+
+
+def plan_removal(store: Records, stack: str, *, keep: frozenset[str]) -> list[Planned]:
+    """Services and networks of the stack whose full names are not to be kept, services first.
+
+    Raises:
+        Refused: a service that stays uses one of the networks.
+    """
+    view = store.tables
+    going = [each for each in view.services.values() if each.spec.stack == stack and each.spec.name not in keep]
+    planned = []
+    for service in sorted(going, key=lambda each: each.spec.name):
+        step = Step(services.removal(view, service), [revisions.unchanged_since(service)])
+        planned.append(Planned(_change("service", service.spec.name, "remove", service.meta.id), step))
+    names = {service.spec.name for service in going}
+    own = [each for each in view.networks.values() if each.spec.stack == stack and each.spec.name not in keep]
+    gone = [each for each in sorted(own, key=lambda each: each.spec.name) if not each.removing]
+    return planned + [_going_network(store, network, names) for network in gone]
+
+
+def _going_network(store: Records, network: Network, going: set[str]) -> Planned:
+    users = [name for name in networks.services_on(store.tables, network.meta.id) if name not in going]
+    if users:
+        raise Refused(f'network "{network.spec.name}" is in use by {", ".join(users[:5])}; remove or change them first')
+    step = Step(*networks.removal(store, network))
+    return Planned(_change("network", network.spec.name, "remove", network.meta.id), step)
+
+
+def _change(kind: str, name: str, action: str, identifier: str) -> Change:
+    return Change(kind=kind, name=name, action=action, id=identifier)

@@ -1,0 +1,114 @@
+"""Stacks: several services and networks deployed and removed as one."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from manager.control_api import bounds, stack_plan
+from manager.control_api.seams import ImageResolver, NowMs, Records
+from manager.control_api.submission import Submission, examine
+from manager.control_api.text_rules import check_name
+from manager.control_api.transactions import commit_all
+from shoal.api.v1.control_pb2 import (
+    DeployStackRequest,
+    DeployStackResponse,
+    RemoveStackRequest,
+    RemoveStackResponse,
+)
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, InvalidInput, NotFound
+from shoal.ids import NewId
+
+LOOKUPS_AT_ONCE = 8
+
+
+class Stacks:
+    """The stacks' calls. Names are `<stack>_<name>`, as Docker's; a service is also found by its short name."""
+
+    def __init__(self, *, store: Records, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
+        self._store = store
+        self._images = images
+        self._now_ms = now_ms
+        self._new_id = new_id
+
+    async def deploy(self, request: DeployStackRequest) -> DeployStackResponse:
+        """Checked whole before anything is written, then one transaction (beyond its bounds several, networks first).
+
+        Raises:
+            InvalidInput: with every fault of every service and network.
+            Conflict: something of it was changed meanwhile; nothing was written, or the first parts of a large stack.
+        """
+        if faults := _request_faults(request):
+            raise InvalidInput(faults)
+        view = self._store.tables
+        network_specs, specs = stack_plan.network_specs(request), stack_plan.service_specs(request)
+        planned = stack_plan.plan_networks(view, network_specs, self._new_id, self._now_ms())
+        coming = {each.change.name: each.change.id for each in planned}
+        submissions = await self._examine(specs, coming)
+        if faults := self._faults(request.stack, network_specs, submissions):
+            raise InvalidInput(faults)
+        planned += [
+            stack_plan.plan_service(view, submission.spec, self._new_id, self._now_ms()) for submission in submissions
+        ]
+        if request.prune:
+            keep = frozenset(each.change.name for each in planned)
+            planned += stack_plan.plan_removal(self._store, request.stack, keep=keep)
+        if not request.dry_run:
+            await commit_all(self._store, [each.step for each in planned if each.step is not None])
+        warnings = [warning for submission in submissions for warning in submission.warnings]
+        return DeployStackResponse(changes=[each.change for each in planned], warnings=dict.fromkeys(warnings))
+
+    async def remove(self, request: RemoveStackRequest) -> RemoveStackResponse:
+        """Raises NotFound when the stack has neither services nor networks."""
+        planned = stack_plan.plan_removal(self._store, request.stack, keep=frozenset())
+        if not planned:
+            raise NotFound(f'no stack "{request.stack}"')
+        await commit_all(self._store, [each.step for each in planned if each.step is not None])
+        changes = [each.change for each in planned]
+        return RemoveStackResponse(
+            services=[change.id for change in changes if change.kind == "service"],
+            networks=[change.id for change in changes if change.kind == "network"],
+        )
+
+    async def _examine(self, specs: Sequence[ServiceSpec], coming: Mapping[str, str]) -> list[Submission]:
+        """All at once, for the registries' sake; results in the order of the specs."""
+        room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
+        view = self._store.tables
+
+        async def one(spec: ServiceSpec) -> Submission:
+            present = view.service_named(spec.name)
+            previous = present.spec if present is not None else None
+            async with room:
+                return await examine(spec, view=view, images=self._images, previous=previous, coming=coming)
+
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(one(spec)) for spec in specs]
+        return [task.result() for task in running]
+
+    def _faults(self, stack: str, networks: Sequence[NetworkSpec], submissions: Sequence[Submission]) -> list[Fault]:
+        view = self._store.tables
+        faults = []
+        for network in networks:
+            path = f"networks.{stack_plan.short_name(stack, network.name)}"
+            faults += _below(path, stack_plan.network_conflicts(view, network))
+        for submission in submissions:
+            path = f"services.{stack_plan.short_name(stack, submission.spec.name)}"
+            faults += _below(path, [*submission.faults, *stack_plan.service_conflicts(view, submission.spec)])
+        return faults
+
+
+def _request_faults(request: DeployStackRequest) -> list[Fault]:
+    faults = list(check_name("stack", request.stack))
+    if not request.services and not request.networks:
+        faults.append(Fault("services", "the stack has no service and no network"))
+    for kind, named in (("services", request.services), ("networks", request.networks)):
+        if len(named) > bounds.SERVICES_IN_STACK:
+            faults.append(Fault(kind, f"{len(named)} are too many; at most {bounds.SERVICES_IN_STACK} are allowed"))
+        counted = Counter(stack_plan.full_name(request.stack, each.name) for each in named)
+        faults += [Fault(f"{kind}.{name}", "is there twice") for name, number in counted.items() if number > 1]
+    return faults
+
+
+def _below(path: str, faults: Sequence[Fault]) -> list[Fault]:
+    return [Fault(f"{path}.{fault.path}" if fault.path else path, fault.message) for fault in faults]

@@ -1,0 +1,124 @@
+"""From a spec as the user sent it to the one that is stored: checked, networks as ids, the image pinned."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from manager.control_api.lookup import find_network
+from manager.control_api.seams import ImageResolver
+from manager.control_api.validate_ports import port_warnings
+from manager.control_api.validate_service import check_service
+from manager.store.tables import View
+from shoal import image_reference
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated
+
+IMAGE_SECONDS = 15
+"""How long a submission waits for a registry before it keeps the tag."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A spec ready to be stored, or why it is not.
+
+    Attributes:
+        faults: empty when it may be stored.
+        warnings: for the user, one line each.
+    """
+
+    spec: ServiceSpec
+    faults: tuple[Fault, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def accepted(submission: Submission) -> ServiceSpec:
+    """The spec.
+
+    Raises:
+        InvalidInput: with all its faults.
+    """
+    if submission.faults:
+        raise InvalidInput(submission.faults)
+    return submission.spec
+
+
+async def examine(
+    spec: ServiceSpec,
+    *,
+    view: View,
+    images: ImageResolver,
+    previous: ServiceSpec | None = None,
+    coming: Mapping[str, str] | None = None,
+) -> Submission:
+    """Check and complete a spec.
+
+    Args:
+        previous: the service's present spec, whose digest is kept while a registry is away.
+        coming: ids of networks that the same call will make, by name.
+    """
+    checked = ServiceSpec()
+    checked.CopyFrom(spec)
+    faults = list(check_service(checked))
+    if not checked.WhichOneof("mode"):
+        checked.replicated.replicas = 1
+    faults += _resolve_networks(checked, view, coming or {})
+    image_faults, warnings = await _pin_image(checked, images, previous)
+    return Submission(checked, (*faults, *image_faults), (*warnings, *port_warnings(checked)))
+
+
+def _resolve_networks(spec: ServiceSpec, view: View, coming: Mapping[str, str]) -> list[Fault]:
+    """Puts ids in place of names."""
+    faults = []
+    taken: dict[str, str] = {}
+    for index, attachment in enumerate(spec.task.networks):
+        path = f"task.networks[{index}].network"
+        try:
+            identifier = coming.get(attachment.network) or _usable_network(view, attachment.network)
+        except ShoalError as error:
+            faults.append(Fault(path, str(error)))
+            continue
+        if identifier in taken and taken[identifier] != attachment.network:
+            faults.append(Fault(path, f'"{attachment.network}" and "{taken[identifier]}" are the same network'))
+        taken[identifier] = attachment.network
+        attachment.network = identifier
+    return faults
+
+
+def _usable_network(view: View, reference: str) -> str:
+    network = find_network(view, reference)
+    if network.removing:
+        raise NotFound(f'network "{network.spec.name}" is being removed')
+    return network.meta.id
+
+
+async def _pin_image(
+    spec: ServiceSpec, images: ImageResolver, previous: ServiceSpec | None
+) -> tuple[Sequence[Fault], Sequence[str]]:
+    """Puts the digest behind the tag. A registry that is away is a warning: the nodes may have the image."""
+    container = spec.task.container
+    try:
+        reference = image_reference.parse(container.image).tagged()
+    except InvalidInput:
+        return (), ()  # told by check_container
+    container.image = str(reference)
+    if reference.digest:
+        return (), ()
+    try:
+        async with asyncio.timeout(IMAGE_SECONDS):
+            container.image = (await images.resolve(container.image)).reference_with_digest
+    except (NotFound, InvalidInput, Unauthenticated, PermissionDenied) as error:
+        return (Fault("task.container.image", _plain(error)),), ()
+    except (ShoalError, TimeoutError) as error:
+        container.image = _known_digest(reference, previous)
+        reason = str(error) or f"no answer in {IMAGE_SECONDS} s"
+        return (), (f"{reference.familiar} could not be looked up, so each node takes what it finds: {reason}",)
+    return (), ()
+
+
+def _known_digest(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:
+    before = previous.task.container.image if previous is not None else ""
+    return before if before.partition("@")[0] == str(reference) else str(reference)
+
+
+def _plain(error: ShoalError) -> str:
+    return error.faults[0].message if isinstance(error, InvalidInput) else str(error)

@@ -1,0 +1,111 @@
+"""Rules for the small things that several specs share: names, labels, durations, addresses. Pure.
+
+Every check yields its faults, so that all of an input's faults are told at once.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from manager.control_api import bounds
+from shoal.errors import Fault
+
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_HOSTNAME = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_name(path: str, name: str) -> Iterator[Fault]:
+    """An RFC 1123 label."""
+    if not name:
+        yield Fault(path, "a name is needed")
+    elif len(name) > bounds.NAME_LENGTH:
+        yield Fault(path, f"is {len(name)} characters long; at most {bounds.NAME_LENGTH} are allowed")
+    elif not _LABEL.fullmatch(name):
+        yield Fault(path, f'"{name}" may have only a-z, 0-9 and "-", and must begin and end with a letter or digit')
+
+
+def check_object_name(path: str, name: str, stack: str) -> Iterator[Fault]:
+    """The name of a service or network: an RFC 1123 label, or "<stack>_<label>" in a stack."""
+    if not stack:
+        yield from check_name(path, name)
+        return
+    yield from check_name("stack", stack)
+    if not name.startswith(f"{stack}_"):
+        yield Fault(path, f'"{name}" is in stack "{stack}", so it must begin with "{stack}_"')
+    elif len(name) > bounds.NAME_LENGTH:
+        yield Fault(path, f'"{name}" is {len(name)} characters long; at most {bounds.NAME_LENGTH} are allowed')
+    else:
+        yield from check_name(path, name.removeprefix(f"{stack}_"))
+
+
+def check_hostname(path: str, name: str) -> Iterator[Fault]:
+    """A host name of one or several RFC 1123 labels."""
+    if len(name) > bounds.NAME_LENGTH or not _HOSTNAME.fullmatch(name):
+        yield Fault(path, f'"{name[:80]}" is not a host name of at most {bounds.NAME_LENGTH} characters')
+
+
+def check_labels(path: str, labels: Mapping[str, str]) -> Iterator[Fault]:
+    """Count and sizes; keys without blanks, control characters or "="."""
+    if len(labels) > bounds.LABELS:
+        yield Fault(path, f"has {len(labels)} labels; at most {bounds.LABELS} are allowed")
+        return
+    for key, value in labels.items():
+        if not key or len(key) > bounds.LABEL_KEY_LENGTH or "=" in key or " " in key or _CONTROL.search(key):
+            yield Fault(
+                path, f'"{key[:80]}" is not a label name: 1 to {bounds.LABEL_KEY_LENGTH} characters, no blank or "="'
+            )
+        if len(value.encode()) > bounds.LABEL_VALUE_BYTES:
+            yield Fault(f"{path}.{key}", f"is longer than {bounds.LABEL_VALUE_BYTES} bytes")
+
+
+def check_range(path: str, value: int, least: int, most: int, unit: str = "") -> Iterator[Fault]:
+    """A number within its bounds, both included."""
+    if not least <= value <= most:
+        yield Fault(path, f"{value:,} is out of range; {least:,} to {most:,}{unit and ' ' + unit} are allowed")
+
+
+def check_duration(path: str, milliseconds: int, most: int = bounds.DURATION_MS) -> Iterator[Fault]:
+    """Milliseconds, not negative."""
+    yield from check_range(path, milliseconds, 0, most, "milliseconds")
+
+
+def check_texts(path: str, texts: Sequence[str], most: int = bounds.LIST_ENTRIES) -> Iterator[Fault]:
+    """A list of strings as execve(2) takes them."""
+    if len(texts) > most:
+        yield Fault(path, f"has {len(texts)} entries; at most {most} are allowed")
+        return
+    for index, text in enumerate(texts):
+        if "\x00" in text:
+            yield Fault(f"{path}[{index}]", "must not contain a NUL character")
+        elif len(text.encode()) > bounds.TEXT_BYTES:
+            yield Fault(f"{path}[{index}]", f"is longer than {bounds.TEXT_BYTES} bytes")
+
+
+def check_absolute(path: str, value: str) -> Iterator[Fault]:
+    """An absolute path without "..", NUL or line breaks."""
+    if not value.startswith("/"):
+        yield Fault(path, f'"{value[:80]}" must be an absolute path')
+    elif ".." in value.split("/"):
+        yield Fault(path, f'"{value[:80]}" must not contain ".."')
+    elif _CONTROL.search(value) or len(value.encode()) > 4095:
+        yield Fault(path, "is not a path: control characters, or longer than 4095 bytes")
+
+
+def check_address(path: str, value: str) -> Iterator[Fault]:
+    """An IPv4 or IPv6 address without a prefix length."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        yield Fault(path, f'"{value[:80]}" is not an IPv4 or IPv6 address')
+
+
+def check_distinct(path: str, values: Sequence[str]) -> Iterator[Fault]:
+    """No value twice."""
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value in seen:
+            yield Fault(f"{path}[{index}]", f'"{value[:80]}" is there twice')
+        seen.add(value)

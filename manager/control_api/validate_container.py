@@ -1,0 +1,182 @@
+"""What makes a container's spec valid. Pure: yields every fault."""
+
+import re
+import signal
+from collections.abc import Iterator
+
+from manager.control_api import bounds
+from manager.control_api.text_rules import (
+    check_absolute,
+    check_address,
+    check_duration,
+    check_hostname,
+    check_labels,
+    check_range,
+    check_texts,
+)
+from shoal import image_reference
+from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
+from shoal.errors import Fault, InvalidInput
+
+# fmt: off
+# capabilities(7), Linux 6.1.
+CAPABILITIES = frozenset(
+    {
+        "AUDIT_CONTROL", "AUDIT_READ", "AUDIT_WRITE", "BLOCK_SUSPEND", "BPF", "CHECKPOINT_RESTORE", "CHOWN",
+        "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER", "KILL", "LEASE",
+        "LINUX_IMMUTABLE", "MAC_ADMIN", "MAC_OVERRIDE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE",
+        "NET_BROADCAST", "NET_RAW", "PERFMON", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYSLOG", "SYS_ADMIN",
+        "SYS_BOOT", "SYS_CHROOT", "SYS_MODULE", "SYS_NICE", "SYS_PACCT", "SYS_PTRACE", "SYS_RAWIO",
+        "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "WAKE_ALARM", "ALL",
+    }
+)
+# setrlimit(2).
+ULIMITS = frozenset(
+    {
+        "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+        "rtprio", "rttime", "sigpending", "stack",
+    }
+)
+# fmt: on
+SIGNALS = frozenset(item.name for item in signal.Signals)
+SECCOMP = ("", "unconfined")
+
+_ENV_NAME = re.compile(r"[^=\x00-\x1f\x7f]+")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
+_REALTIME_SIGNAL = re.compile(r"SIGRT(?:MIN(?:\+(?:[1-9]|[12][0-9]|30))?|MAX(?:-(?:[1-9]|[12][0-9]|30))?)")
+_SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][a-zA-Z0-9_*-]+)+")
+# Those that the kernel keeps for each namespace, and that Docker lets a container set.
+_SYSCTLS = ("net.", "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm")
+
+
+def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    """Every fault of a container's spec, but whether the image exists."""
+    yield from _check_image(f"{path}.image", spec.image)
+    yield from _check_process(path, spec)
+    yield from _check_identity(path, spec)
+    yield from _check_rights(path, spec)
+    for index, mount in enumerate(spec.mounts):
+        yield from _check_mount(f"{path}.mounts[{index}]", mount)
+    yield from _check_targets(f"{path}.mounts", spec)
+    yield from _check_hosts(f"{path}.extra_hosts", spec)
+    yield from _check_dns(f"{path}.dns", spec.dns)
+
+
+def _check_image(path: str, image: str) -> Iterator[Fault]:
+    if not image:
+        yield Fault(path, "an image is needed")
+        return
+    try:
+        image_reference.parse(image)
+    except InvalidInput as error:
+        yield Fault(path, str(error))
+
+
+def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    yield from check_texts(f"{path}.entrypoint", spec.entrypoint)
+    yield from check_texts(f"{path}.command", spec.command)
+    yield from check_texts(f"{path}.env", spec.env)
+    for index, entry in enumerate(spec.env):
+        name, equals, _ = entry.partition("=")
+        if not equals or not _ENV_NAME.fullmatch(name):
+            yield Fault(f"{path}.env[{index}]", f'"{entry[:80]}" must be NAME=value')
+    if spec.working_dir:
+        yield from check_absolute(f"{path}.working_dir", spec.working_dir)
+    if spec.stop_signal and spec.stop_signal not in SIGNALS and not _REALTIME_SIGNAL.fullmatch(spec.stop_signal):
+        yield Fault(f"{path}.stop_signal", f'"{spec.stop_signal[:80]}" is not a signal name such as SIGTERM')
+    if spec.HasField("stop_grace_ms"):
+        yield from check_duration(f"{path}.stop_grace_ms", spec.stop_grace_ms, bounds.GRACE_MS)
+
+
+def _check_identity(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    if spec.user and not _USER.fullmatch(spec.user):
+        yield Fault(f"{path}.user", f'"{spec.user[:80]}" must be user or user:group, names or numbers')
+    for index, group in enumerate(spec.groups):
+        if ":" in group or not _USER.fullmatch(group):
+            yield Fault(f"{path}.groups[{index}]", f'"{group[:80]}" is not a group name or number')
+    if spec.hostname:
+        yield from check_hostname(f"{path}.hostname", spec.hostname)
+    yield from check_labels(f"{path}.labels", spec.labels)
+
+
+def _check_rights(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    for field, names in (("cap_add", spec.cap_add), ("cap_drop", spec.cap_drop)):
+        for index, name in enumerate(names):
+            if name.upper().removeprefix("CAP_") not in CAPABILITIES:
+                yield Fault(f"{path}.{field}[{index}]", f'"{name[:80]}" is not a capability such as NET_ADMIN, or ALL')
+    for key, value in spec.sysctls.items():
+        yield from _check_sysctl(f"{path}.sysctls", key, value)
+    for index, ulimit in enumerate(spec.ulimits):
+        yield from _check_ulimit(f"{path}.ulimits[{index}]", ulimit)
+    yield from check_range(f"{path}.shm_bytes", spec.shm_bytes, 0, bounds.MEMORY_MOST_BYTES, "bytes")
+    yield from check_range(f"{path}.oom_score_adj", spec.oom_score_adj, -1000, 1000)
+    if spec.seccomp not in SECCOMP:
+        yield Fault(f"{path}.seccomp", f'"{spec.seccomp[:80]}" is not known; leave it out, or say "unconfined"')
+
+
+def _check_sysctl(path: str, key: str, value: str) -> Iterator[Fault]:
+    if not _SYSCTL.fullmatch(key):
+        yield Fault(path, f'"{key[:80]}" is not a sysctl name such as net.ipv4.ip_forward')
+    elif not key.replace("/", ".").startswith(_SYSCTLS):
+        yield Fault(
+            path, f'"{key[:80]}" belongs to the whole host; a container may set net.*, fs.mqueue.* and kernel IPC'
+        )
+    elif "\n" in value or "\x00" in value:
+        yield Fault(f"{path}.{key}", "the value must be one line")
+
+
+def _check_ulimit(path: str, ulimit: Ulimit) -> Iterator[Fault]:
+    if ulimit.name not in ULIMITS:
+        yield Fault(f"{path}.name", f'"{ulimit.name[:80]}" is not a limit such as nofile or nproc')
+    for field, value in (("soft", ulimit.soft), ("hard", ulimit.hard)):
+        if value < -1:
+            yield Fault(f"{path}.{field}", f"{value} must be 0 or more, or -1 for unlimited")
+    if ulimit.hard != -1 and (ulimit.soft == -1 or ulimit.soft > ulimit.hard):
+        yield Fault(f"{path}.soft", "must not be above the hard limit")
+
+
+def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
+    yield from check_absolute(f"{path}.target", mount.target)
+    if mount.target.rstrip("/") == "" and mount.target.startswith("/"):
+        yield Fault(f"{path}.target", "must not be the root directory")
+    if mount.type == Mount.BIND:
+        yield from check_absolute(f"{path}.source", mount.source)
+        if mount.tmpfs_bytes or mount.tmpfs_mode:
+            yield Fault(path, "size and mode are for tmpfs only")
+    elif mount.type == Mount.TMPFS:
+        if mount.source:
+            yield Fault(f"{path}.source", "a tmpfs has no source")
+        yield from check_range(f"{path}.tmpfs_bytes", mount.tmpfs_bytes, 0, bounds.MEMORY_MOST_BYTES, "bytes")
+        yield from check_range(f"{path}.tmpfs_mode", mount.tmpfs_mode, 0, 0o7777)
+    else:
+        yield Fault(f"{path}.type", "must be bind or tmpfs")
+
+
+def _check_targets(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for index, mount in enumerate(spec.mounts):
+        target = mount.target.rstrip("/")
+        if target in seen:
+            yield Fault(f"{path}[{index}].target", f'"{mount.target[:80]}" is mounted twice')
+        seen.add(target)
+
+
+def _check_hosts(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    for index, entry in enumerate(spec.extra_hosts):
+        name, colon, address = entry.partition(":")
+        if not colon:
+            yield Fault(f"{path}[{index}]", f'"{entry[:80]}" must be name:address')
+            continue
+        yield from check_hostname(f"{path}[{index}]", name)
+        yield from check_address(f"{path}[{index}]", address.strip("[]"))
+
+
+def _check_dns(path: str, dns: DnsConfig) -> Iterator[Fault]:
+    for index, address in enumerate(dns.nameservers):
+        yield from check_address(f"{path}.nameservers[{index}]", address)
+    for index, domain in enumerate(dns.search):
+        if domain != ".":
+            yield from check_hostname(f"{path}.search[{index}]", domain.rstrip("."))
+    for index, option in enumerate(dns.options):
+        if not option or len(option) > 63 or any(character.isspace() for character in option):
+            yield Fault(f"{path}.options[{index}]", f'"{option[:80]}" is not a resolver option such as ndots:2')

@@ -1,0 +1,54 @@
+"""What makes published ports valid. Pure: yields every fault."""
+
+from collections.abc import Iterator, Sequence
+
+from manager.control_api import bounds
+from manager.control_api.text_rules import check_address, check_range
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.errors import Fault
+
+
+def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
+    """Ranges, the mode, and the same port asked for twice."""
+    if len(ports) > bounds.PORTS:
+        yield Fault(path, f"has {len(ports)} ports; at most {bounds.PORTS} are allowed")
+        return
+    for index, port in enumerate(ports):
+        yield from _check_port(f"{path}[{index}]", port)
+    yield from _check_twice(path, ports)
+
+
+def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
+    yield from check_range(f"{path}.target", port.target, 1, 65535)
+    if port.published:
+        yield from check_range(f"{path}.published", port.published, 1, 65535)
+    if port.mode != PublishedPort.HOST:
+        yield Fault(f"{path}.mode", "only mode host is supported so far; say mode=host")
+    if port.protocol not in PublishedPort.Protocol.values():
+        yield Fault(f"{path}.protocol", "must be tcp, udp or sctp")
+    if port.host_address:
+        yield from check_address(f"{path}.host_address", port.host_address)
+
+
+def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
+    """The same published port of a protocol may be taken on different addresses, but not beside every address."""
+    taken: dict[tuple[int, int], set[str]] = {}
+    for index, port in enumerate(ports):
+        if not port.published:
+            continue
+        protocol = port.protocol or PublishedPort.TCP
+        addresses = taken.setdefault((protocol, port.published), set())
+        if addresses and (not port.host_address or "" in addresses or port.host_address in addresses):
+            name = PublishedPort.Protocol.Name(protocol).lower() if protocol in PublishedPort.Protocol.values() else "?"
+            yield Fault(f"{path}[{index}].published", f"{port.published}/{name} is published twice")
+        addresses.add(port.host_address)
+
+
+def port_warnings(spec: ServiceSpec) -> Iterator[str]:
+    """A fixed host port admits one task on each node: more replicas than nodes will wait."""
+    fixed = [str(port.published) for port in spec.endpoint.ports if port.published]
+    if fixed and spec.replicated.replicas > 1:
+        yield (
+            f"{spec.name}: port {', '.join(fixed)} is published on the node itself, so each node can run only one "
+            f"of the {spec.replicated.replicas} replicas"
+        )

@@ -1,0 +1,116 @@
+"""What makes a service's spec valid. Pure: yields every fault, so that all are told at once."""
+
+from collections.abc import Iterator
+
+from manager.control_api import bounds
+from manager.control_api.text_rules import (
+    check_distinct,
+    check_duration,
+    check_hostname,
+    check_labels,
+    check_object_name,
+    check_range,
+)
+from manager.control_api.validate_container import check_container
+from manager.control_api.validate_ports import check_ports
+from manager.planner import constraints
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import LogConfig, Placement, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
+from shoal.errors import Fault, InvalidInput
+
+
+def check_service(spec: ServiceSpec) -> Iterator[Fault]:
+    """Every fault that the spec shows by itself; paths are those of ServiceSpec's fields."""
+    size = spec.ByteSize()
+    if size > bounds.SPEC_BYTES:
+        yield Fault("", f"the spec is {size:,} bytes; at most {bounds.SPEC_BYTES:,} are allowed")
+        return
+    yield from check_object_name("name", spec.name, spec.stack)
+    yield from check_labels("labels", spec.labels)
+    yield from check_range("replicated.replicas", spec.replicated.replicas, 0, bounds.REPLICAS)
+    yield from _check_task("task", spec.task)
+    yield from _check_update("update", spec.update)
+    yield from check_ports("endpoint.ports", spec.endpoint.ports)
+
+
+def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
+    yield from check_container(f"{path}.container", task.container)
+    yield from _check_resources(f"{path}.reservations", task.reservations)
+    yield from _check_resources(f"{path}.limits", task.limits)
+    yield from _check_limits(f"{path}.limits", task)
+    yield from _check_restart(f"{path}.restart", task.restart)
+    yield from _check_placement(f"{path}.placement", task.placement)
+    yield from _check_log(f"{path}.log", task.log)
+    yield from _check_networks(f"{path}.networks", task)
+
+
+def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:
+    """0 is "not said" in each field."""
+    if amounts.nano_cpus:
+        least, most = bounds.NANO_CPUS_LEAST, bounds.NANO_CPUS_MOST
+        yield from check_range(f"{path}.nano_cpus", amounts.nano_cpus, least, most, "billionths of a CPU")
+    if amounts.memory_bytes:
+        least, most = bounds.MEMORY_LEAST_BYTES, bounds.MEMORY_MOST_BYTES
+        yield from check_range(f"{path}.memory_bytes", amounts.memory_bytes, least, most, "bytes")
+    yield from check_range(f"{path}.pids", amounts.pids, 0, bounds.PIDS_MOST)
+
+
+def _check_limits(path: str, task: TaskTemplate) -> Iterator[Fault]:
+    pairs = (
+        ("nano_cpus", task.limits.nano_cpus, task.reservations.nano_cpus),
+        ("memory_bytes", task.limits.memory_bytes, task.reservations.memory_bytes),
+        ("pids", task.limits.pids, task.reservations.pids),
+    )
+    for field, limit, reservation in pairs:
+        if 0 < limit < reservation:
+            yield Fault(f"{path}.{field}", f"{limit:,} is below the reservation of {reservation:,}")
+
+
+def _check_restart(path: str, policy: RestartPolicy) -> Iterator[Fault]:
+    if policy.condition not in RestartPolicy.Condition.values():
+        yield Fault(f"{path}.condition", "must be none, on-failure or any")
+    if policy.HasField("delay_ms"):
+        yield from check_duration(f"{path}.delay_ms", policy.delay_ms)
+    yield from check_duration(f"{path}.window_ms", policy.window_ms)
+
+
+def _check_placement(path: str, placement: Placement) -> Iterator[Fault]:
+    if len(placement.constraints) > bounds.CONSTRAINTS or len(placement.spread) > bounds.CONSTRAINTS:
+        yield Fault(path, f"has more than {bounds.CONSTRAINTS} constraints or preferences")
+        return
+    for index, text in enumerate(placement.constraints):
+        try:
+            constraints.parse(text)
+        except InvalidInput as error:
+            yield Fault(f"{path}.constraints[{index}]", error.faults[0].message)
+    for index, text in enumerate(placement.spread):
+        try:
+            constraints.parse_key(text)
+        except InvalidInput as error:
+            yield Fault(f"{path}.spread[{index}]", error.faults[0].message)
+
+
+def _check_log(path: str, log: LogConfig) -> Iterator[Fault]:
+    if log.max_bytes:
+        least, most = bounds.LOG_FILE_LEAST_BYTES, bounds.MEMORY_MOST_BYTES
+        yield from check_range(f"{path}.max_bytes", log.max_bytes, least, most, "bytes")
+    yield from check_range(f"{path}.max_files", log.max_files, 0, bounds.LOG_FILES_MOST)
+
+
+def _check_networks(path: str, task: TaskTemplate) -> Iterator[Fault]:
+    if len(task.networks) > bounds.NETWORKS:
+        yield Fault(path, f"has {len(task.networks)} networks; at most {bounds.NETWORKS} are allowed")
+        return
+    for index, attachment in enumerate(task.networks):
+        if not attachment.network:
+            yield Fault(f"{path}[{index}].network", "a name or id is needed")
+        for number, alias in enumerate(attachment.aliases):
+            yield from check_hostname(f"{path}[{index}].aliases[{number}]", alias)
+    yield from check_distinct(path, [attachment.network for attachment in task.networks])
+
+
+def _check_update(path: str, update: UpdateConfig) -> Iterator[Fault]:
+    yield from check_range(f"{path}.parallelism", update.parallelism, 0, bounds.REPLICAS)
+    yield from check_duration(f"{path}.delay_ms", update.delay_ms)
+    if update.order not in UpdateConfig.Order.values():
+        yield Fault(f"{path}.order", "must be stop-first or start-first")
