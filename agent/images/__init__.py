@@ -1,0 +1,1 @@
+"""Images on this host: pulled, verified, unpacked, collected."""

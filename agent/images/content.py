@@ -1,0 +1,137 @@
+"""The directory of the images: what lies where, written so that a crash leaves nothing half-made that counts.
+
+blobs/sha256/<hex>      manifests, indexes and configurations, verified
+partial/<hex>           compressed layers on their way; removed once they are unpacked
+layers/<hex>/           unpacked layers by diff id: a lower directory for overlayfs
+temporary/              removed at the next start
+references.json         which reference led to which image
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from agent.images.kernel import flush_file_system
+from agent.images.unpack import disk_error
+from shoal.distribution.digests import DigestCheck
+from shoal.errors import InvalidInput
+
+
+class Content:
+    """The files below one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._blobs = directory / "blobs"
+        self._partial = directory / "partial"
+        self._layers = directory / "layers"
+        self._temporary = directory / "temporary"
+
+    def open(self) -> None:
+        """Make the directories and remove what a crash left.
+
+        Raises:
+            Unavailable: the directory cannot be used. Exhausted: the disk is full.
+        """
+        with self._writing():
+            if self._temporary.exists():
+                shutil.rmtree(self._temporary)
+            for each in (self._blobs, self._partial, self._layers, self._temporary):
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def blob(self, digest: str) -> bytes | None:
+        """A small blob, None where it is not here or not what it should be any more."""
+        try:
+            content = self._blob_path(digest).read_bytes()
+            DigestCheck(digest).update(content).finish()
+        except (FileNotFoundError, InvalidInput):
+            return None
+        return content
+
+    def put_blob(self, digest: str, content: bytes) -> None:
+        """Keep a small blob. Raises as `open` does."""
+        self.write_file(self._blob_path(digest), content)
+
+    def write_file(self, path: Path, content: bytes) -> None:
+        """Replace a file as a whole, on the disk when this returns. Raises as `open` does."""
+        temporary = self._temporary / f"{path.name}.new"
+        with self._writing():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def partial(self, digest: str) -> Path:
+        """Where a compressed layer is put together."""
+        return self._partial / digest.replace(":", "-")
+
+    def layer(self, diff_id: str) -> Path:
+        """Where an unpacked layer is, or will be."""
+        return self._layers / diff_id.replace(":", "-")
+
+    def has_layer(self, diff_id: str) -> bool:
+        """Whether it is unpacked, wholly."""
+        return self.layer(diff_id).is_dir()
+
+    def new_directory(self) -> Path:
+        """An empty directory that does not outlive a crash. Raises as `open` does."""
+        with self._writing():
+            return Path(mkdtemp(dir=self._temporary))
+
+    def keep_layer(self, directory: Path, diff_id: str) -> None:
+        """Make a directory the unpacked layer, flushed before it has that name. Raises as `open` does."""
+        with self._writing():
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                flush_file_system(fd)
+            finally:
+                os.close(fd)
+            directory.rename(self.layer(diff_id))
+
+    def condemn(self, directory: Path) -> Path:
+        """Take a directory of ours out of its place at once; returns what `remove` has to remove. Raises as `open` does."""
+        with self._writing():
+            doomed = Path(mkdtemp(dir=self._temporary))
+            directory.rename(doomed / "doomed")
+            return doomed
+
+    def remove(self, directory: Path) -> None:
+        """Remove a directory that has no place any more; takes long for a large one. Raises as `open` does."""
+        with self._writing():
+            shutil.rmtree(directory)
+
+    def layers(self) -> frozenset[str]:
+        """Diff ids of all unpacked layers."""
+        return frozenset(path.name.replace("-", ":", 1) for path in self._layers.iterdir())
+
+    def forget_blobs(self, kept: frozenset[str]) -> None:
+        """Remove all small blobs but these."""
+        paths = {self._blob_path(digest) for digest in kept}
+        for path in self._blobs.glob("*/*"):
+            if path not in paths:
+                path.unlink(missing_ok=True)
+
+    def forget_partials(self, older_than: float) -> None:
+        """Remove downloads that nobody has gone on with since a time in seconds since 1970."""
+        for path in self._partial.iterdir():
+            if path.stat().st_mtime < older_than:
+                path.unlink(missing_ok=True)
+
+    def _blob_path(self, digest: str) -> Path:
+        algorithm, _, encoded = digest.partition(":")
+        return self._blobs / algorithm / encoded
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise disk_error(error, self.directory) from error

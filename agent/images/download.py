@@ -1,0 +1,120 @@
+"""A compressed layer onto the disk: resumed where it broke off, verified as it comes in."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.images.unpack import disk_error
+from shoal.distribution.client import Repository
+from shoal.distribution.digests import DigestCheck
+from shoal.distribution.manifests import Descriptor
+from shoal.distribution.retrying import RetryPolicy
+from shoal.errors import InvalidInput, Unavailable
+
+_log = logging.getLogger(__name__)
+_WRITE_BYTES = 1 << 20
+
+
+class Download:
+    """One layer on its way to a file, which may hold a beginning of it.
+
+    Args:
+        add: called with the number of bytes that came in; negative where some were lost.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        path: Path,
+        *,
+        add: Callable[[int], None],
+        policy: RetryPolicy,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._repository = repository
+        self._descriptor = descriptor
+        self._path = path
+        self._add = add
+        self._policy = policy
+        self._sleep = sleep
+        self._check = DigestCheck(descriptor.digest, descriptor.size)
+
+    async def run(self) -> None:
+        """The whole layer is in the file, and is what its digest names.
+
+        Raises:
+            InvalidInput: corrupt; the file is removed. Unavailable: broke off too often without getting further; what
+                came in stays for the next time. Exhausted: the disk is full; the file is removed.
+        """
+        try:
+            with self._path.open("a+b", buffering=0) as file:
+                await asyncio.to_thread(self._take_beginning, file)
+                self._add(self._check.seen)
+                await self._fetch_rest(file)
+            self._check.finish()
+        except InvalidInput as error:
+            self._path.unlink(missing_ok=True)
+            raise InvalidInput(f"{self._repository.name}: {error}") from error
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            raise disk_error(error, self._path) from error
+
+    def _take_beginning(self, file: BinaryIO) -> None:
+        """Hash what an earlier run left; start anew where it cannot be a beginning."""
+        file.seek(0, 2)
+        if file.tell() > self._descriptor.size:
+            file.truncate(0)
+        file.seek(0)
+        while chunk := file.read(_WRITE_BYTES):
+            self._check.update(chunk)
+
+    async def _fetch_rest(self, file: BinaryIO) -> None:
+        failures = 0
+        while self._check.seen < self._descriptor.size:
+            before = self._check.seen
+            try:
+                await self._fetch(file)
+                if self._check.seen < self._descriptor.size:
+                    raise Unavailable(f"the registry ended {self._repository.name}@{self._descriptor.digest} too early")
+            except Unavailable as error:
+                failures = 1 if self._check.seen > before else failures + 1
+                if failures >= self._policy.attempts:
+                    raise
+                _log.info("%s; going on at byte %d", error, self._check.seen)
+                await self._sleep(self._policy.delay(failures))
+
+    async def _fetch(self, file: BinaryIO) -> None:
+        async with self._repository.blob_stream(self._descriptor, self._check.seen) as stream:
+            if stream.offset != self._check.seen:
+                self._start_anew(file)
+            waiting = bytearray()
+            try:
+                async for chunk in stream.chunks:
+                    waiting += chunk
+                    if len(waiting) >= _WRITE_BYTES:
+                        await self._append(file, waiting)
+            finally:
+                await self._append(file, waiting)
+
+    def _start_anew(self, file: BinaryIO) -> None:
+        file.truncate(0)
+        self._add(-self._check.seen)
+        self._check = DigestCheck(self._descriptor.digest, self._descriptor.size)
+
+    async def _append(self, file: BinaryIO, waiting: bytearray) -> None:
+        """Write and hash in a thread: both take long enough to be felt by the loop."""
+        chunk = bytes(waiting)
+        waiting.clear()
+        if chunk:
+            await asyncio.to_thread(_write_and_hash, file, self._check, chunk)
+            self._add(len(chunk))
+
+
+def _write_and_hash(file: BinaryIO, check: DigestCheck, chunk: bytes) -> None:
+    check.update(chunk)
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]

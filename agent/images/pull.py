@@ -1,0 +1,150 @@
+"""One image from its registry to unpacked layers. Imports the client, and with it httpx: import this at first use."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.images.catalogue import Entry, make_entry
+from agent.images.content import Content
+from agent.images.download import Download
+from agent.images.progress import Progress
+from agent.images.sharing import SharedWork
+from agent.images.unpack import unpack
+from shoal.distribution.client import Distribution, RawManifest, Repository
+from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
+from shoal.distribution.registries import Registries
+from shoal.distribution.retrying import RetryPolicy
+from shoal.errors import InvalidInput, NotFound
+from shoal.image_reference import parse
+
+_log = logging.getLogger(__name__)
+Report = Callable[[str], None]
+
+
+class Puller:
+    """Pulls images into a content store.
+
+    Args:
+        parallel: layers that are fetched or unpacked at the same time, over all pulls.
+        reserve_bytes: what must stay free on the disk.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        registries: Registries,
+        platform: Platform,
+        *,
+        policy: RetryPolicy,
+        parallel: int = 3,
+        reserve_bytes: int = 256 << 20,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._content = content
+        self._platform = platform
+        self._policy = policy
+        self._reserve_bytes = reserve_bytes
+        self._clock = clock
+        self._distribution = Distribution(registries, policy=policy)
+        self._slots = asyncio.Semaphore(parallel)
+        self._layers: SharedWork[str, None] = SharedWork()
+
+    async def aclose(self) -> None:
+        """Close the connections to registries."""
+        await self._distribution.aclose()
+
+    async def current_digest(self, reference: str) -> str:
+        """What a tag names now; asked only once, for a local image may do. Raises as the client does."""
+        wanted = parse(reference)
+        return await self._distribution.repository(wanted, attempts=1).manifest_digest(wanted.target)
+
+    async def pull(self, reference: str, report: Report) -> Entry:
+        """The image, with all its parts in place. Raises as `Images.ensure` does."""
+        wanted = parse(reference)
+        repository = self._distribution.repository(wanted)
+        report(f"pulling {wanted.familiar}")
+        try:
+            top = await repository.manifest(wanted.target)
+            raw, manifest = await self._for_platform(repository, top)
+            config = await repository.blob(manifest.config)
+            entry = make_entry(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
+            if len(entry.diff_ids) != len(manifest.layers):
+                raise InvalidInput(f"{len(manifest.layers)} layers have {len(entry.diff_ids)} diff ids")
+            await self._pull_layers(repository, manifest, entry.diff_ids, report)
+        except (InvalidInput, NotFound) as error:
+            raise type(error)(_with_name(wanted.familiar, str(error))) from error
+        self._content.put_blob(raw.digest, raw.content)
+        self._content.put_blob(manifest.config.digest, config)
+        return entry
+
+    async def _for_platform(self, repository: Repository, top: RawManifest) -> tuple[RawManifest, Manifest]:
+        raw, parsed = top, parse_manifest(top.content, top.media_type)
+        if isinstance(parsed, Index):
+            raw = await repository.manifest(choose(parsed, self._platform).digest)
+            parsed = parse_manifest(raw.content, raw.media_type)
+        if isinstance(parsed, Index):
+            raise InvalidInput("an index of indexes is not an image")
+        return raw, parsed
+
+    async def _pull_layers(
+        self, repository: Repository, manifest: Manifest, diff_ids: tuple[str, ...], report: Report
+    ) -> None:
+        missing = {
+            diff_id: layer
+            for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
+            if not self._content.has_layer(diff_id)
+        }
+        progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for diff_id, layer in missing.items():
+                    group.create_task(self._layer(repository, layer, diff_id, progress))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _layer(self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress) -> None:
+        async def work(_: Report) -> None:
+            async with self._slots:
+                if not self._content.has_layer(diff_id):
+                    await self._fetch_and_unpack(repository, layer, diff_id, progress)
+
+        await self._layers.run(diff_id, _ignore, work)
+        progress.layer_done()
+
+    async def _fetch_and_unpack(
+        self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress
+    ) -> None:
+        path = self._content.partial(layer.digest)
+        await Download(repository, layer, path, add=progress.add, policy=self._policy).run()
+        stop = threading.Event()
+        unpacking = asyncio.create_task(asyncio.to_thread(self._unpack, path, diff_id, stop))
+        try:
+            await asyncio.shield(unpacking)
+        except asyncio.CancelledError:
+            stop.set()
+            await asyncio.wait([unpacking])
+            raise
+
+    def _unpack(self, blob: Path, diff_id: str, stop: threading.Event) -> None:
+        directory = self._content.new_directory()
+        try:
+            unpack(blob, directory, diff_id=diff_id, reserve_bytes=self._reserve_bytes, stop=stop)
+            self._content.keep_layer(directory, diff_id)
+        except InvalidInput:
+            blob.unlink(missing_ok=True)  # the same bytes would fail again
+            raise
+        finally:
+            if directory.exists():
+                self._content.remove(directory)
+        blob.unlink(missing_ok=True)
+
+
+def _with_name(name: str, text: str) -> str:
+    return text if name in text else f"{name}: {text}"
+
+
+def _ignore(_: str) -> None:
+    return None
