@@ -49,7 +49,7 @@ class Client:
     ) -> None:
         self._channel.close()
 
-    def call(self, method: grpc.UnaryUnaryMultiCallable[Q, A], request: Q, *, seconds: float = CALL_SECONDS) -> A:
+    def call(self, method: "grpc.UnaryUnaryMultiCallable[Q, A]", request: Q, *, seconds: float = CALL_SECONDS) -> A:
         """One call.
 
         Raises:
@@ -60,7 +60,9 @@ class Client:
         except grpc.RpcError as error:
             raise_for(error, address=self._address)
 
-    def stream(self, method: grpc.UnaryStreamMultiCallable[Q, A], request: Q, *, seconds: float | None) -> Iterator[A]:
+    def stream(
+        self, method: "grpc.UnaryStreamMultiCallable[Q, A]", request: Q, *, seconds: float | None
+    ) -> Iterator[A]:
         """The answers of a call, as they come. Leaving the loop cancels the call.
 
         Raises:

@@ -36,7 +36,7 @@ def _scalar_options(command: Command) -> Command:
             command = click.option(scalar.flag, metavar=scalar.metavar, help=scalar.help)(command)
         else:
             switch = f"{scalar.flag}/--no-{scalar.flag[2:]}" if "no-" not in scalar.flag else scalar.flag
-            command = click.option(switch, default=None, help=scalar.help)(command)
+            command = click.option(switch, is_flag=True, default=None, help=scalar.help)(command)
     return command
 
 

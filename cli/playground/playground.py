@@ -1,0 +1,275 @@
+"""A whole cluster on one machine: real manager, etcd, registry and agents, each host a network namespace.
+
+The tests run on it too. `up` makes everything or nothing; `down` works from what it finds on the machine, so it
+also cleans up after a crash.
+"""
+
+import asyncio
+import json
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cli.client import Client
+from cli.contexts.contexts import Contexts
+from cli.playground import daemons, fabric
+from cli.playground.layout import API_PORT, JOIN_PORT, REGISTRY_PORT, Host, Layout
+from shoal.api.v1.control_pb2 import GetClusterRequest, ListNodesRequest
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
+from shoal.identity.identity import Identity
+
+PROGRAMS = ("ip", "nsenter", "etcd", "docker-registry", "crun", "conmon")
+READY_SECONDS = 60.0
+GRACE_SECONDS = 10.0
+
+Say = Callable[[str], None]
+
+
+class Playground:
+    """One playground. Blocking calls for the command line, `async with` for tests.
+
+    Args:
+        layout: where everything is.
+        contexts: of the user; the playground's context is made in it, named as the playground.
+        say: takes a line on each step.
+    """
+
+    def __init__(self, layout: Layout, *, contexts: Contexts, say: Say = lambda _: None) -> None:
+        self.layout = layout
+        self._contexts = contexts
+        self._say = say
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.up)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.down)
+
+    def up(self) -> None:
+        """Start everything and wait until every node is ready.
+
+        Raises:
+            Refused: it is up already. Unavailable, Timeout: a part did not start; nothing is left behind.
+        """
+        missing = [program for program in PROGRAMS if shutil.which(program) is None]
+        if missing:
+            raise NotFound(f"{', '.join(missing)} not found; install what deploy/packages.txt lists")
+        if fabric.ours(self.layout):
+            raise Refused(f"playground {self.layout.name!r} is up; `shoal playground down` ends it")
+        try:
+            self._start()
+        except BaseException:
+            self._say("it failed: undoing")
+            self.down()
+            raise
+
+    def _start(self) -> None:
+        layout = self.layout
+        self._say(f"network: {layout.hosts} hosts on {layout.subnet}")
+        fabric.build(layout)
+        layout.state.mkdir(parents=True, exist_ok=True)
+        layout.registries_file.write_text(layout.registries())
+        self._say(f"registry: {layout.manager_address}:{REGISTRY_PORT}")
+        self.start_registry()
+        self._say(f"manager: {layout.api}")
+        self.start_manager()
+        self._make_context()
+        for host in layout.all_hosts():
+            self._say(f"agent: {host.name} ({host.address})")
+            self.start_agent(host)
+        self.wait_for_nodes(layout.hosts)
+
+    def down(self) -> None:
+        """End every process and remove every trace but the user's images on disk. Works on half a playground too."""
+        layout = self.layout
+        for namespace in fabric.ours(layout):
+            if namespace != layout.lan:
+                self._remove_host(namespace)
+        if layout.lan in fabric.ours(layout):
+            daemons.stop(fabric.processes_in(layout.lan), grace_seconds=GRACE_SECONDS)
+        fabric.tear_down(layout)
+        for directory in (layout.state, layout.run):
+            shutil.rmtree(directory, ignore_errors=True)
+        for root in (layout.state_root, layout.run_root):
+            with suppress(OSError):
+                root.rmdir()
+        with suppress(NotFound):
+            self._contexts.remove(layout.name, force=True)
+
+    def _remove_host(self, namespace: str) -> None:
+        number = int(namespace.removeprefix(f"{self.layout.name}-h"))
+        host = self.layout.host(number)
+        self._say(f"removing {host.name}")
+        self.stop_agent(host)
+        with suppress(ShoalError):
+            self.reset_agent(host)
+        daemons.stop(fabric.processes_in(namespace), grace_seconds=GRACE_SECONDS)
+
+    def start_registry(self) -> None:
+        """Start the shared registry on the LAN."""
+        state = self.layout.registry_state
+        state.mkdir(parents=True, exist_ok=True)
+        config = state / "config.yml"
+        config.write_text(registry_config(state / "data", f"{self.layout.manager_address}:{REGISTRY_PORT}"))
+        log = self.layout.state / "logs" / "registry.log"
+        self._spawn("registry", self.layout.lan, ["docker-registry", "serve", str(config)], log)
+        url = f"http://{self.layout.manager_address}:{REGISTRY_PORT}/v2/"
+        self.until(lambda: answers(url), "the registry", log)
+
+    def start_manager(self) -> None:
+        """Start the manager with its own etcd, and wait until its API answers."""
+        layout = self.layout
+        command = [
+            daemons.BIN / "shoal-manager",
+            "run",
+            "--state-directory",
+            layout.manager_state,
+            "--api-address",
+            f"{layout.manager_address}:{API_PORT}",
+            "--join-address",
+            f"{layout.manager_address}:{JOIN_PORT}",
+            "--registries-file",
+            layout.registries_file,
+        ]
+        log = layout.state / "logs" / "manager.log"
+        self._spawn("manager", layout.lan, command, log)
+        self.until(self._manager_answers, "the manager", log)
+
+    def start_agent(self, host: Host) -> None:
+        """Start the agent of a host; it joins when it has no identity yet."""
+        token = self.layout.state / "token"
+        command = [
+            daemons.BIN / "shoal-agent",
+            "run",
+            *self._agent_places(host),
+            "--join",
+            self.layout.join,
+            "--token-file",
+            token,
+            "--hostname",
+            host.name,
+            "--advertise-address",
+            str(host.address),
+            "--registries-file",
+            self.layout.registries_file,
+        ]
+        self._spawn(host.name, host.namespace, command, host.log)
+
+    def stop_agent(self, host: Host, *, kill: bool = False) -> None:
+        """End a host's agent; its containers live on."""
+        self._stop(host.name, kill=kill)
+
+    def stop_manager(self, *, kill: bool = False) -> None:
+        """End the manager, and with it its etcd."""
+        self._stop("manager", kill=kill)
+
+    def reset_agent(self, host: Host) -> None:
+        """Remove every container of a host, and all else that its agent made."""
+        command = [daemons.BIN / "shoal-agent", "reset", "--all", "--yes", *self._agent_places(host)]
+        daemons.run(host.namespace, command, seconds=120)
+
+    def pid(self, name: str) -> int:
+        """Process id of a daemon: "manager", "registry", or a host's name."""
+        return int(self._pids().get(name, 0))
+
+    def client(self) -> Client:
+        """A client of the playground's cluster."""
+        return Client(self._contexts.get(self.layout.name))
+
+    def wait_for_nodes(self, count: int) -> None:
+        """Until so many nodes are READY.
+
+        Raises:
+            Timeout: they are not after a minute; with the end of a log.
+        """
+
+        def ready() -> bool:
+            with self.client() as client:
+                views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
+            return sum(view.status.state == NodeStatus.READY for view in views) >= count
+
+        self.until(ready, f"{count} nodes", self.layout.host(1).log)
+
+    def until(self, condition: Callable[[], bool], what: str, log: Path, *, seconds: float = READY_SECONDS) -> None:
+        """Poll a condition; errors of Shoal count as not yet.
+
+        Raises:
+            Timeout: it did not come true; with the end of the log.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with suppress(ShoalError):
+                if condition():
+                    return
+            time.sleep(0.05)
+        raise Timeout(f"{what} not ready after {seconds:.0f} s; {log} ends: {daemons.tail(log)}")
+
+    def _agent_places(self, host: Host) -> list[str | Path]:
+        return ["--state-directory", host.state, "--run-directory", host.run]
+
+    def _admin(self) -> Path:
+        return self.layout.manager_state / "admin"
+
+    def _manager_answers(self) -> bool:
+        if not (self._admin() / "key.pem").exists():
+            return False
+        with suppress(NotFound):
+            self._contexts.remove(self.layout.name, force=True)
+        self._contexts.create(
+            self.layout.name, Identity.load(self._admin()), [self.layout.api], registries=self.layout.registries_file
+        )
+        with self.client() as client:
+            return bool(client.call(client.control.GetCluster, GetClusterRequest()).join_addresses)
+
+    def _make_context(self) -> None:
+        self._contexts.use(self.layout.name)
+        with self.client() as client:
+            view = client.call(client.control.GetCluster, GetClusterRequest())
+        token = self.layout.state / "token"
+        token.touch(mode=0o600)
+        token.write_text(view.agent_join_token)
+
+    def _spawn(self, name: str, namespace: str, command: list[str | Path], log: Path) -> None:
+        pid = daemons.spawn(namespace, command, log)
+        self._save_pids({**self._pids(), name: pid})
+
+    def _stop(self, name: str, *, kill: bool) -> None:
+        pids = self._pids()
+        pid = pids.pop(name, None)
+        if pid is not None:
+            daemons.stop([pid], grace_seconds=0 if kill else GRACE_SECONDS)
+            self._save_pids(pids)
+
+    def _pids(self) -> dict[str, int]:
+        try:
+            pids: dict[str, int] = json.loads((self.layout.state / "pids.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return pids
+
+    def _save_pids(self, pids: dict[str, int]) -> None:
+        path = self.layout.state / "pids.json"
+        path.with_suffix(".new").write_text(json.dumps(pids))
+        path.with_suffix(".new").rename(path)
+
+
+def answers(url: str) -> bool:
+    """Whether something answers HTTP there, with whatever status."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(url, timeout=1).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True

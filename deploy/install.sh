@@ -1,0 +1,120 @@
+#!/bin/sh
+# Install Shoal on a VM or on bare metal (Debian 12 or later), from a checkout of this repository, as root.
+#
+#   deploy/install.sh manager [--advertise ADDRESS]
+#   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
+#   deploy/install.sh registry [--address ADDRESS:5000]
+#   deploy/install.sh remove
+#
+# Ports to open:
+#   manager   7440/tcp from users and agents (API, mutual TLS), 7442/tcp from agents (joining)
+#   agent     7441/tcp from managers (logs, mutual TLS), 4789/udp from the other agents (VXLAN)
+#   registry  5000/tcp from managers, agents and those who push
+set -eu
+
+prefix=/opt/shoal
+top=$(cd "$(dirname "$0")/.." && pwd)
+
+fail() { echo "install.sh: $*" >&2; exit 2; }
+usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+
+packages() {
+  case $1 in
+    manager) echo python3 python3-venv etcd-server ;;
+    agent) echo python3 python3-venv iproute2 util-linux libnftables1 crun conmon runc ;;
+    registry) echo docker-registry ;;
+  esac
+}
+
+install_packages() {
+  list=$(mktemp)
+  packages "$1" | tr ' ' '\n' > "$list"
+  sh "$top/deploy/packages.sh" "$list"
+  rm -f "$list"
+}
+
+install_venv() {
+  test -x "$prefix/venv/bin/python" || python3 -m venv "$prefix/venv"
+  "$prefix/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$top"
+  cp "$top/README.md" "$prefix/"
+  for program in shoal shoal-manager shoal-agent; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
+}
+
+enable() {
+  cp "$top/deploy/systemd/$1.service" /etc/systemd/system/
+  systemctl daemon-reload
+  systemctl enable --now "$1"
+}
+
+setting() { # NAME VALUE FILE: one line of an environment file, readable by root only
+  (umask 077; touch "$3")
+  sed -i "/^$1=/d" "$3"
+  printf '%s=%s\n' "$1" "$2" >> "$3"
+}
+
+install_manager() {
+  install_packages manager
+  install_venv
+  mkdir -p /etc/shoal
+  test -z "$advertise" || setting SHOAL_MANAGER_ADVERTISE_ADDRESS "$advertise" /etc/shoal/manager.env
+  enable shoal-manager
+  shoal context create --admin /var/lib/shoal/manager/admin default || true
+  echo "The manager runs. To add a host, see: shoal cluster join-token"
+}
+
+install_agent() {
+  test -n "$join" || fail "--join HOST:7442 is missing; \`shoal cluster join-token\` on a manager prints it"
+  test -n "$token" || fail "--token is missing; \`shoal cluster join-token\` on a manager prints it"
+  install_packages agent
+  install_venv
+  mkdir -p /etc/shoal
+  (umask 077; printf '%s\n' "$token" > /etc/shoal/join-token)
+  setting SHOAL_AGENT_JOIN "$join" /etc/shoal/agent.env
+  setting SHOAL_AGENT_TOKEN_FILE /etc/shoal/join-token /etc/shoal/agent.env
+  test -z "$advertise" || setting SHOAL_AGENT_ADVERTISE_ADDRESS "$advertise" /etc/shoal/agent.env
+  enable shoal-agent
+  echo "The agent runs. On a machine with a context: shoal node ls"
+}
+
+install_registry() {
+  install_packages registry
+  sh "$top/deploy/registry/install.sh" "$address"
+}
+
+remove() {
+  for unit in shoal-agent shoal-manager; do
+    systemctl disable --now "$unit" 2>/dev/null || true
+    rm -f "/etc/systemd/system/$unit.service"
+  done
+  test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --all --yes
+  systemctl daemon-reload
+  rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
+  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token
+  echo "Shoal is gone. Kept: /var/lib/shoal/manager (the cluster's state), /etc/shoal/manager.env."
+}
+
+role=${1:-}
+test $# -eq 0 || shift
+advertise="" join="" token="" address="127.0.0.1:5000"
+while test $# -gt 0; do
+  test $# -ge 2 || fail "$1 needs a value"
+  case $1 in
+    --advertise) advertise=$2 ;;
+    --join) join=$2 ;;
+    --token) token=$2 ;;
+    --address) address=$2 ;;
+    *) fail "unknown option $1; see $0 --help" ;;
+  esac
+  shift 2
+done
+case $role in
+  -h|--help|help) usage; exit 0 ;;
+  manager|agent|registry|remove) test "$(id -u)" = 0 || fail "only root can install"; ;;
+  *) usage; exit 2 ;;
+esac
+case $role in
+  manager) install_manager ;;
+  agent) install_agent ;;
+  registry) install_registry ;;
+  remove) remove ;;
+esac
