@@ -97,7 +97,7 @@ class Content:
             directory.rename(self.layer(diff_id))
 
     def condemn(self, directory: Path) -> Path:
-        """Take a directory of ours out of its place at once; returns what `remove` has to remove. Raises as `open` does."""
+        """Take a directory of ours out of its place; returns what `remove` has to remove. Raises as `open` does."""
         with self._writing():
             doomed = Path(mkdtemp(dir=self._temporary))
             directory.rename(doomed / "doomed")

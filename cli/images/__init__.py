@@ -1,0 +1,1 @@
+"""The library behind `shoal image`: archives read and written, pushed, inspected."""

@@ -1,0 +1,49 @@
+"""An image out of files into a registry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.images.archive import open_source
+from shoal.distribution.registries import Registries
+from shoal.distribution.retrying import RetryPolicy
+from shoal.errors import InvalidInput
+from shoal.image_reference import parse
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did: `reference` is pinned to the digest that it has now."""
+
+    reference: str
+    digest: str
+    blobs_sent: int
+    blobs_there: int
+
+
+async def push(
+    source: Path, reference: str, registries: Registries, progress: Progress, *, policy: RetryPolicy | None = None
+) -> Pushed:
+    """Push the image in an OCI layout (a directory or a tar of it) or a docker archive under a reference's tag.
+
+    Blobs go first, then manifests, the tag last: a push that breaks off leaves the tag as it was.
+
+    Raises:
+        NotFound: no such file, or no single image in it for the tag.
+        InvalidInput: it is no image, the reference is broken or has a digest.
+        Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
+    """
+    from cli.images.upload import Upload  # httpx costs 86 ms: only for who pushes
+    from shoal.distribution.client import Distribution
+
+    wanted = parse(reference)
+    if wanted.digest:
+        raise InvalidInput(f"{reference}: push to a tag; the digest follows from the content")
+    with open_source(source) as images:
+        top = images.choose(wanted.target)
+        async with Distribution(registries, policy=policy) as distribution:
+            run = Upload(images, distribution.repository(wanted), progress)
+            digest = await run.manifest(top, wanted.target)
+    return Pushed(str(wanted.tagged().with_digest(digest)), digest, run.sent, run.there)
