@@ -23,6 +23,8 @@ class Entry:
     """A task as the catalogue last saw it.
 
     Attributes:
+        task: as the agent is to see it: of an ended task, `state` is the one observed at its end, so that an agent which
+            lost its journal does not run it a second time.
         live: it has not ended; an ended task needs no revision and no network any more.
         endpoint: how others reach it on all its networks; None when it is on none, or has ended.
     """
@@ -110,7 +112,8 @@ class Catalogue:
         status = self._view.task_status.get(task_id)
         live = task_states.is_live(task, status)
         reachable = live and len(task.addresses) > 0
-        return Entry(task, live, endpoint_of(task, status, self._revision(task)) if reachable else None)
+        endpoint = endpoint_of(task, status, self._revision(task)) if reachable else None
+        return Entry(task if live else _ended(task, status), live, endpoint)
 
     def _enter(self, entry: Entry) -> None:
         task = entry.task
@@ -194,6 +197,13 @@ def narrowed(endpoint: TaskEndpoint, networks: Mapping[str, NetworkAssignment]) 
     for name in [name for name in narrow.aliases if name not in networks]:
         del narrow.aliases[name]
     return narrow
+
+
+def _ended(task: Task, status: TaskStatus | None) -> Task:
+    copy = Task()
+    copy.CopyFrom(task)
+    copy.state = TaskState.ValueType(task_states.observed(task, status))
+    return copy
 
 
 def _is_over(entry: Entry) -> bool:

@@ -60,6 +60,7 @@ class Dispatcher(DispatcherServicer):
 
     async def run(self) -> None:
         """Serve until cancelled: follow the store, commit statuses, watch heartbeats."""
+        await self._store.ready()
         with self._store.follow() as batches:
             self._catalogue = Catalogue(self._store.tables)
             self._expect_back()
@@ -78,6 +79,7 @@ class Dispatcher(DispatcherServicer):
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
             InvalidInput: the agent did not begin with Hello. Unavailable: etcd is away.
         """
+        await self._running.wait()
         node_id = self._node(self._identify(context))
         hello = await _hello(requests)
         session = await self._open(node_id, hello)
@@ -104,7 +106,6 @@ class Dispatcher(DispatcherServicer):
         return who.id
 
     async def _open(self, node_id: str, hello: Hello) -> AgentSession:
-        await self._running.wait()
         await self._records.ready(node_id, hello.description)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))

@@ -1,0 +1,166 @@
+"""The session with a manager, any of them, again and again; with none in reach, everything keeps running."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+import grpc
+from grpc import aio
+
+from agent.session.backoff import delays
+from agent.session.managers import ManagerList
+from agent.session.outbox import Outbox
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, Hello, ManagerMessage, Welcome
+from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
+from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
+from shoal.rpc.errors import to_error
+
+WELCOME_SECONDS = 5.0
+"""A manager that does not answer Hello within this time is taken for lost."""
+
+_log = logging.getLogger(__name__)
+
+Connect = Callable[[str], aio.Channel]
+"""A channel to one manager's API, `host:port`, with this node's current identity."""
+
+Stream = aio.StreamStreamCall[AgentMessage, ManagerMessage]
+
+
+class Work(Protocol):
+    """What a session carries assignments to; `agent.worker.worker.Worker` is one."""
+
+    def take(self, assignments: Assignments) -> None: ...
+
+    def statuses(self) -> list[TaskStatus]: ...
+
+
+class AgentSession:
+    """Holds one stream at a time.
+
+    Args:
+        describe: the host as it is now, for Hello.
+        jitter: a number from 0 to 1 that spreads agents' reconnections.
+    """
+
+    def __init__(
+        self,
+        *,
+        managers: ManagerList,
+        connect: Connect,
+        describe: Callable[[], NodeDescription],
+        outbox: Outbox,
+        work: Work,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._managers = managers
+        self._connect = connect
+        self._describe = describe
+        self._outbox = outbox
+        self._work = work
+        self._jitter = jitter
+        self._welcomed = False
+        self._writing = asyncio.Lock()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        pauses = delays(self._jitter)
+        while True:
+            address, self._welcomed = self._managers.first(), False
+            try:
+                await self._hold(address)
+            except ShoalError as error:
+                level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
+                _log.log(level, "no session with manager %s: %s", address, error)
+            self._managers.failed(address)
+            if self._welcomed:
+                pauses = delays(self._jitter)
+            await asyncio.sleep(next(pauses))
+
+    async def _hold(self, address: str) -> None:
+        """One session, until it breaks.
+
+        Raises:
+            ShoalError: why it broke.
+        """
+        async with self._connect(address) as channel:
+            stream: Stream = DispatcherStub(channel).Session()
+            try:
+                await self._converse(stream, address)
+            except* (aio.AioRpcError, asyncio.InvalidStateError) as broken:
+                raise _reason(broken, address) from broken
+            except* ShoalError as group:
+                raise _first(group) from group
+            finally:
+                stream.cancel()
+
+    async def _converse(self, stream: Stream, address: str) -> None:
+        await self._write(stream, AgentMessage(hello=Hello(description=self._describe())))
+        welcome = await self._welcome(stream, address)
+        _log.info("session with manager %s", address)
+        self._welcomed = True
+        self._managers.learn(welcome.managers)
+        self._outbox.begin()
+        for status in self._work.statuses():
+            # The manager may be another one, or have lost what it had not committed; it drops what it knows.
+            self._outbox.put(status)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
+            group.create_task(self._send(stream), name="statuses")
+            group.create_task(self._receive(stream, address), name="assignments")
+
+    async def _welcome(self, stream: Stream, address: str) -> Welcome:
+        try:
+            async with asyncio.timeout(WELCOME_SECONDS):
+                message = await stream.read()
+        except TimeoutError:
+            raise Unavailable(f"{address} did not answer within {WELCOME_SECONDS:g} s") from None
+        if not isinstance(message, ManagerMessage) or message.WhichOneof("kind") != "welcome":
+            raise Unavailable(f"{address} did not answer with a welcome")
+        return message.welcome
+
+    async def _beat(self, stream: Stream, period_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(period_seconds)
+            await self._write(stream, AgentMessage(heartbeat=Heartbeat()))
+
+    async def _send(self, stream: Stream) -> None:
+        while True:
+            await self._write(stream, AgentMessage(statuses=await self._outbox.next_batch()))
+
+    async def _write(self, stream: Stream, message: AgentMessage) -> None:
+        async with self._writing:  # gRPC sends one message of a stream at a time
+            await stream.write(message)
+
+    async def _receive(self, stream: Stream, address: str) -> None:
+        while isinstance(message := await stream.read(), ManagerMessage):
+            match message.WhichOneof("kind"):
+                case "assignments":
+                    self._work.take(message.assignments)
+                case "status_ack":
+                    self._outbox.acknowledge(message.status_ack)
+                case other:
+                    _log.debug("a message of kind %s is not known to this version", other)
+        raise Unavailable(f"{address} ended the session")
+
+
+def _reason(group: BaseExceptionGroup[Exception], address: str) -> ShoalError:
+    """A broken stream is told by each of its users; the one that has gRPC's status says why."""
+    for error in _leaves(group):
+        if isinstance(error, grpc.RpcError):
+            return to_error(error, address=address)
+    return Unavailable(f"the stream to {address} broke")
+
+
+def _first(group: BaseExceptionGroup[ShoalError]) -> ShoalError:
+    return next(error for error in _leaves(group) if isinstance(error, ShoalError))
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

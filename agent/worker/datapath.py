@@ -1,0 +1,59 @@
+"""Bringing the node's datapath to what is assigned: one application at a time, the newest wish only."""
+
+import asyncio
+import logging
+
+from agent.journal.journal import Journal
+from agent.worker.assigned import Assigned
+from agent.worker.seams import Networks
+from shoal.errors import ShoalError
+
+RETRY_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+class Datapath:
+    """Wishes that come while one is being applied are joined; a container starts after its own is applied."""
+
+    def __init__(self, *, networks: Networks, journal: Journal) -> None:
+        self._networks = networks
+        self._journal = journal
+        self._wish = Assigned()
+        self._wished = 0
+        self._applied = 0
+        self._change = asyncio.Condition()
+
+    async def wish(self, assigned: Assigned) -> None:
+        """Ask for these networks, endpoints and peers; returns at once."""
+        async with self._change:
+            self._wish = assigned
+            self._wished += 1
+            self._change.notify_all()
+
+    async def applied(self) -> None:
+        """Wait until what was wished before this call is in place."""
+        async with self._change:
+            wanted = self._wished
+            await self._change.wait_for(lambda: self._applied >= wanted)
+
+    async def run(self) -> None:
+        """Apply wishes until cancelled; one that the host refuses is tried again."""
+        while True:
+            async with self._change:
+                await self._change.wait_for(lambda: self._applied < self._wished)
+                number, wish = self._wished, self._wish
+            try:
+                await self._apply(wish)
+            except ShoalError as error:
+                _log.error("the datapath is not up to date: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            async with self._change:
+                self._applied = number
+                self._change.notify_all()
+
+    async def _apply(self, wish: Assigned) -> None:
+        self._journal.write_datapath(wish)
+        await self._networks.apply(
+            list(wish.networks.values()), list(wish.endpoints.values()), list(wish.peers.values())
+        )

@@ -1,0 +1,42 @@
+"""How an end is told: the final state of a task and the line for the user. Pure."""
+
+import signal
+
+from agent.worker.seams import Exit
+from shoal.api.v1.task_pb2 import TaskState
+
+_SIGNAL_BASE = 128
+
+
+def final_state(end: Exit, told_to_stop: bool) -> TaskState.ValueType:
+    """SHUTDOWN when it was told to stop, whatever its code; else COMPLETE or FAILED by the code."""
+    if told_to_stop:
+        return TaskState.SHUTDOWN
+    return TaskState.COMPLETE if end.code == 0 and not end.oom_killed else TaskState.FAILED
+
+
+def why(end: Exit, memory_limit: int) -> str:
+    """Why it ended, one line; empty after exit code 0.
+
+    Args:
+        memory_limit: bytes, 0 for none.
+    """
+    if end.oom_killed:
+        return f"out of memory (limit {_size(memory_limit)})" if memory_limit else "out of memory (the host's)"
+    if end.message or end.code == 0:
+        return end.message
+    return _signal_name(end.code) or f"exit code {end.code}"
+
+
+def _signal_name(code: int) -> str:
+    try:
+        return f"killed by {signal.Signals(code - _SIGNAL_BASE).name} (exit code {code})"
+    except ValueError:
+        return ""
+
+
+def _size(octets: int) -> str:
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if octets >= unit:
+            return f"{octets / unit:.4g} {name}"
+    return f"{octets} B"

@@ -1,0 +1,361 @@
+"""One task of this node, from acceptance to oblivion: carries out what `task_step` decides.
+
+One asyncio task runs it. Whatever others tell it (a new assignment, an exit) only changes facts and wakes it.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+
+from agent.journal.journal import Journal
+from agent.worker.datapath import Datapath
+from agent.worker.endings import final_state, why
+from agent.worker.etc_files import etc_files
+from agent.worker.seams import ContainerRequest, Exit, Image, Images, Networks, Running, Runtime, Sandbox
+from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
+from shoal import task_states
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
+from shoal.api.v1.journal_pb2 import JournalEntry
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.errors import Refused, ShoalError, Unavailable
+
+DEFAULT_GRACE_MS = 10_000
+DEFAULT_STOP_SIGNAL = "SIGTERM"
+KILL_PATIENCE_SECONDS = 10.0
+"""A killed container that is still there after this long is killed again."""
+
+RETRY_SECONDS = 2.0
+MAX_MESSAGE = 300
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all runners of an agent share.
+
+    Attributes:
+        starts: bounds how many containers are started at once.
+        report: takes each new status of a task.
+        network: an assigned network by id, None when it is not known.
+        host_resolv_conf: the node's own /etc/resolv.conf.
+        now_ms: milliseconds since the Unix epoch.
+    """
+
+    runtime: Runtime
+    images: Images
+    networks: Networks
+    datapath: Datapath
+    journal: Journal
+    starts: asyncio.Semaphore
+    report: Callable[[TaskStatus], None]
+    network: Callable[[str], NetworkAssignment | None]
+    host_resolv_conf: Callable[[], str]
+    now_ms: Callable[[], int]
+
+
+class TaskRunner:
+    """Call `assign`, `unassign` and `exited` from the event loop; run `run` once."""
+
+    def __init__(
+        self,
+        *,
+        tools: Tools,
+        task: Task,
+        revision: ServiceRevision | None,
+        entry: JournalEntry | None = None,
+        found: Running | Exit | None = None,
+    ) -> None:
+        self._tools = tools
+        self._task = task
+        self._revision = revision
+        self._assigned = True
+        self._status = TaskStatus(task_id=task.id)
+        if entry is not None:
+            self._status.CopyFrom(entry.status)
+        elif task_states.is_terminal(task.state):
+            self._status.state = task.state
+        self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
+        self._found = found
+        self._image: Image | None = None
+        self._sandbox: Sandbox | None = None
+        self._signalled_at: float | None = None
+        self._overdue = False
+        self._detached = False
+        self._released = False
+        self._forgotten = False
+        self._wake = asyncio.Event()
+
+    @property
+    def task(self) -> Task:
+        return self._task
+
+    @property
+    def status(self) -> TaskStatus:
+        """The last one reported; its state is 0 before acceptance. Not to be changed."""
+        return self._status
+
+    def assign(self, task: Task, revision: ServiceRevision | None) -> None:
+        """What managers want of the task now."""
+        changed = task.desired_state != self._task.desired_state
+        self._task, self._assigned = task, True
+        self._revision = revision or self._revision
+        if changed and self._status.state:
+            self._write_journal()
+        self._wake.set()
+
+    def unassign(self) -> None:
+        """Managers do not know the task any more."""
+        self._assigned = False
+        self._wake.set()
+
+    def exited(self, end: Exit) -> None:
+        """Its container has ended."""
+        self._found = end
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until nothing of the task is left, or cancelled: then the container stays as it is."""
+        try:
+            while not self._forgotten:
+                self._wake.clear()
+                await self._act(next_action(self._facts()))
+        finally:
+            self._close_sandbox()
+
+    def _facts(self) -> Facts:
+        return Facts(
+            goal=self._goal(),
+            state=self._status.state,
+            container=self._container(),
+            prepared=self._image is not None and self._sandbox is not None,
+            signalled=self._signalled_at is not None,
+            overdue=self._overdue,
+            released=self._released,
+        )
+
+    def _goal(self) -> Goal:
+        return goal_of(self._task if self._assigned else None)
+
+    def _container(self) -> Container:
+        if isinstance(self._found, Exit):
+            return Container.EXITED
+        return Container.ABSENT if self._found is None else Container.RUNNING
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case Action.ACCEPT:
+                self._report(TaskState.ACCEPTED)
+            case Action.PREPARE:
+                await self._while_wanted(self._prepare())
+            case Action.START:
+                await self._start()
+            case Action.REPORT_RUNNING:
+                self._report_running()
+            case Action.SIGNAL:
+                await self._signal()
+            case Action.KILL:
+                await self._kill()
+            case Action.REPORT_EXIT:
+                await self._report_exit()
+            case Action.REPORT_LOST:
+                await self._end(TaskState.FAILED, "the container was lost: the host restarted, or someone removed it")
+            case Action.REPORT_STOPPED:
+                await self._end(TaskState.SHUTDOWN, "stopped before it had started")
+            case Action.RELEASE:
+                await self._release()
+            case Action.FORGET:
+                await self._forget()
+            case Action.WAIT:
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """For anything to change, or for the grace to end."""
+        if self._signalled_at is None or self._overdue or self._container() is not Container.RUNNING:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout_at(self._signalled_at + self._grace_seconds()):
+                await self._wake.wait()
+        except TimeoutError:
+            self._overdue = True
+
+    async def _while_wanted(self, work: Coroutine[None, None, None]) -> None:
+        """Give the work up as soon as the task is not to run any more."""
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(work, name=f"prepare {self._task.id}")
+            watching = group.create_task(self._until_unwanted(), name=f"watch {self._task.id}")
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+            working.cancel()
+            watching.cancel()
+
+    async def _until_unwanted(self) -> None:
+        while self._goal() is Goal.RUN:
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def _prepare(self) -> None:
+        try:
+            revision = self._spec()
+            self._report(TaskState.PREPARING, "getting the image")
+            self._image = await self._tools.images.ensure(
+                revision.spec.task.container.image, lambda line: self._report(TaskState.PREPARING, line)
+            )
+            self._image_stop_signal = self._image.config.stop_signal
+            self._status.image_digest = self._image.digest
+            await self._tools.datapath.applied()
+            async with self._tools.starts:
+                self._sandbox = await self._tools.networks.attach(self._task, self._internal_only())
+        except ShoalError as error:
+            await self._end(TaskState.REJECTED, str(error))
+
+    async def _start(self) -> None:
+        assert self._image is not None and self._sandbox is not None
+        async with self._tools.starts:
+            self._report(TaskState.STARTING)
+            try:
+                running = await self._tools.runtime.start(self._request(self._image, self._sandbox))
+            except ShoalError as error:
+                await self._end(TaskState.REJECTED, str(error))
+            else:
+                # An exit may have been told before the start returned.
+                self._found = self._found or running
+                self._status.pid = running.pid
+            finally:
+                self._close_sandbox()
+
+    def _request(self, image: Image, sandbox: Sandbox) -> ContainerRequest:
+        template = self._spec().spec.task
+        name = task_states.task_name(self._spec().spec.name, self._task)
+        return ContainerRequest(
+            task_id=self._task.id,
+            name=name,
+            spec=template.container,
+            limits=template.limits,
+            log=template.log,
+            image=image,
+            netns_fd=sandbox.netns_fd,
+            files=etc_files(template.container, name, sandbox, self._tools.host_resolv_conf()),
+        )
+
+    def _report_running(self) -> None:
+        if isinstance(self._found, Running):
+            self._status.pid = self._found.pid
+            self._status.running_at_ms = self._found.started_ms
+        self._report(TaskState.RUNNING)
+
+    async def _signal(self) -> None:
+        signal = self._container_stop_signal() or self._image_stop_signal or DEFAULT_STOP_SIGNAL
+        self._signalled_at = asyncio.get_running_loop().time()
+        try:
+            await self._tools.runtime.signal(self._task.id, signal)
+        except ShoalError as error:
+            _log.warning("task %s did not take %s: %s", self._task.id, signal, error)
+
+    async def _kill(self) -> None:
+        """Again and again, should the kernel hold a process."""
+        try:
+            await self._tools.runtime.signal(self._task.id, "SIGKILL")
+            async with asyncio.timeout(KILL_PATIENCE_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            _log.warning("task %s is still there %g s after SIGKILL", self._task.id, KILL_PATIENCE_SECONDS)
+        except ShoalError as error:
+            _log.warning("task %s cannot be killed: %s", self._task.id, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _report_exit(self) -> None:
+        assert isinstance(self._found, Exit)
+        state = final_state(self._found, self._goal() is not Goal.RUN)
+        limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
+        self._status.exit_code = self._found.code
+        self._status.oom_killed = self._found.oom_killed
+        await self._end(state, "" if state == TaskState.SHUTDOWN else why(self._found, limit))
+
+    async def _end(self, state: TaskState.ValueType, message: str) -> None:
+        """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
+        self._close_sandbox()
+        while not self._detached:
+            await self._try("detached from its networks", self._detach())
+        self._report(state, message)
+
+    async def _detach(self) -> None:
+        await self._tools.networks.detach(self._task.id)
+        self._detached = True
+
+    async def _release(self) -> None:
+        await self._try("removed", self._remove(keep_logs=True))
+
+    async def _remove(self, *, keep_logs: bool) -> None:
+        if not self._detached:
+            await self._detach()
+        await self._tools.runtime.remove(self._task.id, keep_logs=keep_logs)
+        self._released, self._found = True, None
+
+    async def _forget(self) -> None:
+        await self._try("forgotten", self._erase())
+
+    async def _erase(self) -> None:
+        await self._remove(keep_logs=False)
+        self._tools.journal.remove(self._task.id)
+        self._forgotten = True
+
+    async def _try(self, done: str, work: Coroutine[None, None, None]) -> None:
+        """What the host refuses is tried again in a while: it must not stay."""
+        try:
+            await work
+        except ShoalError as error:
+            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    def _report(self, state: TaskState.ValueType, message: str = "") -> None:
+        """Journal first, then tell. A state that is behind the one reported is not told: repairs repeat steps."""
+        if state < self._status.state:
+            return
+        new = TaskStatus()
+        new.CopyFrom(self._status)
+        new.state, new.message, new.at_ms = state, _one_line(message), self._tools.now_ms()
+        changed, self._status = state != self._status.state, new
+        if changed and (state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)):
+            self._write_journal()
+        self._tools.report(new)
+
+    def _write_journal(self) -> None:
+        entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=self._image_stop_signal)
+        try:
+            self._tools.journal.write(entry, self._revision)
+        except ShoalError as error:
+            # A full disk must not stop what runs. Should the agent end now, its successor knows an older state.
+            _log.error("task %s: %s", self._task.id, error)
+
+    def _spec(self) -> ServiceRevision:
+        if self._revision is None:
+            raise Unavailable(f"revision {self._task.revision} of service {self._task.service_id} is not known here")
+        return self._revision
+
+    def _internal_only(self) -> bool:
+        """Whether every network of the task is without a route out."""
+        networks = [self._tools.network(address.network_id) for address in self._task.addresses]
+        if None in networks:
+            raise Refused("a network of this task was removed")
+        return bool(networks) and all(network is not None and network.internal for network in networks)
+
+    def _container_stop_signal(self) -> str:
+        return self._revision.spec.task.container.stop_signal if self._revision is not None else ""
+
+    def _grace_seconds(self) -> float:
+        container = self._revision.spec.task.container if self._revision is not None else None
+        if container is not None and container.HasField("stop_grace_ms"):
+            return container.stop_grace_ms / 1000
+        return DEFAULT_GRACE_MS / 1000
+
+    def _close_sandbox(self) -> None:
+        if self._sandbox is not None:
+            os.close(self._sandbox.netns_fd)
+            self._sandbox = None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:MAX_MESSAGE]

@@ -1,0 +1,121 @@
+"""What to do next for one task: a pure function from what is wanted and what is there.
+
+Nothing is remembered here. After a crash at any point the same question is asked again from what the journal and the
+host say, and the answer repairs: every action may be repeated, and each leads nearer to rest. The invariants, which the
+tests hold it to: states go forward only; an ended task never runs again; a container that is not wanted does not stay;
+nothing of a forgotten task remains.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shoal import task_states
+from shoal.api.v1.task_pb2 import Task, TaskState
+
+
+class Goal(Enum):
+    """What is wanted of a task."""
+
+    RUN = auto()
+    STOP = auto()
+    """Stopped, and its log kept: it is still assigned."""
+    GONE = auto()
+    """No longer assigned: nothing of it stays."""
+
+
+class Container(Enum):
+    """What the host has of it."""
+
+    ABSENT = auto()
+    RUNNING = auto()
+    EXITED = auto()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the decision rests on.
+
+    Attributes:
+        state: the last one reported (a TaskState value), 0 when the task was not accepted yet.
+        prepared: image and sandbox are at hand in this process.
+        signalled: the stop signal was sent. overdue: and the grace is over.
+        released: an ended task's container, root file system and network are removed.
+    """
+
+    goal: Goal
+    state: int
+    container: Container
+    prepared: bool = False
+    signalled: bool = False
+    overdue: bool = False
+    released: bool = False
+
+
+class Action(Enum):
+    """The next step; each is one method of `TaskRunner`."""
+
+    ACCEPT = auto()
+    """Put it in the journal."""
+    PREPARE = auto()
+    """Get the image, make the sandbox."""
+    START = auto()
+    REPORT_RUNNING = auto()
+    SIGNAL = auto()
+    KILL = auto()
+    REPORT_EXIT = auto()
+    REPORT_LOST = auto()
+    """It ran, and there is no trace of how it ended."""
+    REPORT_STOPPED = auto()
+    """It is to stop and never started."""
+    RELEASE = auto()
+    """Give everything back but the log."""
+    FORGET = auto()
+    """Remove log and journal entry: the end."""
+    WAIT = auto()
+    """Until a fact changes."""
+
+
+def goal_of(task: Task | None) -> Goal:
+    """What is wanted of a task as it is assigned; None is one that is not assigned any more."""
+    if task is None:
+        return Goal.GONE
+    if task_states.is_wanted(task) and not task_states.is_terminal(task.state):
+        return Goal.RUN
+    return Goal.STOP
+
+
+def next_action(facts: Facts) -> Action:
+    """The next step for a task."""
+    if task_states.is_terminal(facts.state):
+        return _ended(facts)
+    if facts.container is Container.EXITED:
+        return Action.REPORT_EXIT if facts.state else Action.ACCEPT
+    if facts.container is Container.RUNNING:
+        return _running(facts)
+    return _absent(facts)
+
+
+def _ended(facts: Facts) -> Action:
+    if not facts.released:
+        return Action.RELEASE
+    return Action.FORGET if facts.goal is Goal.GONE else Action.WAIT
+
+
+def _running(facts: Facts) -> Action:
+    if facts.goal is not Goal.RUN:
+        if not facts.signalled:
+            return Action.SIGNAL
+        return Action.KILL if facts.overdue else Action.WAIT
+    if not facts.state:
+        return Action.ACCEPT
+    return Action.REPORT_RUNNING if facts.state < TaskState.RUNNING else Action.WAIT
+
+
+def _absent(facts: Facts) -> Action:
+    if facts.state >= TaskState.RUNNING:
+        return Action.REPORT_LOST
+    if facts.goal is not Goal.RUN:
+        return Action.REPORT_STOPPED
+    if not facts.state:
+        return Action.ACCEPT
+    return Action.START if facts.prepared else Action.PREPARE

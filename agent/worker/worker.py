@@ -1,0 +1,173 @@
+"""All tasks of this node: takes assignments, runs a `TaskRunner` for each, finds everything again after a restart."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from agent.journal.journal import Journal, Kept
+from agent.worker.assigned import Assigned, merge, revision_key
+from agent.worker.datapath import Datapath
+from agent.worker.seams import Exit, Images, Networks, Running, Runtime
+from agent.worker.task_runner import TaskRunner, Tools
+from shoal import task_states
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
+from shoal.api.v1.journal_pb2 import JournalEntry
+from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.errors import ShoalError
+
+COLLECT_SECONDS = 600.0
+"""Between looks for images that can go."""
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """`exited` is the runtime's `OnExit`; `take` is the session's way in.
+
+    Args:
+        report: takes each new status of a task.
+        parallel_starts: how many containers are prepared and started at once.
+        host_resolv_conf: reads the node's own /etc/resolv.conf.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        images: Images,
+        networks: Networks,
+        journal: Journal,
+        report: Callable[[TaskStatus], None],
+        now_ms: Callable[[], int],
+        host_resolv_conf: Callable[[], str],
+        parallel_starts: int = 4,
+    ) -> None:
+        self._runtime = runtime
+        self._images = images
+        self._networks = networks
+        self._journal = journal
+        self._datapath = Datapath(networks=networks, journal=journal)
+        self._assigned = Assigned()
+        self._runners: dict[str, TaskRunner] = {}
+        self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
+        self._early_exits: dict[str, Exit] = {}
+        self._recovered = False
+        self._tools = Tools(
+            runtime=runtime,
+            images=images,
+            networks=networks,
+            datapath=self._datapath,
+            journal=journal,
+            starts=asyncio.Semaphore(parallel_starts),
+            report=report,
+            network=self._network,
+            host_resolv_conf=host_resolv_conf,
+            now_ms=now_ms,
+        )
+
+    def take(self, assignments: Assignments) -> None:
+        """What a manager sent; returns at once."""
+        self._incoming.put_nowait(assignments)
+
+    def exited(self, task_id: str, end: Exit) -> None:
+        """A container has ended."""
+        if runner := self._runners.get(task_id):
+            runner.exited(end)
+        elif not self._recovered:
+            self._early_exits[task_id] = end
+
+    def statuses(self) -> list[TaskStatus]:
+        """The last status of every task that was accepted, for a manager that may have missed some."""
+        return [runner.status for runner in self._runners.values() if runner.status.state]
+
+    def knows(self, task_id: str) -> bool:
+        """Whether the task is, or was, this node's and is not forgotten."""
+        return task_id in self._runners
+
+    async def run(self) -> None:
+        """Find what is there, then work until cancelled. Containers stay as they are.
+
+        Raises:
+            ShoalError: the host does not let this agent work at all.
+        """
+        kept = await self._recover()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._datapath.run(), name="datapath")
+            group.create_task(self._collect_images(), name="image collection")
+            self._recovered = True
+            while True:
+                self._start_runners(group, kept)
+                await self._take(await self._incoming.get())
+
+    async def _recover(self) -> dict[str, tuple[JournalEntry, Running | Exit | None]]:
+        """Adopt what the journal and the host agree on; remove containers that the journal does not know."""
+        kept: Kept = self._journal.load()
+        found = await self._runtime.recover()
+        for task_id in found.keys() - kept.entries.keys():
+            _log.warning("container %s is not in the journal; it is removed", task_id)
+            await self._runtime.remove(task_id, keep_logs=False)
+        live = [entry.task for task_id, entry in kept.entries.items() if isinstance(found.get(task_id), Running)]
+        await self._networks.recover(live)
+        self._assigned = kept.assigned
+        await self._datapath.wish(self._assigned)
+        _log.info("%d tasks in the journal, %d of them run", len(kept.entries), len(live))
+        ends: Mapping[str, Running | Exit] = {**found, **self._early_exits}
+        return {task_id: (entry, ends.get(task_id)) for task_id, entry in kept.entries.items()}
+
+    def _start_runners(
+        self, group: asyncio.TaskGroup, kept: dict[str, tuple[JournalEntry, Running | Exit | None]]
+    ) -> None:
+        """One for each assigned task that has none; those of the journal go on where they were."""
+        for task_id, task in self._assigned.tasks.items():
+            if task_id not in self._runners:
+                entry, found = kept.pop(task_id, (None, None))
+                revision = self._assigned.revision_of(task)
+                runner = TaskRunner(tools=self._tools, task=task, revision=revision, entry=entry, found=found)
+                self._runners[task_id] = runner
+                running = group.create_task(runner.run(), name=f"task {task_id}")
+                running.add_done_callback(partial(self._forget, task_id))
+
+    async def _take(self, assignments: Assignments) -> None:
+        old, self._assigned = self._assigned, merge(self._assigned, assignments)
+        if not self._assigned.same_datapath(old):
+            await self._datapath.wish(self._assigned)
+        for task_id, runner in self._runners.items():
+            task = self._assigned.tasks.get(task_id)
+            if task is None:
+                runner.unassign()
+            elif task is not old.tasks.get(task_id):
+                runner.assign(task, self._assigned.revision_of(task))
+
+    def _forget(self, task_id: str, running: "asyncio.Task[None]") -> None:
+        if running.cancelled() or running.exception() is not None:
+            return
+        del self._runners[task_id]
+        if task_id in self._assigned.tasks:
+            # It was assigned again while its last step was under way.
+            self._incoming.put_nowait(Assignments())
+
+    def _network(self, network_id: str) -> NetworkAssignment | None:
+        return self._assigned.networks.get(network_id)
+
+    async def _collect_images(self) -> None:
+        while True:
+            await asyncio.sleep(COLLECT_SECONDS)
+            tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
+            self._journal.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
+            if any(_is_preparing(runner) for runner in tasks):
+                continue
+            try:
+                await self._images.collect(frozenset(runner.status.image_digest for runner in tasks))
+            except ShoalError as error:
+                _log.warning("unused images cannot be removed: %s", error)
+
+
+def _revisions(runners: Mapping[str, TaskRunner], assigned: Assigned) -> list[str]:
+    tasks: list[Task] = [runner.task for runner in runners.values()]
+    return [revision_key(task) for task in (*tasks, *assigned.tasks.values())]
+
+
+def _is_preparing(runner: TaskRunner) -> bool:
+    """It may be about to use an image whose digest is not known yet."""
+    return not runner.status.image_digest
