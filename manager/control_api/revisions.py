@@ -3,10 +3,11 @@
 from google.protobuf.message import Message
 
 from manager.control_api import bounds
+from manager.planner.template import work
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import REVISION, SERVICE
 from manager.store.tables import View
-from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 
 PRUNED_AT_ONCE = 100
 
@@ -28,14 +29,9 @@ def following(service: Service, spec: ServiceSpec, now_ms: int) -> Service | Non
     changed.spec.CopyFrom(spec)
     changed.revision += 1
     changed.meta.updated_at_ms = now_ms
-    if template_changed(service.spec.task, spec.task):
+    if work(service.spec) != work(spec):
         changed.task_revision = changed.revision
     return changed
-
-
-def template_changed(old: TaskTemplate, new: TaskTemplate) -> bool:
-    """Whether tasks of the old template have to be replaced: all of it counts, but placement and restart."""
-    return _of_task(old) != _of_task(new)
 
 
 def record_writes(service: Service) -> list[Write]:
@@ -62,14 +58,6 @@ def pruning_writes(view: View, service: Service) -> list[Write]:
 def unchanged_since(service: Service) -> Expect:
     """The condition that nobody else changed the service since it was read."""
     return expect(SERVICE, service.meta.id, service.meta.version)
-
-
-def _of_task(template: TaskTemplate) -> Message:
-    relevant = TaskTemplate()
-    relevant.CopyFrom(template)
-    relevant.ClearField("placement")
-    relevant.ClearField("restart")
-    return _stripped(relevant)
 
 
 def _stripped(message: Message) -> Message:

@@ -8,7 +8,7 @@ from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import accepted, examine
 from manager.store.changes import Expect, Write, delete
-from manager.store.kinds import REVISION, SERVICE, SERVICE_STATUS
+from manager.store.kinds import SERVICE
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
@@ -99,7 +99,7 @@ class Services:
     async def remove(self, request: RemoveServiceRequest) -> RemoveServiceResponse:
         """The record goes at once; the planner stops the tasks, and the specs that they need stay until then."""
         service = find_service(self._store.tables, request.service)
-        await self._store.commit(removal(self._store.tables, service), expects=[revisions.unchanged_since(service)])
+        await self._store.commit(removal(service), expects=[revisions.unchanged_since(service)])
         return RemoveServiceResponse(id=service.meta.id)
 
     async def get(self, request: GetServiceRequest) -> ServiceView:
@@ -150,17 +150,9 @@ def alteration(view: View, service: Service, changed: Service) -> tuple[list[Wri
     return writes, [revisions.unchanged_since(service), *present]
 
 
-def removal(view: View, service: Service) -> list[Write]:
-    """Deletions of a service, and of the revisions that none of its tasks needs."""
-    identifier = service.meta.id
-    needed = {f"{identifier}/{task.revision}" for task in view.tasks_of(identifier).values()}
-    unneeded = [key for key in view.revisions if key.startswith(f"{identifier}/") and key not in needed]
-    return [
-        delete(SERVICE, identifier),
-        delete(SERVICE_STATUS, identifier),
-        names.give_up("service", service.spec.name),
-        *(delete(REVISION, key) for key in unneeded[: revisions.PRUNED_AT_ONCE]),
-    ]
+def removal(service: Service) -> list[Write]:
+    """Deletions of a service. The planner stops its tasks, and then deletes its status and revisions."""
+    return [delete(SERVICE, service.meta.id), names.give_up("service", service.spec.name)]
 
 
 def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, ServiceSpec]]:

@@ -140,7 +140,7 @@ def plan_removal(store: Records, stack: str, *, keep: frozenset[str]) -> list[Pl
     going = [each for each in view.services.values() if each.spec.stack == stack and each.spec.name not in keep]
     planned = []
     for service in sorted(going, key=lambda each: each.spec.name):
-        step = Step(services.removal(view, service), [revisions.unchanged_since(service)])
+        step = Step(services.removal(service), [revisions.unchanged_since(service)])
         planned.append(Planned(_change("service", service.spec.name, "remove", service.meta.id), step))
     names = {service.spec.name for service in going}
     own = [each for each in view.networks.values() if each.spec.stack == stack and each.spec.name not in keep]

@@ -1,0 +1,109 @@
+"""Channels to the agents' own servers: one a node, made when first needed, closed when idle."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import grpc
+from grpc import aio
+
+from manager.control_api.seams import AgentAddress
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
+from shoal.errors import Unavailable
+from shoal.identity.identity import Identity
+from shoal.identity.roles import agent_server_name
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.errors import to_error
+
+ANSWER_SECONDS = 5.0
+IDLE_SECONDS = 60.0
+
+
+@dataclass
+class _Held:
+    """One node's channel and how many calls use it."""
+
+    channel: aio.Channel
+    address: str
+    users: int = 0
+    idle: asyncio.TimerHandle | None = None
+
+
+@dataclass
+class AgentChannels:
+    """Implements `LogReader` over mutual TLS. The agent's certificate must be that very node's.
+
+    Attributes:
+        identity: this manager's, asked for each new channel, so that a renewed one is used.
+    """
+
+    identity: Callable[[], Identity]
+    _held: dict[str, _Held] = field(default_factory=dict)
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+        """The node's records, in its order.
+
+        Raises:
+            Unavailable: the node does not answer within 5 s, or the connection broke.
+            NotFound: it has none of the tasks.
+        """
+        async with self._channel(agent) as channel:
+            call = AgentStreamsStub(channel).ReadLogs(request)
+            try:
+                async for record in call:
+                    yield record
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+            finally:
+                call.cancel()
+
+    async def close(self) -> None:
+        """Close all channels; calls under way end."""
+        for node_id in list(self._held):
+            self._drop(node_id)
+        await asyncio.gather(*self._closing)
+
+    @asynccontextmanager
+    async def _channel(self, agent: AgentAddress) -> AsyncIterator[aio.Channel]:
+        held = self._take(agent)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await held.channel.channel_ready()
+            yield held.channel
+        except TimeoutError:
+            raise Unavailable(f"the agent at {agent.address} does not answer") from None
+        finally:
+            self._give_back(agent.node_id, held)
+
+    def _take(self, agent: AgentAddress) -> _Held:
+        held = self._held.get(agent.node_id)
+        if held is not None and held.address != agent.address:
+            self._drop(agent.node_id)
+            held = None
+        if held is None:
+            server_name = agent_server_name(agent.node_id)
+            channel = connect_aio([agent.address], self.identity(), server_name=server_name)
+            held = self._held[agent.node_id] = _Held(channel, agent.address)
+        if held.idle is not None:
+            held.idle.cancel()
+            held.idle = None
+        held.users += 1
+        return held
+
+    def _give_back(self, node_id: str, held: _Held) -> None:
+        held.users -= 1
+        if not held.users and self._held.get(node_id) is held:
+            held.idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._drop, node_id)
+
+    def _drop(self, node_id: str) -> None:
+        held = self._held.pop(node_id, None)
+        if held is None:
+            return
+        if held.idle is not None:
+            held.idle.cancel()
+        task = asyncio.get_running_loop().create_task(held.channel.close(grace=None))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

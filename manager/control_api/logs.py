@@ -1,0 +1,51 @@
+"""Logs: of a service or a task, from whatever nodes they are on."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from manager.control_api import log_sources
+from manager.control_api.log_follow import Following
+from manager.control_api.log_merge import merged
+from manager.control_api.seams import LogReader, Records
+from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+
+
+class Logs:
+    """The logs' call.
+
+    Args:
+        store: the records.
+        reader: the agents.
+    """
+
+    def __init__(self, *, store: Records, reader: LogReader) -> None:
+        self._store = store
+        self._reader = reader
+
+    async def read(self, request: LogsRequest) -> AsyncGenerator[LogsResponse, None]:
+        """Records with the source before the first of each task; what is missing is told as a warning.
+
+        Raises:
+            NotFound: no such service or task.
+        """
+        named: set[str] = set()
+        async with aclosing(self._items(request)) as items:
+            async for item in items:
+                if isinstance(item, str):
+                    yield LogsResponse(warning=item)
+                    continue
+                if item.task_id not in named:
+                    named.add(item.task_id)
+                    yield LogsResponse(source=log_sources.source_of(self._store.tables, item.task_id))
+                yield LogsResponse(record=item)
+
+    def _items(self, request: LogsRequest) -> AsyncGenerator[LogRecord | str, None]:
+        view = self._store.tables
+        target = log_sources.find_target(view, request.target)
+        asked = ReadLogsRequest(since_ns=request.since_ns)
+        if request.HasField("tail"):
+            asked.tail = request.tail
+        if request.follow:
+            return Following(store=self._store, reader=self._reader, target=target, request=asked).records()
+        return merged(log_sources.places(view, log_sources.tasks_of(view, target)), self._reader, asked)

@@ -1,0 +1,112 @@
+"""The Control service: each call handed to the noun that it is about."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from manager.control_api.cluster import ClusterCalls
+from manager.control_api.logs import Logs
+from manager.control_api.networks import Networks
+from manager.control_api.nodes import Nodes
+from manager.control_api.progress import Progress
+from manager.control_api.services import Services
+from manager.control_api.stacks import Stacks
+from manager.control_api.tasks import Tasks
+from shoal.api.v1 import control_pb2 as api
+from shoal.api.v1.control_pb2_grpc import ControlServicer
+from shoal.rpc.guard import Context
+
+
+@dataclass(frozen=True)
+class Nouns:
+    """What the calls are about, one object each."""
+
+    services: Services
+    stacks: Stacks
+    tasks: Tasks
+    nodes: Nodes
+    networks: Networks
+    cluster: ClusterCalls
+    logs: Logs
+    progress: Progress
+
+
+class ControlService(ControlServicer):
+    """Errors are raised as `ShoalError`; `shoal.rpc.guard` makes statuses of them and has checked the role."""
+
+    # ruff: noqa: N802  # the methods are named by the protocol
+
+    def __init__(self, nouns: Nouns) -> None:
+        self._nouns = nouns
+
+    async def CreateService(self, request: api.CreateServiceRequest, context: Context) -> api.CreateServiceResponse:
+        return await self._nouns.services.create(request)
+
+    async def UpdateService(self, request: api.UpdateServiceRequest, context: Context) -> api.UpdateServiceResponse:
+        return await self._nouns.services.update(request)
+
+    async def ScaleServices(self, request: api.ScaleServicesRequest, context: Context) -> api.ScaleServicesResponse:
+        return await self._nouns.services.scale(request)
+
+    async def RollbackService(self, request: api.RollbackServiceRequest, context: Context) -> api.UpdateServiceResponse:
+        return await self._nouns.services.rollback(request)
+
+    async def RemoveService(self, request: api.RemoveServiceRequest, context: Context) -> api.RemoveServiceResponse:
+        return await self._nouns.services.remove(request)
+
+    async def GetService(self, request: api.GetServiceRequest, context: Context) -> api.ServiceView:
+        return await self._nouns.services.get(request)
+
+    async def ListServices(self, request: api.ListServicesRequest, context: Context) -> api.ListServicesResponse:
+        return await self._nouns.services.list(request)
+
+    async def WatchServices(
+        self, request: api.WatchServicesRequest, context: Context
+    ) -> AsyncGenerator[api.ServicesProgress]:
+        async with aclosing(self._nouns.progress.watch(request)) as updates:
+            async for update in updates:
+                yield update
+
+    async def DeployStack(self, request: api.DeployStackRequest, context: Context) -> api.DeployStackResponse:
+        return await self._nouns.stacks.deploy(request)
+
+    async def RemoveStack(self, request: api.RemoveStackRequest, context: Context) -> api.RemoveStackResponse:
+        return await self._nouns.stacks.remove(request)
+
+    async def ListTasks(self, request: api.ListTasksRequest, context: Context) -> api.ListTasksResponse:
+        return await self._nouns.tasks.list(request)
+
+    async def GetNode(self, request: api.GetNodeRequest, context: Context) -> api.NodeView:
+        return await self._nouns.nodes.get(request)
+
+    async def ListNodes(self, request: api.ListNodesRequest, context: Context) -> api.ListNodesResponse:
+        return await self._nouns.nodes.list(request)
+
+    async def UpdateNode(self, request: api.UpdateNodeRequest, context: Context) -> api.NodeView:
+        return await self._nouns.nodes.update(request)
+
+    async def RemoveNode(self, request: api.RemoveNodeRequest, context: Context) -> api.RemoveNodeResponse:
+        return await self._nouns.nodes.remove(request)
+
+    async def CreateNetwork(self, request: api.CreateNetworkRequest, context: Context) -> api.CreateNetworkResponse:
+        return await self._nouns.networks.create(request)
+
+    async def GetNetwork(self, request: api.GetNetworkRequest, context: Context) -> api.NetworkView:
+        return await self._nouns.networks.get(request)
+
+    async def ListNetworks(self, request: api.ListNetworksRequest, context: Context) -> api.ListNetworksResponse:
+        return await self._nouns.networks.list(request)
+
+    async def RemoveNetwork(self, request: api.RemoveNetworkRequest, context: Context) -> api.RemoveNetworkResponse:
+        return await self._nouns.networks.remove(request)
+
+    async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
+        return await self._nouns.cluster.get(request)
+
+    async def RotateJoinToken(self, request: api.RotateJoinTokenRequest, context: Context) -> api.ClusterView:
+        return await self._nouns.cluster.rotate(request)
+
+    async def Logs(self, request: api.LogsRequest, context: Context) -> AsyncGenerator[api.LogsResponse]:
+        async with aclosing(self._nouns.logs.read(request)) as responses:
+            async for response in responses:
+                yield response
