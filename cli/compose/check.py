@@ -91,7 +91,7 @@ def schema() -> Mapping[str, Any]:
 
 def schema_faults(value: Mapping[str, Any]) -> Found:
     """Where the value breaks the schema, in the order of the file."""
-    validator = jsonschema.validators.validator_for(schema())(schema())
+    validator = jsonschema.Draft7Validator(schema())
     for error in sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]):
         nearest = jsonschema.exceptions.best_match([error]) or error
         yield tuple(nearest.absolute_path), _words(nearest)

@@ -1,0 +1,179 @@
+"""From Compose files to specs, and what a broken file is told."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.compose.document import read
+from cli.compose.project import Project, load
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.service_pb2 import PublishedPort, RestartPolicy, UpdateConfig
+from shoal.errors import InvalidInput
+
+HERE = Path("/srv/shop")
+
+
+def project(*texts: str, **variables: str) -> Project:
+    documents = [read(Path(f"file{number}.yaml"), text) for number, text in enumerate(texts, 1)]
+    return load("shop", documents, variables, HERE)
+
+
+def faults(*texts: str, **variables: str) -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        project(*texts, **variables)
+    return [str(fault) for fault in caught.value.faults]
+
+
+FULL = """
+x-anything: {goes: here}
+services:
+  web:
+    image: registry:5000/hello:${VERSION:-1}
+    command: ["serve", "--port", "80"]
+    entrypoint: /bin/sh -c "exec serve"
+    environment: {A: 1, B: "two", C: true, FROM_OUTSIDE: }
+    labels: [tier=front]
+    user: "1000:1000"
+    read_only: true
+    stop_grace_period: 1m30s
+    shm_size: 16M
+    cap_drop: [ALL]
+    ulimits: {nofile: {soft: 1024, hard: 2048}, nproc: 64}
+    tmpfs: /run:size=8M,mode=1770
+    volumes: ["./data:/data:ro", {type: tmpfs, target: /tmp, tmpfs: {size: 1048576}}]
+    security_opt: [no-new-privileges:true]
+    extra_hosts: ["db:10.0.0.1"]
+    ports:
+      - {mode: host, target: 80, published: 8080}
+      - "127.0.0.1:9000:90/udp"
+    networks: {front: {aliases: [www]}}
+    deploy:
+      replicas: 3
+      labels: {team: shop}
+      placement: {constraints: [node.labels.disk == ssd], preferences: [{spread: node.labels.zone}]}
+      resources:
+        limits: {cpus: "0.5", memory: 64M, pids: 100}
+        reservations: {cpus: 0.25, memory: 32M}
+      restart_policy: {condition: on-failure, delay: 2s, max_attempts: 3, window: 1m}
+      update_config: {parallelism: 2, delay: 500ms, order: start-first}
+networks:
+  front: {labels: {tier: front}, internal: true}
+"""
+
+
+def test_every_supported_key_arrives() -> None:
+    made = project(FULL, VERSION="7", FROM_OUTSIDE="seen")
+    (spec,) = made.services
+    container = spec.task.container
+    assert (spec.name, spec.stack, spec.replicated.replicas) == ("shop_web", "shop", 3)
+    assert container.image == "registry:5000/hello:7"
+    assert list(container.command) == ["serve", "--port", "80"]
+    assert list(container.entrypoint) == ["/bin/sh", "-c", "exec serve"]
+    assert list(container.env) == ["A=1", "B=two", "C=true", "FROM_OUTSIDE=seen"]
+    assert (container.user, container.read_only, container.stop_grace_ms) == ("1000:1000", True, 90_000)
+    assert container.shm_bytes == 16 << 20
+    assert [(limit.name, limit.soft, limit.hard) for limit in container.ulimits] == [
+        ("nofile", 1024, 2048),
+        ("nproc", 64, 64),
+    ]
+    assert [(mount.type, mount.target, mount.tmpfs_bytes) for mount in container.mounts] == [
+        (Mount.TMPFS, "/run", 8 << 20),
+        (Mount.BIND, "/data", 0),
+        (Mount.TMPFS, "/tmp", 1 << 20),
+    ]
+    assert container.mounts[1].source == "/srv/shop/data"
+    assert container.mounts[1].read_only
+    assert container.no_new_privileges
+    assert [(port.published, port.target, port.protocol, port.host_address) for port in spec.endpoint.ports] == [
+        (8080, 80, PublishedPort.TCP, ""),
+        (9000, 90, PublishedPort.UDP, "127.0.0.1"),
+    ]
+    assert [(each.network, list(each.aliases)) for each in spec.task.networks] == [("shop_front", ["web", "www"])]
+    assert (spec.task.limits.nano_cpus, spec.task.limits.memory_bytes, spec.task.limits.pids) == (
+        5 * 10**8,
+        64 << 20,
+        100,
+    )
+    assert spec.task.restart.condition == RestartPolicy.ON_FAILURE
+    assert (spec.update.parallelism, spec.update.delay_ms, spec.update.order) == (2, 500, UpdateConfig.START_FIRST)
+    (network,) = made.networks
+    assert (network.name, network.internal, dict(network.labels)) == ("shop_front", True, {"tier": "front"})
+
+
+def test_a_port_without_mode_is_warned_of() -> None:
+    assert any("host" in warning for warning in project(FULL).warnings)
+
+
+def test_default_network_and_external_ones() -> None:
+    made = project(
+        "services: {a: {image: x}, b: {image: x, networks: [out]}}\nnetworks: {out: {external: true, name: front}}"
+    )
+    assert [network.name for network in made.networks] == ["shop_default"]
+    assert [service.task.networks[0].network for service in made.services] == ["shop_default", "front"]
+
+
+def test_later_files_are_merged_over_earlier_ones() -> None:
+    made = project(
+        "services: {web: {image: x, command: [a, b], environment: [A=1, B=1], deploy: {replicas: 1}}}",
+        "services: {web: {command: [c], environment: {B: 2}, deploy: {replicas: 5}}, more: {image: y}}",
+    )
+    web = made.services[0]
+    assert list(web.task.container.command) == ["c"]
+    assert list(web.task.container.env) == ["A=1", "B=2"]
+    assert web.replicated.replicas == 5
+    assert [service.name for service in made.services] == ["shop_web", "shop_more"]
+
+
+def test_every_fault_is_told_at_once_with_its_place() -> None:
+    told = faults(
+        "services:\n"
+        "  web:\n"
+        "    image: x\n"
+        "    depends_on: [db]\n"
+        "    stop_grace_period: soon\n"
+        "    deploy:\n"
+        "      update_config: {failure_action: rollback}\n"
+        "  db:\n"
+        "    command: run\n"
+        "    networks: [missing]\n"
+    )
+    assert told == [
+        "file1.yaml:4:5: services.web.depends_on: 'depends_on' is not supported yet",
+        "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'failure_action' is not supported yet",
+        "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
+        "file1.yaml:8:3: services.db: image is missing",
+        "file1.yaml:10:5: services.db.networks.missing: network 'missing' is not among the file's networks",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("services: {web: {imagee: x}}", "'imagee' is not a key that Compose has here"),
+        ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' is not one of"),
+        ("services: {web: {image: x, deploy: {mode: replicated-job}}}", "is not supported yet"),
+        ("services: {web: {image: x, ports: ['99999:80']}}", "is not a port"),
+        ("services: {web: {image: x, ports: [{target: 80, mode: ingress}]}}", "is not supported yet"),
+        ("services: {web: {image: x, volumes: ['data:/data']}}", "named volume"),
+        ("services: {web: {image: x, secrets: [s]}}", "'secrets' is not supported yet"),
+        ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "'secrets' is not supported yet"),
+        ("services: {}", "there are no services"),
+        ("services: [", "not YAML"),
+        ("[]", "the top of a Compose file is a mapping"),
+        ("services: {web: {image: '${NAME:?which image}'}}", "variable NAME is not set: which image"),
+    ],
+)
+def test_bad_files(text: str, told: str) -> None:
+    assert any(told in line for line in faults(text)), faults(text)
+
+
+def test_a_billion_laughs_is_refused() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "aliases" in faults("\n".join(lines))[0]
+
+
+def test_the_examples_are_valid() -> None:
+    examples = Path(__file__).parents[3] / "deploy" / "examples"
+    for path in sorted(examples.glob("*.yaml")):
+        load("shop", [read(path)], {}, examples)

@@ -1,0 +1,132 @@
+"""Flags of `service create` and `service update`, applied to a spec."""
+
+import pytest
+
+from cli.commands.service.change import parse_targets
+from cli.commands.service.create import default_name
+from cli.commands.service.logs import parse_since_ns
+from cli.flags.options import apply_flags
+from cli.flags.ports import describe, parse_publish
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.errors import InvalidInput
+
+
+def test_create_flags() -> None:
+    spec = ServiceSpec(name="web")
+    apply_flags(
+        spec,
+        {
+            "replicas": "3",
+            "network": ("front", "name=back,alias=db"),
+            "publish": ("mode=host,target=80,published=8080",),
+            "limit_memory": "64M",
+            "limit_cpu": "0.5",
+            "env": ("A=1", "B=2", "A=3"),
+            "label": ("team=shop",),
+            "read_only": True,
+            "mount": ("type=bind,source=/srv,target=/data,readonly",),
+            "stop_grace_period": "0",
+        },
+    )
+    assert spec.replicated.replicas == 3
+    assert [network.network for network in spec.task.networks] == ["front", "back"]
+    assert list(spec.task.networks[1].aliases) == ["db"]
+    assert spec.task.limits.memory_bytes == 64 << 20
+    assert list(spec.task.container.env) == ["B=2", "A=3"]
+    assert spec.task.container.read_only
+    assert spec.task.container.mounts[0].read_only
+    assert spec.task.container.HasField("stop_grace_ms")
+
+
+def test_update_flags_add_and_remove() -> None:
+    spec = ServiceSpec(name="web")
+    apply_flags(spec, {"env": ("A=1", "B=2"), "publish": ("mode=host,target=80",), "network": ("front",)})
+    apply_flags(
+        spec,
+        {"env_rm": ("A",), "env_add": ("C=3",), "publish_rm": ("80",), "network_rm": ("front",), "read_only": False},
+    )
+    assert list(spec.task.container.env) == ["B=2", "C=3"]
+    assert not spec.endpoint.ports
+    assert not spec.task.networks
+
+
+def test_all_faults_at_once() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        apply_flags(
+            ServiceSpec(),
+            {
+                "limit_memory": "lots",
+                "replicas": "-1",
+                "publish": ("0",),
+                "env_rm": ("A",),
+                "restart_condition": "maybe",
+            },
+        )
+    told = [str(fault) for fault in caught.value.faults]
+    assert len(told) == 5
+    assert any(line.startswith("--limit-memory: 'lots' is not a size") for line in told)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("80", [("", 0, 80, "TCP")]),
+        ("8080:80", [("", 8080, 80, "TCP")]),
+        ("8080:80/udp", [("", 8080, 80, "UDP")]),
+        ("127.0.0.1:8080:80", [("127.0.0.1", 8080, 80, "TCP")]),
+        ("[::1]:8080:80", [("::1", 8080, 80, "TCP")]),
+        ("8000-8001:80-81", [("", 8000, 80, "TCP"), ("", 8001, 81, "TCP")]),
+        ("mode=host,target=80,protocol=sctp", [("", 0, 80, "SCTP")]),
+        ("target=80,published=8080,host_ip=127.0.0.1", [("127.0.0.1", 8080, 80, "TCP")]),
+    ],
+)
+def test_publish(text: str, expected: list[tuple[str, int, int, str]]) -> None:
+    made = [
+        (port.host_address, port.published, port.target, PublishedPort.Protocol.Name(port.protocol))
+        for port in parse_publish(text)
+    ]
+    assert made == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "0",
+        "65536",
+        "80/xxx",
+        "8000-8002:80-81",
+        "81-80",
+        "mode=ingress,target=80",
+        "target=80,x=1",
+        "mode=host",
+    ],
+)
+def test_bad_publish(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_publish(text)
+
+
+def test_describe_port() -> None:
+    assert describe(parse_publish("127.0.0.1:8080:80/udp")[0]) == "127.0.0.1:8080->80/udp"
+
+
+def test_scale_targets() -> None:
+    assert [(each.service, each.replicas) for each in parse_targets(("web=3", "api=0"))] == [("web", 3), ("api", 0)]
+    with pytest.raises(InvalidInput) as caught:
+        parse_targets(("web", "api=x", "=3"))
+    assert len(caught.value.faults) == 3
+
+
+def test_default_name() -> None:
+    assert default_name("registry:5000/team/hello:1@sha256:abc") == "hello"
+
+
+def test_since() -> None:
+    now = 10**18
+    assert parse_since_ns("", now) == 0
+    assert parse_since_ns("10m", now) == now - 600 * 10**9
+    assert parse_since_ns("1970-01-01T00:00:01", now) == 10**9
+    with pytest.raises(InvalidInput):
+        parse_since_ns("yesterday", now)

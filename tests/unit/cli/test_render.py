@@ -1,0 +1,73 @@
+"""What people see: units, tables, bars."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.render.progress import bar
+from cli.render.table import table
+from cli.render.tasks import short_image
+from cli.render.units import age, cpus, duration, parse_bytes, parse_duration_ms, parse_nano_cpus, size
+from shoal.api.v1.control_pb2 import ServiceProgress
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("64M", 64 << 20), ("1.5g", 3 << 29), ("512kb", 512 << 10), ("7", 7), ("2GiB", 2 << 30)]
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert parse_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "-1", "M", "1X", "1e9", "9" * 30])
+def test_bad_sizes(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_bytes(text)
+
+
+@given(st.integers(min_value=0, max_value=10**11))
+def test_durations_round_trip(milliseconds: int) -> None:
+    assert parse_duration_ms(duration(milliseconds)) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "-1s", "1s2", "999999d"])
+def test_bad_durations(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse_duration_ms(text)
+
+
+def test_cpus() -> None:
+    assert parse_nano_cpus("0.5") == 500_000_000
+    assert cpus(500_000_000) == "0.5"
+    for text in ("", "x", "-1", "nan", "inf"):
+        with pytest.raises(InvalidInput):
+            parse_nano_cpus(text)
+
+
+def test_words() -> None:
+    assert [size(n) for n in (0, 1023, 64 << 20, 3 << 29)] == ["0 B", "1023 B", "64 MiB", "1.5 GiB"]
+    assert [age(n) for n in (0, 1000, 125_000, 7_200_000, 172_800_000)] == [
+        "0 seconds",
+        "1 second",
+        "2 minutes",
+        "2 hours",
+        "2 days",
+    ]
+
+
+def test_a_table_lines_up_and_tames_control_characters() -> None:
+    text = table([{"name": "a\x1b[31m", "big_one": 1}, {"name": "bb"}], ("name", "big_one"))
+    assert text.splitlines() == ["NAME     BIG ONE", "a?[31m   1", "bb"]
+
+
+def test_a_bar() -> None:
+    progress = ServiceProgress(
+        name="web", desired=4, running=2, by_state={TaskState.RUNNING: 2, TaskState.PREPARING: 2}
+    )
+    assert bar(progress, width=4) == "web  [##..]  2/4 running  (2 preparing)"
+
+
+def test_short_image() -> None:
+    assert short_image("r:5/hello:1@sha256:" + "a" * 64) == "r:5/hello:1"
+    assert short_image("r:5/hello@sha256:" + "a" * 64) == "r:5/hello@" + "a" * 12
