@@ -70,7 +70,7 @@ def spawn(arguments: list[str]) -> tuple[int, int]:
     return pid, read_end
 
 
-def await_created(first_pid: int, read_end: int, program: str) -> int:
+def await_created(first_pid: int, read_end: int, program: str, command: str) -> int:
     """The process id of the created container, which waits for its start. Closes `read_end`.
 
     Raises:
@@ -87,7 +87,7 @@ def await_created(first_pid: int, read_end: int, program: str) -> int:
     told = json.loads(answer)
     if told["data"] > 0:
         return int(told["data"])
-    raise explain(str(told.get("message", "")), program)
+    raise explain(str(told.get("message", "")), program, command)
 
 
 def _read_line(descriptor: int) -> bytes:
@@ -104,17 +104,13 @@ def _read_line(descriptor: int) -> bytes:
     return answer
 
 
-def explain(message: str, program: str) -> InvalidInput | Unavailable:
-    """One clean line for what crun or runc said."""
+def explain(message: str, program: str, command: str) -> InvalidInput | Unavailable:
+    """One clean line for what crun or runc said when they were to run `command`."""
     line = " ".join(message.split()).removeprefix("runtime error: ")
-    missing = re.search(
-        r"executable file [`'\"]?([^`'\"]+?)[`'\"]? not found|exec: \"([^\"]+)\": (?:stat|executable)", line
-    )
-    if missing:
-        name = missing[1] or missing[2]
-        return InvalidInput([Fault("spec.command", f"{name}: no such file in the image")])
+    if re.search(r"executable file .* not found|exec: .*no such file", line):
+        return InvalidInput([Fault("spec.command", f"{command}: no such file in the image")])
     if re.search(r"open executable|exec(?:ve)?[ :].*(?:ermission denied)|is a directory", line):
-        return InvalidInput([Fault("spec.command", f"the image's program cannot be executed ({_tail(line)})")])
+        return InvalidInput([Fault("spec.command", f"{command}: is no program that can be executed")])
     if "not supported" in line or "unknown version" in line:
         return RuntimeRefused(f"{program} refuses this host: {_tail(line)}")
     return Unavailable(f"{program} could not create the container: {_tail(line)}")

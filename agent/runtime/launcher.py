@@ -15,6 +15,7 @@ from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
 from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
+from agent.runtime.oci_process import command_line
 from agent.runtime.oci_spec import HostFacts, oci_spec
 from agent.runtime.places import Places, Record, process_started, write_record
 from agent.runtime.root_file_system import mount_overlay, private_mounts, read_in_root
@@ -127,7 +128,7 @@ class Launcher:
             tty = request.spec.tty
             first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty))
             step("spawn")
-        pid = await_created(first, pipe, program.name)
+        pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
         if not (request.spec.privileged or request.spec.seccomp):
             verify_filtered(pid)

@@ -111,6 +111,9 @@ class OciRuntime:
         finally:
             self._starting.discard(task_id)
         self._adopt(record)
+        if self._ends[task_id].done():
+            # It was faster than this process; the caller first learns that it ran.
+            asyncio.get_running_loop().call_soon(self._on_exit, task_id, self._ends[task_id].result())
         return Running(record.pid, record.started_ms)
 
     async def signal(self, task_id: str, signal: str) -> None:
@@ -176,6 +179,9 @@ class OciRuntime:
         self._on_exit(task_id, end)
 
     def _prepare(self) -> None:
+        # Two descriptors for each container; 1,024 are soon used up. Containers have limits of their own.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         run = self._places.run
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
         kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), run)

@@ -1,0 +1,126 @@
+"""What tests of the runtime need of the real world: an image made of the host's busybox, requests, a runtime's life."""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.runtime.runtime import OciRuntime
+from agent.worker.seams import ContainerRequest, Exit, Image, ImageConfig
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import LogConfig
+from shoal.ids import new_id
+
+_BUSYBOX = Path("/usr/bin/busybox")
+_APPLETS = (
+    "sh",
+    "sleep",
+    "cat",
+    "echo",
+    "true",
+    "id",
+    "env",
+    "mount",
+    "unshare",
+    "hostname",
+    "dd",
+    "ls",
+    "yes",
+    "head",
+)
+_PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"
+_GROUP = "root:x:0:\napp:x:1000:\naudio:x:29:app\n"
+
+
+def build_image(directory: Path) -> Image:
+    """An image of one layer with busybox and two users, unpacked below `directory`."""
+    layer = directory / "layer"
+    for path in ("bin", "etc", "tmp", "root", "data"):
+        (layer / path).mkdir(parents=True)
+    shutil.copy(_BUSYBOX, layer / "bin/busybox")
+    for name in _APPLETS:
+        (layer / "bin" / name).symlink_to("busybox")
+    (layer / "etc/passwd").write_text(_PASSWD)
+    (layer / "etc/group").write_text(_GROUP)
+    config = ImageConfig(command=("/bin/sh",), env=("IMAGE=yes",))
+    return Image("busybox:test", "sha256:" + "0" * 64, config, (layer,))
+
+
+def container_request(
+    image: Image,
+    *command: str,
+    task_id: str = "",
+    limits: Resources | None = None,
+    log: LogConfig | None = None,
+    netns_fd: int | None = None,
+    files: Mapping[str, bytes] | None = None,
+    **spec: Any,
+) -> ContainerRequest:
+    """A request with a new task id and nothing that was not asked for."""
+    task_id = task_id or new_id()
+    return ContainerRequest(
+        task_id=task_id,
+        name=f"web.1.{task_id}",
+        spec=ContainerSpec(command=command, **spec),
+        limits=limits or Resources(),
+        log=log or LogConfig(),
+        image=image,
+        netns_fd=netns_fd,
+        files=files or {},
+    )
+
+
+def shell(image: Image, script: str, **more: Any) -> ContainerRequest:
+    """A request that runs a shell script."""
+    return container_request(image, "/bin/sh", "-c", script, **more)
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Ends:
+    """An `OnExit` that remembers."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, list[Exit]] = {}
+        self._events: dict[str, asyncio.Event] = {}
+
+    def __call__(self, task_id: str, end: Exit) -> None:
+        self.told.setdefault(task_id, []).append(end)
+        self._event(task_id).set()
+
+    async def of(self, task_id: str) -> Exit:
+        """The end of a task, awaited for 20 seconds at most."""
+        async with asyncio.timeout(20):
+            await self._event(task_id).wait()
+        return self.told[task_id][0]
+
+    def _event(self, task_id: str) -> asyncio.Event:
+        return self._events.setdefault(task_id, asyncio.Event())
+
+
+def new_cgroup() -> str:
+    """A cgroup parent that nobody else has."""
+    return f"/shoal-test-{new_id()}"
+
+
+def open_runtime(directory: Path, ends: Ends, cgroup: str) -> OciRuntime:
+    """A runtime below `directory`, not yet entered."""
+    return OciRuntime(directory / "state", directory / "run", cgroup, ends, wall_clock_ms)
+
+
+@asynccontextmanager
+async def real_runtime(directory: Path) -> AsyncGenerator[tuple[OciRuntime, Ends]]:
+    """A runtime of which nothing is left at the end."""
+    ends = Ends()
+    async with open_runtime(directory, ends, new_cgroup()) as runtime:
+        try:
+            yield runtime, ends
+        finally:
+            await runtime.reset()

@@ -1,0 +1,92 @@
+"""A runtime in memory, for tests of what stands above it. It passes the same contract suite as the real one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from signal import Signals
+
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from shoal.errors import AlreadyExists, Fault, InvalidInput
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How a program behaves.
+
+    Attributes:
+        exits_with: at once with this code; None: it runs on.
+        on_signal: exit code by signal name; a signal that is not named is ignored, but SIGKILL gives 137.
+        missing: there is no such program in the image.
+    """
+
+    exits_with: int | None = None
+    on_signal: Mapping[str, int] = field(default_factory=dict)
+    missing: bool = False
+
+
+class FakeRuntime:
+    """Containers that are only remembered.
+
+    Args:
+        behaviours: by command line; any other command runs on until SIGKILL.
+    """
+
+    def __init__(
+        self, on_exit: OnExit, clock: Callable[[], int], behaviours: Mapping[tuple[str, ...], Behaviour] | None = None
+    ) -> None:
+        self._on_exit = on_exit
+        self._clock = clock
+        self._behaviours = behaviours or {}
+        self._pids = count(1000)
+        self.containers: dict[str, Running | Exit] = {}
+        self.requests: dict[str, ContainerRequest] = {}
+        self.signals: list[tuple[str, str]] = []
+        self.logs_kept: set[str] = set()
+
+    async def start(self, request: ContainerRequest) -> Running:
+        """As `Runtime.start`."""
+        if request.task_id in self.containers:
+            raise AlreadyExists(f"task {request.task_id} has a container already; remove it first")
+        behaviour = self._behaviour(request)
+        if behaviour.missing:
+            name = request.spec.command[0]
+            raise InvalidInput([Fault("spec.command", f"{name}: no such file in the image")])
+        running = Running(next(self._pids), self._clock())
+        self.containers[request.task_id], self.requests[request.task_id] = running, request
+        if behaviour.exits_with is not None:
+            self.end(request.task_id, behaviour.exits_with)
+        return running
+
+    async def signal(self, task_id: str, signal: str) -> None:
+        """As `Runtime.signal`."""
+        if signal not in Signals.__members__:
+            raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM")
+        self.signals.append((task_id, signal))
+        if isinstance(self.containers.get(task_id), Running):
+            codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}
+            if signal in codes:
+                self.end(task_id, codes[signal])
+
+    async def remove(self, task_id: str, *, keep_logs: bool) -> None:
+        """As `Runtime.remove`."""
+        if isinstance(self.containers.get(task_id), Running):
+            self.end(task_id, 137)
+        self.containers.pop(task_id, None)
+        self.requests.pop(task_id, None)
+        if keep_logs:
+            self.logs_kept.add(task_id)
+        else:
+            self.logs_kept.discard(task_id)
+
+    async def recover(self) -> Mapping[str, Running | Exit]:
+        """As `Runtime.recover`."""
+        return dict(self.containers)
+
+    def end(self, task_id: str, code: int, *, oom_killed: bool = False) -> None:
+        """End a running container from the test, as the kernel would."""
+        end = Exit(code, oom_killed, self._clock())
+        self.containers[task_id] = end
+        self._on_exit(task_id, end)
+
+    def _behaviour(self, request: ContainerRequest) -> Behaviour:
+        return self._behaviours.get(tuple(request.spec.command), Behaviour())

@@ -1,0 +1,171 @@
+"""From requests to OCI runtime specs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.runtime.capabilities import ALL, DEFAULT, resolve_capabilities
+from agent.runtime.oci_process import command_line, environment
+from agent.runtime.oci_spec import HostFacts, oci_spec
+from agent.runtime.seccomp import load_profile, seccomp_section
+from agent.runtime.users import User, resolve_user
+from agent.worker.seams import ContainerRequest, Image, ImageConfig
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import LogConfig
+from shoal.errors import InvalidInput
+
+HOST = HostFacts(machine="x86_64", agent_pid=7, swap_accounting=True, most_open_files=4096, profile=load_profile())
+ROOT = User(0, 0, (), "/root")
+RUNS = ImageConfig(command=("/run",))
+PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nbroken\n"
+GROUP = "root:x:0:\napp:x:1001:\naudio:x:29:app,x\n"
+
+
+def spec_of(
+    config: ImageConfig = RUNS,
+    *,
+    user: User = ROOT,
+    limits: Resources | None = None,
+    netns_fd: int | None = None,
+    **spec: Any,
+) -> dict[str, Any]:
+    image = Image("i", "sha256:0", config, (Path("/layer"),))
+    container = ContainerSpec(**spec)
+    request = ContainerRequest("t", "web.1.t", container, limits or Resources(), LogConfig(), image, netns_fd, {})
+    return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", files={}, host=HOST)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "command", "expected"),
+    [
+        ([], [], ("/entry", "image")),
+        ([], ["mine"], ("/entry", "mine")),
+        (["/own"], [], ("/own",)),
+        (["/own"], ["mine"], ("/own", "mine")),
+    ],
+)
+def test_command_line_follows_dockers_rules(entrypoint: list[str], command: list[str], expected: tuple[str]) -> None:
+    config = ImageConfig(entrypoint=("/entry",), command=("image",))
+    assert command_line(ContainerSpec(entrypoint=entrypoint, command=command), config) == expected
+
+
+def test_nothing_to_run_is_bad_input() -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.command"):
+        command_line(ContainerSpec(), ImageConfig())
+
+
+def test_later_environment_wins_and_home_is_the_users() -> None:
+    spec, config = ContainerSpec(env=["A=2", "EMPTY="]), ImageConfig(env=("A=1", "PATH=/bin"))
+    made = environment(spec, config, hostname="web", home="/home/app")
+    assert made == ("PATH=/bin", "HOSTNAME=web", "A=2", "EMPTY=", "HOME=/home/app")
+
+
+@pytest.mark.parametrize(
+    ("user", "groups", "expected"),
+    [
+        ("", [], User(0, 0, (), "/root")),
+        ("app", [], User(1000, 1001, (29,), "/home/app")),
+        ("1000", ["50"], User(1000, 1001, (29, 50), "/home/app")),
+        ("app:audio", [], User(1000, 29, (), "/home/app")),
+        ("4242", ["audio"], User(4242, 0, (29,), "/")),
+        ("4242:4243", [], User(4242, 4243, (), "/")),
+    ],
+)
+def test_users_by_name_and_number(user: str, groups: list[str], expected: User) -> None:
+    assert resolve_user(user, groups, passwd=PASSWD, group=GROUP) == expected
+
+
+@pytest.mark.parametrize("user", ["nobody", "app:nogroup", "-1", "99999999999"])
+def test_unknown_users_are_bad_input(user: str) -> None:
+    with pytest.raises(InvalidInput, match=r"spec\.user: the image has no"):
+        resolve_user(user, [], passwd=PASSWD, group=GROUP)
+
+
+def test_capabilities() -> None:
+    assert set(resolve_capabilities([], [], privileged=False)) == DEFAULT
+    assert resolve_capabilities([], [], privileged=True) == ALL
+    assert resolve_capabilities(["net_admin"], ["ALL"], privileged=False) == ("CAP_NET_ADMIN",)
+    assert set(resolve_capabilities(["ALL"], ["CAP_BPF"], privileged=False)) == set(ALL) - {"CAP_BPF"}
+    with pytest.raises(InvalidInput, match=r"spec\.cap_add\[0\]: 'FLY'"):
+        resolve_capabilities(["FLY"], [], privileged=False)
+
+
+def test_other_users_than_root_hold_no_capability() -> None:
+    made = spec_of(user=User(1000, 1000, (), "/"))["process"]["capabilities"]
+    assert set(made) == {"bounding"}
+
+
+def test_limits() -> None:
+    limits = Resources(nano_cpus=500_000_000, memory_bytes=64 << 20, pids=100)
+    made = spec_of(limits=limits)["linux"]["resources"]
+    assert made["cpu"] == {"quota": 50_000, "period": 100_000}
+    assert made["memory"] == {"limit": 64 << 20, "swap": 64 << 20}
+    assert made["pids"] == {"limit": 100}
+    assert spec_of()["linux"]["resources"]["pids"] == {"limit": 4096}
+
+
+@pytest.mark.parametrize(
+    ("netns_fd", "expected"),
+    [(None, [{"type": "network"}]), (-1, []), (12, [{"type": "network", "path": "/proc/7/fd/12"}])],
+)
+def test_network_namespace(netns_fd: int | None, expected: list[dict[str, str]]) -> None:
+    namespaces = spec_of(netns_fd=netns_fd)["linux"]["namespaces"]
+    assert [entry for entry in namespaces if entry["type"] == "network"] == expected
+    assert {entry["type"] for entry in namespaces} >= {"pid", "ipc", "uts", "mount", "cgroup"}
+
+
+def test_privileged_lifts_the_fences() -> None:
+    linux = spec_of(privileged=True)["linux"]
+    assert {"seccomp", "maskedPaths", "readonlyPaths"}.isdisjoint(linux)
+    assert linux["resources"]["devices"] == [{"allow": True, "access": "rwm"}]
+    assert "seccomp" not in spec_of(seccomp="unconfined")["linux"]
+
+
+def test_mounts_are_ordered_parents_first() -> None:
+    mounts = [
+        Mount(type=Mount.TMPFS, target="/data/cache", tmpfs_bytes=1024, tmpfs_mode=0o700),
+        Mount(type=Mount.BIND, source="/srv", target="/data", read_only=True),
+    ]
+    made = spec_of(mounts=mounts)["mounts"][-2:]
+    assert [entry["destination"] for entry in made] == ["/data", "/data/cache"]
+    assert "ro" in made[0]["options"]
+    assert {"mode=700", "size=1024"} <= set(made[1]["options"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({"mounts": [Mount(type=Mount.BIND, source="x", target="/x")]}, r"spec\.mounts\[0\]\.source"),
+        ({"mounts": [Mount(type=Mount.TMPFS, target="/")]}, r"spec\.mounts\[0\]\.target"),
+        ({"mounts": [Mount(target="/x")]}, r"spec\.mounts\[0\]\.type"),
+        ({"ulimits": [Ulimit(name="nothing")]}, r"spec\.ulimits\[0\]\.name"),
+        ({"sysctls": {"kernel.panic": "1"}}, r"spec\.sysctls\[kernel\.panic\]"),
+        ({"seccomp": "other"}, r"spec\.seccomp"),
+    ],
+)
+def test_bad_input_says_where(spec: dict[str, Any], where: str) -> None:
+    with pytest.raises(InvalidInput, match=where):
+        spec_of(**spec)
+
+
+def test_ulimits() -> None:
+    made = spec_of(ulimits=[Ulimit(name="core", soft=0, hard=-1)])["process"]["rlimits"]
+    assert made == [
+        {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 4096},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1},
+    ]
+
+
+def test_seccomp_opens_with_capabilities_and_denies_the_rest() -> None:
+    def allowed(*capabilities: str) -> set[str]:
+        section = seccomp_section(load_profile(), machine="x86_64", capabilities=capabilities)
+        rules = [rule for rule in section["syscalls"] if "args" not in rule and rule["action"] == "SCMP_ACT_ALLOW"]
+        return {name for rule in rules for name in rule["names"]}
+
+    assert {"read", "execve", "openat", "ptrace"} <= allowed()
+    assert allowed().isdisjoint({"mount", "unshare", "keyctl", "io_uring_setup", "bpf", "clone", "clone3", "reboot"})
+    assert {"mount", "clone3", "setns"} <= allowed("CAP_SYS_ADMIN")
+    assert "reboot" in allowed("CAP_SYS_BOOT")
+    assert "keyctl" not in allowed(*ALL)
