@@ -1,0 +1,238 @@
+"""Real servers on loopback for the tests of identity: a manager's two ports, an agent's one, and strangers."""
+
+# ruff: noqa: N802  # the methods are named by the protocol
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from grpc import aio
+
+from manager.certificate_authority.authority import CertificateAuthority
+from manager.certificate_authority.guesses import GuessLimit
+from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
+from manager.store import kinds
+from manager.store.changes import put
+from manager.store.store import Store
+from shoal.api.v1 import control_pb2, dispatcher_pb2, streams_pb2
+from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, GetRootResponse, JoinRequest, JoinResponse
+from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
+from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
+from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
+from shoal.errors import Fault, InvalidInput, NotFound
+from shoal.identity.authority import Authority
+from shoal.identity.identity import Identity
+from shoal.identity.roles import Caller, Role
+from shoal.ids import new_id
+from shoal.rpc import access
+from shoal.rpc.guard import Context, caller
+from shoal.rpc.server import CurrentIdentity, listen, make_server
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+
+CLUSTER_KEY = bytes(range(32))
+
+
+class Control(ControlServicer):
+    """A few methods, each failing or answering in its own way."""
+
+    async def ListNodes(self, request: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:
+        return control_pb2.ListNodesResponse()
+
+    async def GetNode(self, request: control_pb2.GetNodeRequest, context: Context) -> control_pb2.NodeView:
+        raise NotFound(f"no node {request.node!r}")
+
+    async def CreateService(
+        self, request: control_pb2.CreateServiceRequest, context: Context
+    ) -> control_pb2.CreateServiceResponse:
+        raise InvalidInput([Fault(f"spec.ports[{number}]", "is taken") for number in range(150)])
+
+    async def GetCluster(self, request: control_pb2.GetClusterRequest, context: Context) -> control_pb2.ClusterView:
+        raise RuntimeError("inner workings")
+
+    async def WatchServices(
+        self, request: control_pb2.WatchServicesRequest, context: Context
+    ) -> AsyncIterator[control_pb2.ServicesProgress]:
+        yield control_pb2.ServicesProgress()
+        yield control_pb2.ServicesProgress(done=True)
+        if request.until_removed:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_not_found())
+
+
+async def _not_found() -> None:
+    raise NotFound("the service is gone")
+
+
+class Dispatcher(DispatcherServicer):
+    """Answers each message with the caller's node id."""
+
+    async def Session(
+        self, request_iterator: AsyncIterator[dispatcher_pb2.AgentMessage], context: Context
+    ) -> AsyncIterator[dispatcher_pb2.ManagerMessage]:
+        async for _ in request_iterator:
+            yield dispatcher_pb2.ManagerMessage(welcome=dispatcher_pb2.Welcome(managers=[caller(context).id]))
+
+
+class Streams(AgentStreamsServicer):
+    """One line of log."""
+
+    async def ReadLogs(
+        self, request: streams_pb2.ReadLogsRequest, context: Context
+    ) -> AsyncIterator[streams_pb2.LogRecord]:
+        yield streams_pb2.LogRecord(data=b"line")
+
+
+@dataclass
+class Cluster:
+    """A manager that serves.
+
+    Attributes:
+        identities: what the manager shows; replace it to see a renewal.
+        api, joining: `host:port`.
+    """
+
+    store: Store
+    authority: CertificateAuthority
+    shown: Identity
+    now: float = field(default_factory=time.time)
+    api: str = ""
+    joining: str = ""
+
+    def identity(self, role: Role, identifier: str = "party") -> Identity:
+        """An identity of this cluster, of any role."""
+        return self.at(datetime.now(UTC), role, identifier)
+
+    def at(self, begin: datetime, role: Role, identifier: str = "party") -> Identity:
+        """The same, given out at another time."""
+        made = self.authority._authority()
+        return made.issue(Caller(identifier, role, self.authority.cluster().meta.id), begin)
+
+    def expired(self, role: Role) -> Identity:
+        """One that ended yesterday."""
+        return self.at(datetime.now(UTC) - timedelta(days=366), role)
+
+
+@asynccontextmanager
+async def serving(server: aio.Server) -> AsyncGenerator[None]:
+    """Start, and stop at the end."""
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def cluster() -> AsyncGenerator[Cluster]:
+    """A founded cluster with one manager that serves its API and lets nodes join."""
+    async with loaded_store(MemoryEtcd()) as store:
+        authority = CertificateAuthority(store=store, cluster_key=CLUSTER_KEY, clock=time.time, new_id=new_id)
+        await authority.bootstrap()
+        await store.commit([put(kinds.MANAGER, "m1", Manager(id="m1", api_address="192.0.2.1:4242"))])
+        made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"))
+        api, joining = make_server(access.MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
+        service = CertificateAuthorityService(
+            authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=lambda: made.now)
+        )
+        for server in (api, joining):
+            add_CertificateAuthorityServicer_to_server(service, server)
+        # Only some of its methods: the rest stays as the stubs have it, unserved.
+        add_ControlServicer_to_server(Control(), api)  # type: ignore[abstract]
+        add_DispatcherServicer_to_server(Dispatcher(), api)
+        made.api = _local(listen(api, "127.0.0.1:0", lambda: made.shown))
+        made.joining = _local(listen(joining, "127.0.0.1:0", lambda: made.shown, require_client_certificate=False))
+        async with serving(api), serving(joining):
+            yield made
+
+
+@asynccontextmanager
+async def agent(identity: CurrentIdentity) -> AsyncGenerator[str]:
+    """An agent's stream server; its address."""
+    server = make_server(access.AGENT_STREAMS)
+    add_AgentStreamsServicer_to_server(Streams(), server)
+    address = _local(listen(server, "127.0.0.1:0", identity))
+    async with serving(server):
+        yield address
+
+
+class Impostor:
+    """Serves the join port with any certificate and any root, and keeps what it was told."""
+
+    def __init__(self, root: bytes) -> None:
+        self.root = root
+        self.told: list[str] = []
+
+    async def GetRoot(self, request: GetRootRequest, context: Context) -> GetRootResponse:
+        return GetRootResponse(ca_certificate=self.root)
+
+    async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:
+        self.told.append(request.token)
+        return JoinResponse()
+
+    async def Renew(self, request: Any, context: Context) -> Any:
+        raise NotFound("no renewal here")
+
+
+@asynccontextmanager
+async def impostor(shown: Identity, root: bytes) -> AsyncGenerator[tuple[str, Impostor]]:
+    """A man in the middle: its address, and what it learns."""
+    server, spy = make_server(access.JOIN), Impostor(root)
+    add_CertificateAuthorityServicer_to_server(spy, server)  # type: ignore[arg-type]  # it has the methods
+    address = _local(listen(server, "127.0.0.1:0", lambda: shown, require_client_certificate=False))
+    async with serving(server):
+        yield address, spy
+
+
+@asynccontextmanager
+async def plain_listener(answer: bytes) -> AsyncGenerator[str]:
+    """Something that is not Shoal: answers the first bytes, without TLS, and hangs up."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield _local(server.sockets[0].getsockname()[1])
+
+
+@asynccontextmanager
+async def silent_listener() -> AsyncGenerator[str]:
+    """Takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield _local(listener.getsockname()[1])
+
+
+def stranger(role: Role, *, believes: bytes) -> Identity:
+    """An identity of another cluster that believes in this authority."""
+    now = datetime.now(UTC)
+    made = Authority.create("elsewhere", now).issue(Caller("party", role, "elsewhere"), now)
+    return Identity(certificate=made.certificate, key=made.key, ca=believes)
+
+
+def foreign_authority() -> Authority:
+    """Of another cluster."""
+    return Authority.create("elsewhere", datetime.now(UTC))
+
+
+def run(scenario: Callable[[Cluster], Any]) -> None:
+    """Run it against a cluster, within half a minute."""
+
+    async def whole() -> None:
+        async with asyncio.timeout(30), cluster() as made:
+            await scenario(made)
+
+    asyncio.run(whole())
+
+
+def _local(port: int) -> str:
+    return f"127.0.0.1:{port}"

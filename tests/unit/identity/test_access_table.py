@@ -1,0 +1,32 @@
+"""Who may call what: the whole table, so that a change of it is seen."""
+
+from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2
+from shoal.identity.roles import Role
+from shoal.rpc import access
+
+AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
+
+
+def test_every_method_is_in_a_table() -> None:
+    served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
+    files = (certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2)
+    described = {
+        f"/{service.full_name}/{method.name}"
+        for file in files
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert served == described
+
+
+def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
+    for method, roles in access.MANAGER_API.items():
+        service = method.split("/")[1].rpartition(".")[2]
+        wanted = {"Control": {Role.ADMIN}, "Dispatcher": {Role.AGENT}, "CertificateAuthority": set(Role)}
+        assert roles == frozenset(wanted[service])
+
+
+def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
+    assert dict(access.JOIN) == {AUTHORITY + "GetRoot": None, AUTHORITY + "Join": None}
+    assert None not in access.MANAGER_API.values()
+    assert set(access.AGENT_STREAMS.values()) == {frozenset({Role.MANAGER})}
