@@ -21,7 +21,7 @@ class Agenda:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._ledger = Ledger.of(view)
+        self.ledger = Ledger.of(view)
         self._global = {identifier for identifier, service in view.services.items() if service.spec.HasField("global")}
         self._dirty: set[str] = set()
         self._strays: set[str] = set()
@@ -63,7 +63,7 @@ class Agenda:
     def plan(self, *, now_ms: int, new_id: NewId) -> Outcome:
         """Plan what is due. Ask again only after the plan's writes have been noted, or `plan_everything`."""
         scope = self._scope(now_ms)
-        outcome = plan_scope(self._view, self._ledger, scope, now_ms=now_ms, new_id=new_id)
+        outcome = plan_scope(self._view, self.ledger, scope, now_ms=now_ms, new_id=new_id)
         for service_id in scope.services:
             self._timers.pop(service_id, None)
         self._timers.update(outcome.timers)
@@ -94,11 +94,11 @@ class Agenda:
                 self._dirty.add(task.service_id)
             elif identifier in self._view.task_status:
                 self._strays.add(identifier)
-        if self._ledger.settle(self._view, identifiers):
+        if self.ledger.settle(self._view, identifiers):
             self._dirty |= self._unplaced
 
     def _note_nodes(self, identifiers: Iterable[str]) -> None:
         for identifier in identifiers:
-            self._ledger.see_node(self._view, identifier)
+            self.ledger.see_node(self._view, identifier)
             self._dirty.update(task.service_id for task in self._view.tasks_on(identifier).values())
             self._dirty |= self._global | self._unplaced

@@ -1,0 +1,217 @@
+"""A cluster in virtual time for tests of the planner: records, agents that report, and plans that are committed."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from itertools import count
+
+from google.protobuf.message import Message
+
+from manager.planner.agenda import Agenda
+from manager.planner.ledger import Ledger
+from manager.planner.plan import Outcome, Scope, plan, plan_scope
+from manager.store import kinds
+from manager.store.changes import Change, Write
+from manager.store.kinds import Kind, M
+from manager.store.tables import Tables
+from shoal.api.v1.meta_pb2 import Meta, Resources
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.task_states import forward, is_live, is_terminal, is_wanted, observed
+
+START_MS = 1_800_000_000_000
+GIB = 1 << 30
+
+
+class World:
+    """The records of a cluster. Every plan is checked to be the same in full and incrementally."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self.agenda = Agenda(self.tables)
+        self.now_ms = START_MS
+        self._next_id = 0
+        self.plans = 0
+
+    # Records.
+
+    def put(self, kind: Kind[M], identifier: str, value: M | None) -> None:
+        """Write a record, or delete it."""
+        self.apply([Write(kind, identifier, value)])  # type: ignore[arg-type]
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        """Commit writes, one revision each, and let the agenda know."""
+        for write in writes:
+            rows: Mapping[str, Message] = self.tables.rows(write.kind)
+            old = rows.get(write.identifier)
+            if old is None and write.value is None:
+                continue
+            change = Change(write.kind, write.identifier, old, write.value)
+            self.tables.apply([change], self.tables.revision + 1)
+            self.agenda.note([change])
+
+    def node(
+        self,
+        name: str,
+        *,
+        memory: int = GIB,
+        labels: Mapping[str, str] | None = None,
+        availability: NodeSpec.Availability.ValueType = NodeSpec.ACTIVE,
+    ) -> None:
+        """A node that is ready."""
+        spec = NodeSpec(availability=availability, labels=dict(labels or {}))
+        self.put(kinds.NODE, name, Node(meta=Meta(id=name), spec=spec))
+        description = NodeDescription(hostname=name, resources=Resources(nano_cpus=4 * 10**9, memory_bytes=memory))
+        status = NodeStatus(node_id=name, state=NodeStatus.READY, since_ms=self.now_ms, description=description)
+        self.put(kinds.NODE_STATUS, name, status)
+
+    def set_state(self, name: str, state: NodeStatus.State.ValueType) -> None:
+        """The dispatcher finds the node in another state."""
+        status = NodeStatus()
+        status.CopyFrom(self.tables.node_status[name])
+        status.state, status.since_ms = state, self.now_ms
+        self.put(kinds.NODE_STATUS, name, status)
+
+    def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
+        """The user changes the node's spec."""
+        node = Node()
+        node.CopyFrom(self.tables.nodes[name])
+        node.spec.availability = availability
+        self.put(kinds.NODE, name, node)
+
+    def network(self, name: str, subnet: str = "") -> None:
+        """A network whose id is its name."""
+        spec = NetworkSpec(name=name, subnet=subnet)
+        self.put(kinds.NETWORK, name, Network(meta=Meta(id=name, created_at_ms=self.now_ms), spec=spec))
+
+    def service(self, name: str, spec: ServiceSpec) -> None:
+        """Create or change a service whose id is its name, as the control API does."""
+        old = self.tables.services.get(name)
+        number = old.revision + 1 if old is not None else 1
+        task_revision = number
+        if old is not None and old.spec.task.container == spec.task.container:
+            task_revision = old.task_revision
+        spec = ServiceSpec.FromString(spec.SerializeToString())
+        spec.name = name
+        self.put(kinds.REVISION, f"{name}/{number}", ServiceRevision(service_id=name, number=number, spec=spec))
+        service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)
+        self.put(kinds.SERVICE, name, service)
+
+    # Plans.
+
+    def plan(self, *, cut: int | None = None) -> Outcome:
+        """Plan and commit, or commit a beginning of the plan only, after which another leader plans."""
+        full = plan_scope(
+            self.tables, self.agenda.ledger, Scope.full(self.tables), now_ms=self.now_ms, new_id=self._ids()
+        )
+        outcome = self.agenda.plan(now_ms=self.now_ms, new_id=self._ids())
+        assert outcome.writes == full.writes, "an incremental pass differs from a full one"
+        pure = [plan(self.tables, now_ms=self.now_ms, new_id=self._ids()) for _ in range(2)]
+        assert pure[0] == pure[1], "the same view gave two plans"
+        assert not any(at_ms <= self.now_ms for at_ms in outcome.timers.values()), "a timer that would spin"
+        self._next_id += len(outcome.writes)
+        self.plans += 1
+        self.apply(outcome.writes if cut is None else outcome.writes[:cut])
+        if cut is not None:
+            self.agenda = Agenda(self.tables)
+        self.check_ledger()
+        return outcome
+
+    def _ids(self) -> "IdSource":
+        return IdSource(self._next_id)
+
+    def check_ledger(self) -> None:
+        """What is followed is what would be counted anew."""
+        followed, counted = self.agenda.ledger, Ledger.of(self.tables)
+        for name, host in counted.hosts.items():
+            other = followed.hosts[name]
+            assert (host.tasks, host.used_cpus, host.used_memory) == (other.tasks, other.used_cpus, other.used_memory)
+            assert host.ports == other.ports
+        assert followed.hosts.keys() == counted.hosts.keys()
+        for network, pool in followed.pools.items():
+            assert pool.used == (counted.pools[network].used if network in counted.pools else set())
+
+    # Agents.
+
+    def state(self, task: Task) -> int:
+        """The observed state."""
+        return observed(task, self.tables.task_status.get(task.id))
+
+    def report(self, task: Task, state: TaskState.ValueType, *, at_ms: int | None = None, message: str = "") -> None:
+        """The task's agent tells of a state; the dispatcher takes it when it is forward."""
+        old = self.tables.task_status.get(task.id)
+        at_ms = self.now_ms if at_ms is None else at_ms
+        running_at = at_ms if state == TaskState.RUNNING else old.running_at_ms if old is not None else 0
+        new = TaskStatus(task_id=task.id, state=state, at_ms=at_ms, message=message, running_at_ms=running_at)
+        if task.id in self.tables.tasks and forward(old, new):
+            self.put(kinds.TASK_STATUS, task.id, new)
+
+    def obey(self) -> bool:
+        """All agents of ready nodes do at once what is wanted of their tasks; whether there was anything to do."""
+        busy = False
+        for task in list(self.tables.tasks.values()):
+            status = self.tables.node_status.get(task.node_id)
+            if status is None or status.state != NodeStatus.READY or is_terminal(self.state(task)):
+                continue
+            if is_wanted(task) and self.state(task) < TaskState.RUNNING:
+                self.report(task, TaskState.RUNNING)
+                busy = True
+            elif not is_wanted(task):
+                self.report(task, TaskState.SHUTDOWN)
+                busy = True
+        return busy
+
+    def settle(self, *, rounds: int = 300) -> None:
+        """Plan and obey, and let time pass where something is due, until nothing happens any more."""
+        for _ in range(rounds):
+            outcome = self.plan()
+            if self.obey() or outcome.writes:
+                continue
+            due = self.agenda.wake_at_ms()
+            if due is None or due > self.now_ms + 600_000:
+                return
+            self.now_ms = due
+        raise AssertionError("the cluster does not come to rest")
+
+    def settle_removal(self, service: str) -> None:
+        """Let every task of a removed service end, wherever it is, and plan until nothing of it is left."""
+        self.plan()
+        for task in self.tasks(service):
+            self.report(task, TaskState.SHUTDOWN)
+        while self.plan().writes:
+            self.obey()
+        assert not self.tasks(service)
+
+    # Looking.
+
+    def tasks(self, service: str) -> list[Task]:
+        """All tasks of a service, by slot and age."""
+        found = self.tables.tasks_of(service).values()
+        return sorted(found, key=lambda task: (task.slot, task.node_id if not task.slot else "", task.created_at_ms))
+
+    def live(self, service: str) -> list[Task]:
+        """Those that hold something."""
+        return [task for task in self.tasks(service) if is_live(task, self.tables.task_status.get(task.id))]
+
+    def wanted(self, service: str) -> list[Task]:
+        """Those that are to run and have not ended."""
+        return [task for task in self.live(service) if is_wanted(task)]
+
+    def running(self, service: str) -> list[Task]:
+        """Those that are to run and do."""
+        return [task for task in self.wanted(service) if self.state(task) == TaskState.RUNNING]
+
+    def by_node(self, service: str) -> dict[str, int]:
+        """How many tasks are wanted on each node."""
+        return dict(Counter(task.node_id for task in self.wanted(service)))
+
+
+class IdSource:
+    """Ids in order, from a number on."""
+
+    def __init__(self, start: int) -> None:
+        self._numbers = count(start)
+
+    def __call__(self) -> str:
+        return f"t{next(self._numbers):05d}"

@@ -1,0 +1,293 @@
+"""The planner against a simulated cluster: nodes that die, return and lie, users who change their minds, leaders that
+change between any two commits. `World.plan` checks that passes are repeatable and that incremental equals full.
+"""
+
+from collections import Counter
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from manager.planner.constraints import parse
+from manager.store import kinds
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import (
+    Endpoint,
+    Global,
+    NetworkAttachment,
+    Placement,
+    PublishedPort,
+    Replicated,
+    RestartPolicy,
+    ServiceSpec,
+    TaskTemplate,
+    UpdateConfig,
+)
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_terminal, is_wanted
+from tests.fakes.planner_world import World
+
+MIB = 1 << 20
+NODES = [f"h{number}" for number in range(1, 6)]
+SERVICES = ["api", "db", "web"]
+NETWORKS = ["back", "front"]
+
+services = st.sampled_from(SERVICES)
+nodes = st.sampled_from(NODES)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> ServiceSpec:
+    """A small service with a few of everything."""
+    spec = ServiceSpec(task=TaskTemplate())
+    if draw(st.integers(0, 3)):
+        spec.replicated.CopyFrom(Replicated(replicas=draw(st.integers(0, 7))))
+    else:
+        getattr(spec, "global").CopyFrom(Global())
+    spec.task.container.image = draw(st.sampled_from(["a:1", "a:2", "a:3"]))
+    spec.task.reservations.CopyFrom(Resources(memory_bytes=draw(st.sampled_from([0, 0, 100, 300])) * MIB))
+    for network in draw(st.sets(st.sampled_from(NETWORKS))):
+        spec.task.networks.append(NetworkAttachment(network=network))
+    spec.task.restart.CopyFrom(draw(restarts))
+    spec.task.placement.CopyFrom(draw(placements))
+    spec.update.CopyFrom(draw(updates))
+    spec.endpoint.CopyFrom(Endpoint(ports=draw(st.sampled_from(PORTS))))
+    return spec
+
+
+PORTS: list[list[PublishedPort]] = [
+    [],
+    [],
+    [PublishedPort(target=80, mode=PublishedPort.HOST)],
+    [PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)],
+    [PublishedPort(target=80, published=8080, mode=PublishedPort.HOST, host_address="127.0.0.1")],
+]
+restarts = st.builds(
+    RestartPolicy,
+    condition=st.sampled_from([0, RestartPolicy.NONE, RestartPolicy.ON_FAILURE, RestartPolicy.ANY]),
+    delay_ms=st.sampled_from([None, 0, 1_000]),
+    max_attempts=st.sampled_from([0, 0, 2]),
+    window_ms=st.sampled_from([0, 60_000]),
+)
+placements = st.builds(
+    Placement,
+    constraints=st.lists(st.sampled_from(["node.labels.zone == a", "node.hostname != h2"]), max_size=1),
+    spread=st.sampled_from([[], ["node.labels.zone"]]),
+    max_per_node=st.sampled_from([0, 0, 1, 2]),
+)
+updates = st.builds(
+    UpdateConfig,
+    parallelism=st.integers(0, 3),
+    delay_ms=st.sampled_from([0, 0, 5_000]),
+    order=st.sampled_from([UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]),
+)
+
+
+class Cluster(RuleBasedStateMachine):
+    """What happens to a cluster, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.dead: set[str] = set()
+        self.places: dict[str, str] = {}
+        self.desires: dict[str, int] = {}
+
+    @initialize()
+    def found(self) -> None:
+        for name in NETWORKS:
+            self.world.network(name, "10.7.0.0/28" if name == "back" else "")
+        for name in NODES[:3]:
+            self.add_node(name)
+
+    # The user.
+
+    @rule(name=services, spec=specs())
+    def deploy(self, name: str, spec: ServiceSpec) -> None:
+        old = self.world.tables.services.get(name)
+        if old is not None and old.spec.WhichOneof("mode") != spec.WhichOneof("mode"):
+            spec.ClearField(spec.WhichOneof("mode") or "global")
+            if old.spec.HasField("replicated"):
+                spec.replicated.CopyFrom(old.spec.replicated)
+            else:
+                getattr(spec, "global").CopyFrom(Global())
+        self.world.service(name, spec)
+
+    @rule(name=services, replicas=st.integers(0, 9))
+    def scale(self, name: str, replicas: int) -> None:
+        service = self.world.tables.services.get(name)
+        if service is not None and service.spec.HasField("replicated"):
+            spec = ServiceSpec()
+            spec.CopyFrom(service.spec)
+            spec.replicated.replicas = replicas
+            self.world.service(name, spec)
+
+    @rule(name=services)
+    def remove_service(self, name: str) -> None:
+        # Its id comes back only when nothing of it is left, as ids do not come back at all.
+        if name in self.world.tables.services:
+            self.world.put(kinds.SERVICE, name, None)
+            self.world.settle_removal(name)
+
+    @rule(name=nodes, availability=st.sampled_from([NodeSpec.ACTIVE, NodeSpec.PAUSE, NodeSpec.DRAIN]))
+    def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_availability(name, availability)
+
+    # Nodes.
+
+    @rule(name=nodes)
+    def add_node(self, name: str) -> None:
+        if name not in self.world.tables.nodes:
+            self.world.node(name, memory=1000 * MIB, labels={"zone": "ab"[NODES.index(name) % 2]})
+
+    @rule(name=nodes)
+    def die(self, name: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.DOWN)
+
+    @rule(name=nodes)
+    def come_back(self, name: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.READY)
+
+    @rule(name=nodes)
+    def remove_node(self, name: str) -> None:
+        status = self.world.tables.node_status.get(name)
+        if status is not None and status.state == NodeStatus.DOWN:
+            self.world.put(kinds.NODE, name, None)
+            self.world.put(kinds.NODE_STATUS, name, None)
+
+    # Agents.
+
+    @rule(data=st.data(), skew_ms=st.sampled_from([0, 0, 0, -100_000, 100_000]))
+    def report(self, data: st.DataObject, skew_ms: int) -> None:
+        """Some tasks go on, or fail; those on nodes that are down report late, if ever."""
+        tasks = sorted(
+            (task for task in self.world.tables.tasks.values() if task.node_id and self._is_up(task)),
+            key=lambda task: task.id,
+        )
+        if not tasks:
+            return
+        for task in data.draw(st.lists(st.sampled_from(tasks), max_size=6, unique_by=lambda task: task.id)):
+            ahead = [TaskState.STARTING, TaskState.RUNNING, TaskState.RUNNING, TaskState.FAILED, TaskState.REJECTED]
+            ahead.append(TaskState.COMPLETE)
+            stopped = [TaskState.SHUTDOWN, TaskState.FAILED]
+            state = data.draw(st.sampled_from(ahead if is_wanted(task) else stopped))
+            self.world.report(task, state, at_ms=self.world.now_ms + skew_ms)
+
+    @rule()
+    def obey(self) -> None:
+        self.world.obey()
+
+    @rule(milliseconds=st.sampled_from([100, 1_000, 5_000, 60_000, 25 * 3_600_000]))
+    def wait(self, milliseconds: int) -> None:
+        self.world.now_ms += milliseconds
+
+    # The leader.
+
+    @rule(cut=st.one_of(st.none(), st.none(), st.integers(0, 12)))
+    def plan(self, cut: int | None) -> None:
+        before = dict(self.world.tables.tasks)
+        self.world.plan(cut=cut)
+        placed = [
+            task
+            for task in self.world.tables.tasks.values()
+            if task.node_id and (task.id not in before or not before[task.id].node_id)
+        ]
+        for task in placed:
+            self._check_placed(task)
+        if cut is None:
+            self._check_numbers()
+
+    def _check_placed(self, task: Task) -> None:
+        """A filter that excludes the node has been heard."""
+        tables = self.world.tables
+        node, status = tables.nodes[task.node_id], tables.node_status[task.node_id]
+        placement = tables.services[task.service_id].spec.task.placement
+        assert status.state == NodeStatus.READY
+        assert node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
+        assert all(parse(text).admits(node, status) for text in placement.constraints)
+        used = sum(
+            tables.revisions[f"{other.service_id}/{other.revision}"].spec.task.reservations.memory_bytes
+            for other in tables.tasks_on(task.node_id).values()
+            if not is_terminal(self.world.state(other))
+        )
+        assert used <= status.description.resources.memory_bytes
+        if placement.max_per_node and tables.services[task.service_id].spec.HasField("replicated"):
+            assert self.world.by_node(task.service_id)[task.node_id] <= placement.max_per_node
+
+    def _check_numbers(self) -> None:
+        """Never more than wanted and the update's surplus."""
+        for name, service in self.world.tables.services.items():
+            update = service.spec.update
+            surplus = (update.parallelism or 1) if update.order == UpdateConfig.START_FIRST else 0
+            if service.spec.HasField("replicated"):
+                slots = Counter(task.slot for task in self.world.wanted(name))
+                assert len(slots) <= service.spec.replicated.replicas
+                assert max(slots.values(), default=0) <= 2
+                doubled = sum(number - 1 for number in slots.values())
+                # A smaller surplus may have been asked for while there was a greater one: it is not taken back.
+                assert doubled <= max(surplus, 3)
+            else:
+                assert max(self.world.by_node(name).values(), default=0) <= 2
+
+    def _is_up(self, task: Task) -> bool:
+        status = self.world.tables.node_status.get(task.node_id)
+        return status is not None and status.state == NodeStatus.READY
+
+    # What always holds.
+
+    @invariant()
+    def nothing_is_owned_twice(self) -> None:
+        addresses: Counter[tuple[str, str]] = Counter()
+        ports: Counter[tuple[str, int, int, str]] = Counter()
+        for task in self.world.tables.tasks.values():
+            if not is_terminal(self.world.state(task)):
+                addresses.update((held.network_id, held.address) for held in task.addresses)
+                ports.update((task.node_id, port.protocol, port.published, port.host_address) for port in task.ports)
+        assert not [address for address, owners in addresses.items() if owners > 1]
+        assert not [port for port, owners in ports.items() if owners > 1]
+        everywhere = {port[:3] for port in ports if not port[3]}
+        assert not [port for port in ports if port[3] and port[:3] in everywhere]
+
+    @invariant()
+    def nodes_stay_and_desires_go_forward(self) -> None:
+        for task in self.world.tables.tasks.values():
+            if task.node_id:
+                assert self.places.setdefault(task.id, task.node_id) == task.node_id
+            assert task.desired_state >= self.desires.get(task.id, 0)
+            self.desires[task.id] = task.desired_state
+
+    @precondition(lambda self: self.world.plans % 4 == 3)
+    @rule()
+    def heal(self) -> None:
+        """With all nodes well and agents that obey, everything that may run does, or says why not."""
+        for name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.READY)
+            self.world.set_availability(name, NodeSpec.ACTIVE)
+        self.world.settle()
+        for name, service in self.world.tables.services.items():
+            if service.spec.HasField("replicated"):
+                self._check_converged(name, service.spec)
+
+    def _check_converged(self, name: str, spec: ServiceSpec) -> None:
+        wanted, running = self.world.wanted(name), self.world.running(name)
+        waiting = [task for task in wanted if not task.node_id]
+        assert all(task.reason for task in waiting)
+        ended = {
+            task.slot
+            for task in self.world.tasks(name)
+            if is_wanted(task) and is_terminal(self.world.state(task)) and task.slot not in {t.slot for t in wanted}
+        }
+        slots = {task.slot for task in running} | {task.slot for task in waiting} | ended
+        assert len(slots) == spec.replicated.replicas
+        assert len(wanted) == len(running) + len(waiting)
+
+
+settings.register_profile("planner", max_examples=60, stateful_step_count=40, deadline=None)
+TestCluster = Cluster.TestCase
+TestCluster.settings = settings(
+    settings.get_profile("planner"), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)

@@ -1,0 +1,441 @@
+"""Each stage of the planner in virtual time: slots, restarts, updates, drains, addresses, ports, removal."""
+
+import pytest
+
+from manager.planner.plan import plan
+from manager.store import kinds
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import (
+    Endpoint,
+    Global,
+    NetworkAttachment,
+    Placement,
+    PublishedPort,
+    Replicated,
+    RestartPolicy,
+    ServiceSpec,
+    TaskTemplate,
+    UpdateConfig,
+    UpdateStatus,
+)
+from shoal.api.v1.task_pb2 import TaskState
+from tests.fakes.planner_world import GIB, World
+
+MIB = 1 << 20
+
+
+def world(nodes: int = 3) -> World:
+    made = World()
+    for number in range(1, nodes + 1):
+        made.node(f"h{number}")
+    return made
+
+
+def spec(replicas: int = 3, *, image: str = "hello:1", memory: int = 0) -> ServiceSpec:
+    made = ServiceSpec(replicated=Replicated(replicas=replicas), task=TaskTemplate())
+    made.task.container.image = image
+    if memory:
+        made.task.reservations.CopyFrom(Resources(memory_bytes=memory))
+    return made
+
+
+def test_a_new_service_is_written_once_with_nodes_and_addresses() -> None:
+    cluster = world()
+    cluster.network("front")
+    wanted = spec(3)
+    wanted.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", wanted)
+    outcome = cluster.plan()
+    assert [write.kind.name for write in outcome.writes] == ["allocation", "task", "task", "task"]
+    assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1}
+    assert [task.slot for task in cluster.tasks("web")] == [1, 2, 3]
+    assert [task.addresses[0].address for task in cluster.tasks("web")] == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
+    assert {task.state for task in cluster.tasks("web")} == {TaskState.ASSIGNED}
+    assert cluster.plan().writes == ()
+
+
+def test_a_task_without_a_node_says_why_and_keeps_its_record() -> None:
+    cluster = world(3)
+    cluster.set_availability("h1", NodeSpec.DRAIN)
+    cluster.service("web", spec(5, memory=512 * MIB))
+    cluster.settle()
+    pending = [task for task in cluster.wanted("web") if not task.node_id]
+    assert [task.reason for task in pending] == ["no node fits: 3 nodes: 1 drained, 2 lack 512 MiB memory"]
+    assert list(cluster.tables.service_status["web"].problems) == [pending[0].reason]
+    cluster.node("h4")
+    cluster.settle()
+    placed = cluster.tables.tasks[pending[0].id]
+    assert (placed.node_id, placed.slot, placed.reason) == ("h4", pending[0].slot, "")
+    assert list(cluster.tables.service_status["web"].problems) == []
+
+
+def test_scaling_down_stops_the_idle_first_and_keeps_the_spread() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(7))
+    cluster.settle()
+    assert sorted(cluster.by_node("web").values()) == [2, 2, 3]
+    cluster.service("web", spec(3))
+    cluster.settle()
+    assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1}
+    assert len(cluster.tasks("web")) == 3  # those that were scaled away are forgotten
+    cluster.service("web", spec(4))
+    cluster.plan()
+    cluster.service("web", spec(3))
+    started = {task.id for task in cluster.running("web")}
+    cluster.settle()
+    assert {task.id for task in cluster.running("web")} == started
+
+
+def test_restarts_wait_longer_and_longer_and_keep_five_in_history() -> None:
+    cluster = world(1)
+    cluster.service("web", spec(1))
+    delays = []
+    for _ in range(9):
+        cluster.plan()
+        [task] = cluster.wanted("web")
+        cluster.report(task, TaskState.RUNNING)
+        cluster.report(task, TaskState.FAILED, message="exit 1")
+        ended_at = cluster.now_ms
+        assert cluster.plan().timers["web"] > cluster.now_ms
+        assert cluster.wanted("web") == []
+        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+        delays.append((cluster.now_ms - ended_at) // 1000)
+    assert delays == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    cluster.plan()
+    assert len([task for task in cluster.tasks("web") if task not in cluster.live("web")]) == 5
+    [task] = cluster.wanted("web")
+    cluster.report(task, TaskState.RUNNING)
+    cluster.now_ms += 120_000
+    cluster.report(task, TaskState.FAILED)
+    cluster.plan()
+    assert cluster.agenda.wake_at_ms() == cluster.now_ms + 5_000  # it ran long enough to be no crash loop
+
+
+@pytest.mark.parametrize(
+    ("condition", "end", "again"),
+    [
+        (RestartPolicy.ANY, TaskState.COMPLETE, True),
+        (RestartPolicy.ON_FAILURE, TaskState.COMPLETE, False),
+        (RestartPolicy.ON_FAILURE, TaskState.FAILED, True),
+        (RestartPolicy.ON_FAILURE, TaskState.REJECTED, True),
+        (RestartPolicy.NONE, TaskState.FAILED, False),
+    ],
+)
+def test_the_condition_decides_on_a_restart(
+    condition: RestartPolicy.Condition.ValueType, end: TaskState.ValueType, again: bool
+) -> None:
+    cluster = world(1)
+    wanted = spec(1)
+    wanted.task.restart.CopyFrom(RestartPolicy(condition=condition, delay_ms=0))
+    cluster.service("web", wanted)
+    cluster.plan()
+    cluster.report(cluster.wanted("web")[0], end)
+    cluster.plan()
+    assert bool(cluster.wanted("web")) is again
+
+
+def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
+    cluster = world(1)
+    wanted = spec(1)
+    wanted.task.restart.CopyFrom(RestartPolicy(max_attempts=2))
+    cluster.service("web", wanted)
+    made = set()
+    for _ in range(6):
+        cluster.plan()
+        for task in cluster.wanted("web"):
+            made.add(task.id)
+            cluster.report(task, TaskState.FAILED, message="exit 7")
+        cluster.now_ms += 600_000
+    assert len(made) == 3
+    assert list(cluster.tables.service_status["web"].problems) == ["slot 1 is given up (2 of 2 restarts made): exit 7"]
+    wanted.task.container.image = "hello:2"
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert [(task.revision, task.attempt) for task in cluster.running("web")] == [(2, 0)]
+
+
+def test_an_agents_clock_ahead_of_ours_does_not_hold_a_restart_up() -> None:
+    cluster = world(1)
+    cluster.service("web", spec(1))
+    cluster.plan()
+    [task] = cluster.wanted("web")
+    cluster.report(task, TaskState.FAILED, at_ms=cluster.now_ms + 3_600_000)
+    cluster.plan()
+    assert cluster.agenda.wake_at_ms() == cluster.now_ms + 5_000
+
+
+def test_an_update_replaces_one_at_a_time_and_waits_until_it_runs() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(3))
+    cluster.settle()
+    cluster.service("web", spec(3, image="hello:2"))
+    for _ in range(20):
+        cluster.plan()
+        assert len(cluster.running("web")) >= 2
+        cluster.obey()
+    assert [task.revision for task in cluster.running("web")] == [2, 2, 2]
+    status = cluster.tables.service_status["web"].update
+    assert (status.state, status.task_revision) == (UpdateStatus.COMPLETED, 2)
+    assert [task.desired_state for task in cluster.tasks("web") if task.revision == 1] == [TaskState.SHUTDOWN] * 3
+
+
+def test_a_broken_update_stops_after_its_first_batch() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(6))
+    cluster.settle()
+    wanted = spec(6, image="broken")
+    wanted.update.parallelism = 2
+    cluster.service("web", wanted)
+    for _ in range(30):
+        cluster.plan()
+        for task in cluster.live("web"):
+            if task.revision == 2:
+                cluster.report(task, TaskState.REJECTED, message="no such image")
+            elif task.desired_state > TaskState.RUNNING:
+                cluster.report(task, TaskState.SHUTDOWN)
+        cluster.now_ms += 1_000
+    untouched = {task.id for task in cluster.running("web")}
+    assert [task.revision for task in cluster.running("web")] == [1] * 4
+    cluster.service("web", spec(6))
+    cluster.settle()
+    assert len(cluster.running("web")) == 6
+    # The old template again: those that ran it all along were not restarted, and count as up to date.
+    assert {task.revision for task in cluster.running("web")} == {3}
+    assert untouched < {task.id for task in cluster.running("web")}
+
+
+def test_start_first_never_has_fewer_and_rests_between_batches() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(3))
+    cluster.settle()
+    wanted = spec(3, image="hello:2")
+    wanted.update.CopyFrom(UpdateConfig(order=UpdateConfig.START_FIRST, delay_ms=10_000))
+    cluster.service("web", wanted)
+    began = cluster.now_ms
+    while {task.revision for task in cluster.running("web")} != {2} or len(cluster.running("web")) != 3:
+        cluster.plan()
+        assert 3 <= len(cluster.wanted("web")) <= 4
+        assert len(cluster.running("web")) >= 3
+        if not cluster.obey():
+            cluster.now_ms = cluster.agenda.wake_at_ms() or cluster.now_ms
+        assert cluster.now_ms < began + 60_000
+    assert cluster.now_ms - began == 20_000
+
+
+def test_labels_replicas_and_placement_restart_nothing() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(2))
+    cluster.settle()
+    before = {task.id for task in cluster.running("web")}
+    wanted = spec(2)
+    wanted.labels["a"] = "b"
+    wanted.task.placement.max_per_node = 2
+    wanted.task.restart.delay_ms = 1
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert {task.id for task in cluster.running("web")} == before
+    wanted.endpoint.CopyFrom(Endpoint(ports=[PublishedPort(target=80, mode=PublishedPort.HOST)]))
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert not {task.id for task in cluster.running("web")} & before
+    assert all(task.ports for task in cluster.running("web"))
+
+
+def test_a_lost_node_is_replaced_at_once_and_given_up_after_a_day() -> None:
+    cluster = world(3)
+    cluster.network("front")
+    wanted = spec(3)
+    wanted.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", wanted)
+    cluster.settle()
+    [lost] = [task for task in cluster.running("web") if task.node_id == "h2"]
+    cluster.set_state("h2", NodeStatus.DOWN)
+    cluster.plan()
+    gone = cluster.tables.tasks[lost.id]
+    assert (gone.desired_state, gone.reason) == (TaskState.SHUTDOWN, "node h2 is down")
+    assert len(cluster.wanted("web")) == 3
+    held = lost.addresses[0].address
+    assert held not in {task.addresses[0].address for task in cluster.wanted("web")}
+    due = cluster.agenda.wake_at_ms()
+    assert due == cluster.now_ms + 24 * 3_600_000
+    cluster.now_ms = due
+    cluster.plan()
+    assert cluster.tables.tasks[lost.id].state == TaskState.ORPHANED
+    assert len(cluster.agenda.ledger.pool("front").used) == 3
+
+
+def test_a_removed_node_takes_its_tasks_with_it() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(2))
+    cluster.settle()
+    cluster.put(kinds.NODE, "h2", None)
+    cluster.put(kinds.NODE_STATUS, "h2", None)
+    cluster.settle()
+    assert cluster.by_node("web") == {"h1": 2}
+    assert len(cluster.tables.tasks) == len(cluster.tables.task_status) == 2
+
+
+def test_a_drained_node_is_emptied_one_task_at_a_time() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(6))
+    cluster.settle()
+    cluster.set_availability("h3", NodeSpec.DRAIN)
+    while cluster.by_node("web").get("h3"):
+        cluster.plan()
+        assert len(cluster.running("web")) >= 5
+        cluster.obey()
+    cluster.settle()
+    assert cluster.by_node("web") == {"h1": 3, "h2": 3}
+    assert not cluster.tables.service_status.get("web")  # a drain is no update
+
+
+def test_a_paused_node_keeps_its_tasks_and_gets_no_more() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(2))
+    cluster.settle()
+    cluster.set_availability("h2", NodeSpec.PAUSE)
+    cluster.service("web", spec(4))
+    cluster.settle()
+    assert cluster.by_node("web") == {"h1": 3, "h2": 1}
+
+
+def test_a_global_service_follows_the_nodes() -> None:
+    cluster = world(2)
+    wanted = spec(0)
+    getattr(wanted, "global").CopyFrom(Global())
+    wanted.task.placement.CopyFrom(Placement(constraints=["node.hostname != h3"]))
+    cluster.service("agent", wanted)
+    cluster.settle()
+    cluster.node("h3")
+    cluster.node("h4")
+    cluster.settle()
+    assert cluster.by_node("agent") == {"h1": 1, "h2": 1, "h4": 1}
+    cluster.set_availability("h1", NodeSpec.DRAIN)
+    cluster.settle()
+    assert cluster.by_node("agent") == {"h2": 1, "h4": 1}
+    wanted.task.container.image = "hello:2"
+    cluster.service("agent", wanted)
+    cluster.settle()
+    assert [task.revision for task in cluster.running("agent")] == [2, 2]
+    cluster.node("h5", memory=1)
+    wanted.task.reservations.memory_bytes = GIB // 2
+    cluster.service("agent", wanted)
+    cluster.settle()
+    assert list(cluster.tables.service_status["agent"].problems) == ["node h5 lacks 512 MiB memory"]
+
+
+def test_host_ports_are_one_task_each() -> None:
+    cluster = world(2)
+    wanted = spec(3)
+    port = PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)
+    wanted.endpoint.CopyFrom(Endpoint(ports=[port, PublishedPort(target=81, mode=PublishedPort.HOST)]))
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+        "no node fits: 2 nodes: 2 have port 8080 taken"
+    ]
+    assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
+
+
+def test_an_address_that_has_just_become_free_rests() -> None:
+    cluster = world(1)
+    cluster.network("front", "10.9.0.0/29")
+    wanted = spec(2)
+    wanted.task.networks.append(NetworkAttachment(network="front"))
+    cluster.service("web", wanted)
+    cluster.settle()
+    for expected in (["10.9.0.3", "10.9.0.4"], ["10.9.0.4", "10.9.0.5"], ["10.9.0.5", "10.9.0.6"]):
+        cluster.report(min(cluster.running("web"), key=lambda task: task.created_at_ms), TaskState.FAILED)
+        cluster.settle()
+        assert sorted(task.addresses[0].address for task in cluster.running("web")) == expected
+    wanted.replicated.replicas = 6
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert len(cluster.running("web")) == 5
+    reasons = {task.reason for task in cluster.wanted("web")} - {""}
+    assert reasons == {"network front has no free address: all 5 are in use"}
+
+
+def test_subnets_are_disjoint_and_what_the_user_gives_comes_first() -> None:
+    cluster = world(1)
+    cluster.network("a")
+    cluster.network("b", "10.0.0.0/23")
+    cluster.network("c")
+    cluster.network("d", "10.0.1.0/24")
+    cluster.plan()
+    found = {name: allocation.subnet for name, allocation in cluster.tables.allocations.items()}
+    assert found == {"b": "10.0.0.0/23", "a": "10.0.2.0/24", "c": "10.0.3.0/24"}
+    wanted = spec(1)
+    wanted.task.networks.append(NetworkAttachment(network="d"))
+    cluster.service("web", wanted)
+    cluster.plan()
+    assert "network d has no subnet" in cluster.tasks("web")[0].reason
+
+
+def test_a_removed_service_leaves_nothing() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(5, memory=512 * MIB))
+    cluster.settle()
+    cluster.put(kinds.SERVICE, "web", None)
+    cluster.plan()
+    assert {task.desired_state for task in cluster.tasks("web")} == {TaskState.REMOVE}
+    cluster.settle()
+    tables = cluster.tables
+    assert not (tables.tasks or tables.task_status or tables.service_status or tables.revisions)
+
+
+def test_a_status_without_its_task_is_deleted() -> None:
+    cluster = world(1)
+    cluster.service("web", spec(1))
+    cluster.settle()
+    [task] = cluster.tasks("web")
+    status = cluster.tables.task_status[task.id]
+    cluster.put(kinds.SERVICE, "web", None)
+    cluster.settle()
+    cluster.put(kinds.TASK_STATUS, task.id, status)
+    cluster.settle()
+    assert not cluster.tables.task_status
+
+
+def test_tasks_spread_over_labels_before_nodes() -> None:
+    cluster = World()
+    for name, zone in (("h1", "a"), ("h2", "a"), ("h3", "a"), ("h4", "b")):
+        cluster.node(name, labels={"zone": zone})
+    wanted = spec(6)
+    wanted.task.placement.CopyFrom(Placement(spread=["node.labels.zone"]))
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1, "h4": 3}
+
+
+def test_a_node_that_keeps_failing_the_service_comes_last() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(1))
+    homes = []
+    for _ in range(4):
+        cluster.plan()
+        [task] = cluster.wanted("web")
+        homes.append(task.node_id)
+        cluster.report(task, TaskState.FAILED)
+        cluster.plan()
+        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+    assert homes == ["h1", "h1", "h1", "h2"]
+
+
+def test_an_unreadable_constraint_is_told_and_not_crashed_on() -> None:
+    cluster = world(1)
+    wanted = spec(1)
+    wanted.task.placement.constraints.append("node.colour == red")
+    cluster.service("web", wanted)
+    cluster.plan()
+    assert "unknown key 'node.colour'" in cluster.tasks("web")[0].reason
+
+
+def test_the_plan_of_everything_says_when_to_look_again() -> None:
+    cluster = world(1)
+    cluster.service("web", spec(1))
+    cluster.plan()
+    cluster.report(cluster.wanted("web")[0], TaskState.FAILED)
+    found = plan(cluster.tables, now_ms=cluster.now_ms, new_id=lambda: "x")
+    assert (found.writes, found.wake_at_ms) == ((), cluster.now_ms + 5_000)
