@@ -20,9 +20,10 @@ from cli.client import Client
 from cli.contexts.contexts import Contexts
 from cli.playground import daemons, fabric
 from cli.playground.layout import API_PORT, JOIN_PORT, REGISTRY_PORT, Host, Layout
+from cli.playground.registry import RegistrySecurity, registry_settings
 from shoal.api.v1.control_pb2 import GetClusterRequest, ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
+from shoal.errors import NotFound, Refused, ShoalError, Timeout
 from shoal.identity.identity import Identity
 
 PROGRAMS = ("ip", "nsenter", "etcd", "docker-registry", "crun", "conmon")
@@ -119,8 +120,9 @@ class Playground:
         """Start the shared registry on the LAN."""
         state = self.layout.registry_state
         state.mkdir(parents=True, exist_ok=True)
-        config = state / "config.yml"
-        config.write_text(registry_config(state / "data", f"{self.layout.manager_address}:{REGISTRY_PORT}"))
+        config = state / "config.json"
+        listen = f"{self.layout.manager_address}:{REGISTRY_PORT}"
+        config.write_text(json.dumps(registry_settings(state, listen, RegistrySecurity())))
         log = self.layout.state / "logs" / "registry.log"
         self._spawn("registry", self.layout.lan, ["docker-registry", "serve", str(config)], log)
         url = f"http://{self.layout.manager_address}:{REGISTRY_PORT}/v2/"
@@ -129,7 +131,7 @@ class Playground:
     def start_manager(self) -> None:
         """Start the manager with its own etcd, and wait until its API answers."""
         layout = self.layout
-        command = [
+        command: list[str | Path] = [
             daemons.BIN / "shoal-manager",
             "run",
             "--state-directory",
@@ -148,7 +150,7 @@ class Playground:
     def start_agent(self, host: Host) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""
         token = self.layout.state / "token"
-        command = [
+        command: list[str | Path] = [
             daemons.BIN / "shoal-agent",
             "run",
             *self._agent_places(host),

@@ -71,7 +71,10 @@ class RegistryServer:
         """
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         settings = self.directory / "config.json"
-        settings.write_text(json.dumps(self._settings()), encoding="utf-8")
+        settings.write_text(
+            json.dumps(registry_settings(self.directory, f"{self.address}:{self.port}", self._security)),
+            encoding="utf-8",
+        )
         enter = ["ip", "netns", "exec", self._namespace] if self._namespace else []
         command = [*enter, "docker-registry", "serve", str(settings)]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "OTEL_TRACES_EXPORTER": "none"}
@@ -109,24 +112,6 @@ class RegistryServer:
     def _log(self) -> Path:
         return self.directory / "registry.log"
 
-    def _settings(self) -> Mapping[str, object]:
-        """JSON is YAML, and needs no quoting rules. Configuration reference of distribution 2.8."""
-        security = self._security
-        tls = {"certificate": str(security.certificate), "key": str(security.key)} if security.certificate else {}
-        http: dict[str, object] = {"addr": f"{self.address}:{self.port}", "secret": "one process needs no shared one"}
-        auth: dict[str, object] = {}
-        if security.htpasswd:
-            auth["htpasswd"] = {"realm": "shoal", "path": str(security.htpasswd)}
-        if security.token:
-            auth["token"] = dict(security.token)
-        return {
-            "version": 0.1,
-            "log": {"level": "warn", "accesslog": {"disabled": True}},
-            "storage": {"filesystem": {"rootdirectory": str(self.directory / "data")}, "delete": {"enabled": True}},
-            "http": http | ({"tls": tls} if tls else {}),
-            **({"auth": auth} if auth else {}),
-        }
-
     async def _wait_until_ready(self) -> None:
         assert self._process is not None
         deadline = asyncio.get_running_loop().time() + _START_SECONDS
@@ -162,3 +147,27 @@ class RegistryServer:
     def _last_line(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it wrote nothing"
+
+
+def registry_settings(directory: Path, listen: str, security: RegistrySecurity) -> Mapping[str, object]:
+    """The configuration file's content; JSON is YAML, and needs no quoting rules.
+
+    Args:
+        directory: that holds the registry's data, below `data`.
+        listen: host:port.
+    Source: configuration reference of distribution 2.8.
+    """
+    tls = {"certificate": str(security.certificate), "key": str(security.key)} if security.certificate else {}
+    http: dict[str, object] = {"addr": listen, "secret": "one process needs no shared one"}
+    auth: dict[str, object] = {}
+    if security.htpasswd:
+        auth["htpasswd"] = {"realm": "shoal", "path": str(security.htpasswd)}
+    if security.token:
+        auth["token"] = dict(security.token)
+    return {
+        "version": 0.1,
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
+        "http": http | ({"tls": tls} if tls else {}),
+        **({"auth": auth} if auth else {}),
+    }

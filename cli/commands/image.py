@@ -1,0 +1,91 @@
+"""`shoal image …`."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from cli.commands.arguments import format_option
+from cli.render.structure import show_document
+from cli.render.tasks import short_image
+from cli.render.units import size
+from shoal.distribution.registries import Registries, read_registries
+from shoal.errors import NotFound
+
+PUSH_EXAMPLES = """\b
+Examples:
+  shoal image push build/images/hello-1.tar registry:5000/hello:1
+  shoal image push ./layout registry.example.org/team/app:2026-01
+"""
+
+registries_option = click.option(
+    "--registries",
+    type=click.Path(path_type=Path),
+    help="Settings and credentials of registries; the context's if not given.",
+)
+
+
+@click.group("image")
+def command() -> None:
+    """Push and inspect images in a registry."""
+
+
+def settings_of(ctx: click.Context, path: Path | None) -> Registries:
+    """The file given, else the context's, else none: then a registry is reached by its name over HTTPS."""
+    if path is not None:
+        if not path.is_file():
+            raise NotFound(f"--registries: there is no file {path}")
+        return read_registries(path)
+    from cli.client import chosen_context
+
+    try:
+        chosen = chosen_context(ctx.find_root().obj)
+    except NotFound:
+        return Registries()
+    return read_registries(chosen.registries) if chosen.registries else Registries()
+
+
+@command.command("push", epilog=PUSH_EXAMPLES)
+@registries_option
+@click.option("-q", "--quiet", is_flag=True, help="Print the digest only.")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("reference")
+@click.pass_context
+def push(ctx: click.Context, *, source: Path, reference: str, registries: Path | None, quiet: bool) -> None:
+    """Push SOURCE (an OCI layout or archive, or what `docker save` wrote) as REFERENCE."""
+    from cli.images.push import push as run
+
+    def say(line: str) -> None:
+        if not quiet and sys.stderr.isatty():
+            click.echo(f"\r\x1b[2K{line}", err=True, nl=False)
+        elif not quiet:
+            click.echo(line, err=True)
+
+    pushed = asyncio.run(run(source, reference, settings_of(ctx, registries), say))
+    if not quiet and sys.stderr.isatty():
+        click.echo("\r\x1b[2K", err=True, nl=False)
+    click.echo(pushed.digest if quiet else f"{short_image(pushed.reference)}: {pushed.digest}")
+
+
+@command.command("inspect")
+@registries_option
+@format_option
+@click.argument("reference")
+@click.pass_context
+def inspect(ctx: click.Context, *, reference: str, registries: Path | None, form: str) -> None:
+    """Show what a registry has as REFERENCE."""
+    from cli.images.inspect import inspect as run
+
+    found = asyncio.run(run(reference, settings_of(ctx, registries)))
+    config = found.config
+    about = {
+        "reference": found.reference,
+        "digest": found.digest,
+        "manifest": found.manifest_digest,
+        "platforms": [str(platform) for platform in found.platforms],
+        "size": size(found.size),
+        "layers": [layer.digest for layer in found.manifest.layers],
+        "config": dict(config.settings),
+    }
+    show_document([about], form=form)
