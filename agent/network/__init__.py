@@ -1,0 +1,1 @@
+"""The node's datapath and names."""

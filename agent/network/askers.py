@@ -1,0 +1,35 @@
+"""Who asks the resolver: source addresses of this node's containers."""
+
+from ipaddress import IPv4Address
+
+from agent.network.attachment import Attachment
+from agent.network.dns.answer import Asker
+
+
+class Askers:
+    """Tasks of this node by their addresses. An address belongs to the task that was given it last."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Attachment] = {}
+        self._owners: dict[IPv4Address, tuple[str, Asker]] = {}
+
+    def add(self, attachment: Attachment) -> None:
+        networks = tuple(filter(None, attachment.addresses))
+        asker = Asker(networks, may_leave=attachment.exit_address is not None)
+        self._tasks[attachment.task_id] = attachment
+        for address in attachment.addresses.values():
+            self._owners[address] = (attachment.task_id, asker)
+
+    def remove(self, task_id: str) -> None:
+        attachment = self._tasks.pop(task_id, None)
+        for address in attachment.addresses.values() if attachment else ():
+            if self._owners[address][0] == task_id:
+                del self._owners[address]
+
+    def find(self, address: IPv4Address) -> Asker | None:
+        """Whose address it is; None for a stranger's."""
+        owner = self._owners.get(address)
+        return owner[1] if owner else None
+
+    def addresses(self) -> frozenset[IPv4Address]:
+        return frozenset(self._owners)

@@ -1,0 +1,265 @@
+"""The node's kernel: the one place that changes it. Blocking; all calls are for the thread that made the object."""
+
+import logging
+import socket
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from agent.network import names
+from agent.network.attachment import Attachment, container_messages, host_messages
+from agent.network.kernel_state import KernelState, kernel_state, plan
+from agent.network.namespaces import Namespace
+from agent.network.netlink import inventory, messages
+from agent.network.netlink.connection import Connection
+from agent.network.nftables import elements as nft
+from agent.network.nftables.library import Nftables
+from agent.network.nftables.ruleset import chains, definition
+from agent.network.settings import NetworkSettings
+from agent.network.tables import Tables
+from agent.network.underlay import Underlay, find_underlay
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_LINK_SETTINGS = {
+    messages.DEVCONF_RP_FILTER: 0,  # senders are checked by our rules, and replies may come another way
+    messages.DEVCONF_ROUTE_LOCALNET: 1,  # 127.0.0.1 reaches published ports
+    messages.DEVCONF_SEND_REDIRECTS: 0,
+}
+
+
+class Datapath:
+    """Devices, routes, neighbours, forwarding entries and rules of this node's network namespace."""
+
+    def __init__(self, *, underlay_address: IPv4Address, settings: NetworkSettings) -> None:
+        self._settings = settings
+        self._connection = Connection()
+        self._nftables = Nftables()
+        self._tables = Tables()
+        self._attachments: dict[str, Attachment] = {}
+        self._overlay = 0
+        self._in_doubt = True
+        self.underlay = find_underlay(
+            underlay_address, inventory.addresses(self._connection), inventory.links(self._connection)
+        )
+
+    @property
+    def attachments(self) -> Collection[Attachment]:
+        return self._attachments.values()
+
+    def close(self) -> None:
+        self._nftables.close()
+        self._connection.close()
+
+    def prepare(self) -> None:
+        """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched."""
+        _IP_FORWARD.write_text("1")
+        self._make_overlay()
+        if not nft.rules_are_whole(self._listing(), self._chains()):
+            self._load_table()
+
+    def _chains(self) -> dict[str, tuple[str, ...]]:
+        return chains(self._settings.vni, self._settings.vxlan_port)
+
+    def _listing(self) -> list[dict[str, object]]:
+        return list(self._nftables.list_table(names.FAMILY, names.TABLE))
+
+    def _load_table(self) -> None:
+        """Rules and elements in one transaction: at no moment is there a table without its elements."""
+        rules = definition(self._settings.vni, self._settings.vxlan_port)
+        self._nftables.run(rules + nft.transaction(nft.NONE, self._elements()))
+
+    def _make_overlay(self) -> None:
+        links = {link.name: link for link in inventory.links(self._connection)}
+        present = links.get(names.VXLAN_DEVICE)
+        if present is None or not self._fits(present):
+            self._connection.apply(
+                [messages.delete_link(names.VXLAN_DEVICE), self._overlay_message(self.underlay)],
+            )
+        self._overlay = socket.if_nametoindex(names.VXLAN_DEVICE)
+        mtu = self.underlay.overlay_mtu
+        self._connection.apply(
+            [
+                messages.set_link(self._overlay, up=True, mtu=mtu, ipv4=_LINK_SETTINGS),
+                messages.add_address(self._overlay, names.GATEWAY, messages.SCOPE_LINK),
+            ]
+        )
+
+    def _fits(self, link: inventory.Link) -> bool:
+        return link.vni == self._settings.vni and link.mac == self.underlay.vtep_mac
+
+    def _overlay_message(self, underlay: Underlay) -> messages.Message:
+        return messages.add_vxlan(
+            names.VXLAN_DEVICE,
+            vni=self._settings.vni,
+            mac=underlay.vtep_mac,
+            local=underlay.address,
+            link=underlay.link,
+            port=self._settings.vxlan_port,
+            mtu=underlay.overlay_mtu,
+        )
+
+    def _elements(self) -> nft.Elements:
+        return nft.elements(self._tables, self.attachments, self._settings.local_pool)
+
+    def _state(self) -> KernelState:
+        return kernel_state(self._tables, self.attachments, self._overlay, self._settings.local_pool)
+
+    def apply(self, tables: Tables) -> None:
+        """Bring the kernel from the tables of the last call to these.
+
+        Raises:
+            Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
+        """
+        elements, state = self._elements(), self._state()
+        self._tables = tables
+        if self._in_doubt:
+            self.verify()
+            return
+        self._in_doubt = True
+        self._commit(elements)
+        self._connection.apply(plan(state, self._state()))
+        self._in_doubt = False
+
+    def _commit(self, before: nft.Elements) -> None:
+        """Change the elements; where the table was not as we left it, set right all of it."""
+        if not (command := nft.transaction(before, self._elements())):
+            return
+        try:
+            self._nftables.run(command)
+        except Unavailable as error:
+            log.warning("Our nftables table was changed by someone else, and is set right: %s", error)
+            self._repair_table()
+
+    def attach(self, namespace: Namespace, attachment: Attachment) -> None:
+        """Give a namespace its addresses and the host's end of its link a name. On an error nothing is left but the
+        link in the group that `sweep` deletes."""
+        with suppress(OSError):
+            stale = socket.if_nametoindex(attachment.name)
+            log.warning("The link %s of an earlier attempt is in the way and is deleted", attachment.name)
+            self._connection.apply([messages.set_link(stale, group=names.ENDED_GROUP)])
+            self.sweep()
+        attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
+        self._attachments[attachment.task_id] = attachment
+        try:
+            self._connection.apply([self._claim(attachment), *host_messages(attachment)])
+            namespace.connection.apply(container_messages(attachment, self._tables.subnets))
+            self._nftables.run(nft.transaction(nft.NONE, nft.of_attachment(attachment)))
+        except Unavailable:
+            self.detach([attachment.task_id])
+            raise
+
+    def _claim(self, attachment: Attachment) -> messages.Message:
+        return messages.set_link(
+            attachment.link,
+            up=True,
+            name=attachment.name,
+            alias=attachment.alias,
+            group=names.LIVE_GROUP,
+            ipv4=_LINK_SETTINGS,
+        )
+
+    def detach(self, task_ids: Iterable[str]) -> None:
+        """Withdraw ports and addresses at once; links go at the next `sweep`. Unknown tasks are passed over."""
+        before = self._elements()
+        gone = [found for key in task_ids if (found := self._attachments.pop(key, None)) is not None]
+        if gone:
+            self._commit(before)
+            ended = (messages.set_link(each.link, group=names.ENDED_GROUP) for each in gone)
+            self._connection.apply(replace_harmless(message) for message in ended)
+
+    def sweep(self) -> None:
+        """Delete the links of ended tasks, all at once."""
+        self._connection.apply([messages.delete_group(names.ENDED_GROUP)])
+
+    def adopt(self, attachments: Iterable[Attachment]) -> None:
+        """Take over links that an earlier process left, delete all others of ours, and set everything right."""
+        self._attachments = {attachment.task_id: attachment for attachment in attachments}
+        kept = {attachment.link for attachment in self.attachments}
+        surplus = [link for link in self.container_links() if link.index not in kept]
+        ended = (messages.set_link(link.index, group=names.ENDED_GROUP) for link in surplus)
+        self._connection.apply(replace_harmless(message) for message in ended)
+        self.sweep()
+        self.verify()
+
+    def container_links(self) -> list[inventory.Link]:
+        """The host's ends of all containers' links, but for spare ones."""
+        return [link for link in inventory.links(self._connection) if link.name.startswith(names.LINK_PREFIX)]
+
+    def verify(self) -> list[str]:
+        """Compare the kernel with what it should hold, and set right what differs. What was wrong, in a line each.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        self._in_doubt = True
+        wrong = [*self._repair_devices(), *self._repair_routes(), *self._repair_table()]
+        self._in_doubt = False
+        return wrong
+
+    def _repair_devices(self) -> list[str]:
+        links = {link.name: link for link in inventory.links(self._connection)}
+        overlay = links.get(names.VXLAN_DEVICE)
+        wrong = []
+        if _IP_FORWARD.read_text().strip() != "1":
+            wrong.append("forwarding of IPv4 was off")
+        if overlay is None or not self._fits(overlay) or not overlay.up or overlay.mtu != self.underlay.overlay_mtu:
+            wrong.append(f"the device {names.VXLAN_DEVICE} was missing or changed")
+        elif inventory.addresses(self._connection).get(names.GATEWAY) != overlay.index:
+            wrong.append(f"the device {names.VXLAN_DEVICE} lacked the address {names.GATEWAY}")
+        if wrong:
+            _IP_FORWARD.write_text("1")
+            self._make_overlay()
+        return wrong
+
+    def _repair_routes(self) -> list[str]:
+        self._forget_lost_links()
+        links = {self._overlay, *(attachment.link for attachment in self.attachments)}
+        present = KernelState(
+            routes=frozenset(inventory.own_routes(self._connection)),
+            neighbours=frozenset(entry for entry in inventory.neighbours(self._connection) if entry.link in links),
+            forwarding=frozenset(inventory.forwarding(self._connection, self._overlay)),
+        )
+        todo = plan(present, self._state())
+        self._connection.apply(todo)
+        return [f"the kernel's tables differed: {message.what}" for message in todo]
+
+    def _forget_lost_links(self) -> None:
+        """A task whose link is gone has lost its namespace, or someone deleted it: there is nothing to route to."""
+        present = {link.index for link in self.container_links()}
+        for task_id, attachment in list(self._attachments.items()):
+            if attachment.link not in present:
+                log.warning("The link %s of task %s is gone: it has no network any more", attachment.name, task_id)
+                del self._attachments[task_id]
+
+    def _repair_table(self) -> list[str]:
+        objects = self._nftables.list_table(names.FAMILY, names.TABLE)
+        if not nft.rules_are_whole(objects, self._chains()):
+            self._load_table()
+            return [f"the nftables table {names.TABLE} was missing or its rules were changed"]
+        if not (command := nft.transaction(nft.listed(objects), self._elements())):
+            return []
+        self._nftables.run(command)
+        return [f"elements of the nftables table {names.TABLE} differed: {command.splitlines()[0][:200]}"]
+
+    def reset(self) -> None:
+        """Remove everything of ours from this host's network."""
+        self._nftables.run(f"add table {names.FAMILY} {names.TABLE}\ndelete table {names.FAMILY} {names.TABLE}")
+        self._attachments.clear()
+        for link in inventory.links(self._connection):
+            if names.is_ours(link.name):
+                self._connection.apply(
+                    [replace_harmless(messages.set_link(link.index, group=names.ENDED_GROUP))],
+                )
+        self.sweep()
+        self._connection.apply([messages.delete_link(names.VXLAN_DEVICE)])
+        self._connection.apply(messages.delete_route(route) for route in inventory.own_routes(self._connection))
+
+
+def replace_harmless(message: messages.Message) -> messages.Message:
+    """The same, content when its object is gone: links of containers vanish with their namespaces at any moment."""
+    return message._replace(harmless=messages.GONE)

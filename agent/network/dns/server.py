@@ -1,0 +1,140 @@
+"""The resolver of this node's containers, on UDP and TCP port 53 of the gateway address."""
+
+import asyncio
+import logging
+import random
+import struct
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from ipaddress import IPv4Address
+from typing import Any
+
+import dns.rcode
+
+from agent.network.dns.answer import Answer, Asker, Forward, answer, refusal
+from agent.network.dns.upstream import Upstream
+from agent.network.dns.zone import Zone
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_FORWARDED_AT_ONCE = 512
+_CONNECTIONS_AT_ONCE = 256
+_IDLE_SECONDS = 10.0
+
+FindAsker = Callable[[IPv4Address], Asker | None]
+Source = tuple[str, int]
+
+
+class DnsServer:
+    """Answers from `zone`, which its owner replaces when the planner's tables change.
+
+    Args:
+        find_asker: who has a source address; None for a stranger.
+    """
+
+    def __init__(self, *, find_asker: FindAsker, upstream: Upstream, ttl_seconds: int, shuffle: random.Random) -> None:
+        self.zone = Zone()
+        self._find_asker = find_asker
+        self._upstream = upstream
+        self._ttl_seconds = ttl_seconds
+        self._shuffle = shuffle
+        self._forwarded: set[asyncio.Task[None]] = set()
+        self._connections = 0
+        self._datagrams: asyncio.DatagramTransport | None = None
+        self._listener: asyncio.Server | None = None
+
+    async def start(self, address: str, port: int = 53) -> None:
+        """Listen on both transports.
+
+        Raises:
+            Unavailable: the address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            self._datagrams, _ = await loop.create_datagram_endpoint(
+                lambda: _Datagrams(self._receive), local_addr=(address, port)
+            )
+            self._listener = await asyncio.start_server(self._serve_connection, address, port)
+        except OSError as error:
+            await self.stop()
+            raise Unavailable(f"The resolver cannot listen on {address} port {port}: {error.strerror}") from error
+
+    async def stop(self) -> None:
+        """Stop listening; queries under way are dropped, their askers ask again."""
+        if self._datagrams is not None:
+            self._datagrams.close()
+        if self._listener is not None:
+            self._listener.close()
+        for task in self._forwarded:
+            task.cancel()
+        await asyncio.gather(*self._forwarded, return_exceptions=True)
+
+    def _decide(self, wire: bytes, source: Source, *, tcp: bool) -> Answer | Forward:
+        asker = self._find_asker(IPv4Address(source[0]))
+        return answer(wire, asker, self.zone, ttl=self._ttl_seconds, tcp=tcp, shuffle=self._shuffle)
+
+    def _receive(self, wire: bytes, source: Source) -> None:
+        decision = self._decide(wire, source, tcp=False)
+        if isinstance(decision, Answer):
+            self._reply(decision.wire, source)
+        elif len(self._forwarded) >= _FORWARDED_AT_ONCE:
+            self._reply(refusal(decision.query, dns.rcode.SERVFAIL), source)
+        else:
+            self._in_background(self._forward_datagram(wire, decision, source))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._forwarded.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._forwarded.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("A query could not be forwarded", exc_info=error)
+
+    async def _forward_datagram(self, wire: bytes, forward: Forward, source: Source) -> None:
+        response = await self._upstream.ask(wire, tcp=False)
+        self._reply(response or refusal(forward.query, dns.rcode.SERVFAIL), source)
+
+    def _reply(self, wire: bytes | None, source: Source) -> None:
+        if wire is not None and self._datagrams is not None and not self._datagrams.is_closing():
+            self._datagrams.sendto(wire, source)
+
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._connections >= _CONNECTIONS_AT_ONCE:
+            writer.close()
+            return
+        self._connections += 1
+        try:
+            with suppress(OSError, EOFError):  # the asker went away, or has nothing more to ask
+                while True:
+                    await self._serve_query(reader, writer)
+        finally:
+            self._connections -= 1
+            writer.close()
+
+    async def _serve_query(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with asyncio.timeout(_IDLE_SECONDS):
+            wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        decision = self._decide(wire, writer.get_extra_info("peername"), tcp=True)
+        if isinstance(decision, Forward):
+            response = await self._upstream.ask(wire, tcp=True)
+            response = response or refusal(decision.query, dns.rcode.SERVFAIL)
+        elif decision.wire is None:
+            raise EOFError("no query")
+        else:
+            response = decision.wire
+        writer.write(struct.pack(">H", len(response)) + response)
+        await writer.drain()
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, receive: Callable[[bytes, Source], None]) -> None:
+        self._receive = receive
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        self._receive(data, addr)
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("An answer did not reach its asker: %s", exc)

@@ -1,0 +1,126 @@
+"""Queries for names that are not the cluster's, handed to the host's resolvers."""
+
+import asyncio
+import logging
+import os
+import secrets
+import struct
+from collections.abc import Callable, Sequence
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+
+from agent.network.names import GATEWAY
+
+log = logging.getLogger(__name__)
+
+Resolvers = Callable[[], Sequence[IPv4Address]]
+_HEADER_BYTES = 12
+
+
+class HostResolvers:
+    """The `nameserver` lines of a resolv.conf(5), read again when the file changes. Ourselves we never ask."""
+
+    def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
+        self._path = path
+        self._seen: os.stat_result | None = None
+        self._found: tuple[IPv4Address, ...] = ()
+
+    def __call__(self) -> Sequence[IPv4Address]:
+        try:
+            now = self._path.stat()
+            if self._seen is None or (now.st_mtime_ns, now.st_ino) != (self._seen.st_mtime_ns, self._seen.st_ino):
+                self._found = resolvers(self._path.read_text(errors="replace"))
+                self._seen = now
+        except OSError as error:
+            log.warning("Cannot read the host's resolvers from %s: %s", self._path, error)
+        return self._found
+
+
+def resolvers(text: str) -> tuple[IPv4Address, ...]:
+    """The IPv4 resolvers of a resolv.conf."""
+    found = []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == ["nameserver"] and len(words) > 1:
+            try:
+                found.append(IPv4Address(words[1]))
+            except AddressValueError:
+                log.debug("Passed over the resolver %s: not IPv4", words[1])
+    return tuple(address for address in found if address != GATEWAY)
+
+
+def matches(query: bytes, response: bytes) -> bool:
+    """Whether the response has the query's number and repeats its question: RFC 5452, 9.1."""
+    if len(response) < _HEADER_BYTES or response[:2] != query[:2] or not response[2] & 0x80:
+        return False
+    end = _question_end(query)
+    return response[_HEADER_BYTES:end].lower() == query[_HEADER_BYTES:end].lower() or response[4:6] == b"\0\0"
+
+
+def _question_end(query: bytes) -> int:
+    offset = _HEADER_BYTES
+    while offset < len(query) and query[offset]:
+        offset += query[offset] + 1
+    return offset + 5
+
+
+class Upstream:
+    """Asks the resolvers in turn, over the transport that the asker used, under a number and a port of our own."""
+
+    def __init__(self, *, resolvers: Resolvers, timeout_seconds: float, port: int = 53) -> None:
+        self._resolvers = resolvers
+        self._timeout_seconds = timeout_seconds
+        self._port = port
+
+    async def ask(self, query: bytes, *, tcp: bool) -> bytes | None:
+        """The first answer, under the query's own number; None when no resolver answered in time."""
+        renumbered = secrets.token_bytes(2) + query[2:]
+        for resolver in self._resolvers():
+            try:
+                async with asyncio.timeout(self._timeout_seconds):
+                    ask = self._ask_tcp if tcp else self._ask_udp
+                    response = await ask(renumbered, str(resolver))
+                    return query[:2] + response[2:]
+            except (OSError, EOFError) as error:  # a timeout is an OSError too
+                log.debug("The resolver %s did not answer: %s", resolver, error)
+        return None
+
+    async def _ask_udp(self, query: bytes, resolver: str) -> bytes:
+        loop = asyncio.get_running_loop()
+        exchange = _Exchange(query, loop.create_future())
+        transport, _ = await loop.create_datagram_endpoint(lambda: exchange, remote_addr=(resolver, self._port))
+        try:
+            return await exchange.response
+        finally:
+            transport.close()
+
+    async def _ask_tcp(self, query: bytes, resolver: str) -> bytes:
+        reader, writer = await asyncio.open_connection(resolver, self._port)
+        try:
+            writer.write(struct.pack(">H", len(query)) + query)
+            response = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
+        finally:
+            writer.close()
+        if not matches(query, response):
+            raise EOFError("an answer to another question")
+        return response
+
+
+class _Exchange(asyncio.DatagramProtocol):
+    """One query on a socket of its own."""
+
+    def __init__(self, query: bytes, response: asyncio.Future[bytes]) -> None:
+        self._query = query
+        self.response = response
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        transport.sendto(self._query)
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        if not self.response.done() and matches(self._query, data):
+            self.response.set_result(data)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self.response.done():
+            self.response.set_exception(exc)

@@ -1,0 +1,126 @@
+"""Network namespaces without a name: made by a thread, held by a file descriptor, gone when nobody holds them."""
+
+import ctypes
+import os
+import secrets
+from collections import deque
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from itertools import count
+
+from agent.network.attachment import CONTAINER_INDEX
+from agent.network.names import (
+    CONTAINER_DEVICE,
+    GATEWAY,
+    GATEWAY_MAC,
+    SPARE_GROUP,
+    SPARE_PREFIX,
+)
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.messages import Neighbour, Route, VethEnd, add_neighbour, add_route, add_veth, set_link
+from shoal.errors import Unavailable
+
+_CLONE_NEWNET = 0x40000000
+_CURRENT = "/proc/thread-self/ns/net"
+_LOOPBACK_INDEX = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        raise Unavailable(f"The kernel refused {what}: {os.strerror(ctypes.get_errno())}")
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace with a link to the node's, ready for addresses.
+
+    Attributes:
+        descriptor: of the namespace; it lives as long as this, or a process in it.
+        connection: rtnetlink inside.
+        link: name of the host's end, which is down.
+        mac: of the container's end.
+    """
+
+    descriptor: int
+    connection: Connection
+    link: str
+    mac: str
+
+    def close(self) -> None:
+        """Give it up; the kernel removes it, and the link with it, when no process is in it."""
+        self.connection.close()
+        os.close(self.descriptor)
+
+
+def enter_new() -> tuple[int, Connection]:
+    """A new namespace: its descriptor and a socket inside. The calling thread is back in its own when this returns.
+
+    Raises:
+        Unavailable: the kernel refused.
+    """
+    home = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _check(_libc.unshare(_CLONE_NEWNET), "a network namespace")
+        try:
+            return os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), Connection()
+        finally:
+            _check(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
+    finally:
+        os.close(home)
+
+
+class NamespacePool:
+    """Namespaces made in advance: making one takes longer than all the rest of attaching a task.
+
+    `make` is for the thread that has `connection`; `take` and `put` are safe from any.
+    """
+
+    def __init__(self, *, connection: Connection, mtu: int) -> None:
+        self._connection = connection
+        self._mtu = mtu
+        self._ready: deque[Namespace] = deque()
+        self._numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def take(self) -> Namespace | None:
+        """One that is ready, if any is."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return None
+
+    def put(self, namespace: Namespace) -> None:
+        self._ready.append(namespace)
+
+    def make(self) -> Namespace:
+        """A new one. On an error nothing is left behind.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        name = f"{SPARE_PREFIX}{os.getpid():x}-{next(self._numbers) & 0xFFFF:x}"
+        mac = "02:" + secrets.token_bytes(5).hex(":")
+        descriptor, inside = enter_new()
+        namespace = Namespace(descriptor, inside, name, mac)
+        try:
+            host, container = VethEnd(name, GATEWAY_MAC), VethEnd(CONTAINER_DEVICE, mac)
+            self._connection.apply([add_veth(host, container, descriptor, self._mtu, SPARE_GROUP)])
+            inside.apply(
+                [
+                    set_link(_LOOPBACK_INDEX, up=True),
+                    set_link(CONTAINER_INDEX, up=True),
+                    add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
+                    add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
+                ]
+            )
+        except Unavailable:
+            namespace.close()
+            raise
+        return namespace
+
+    def close(self) -> None:
+        while (namespace := self.take()) is not None:
+            namespace.close()

@@ -1,0 +1,1 @@
+"""rtnetlink, as much of it as the datapath needs."""

@@ -1,0 +1,120 @@
+"""One rtnetlink socket: batches of requests, and dumps."""
+
+import logging
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from agent.network.netlink.messages import ACK, DUMP, REQUEST, Message
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 270, 10, 11, 12
+_SO_RCVBUFFORCE = 33
+_ERROR, _DONE = 2, 3
+_HEADER = struct.Struct("=IHHII")
+_BATCH = 256
+"""Requests in one send: the kernel answers them all before the send returns, into a buffer that is bounded."""
+
+
+class Reply(NamedTuple):
+    """One message from the kernel, without its header."""
+
+    kind: int
+    sequence: int
+    body: bytes
+
+
+class Connection:
+    """A socket of NETLINK_ROUTE in the network namespace of the thread that makes it; for one thread at a time."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 4 << 20)
+        self._sequence = 0
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def apply(self, messages: Iterable[Message]) -> None:
+        """Have every request done, in order. One that fails does not keep those after it from being tried.
+
+        Raises:
+            Unavailable: the kernel refused some; the text names the first, and how many more.
+        """
+        failures: list[str] = []
+        rest = iter(messages)
+        while batch := list(islice(rest, _BATCH)):
+            failures += self._send(batch)
+        if failures:
+            more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+            raise Unavailable(f"The kernel refused to {failures[0]}{more}")
+
+    def _send(self, batch: Sequence[Message]) -> Iterator[str]:
+        first = self._sequence + 1
+        self._sequence += len(batch)
+        packet = bytearray()
+        for sequence, message in enumerate(batch, first):
+            # Errors are always told; a success only of the last, which thereby ends the batch.
+            flags = message.flags | REQUEST | (ACK if sequence == self._sequence else 0)
+            packet += _HEADER.pack(16 + len(message.body), message.kind, flags, sequence, 0) + message.body
+            packet += b"\0" * (-len(packet) % 4)
+        self._socket.send(packet)
+        for reply in self._replies(first, self._sequence):
+            number = -struct.unpack_from("=i", reply.body)[0]
+            message = batch[reply.sequence - first]
+            if number and number not in message.harmless:
+                yield f"{message.what}: {os.strerror(number)}{_explanation(reply.body)}"
+
+    def dump(self, kind: int, body: bytes) -> list[Reply]:
+        """Everything of a kind (RTM_GET…) that fits `body`, whose header the kernel checks strictly.
+
+        A list that changed while it was read is read again.
+        """
+        for _ in range(5):
+            self._sequence += 1
+            header = _HEADER.pack(16 + len(body), kind, REQUEST | DUMP, self._sequence, 0)
+            self._socket.send(header + body)
+            replies = list(self._replies(self._sequence, self._sequence))
+            if replies and replies[-1].kind == _ERROR:
+                number = -struct.unpack_from("=i", replies[-1].body)[0]
+                raise Unavailable(f"The kernel refused a list: {os.strerror(number)}")
+            if not self._interrupted:
+                return replies
+        raise Unavailable("The kernel's tables change faster than they can be read")
+
+    def _replies(self, first: int, last: int) -> Iterator[Reply]:
+        """Replies up to the one which ends the request `last`. Those of requests before `first` are skipped."""
+        self._interrupted = False
+        while True:
+            data = self._socket.recv(1 << 18)
+            offset = 0
+            while offset < len(data):
+                length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+                body = data[offset + 16 : offset + length]
+                offset += (length + 3) & ~3
+                self._interrupted |= bool(flags & 0x10)
+                if sequence < first:
+                    continue
+                if kind != _DONE:
+                    yield Reply(kind, sequence, body)
+                if kind in (_DONE, _ERROR) and sequence == last:
+                    return
+
+
+def _explanation(body: bytes) -> str:
+    """The kernel's own words, where it has any (NLMSGERR_ATTR_MSG)."""
+    offset = 20
+    while offset + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if kind & 0x3FFF == 1:
+            return f" ({body[offset + 4 : offset + length - 1].decode(errors='replace')})"
+        offset += max(4, (length + 3) & ~3)
+    return ""

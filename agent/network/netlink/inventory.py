@@ -1,0 +1,145 @@
+"""What the kernel has: links, addresses, routes, neighbours and forwarding entries, read by dumps."""
+
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.messages import (
+    AF_BRIDGE,
+    AF_INET,
+    GETADDR,
+    GETLINK,
+    GETNEIGH,
+    GETROUTE,
+    IFF_UP,
+    MAIN_TABLE,
+    NUD_PERMANENT,
+    PROTOCOL,
+    Forwarding,
+    Neighbour,
+    Route,
+    number,
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface.
+
+    Attributes:
+        alias: `ip link set … alias`, empty without one.
+        vni: VXLAN network identifier, None for other kinds.
+    """
+
+    index: int
+    name: str
+    up: bool
+    mtu: int
+    mac: str
+    alias: str
+    vni: int | None
+
+
+def attributes(body: bytes, offset: int) -> dict[int, bytes]:
+    """The attributes that begin at `offset`, by number; of one given twice, the last."""
+    found: dict[int, bytes] = {}
+    end = len(body)
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", body, offset)
+        if length < 4:
+            break
+        found[kind & 0x3FFF] = body[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return found
+
+
+def _integer(value: bytes | None) -> int:
+    return int(struct.unpack_from("=I", value)[0]) if value else 0
+
+
+def _text(value: bytes | None) -> str:
+    return value.rstrip(b"\0").decode(errors="replace") if value else ""
+
+
+def _vni(info: bytes | None) -> int | None:
+    if info is None:
+        return None
+    inner = attributes(info, 0)
+    if _text(inner.get(1)) != "vxlan":
+        return None
+    return _integer(attributes(inner.get(2, b""), 0).get(1))
+
+
+def links(connection: Connection) -> list[Link]:
+    """Every link of the namespace."""
+    found = []
+    for reply in connection.dump(GETLINK, struct.pack("=BxHiII", 0, 0, 0, 0, 0)):
+        index, flags = struct.unpack_from("=iI", reply.body, 4)
+        value = attributes(reply.body, 16)
+        found.append(
+            Link(
+                index=index,
+                name=_text(value.get(3)),
+                up=bool(flags & IFF_UP),
+                mtu=_integer(value.get(4)),
+                mac=value.get(1, b"").hex(":"),
+                alias=_text(value.get(20)),
+                vni=_vni(value.get(18)),
+            )
+        )
+    return found
+
+
+def addresses(connection: Connection) -> dict[IPv4Address, int]:
+    """Every IPv4 address of the namespace, with its link."""
+    found = {}
+    for reply in connection.dump(GETADDR, struct.pack("=BBBBi", AF_INET, 0, 0, 0, 0)):
+        value = attributes(reply.body, 8)
+        local = value.get(2) or value.get(1)
+        if local is not None:
+            found[IPv4Address(local)] = int(struct.unpack_from("=i", reply.body, 4)[0])
+    return found
+
+
+def own_routes(connection: Connection) -> list[Route]:
+    """Every route of the main table that carries our protocol number."""
+    return _routes(connection, PROTOCOL)
+
+
+def all_routes(connection: Connection) -> list[Route]:
+    """Every IPv4 route of the main table."""
+    return _routes(connection, 0)
+
+
+def _routes(connection: Connection, protocol: int) -> list[Route]:
+    header = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, MAIN_TABLE, protocol, 0, 0, 0)
+    found = []
+    for reply in connection.dump(GETROUTE, header + number(15, MAIN_TABLE)):
+        value = attributes(reply.body, 12)
+        network = IPv4Network((value.get(1, b"\0\0\0\0"), reply.body[1]))
+        via, source = value.get(5), value.get(7)
+        link = _integer(value.get(4))
+        found.append(Route(network, link, IPv4Address(via) if via else None, IPv4Address(source) if source else None))
+    return found
+
+
+def neighbours(connection: Connection) -> list[Neighbour]:
+    """Every permanent IPv4 neighbour entry of the namespace."""
+    found = []
+    for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", AF_INET, 0, 0, 0, 0)):
+        link, state = struct.unpack_from("=iH", reply.body, 4)
+        value = attributes(reply.body, 12)
+        if state & NUD_PERMANENT and 1 in value and len(value.get(2, b"")) == 6:
+            found.append(Neighbour(link, IPv4Address(value[1]), value[2].hex(":")))
+    return found
+
+
+def forwarding(connection: Connection, link: int) -> list[Forwarding]:
+    """Every forwarding entry of a VXLAN device, but those without an address."""
+    found = []
+    for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", AF_BRIDGE, 0, 0, 0, 0) + number(8, link)):
+        value = attributes(reply.body, 12)
+        if struct.unpack_from("=i", reply.body, 4)[0] == link and len(value.get(1, b"")) == 4 and 2 in value:
+            found.append(Forwarding(link, value[2].hex(":"), IPv4Address(value[1])))
+    return found

@@ -1,0 +1,224 @@
+"""Requests of rtnetlink as bytes (rtnetlink(7), linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h).
+
+Each function returns one `Message`; nothing is sent here. Addresses are of the `ipaddress` module, MAC addresses text.
+"""
+
+import errno
+import struct
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
+
+NEWLINK, DELLINK, GETLINK = 16, 17, 18
+NEWADDR, DELADDR, GETADDR = 20, 21, 22
+NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
+NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
+
+AF_INET, AF_BRIDGE, AF_INET6 = 2, 7, 10
+IFF_UP = 1
+PROTOCOL = 83
+"""Marks our routes (rtm_protocol); free in /etc/iproute2/rt_protos."""
+UNREACHABLE = 7
+SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
+MAIN_TABLE = 254
+SUBNET_METRIC = 0xF0000000
+"""Of the routes that catch a subnet's unknown addresses: any other route to the same subnet wins."""
+NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02
+
+DEVCONF_SEND_REDIRECTS, DEVCONF_RP_FILTER, DEVCONF_ROUTE_LOCALNET = 6, 8, 26
+
+GONE = frozenset({errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL})
+"""What the kernel answers when that which is to be removed is not there."""
+EXISTS = frozenset({errno.EEXIST})
+
+
+class Message(NamedTuple):
+    """One request.
+
+    Attributes:
+        what: names it in an error.
+        harmless: error numbers which mean that there was nothing to do.
+    """
+
+    kind: int
+    flags: int
+    body: bytes
+    what: str
+    harmless: frozenset[int] = frozenset()
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """One attribute with its padding (struct rtattr)."""
+    length = 4 + len(value)
+    return struct.pack("=HH", length, kind) + value + b"\0" * (-length % 4)
+
+
+def number(kind: int, value: int) -> bytes:
+    return struct.pack("=HHI", 8, kind, value)
+
+
+def text(kind: int, value: str) -> bytes:
+    return attribute(kind, value.encode() + b"\0")
+
+
+def nest(kind: int, *attributes: bytes) -> bytes:
+    return attribute(kind | 0x8000, b"".join(attributes))
+
+
+def mac_bytes(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
+def _link_header(index: int = 0, up: bool | None = None) -> bytes:
+    flags, change = (0, 0) if up is None else (IFF_UP * up, IFF_UP)
+    return struct.pack("=BxHiII", 0, 0, index, flags, change)
+
+
+def _kind(name: str, *data: bytes) -> bytes:
+    return nest(18, text(1, name), *((nest(2, *data),) if data else ()))
+
+
+def _ipv4_settings(settings: dict[int, int]) -> bytes:
+    """IFLA_AF_SPEC with values of net.ipv4.conf.<interface>: spares a write to /proc for each."""
+    return nest(26, nest(AF_INET, nest(1, *(number(key, value) for key, value in settings.items()))))
+
+
+class VethEnd(NamedTuple):
+    """One end of a pair of virtual Ethernet interfaces."""
+
+    name: str
+    mac: str
+
+
+def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: int) -> Message:
+    """A pair, both down; the container's end has index 2 in its namespace and all of the group 0."""
+    peer = _link_header(2) + text(3, container.name) + attribute(1, mac_bytes(container.mac))
+    peer += number(28, netns_fd) + number(4, mtu)
+    body = _link_header() + text(3, host.name) + attribute(1, mac_bytes(host.mac)) + number(4, mtu)
+    body += number(27, group) + _kind("veth", attribute(1, peer))
+    return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"make the link {host.name}")
+
+
+def add_vxlan(name: str, *, vni: int, mac: str, local: IPv4Address, link: int, port: int, mtu: int) -> Message:
+    """The tunnel's endpoint of this node: it neither learns nor floods (RFC 7348; linux/if_link.h, IFLA_VXLAN_*)."""
+    data = (
+        number(1, vni),
+        attribute(4, local.packed),
+        number(3, link),
+        attribute(7, b"\0"),
+        attribute(15, struct.pack(">H", port)),
+    )
+    body = _link_header(up=True) + text(3, name) + attribute(1, mac_bytes(mac)) + number(4, mtu)
+    return Message(NEWLINK, CREATE | EXCLUSIVE, body + _kind("vxlan", *data), f"make the VXLAN device {name}")
+
+
+def set_link(
+    index: int,
+    *,
+    up: bool | None = None,
+    name: str = "",
+    alias: str = "",
+    mtu: int = 0,
+    group: int | None = None,
+    ipv4: dict[int, int] | None = None,
+) -> Message:
+    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number."""
+    body = _link_header(index, up)
+    body += text(3, name) if name else b""
+    body += attribute(20, alias.encode()) if alias else b""
+    body += number(4, mtu) if mtu else b""
+    body += number(27, group) if group is not None else b""
+    body += _ipv4_settings(ipv4) if ipv4 else b""
+    return Message(NEWLINK, 0, body, f"set the link {name or index}")
+
+
+def delete_link(name: str) -> Message:
+    return Message(DELLINK, 0, _link_header() + text(3, name), f"delete the link {name}", GONE)
+
+
+def delete_group(group: int) -> Message:
+    """Delete every link of a group in one sweep, which costs about as much as one link alone."""
+    return Message(DELLINK, 0, _link_header() + number(27, group), "delete the links of ended tasks", GONE)
+
+
+def add_address(index: int, address: IPv4Address, scope: int = SCOPE_UNIVERSE) -> Message:
+    body = (
+        struct.pack("=BBBBi", AF_INET, 32, 0, scope, index)
+        + attribute(2, address.packed)
+        + attribute(1, address.packed)
+    )
+    return Message(NEWADDR, CREATE | REPLACE, body, f"add the address {address}")
+
+
+class Route(NamedTuple):
+    """A route of the main table. `via` is taken as on the link; a link of 0 makes the destination unreachable."""
+
+    destination: IPv4Network
+    link: int
+    via: IPv4Address | None = None
+    source: IPv4Address | None = None
+
+
+def _route_body(route: Route) -> bytes:
+    destination, link, via, source = route
+    kind, scope = (1, 0) if via else (1, SCOPE_LINK)
+    if not link:
+        kind, scope = UNREACHABLE, 0
+    onlink = 4 if via else 0
+    body = struct.pack(
+        "=BBBBBBBBI", AF_INET, destination.prefixlen, 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, onlink
+    ) + attribute(1, destination.network_address.packed)
+    body += number(4, link) if link else number(6, SUBNET_METRIC)
+    body += attribute(5, via.packed) if via else b""
+    return body + (attribute(7, source.packed) if source else b"")
+
+
+def add_route(route: Route) -> Message:
+    return Message(NEWROUTE, CREATE | REPLACE, _route_body(route), f"add the route to {route.destination}")
+
+
+def delete_route(route: Route) -> Message:
+    return Message(DELROUTE, 0, _route_body(route), f"delete the route to {route.destination}", GONE)
+
+
+class Neighbour(NamedTuple):
+    """A permanent entry: who has the address on the link."""
+
+    link: int
+    address: IPv4Address
+    mac: str
+
+
+def _neighbour_body(entry: Neighbour) -> bytes:
+    header = struct.pack("=BxxxiHBB", AF_INET, entry.link, NUD_PERMANENT, 0, 0)
+    return header + attribute(1, entry.address.packed) + attribute(2, mac_bytes(entry.mac))
+
+
+def add_neighbour(entry: Neighbour) -> Message:
+    return Message(NEWNEIGH, CREATE | REPLACE, _neighbour_body(entry), f"add the neighbour {entry.address}")
+
+
+def delete_neighbour(entry: Neighbour) -> Message:
+    return Message(DELNEIGH, 0, _neighbour_body(entry), f"delete the neighbour {entry.address}", GONE)
+
+
+class Forwarding(NamedTuple):
+    """A VXLAN forwarding entry: frames to the MAC go to the VTEP at this underlay address."""
+
+    link: int
+    mac: str
+    vtep: IPv4Address
+
+
+def _forwarding_body(entry: Forwarding) -> bytes:
+    header = struct.pack("=BxxxiHBB", AF_BRIDGE, entry.link, NUD_PERMANENT | NUD_NOARP, NTF_SELF, 0)
+    return header + attribute(2, mac_bytes(entry.mac)) + attribute(1, entry.vtep.packed)
+
+
+def add_forwarding(entry: Forwarding) -> Message:
+    return Message(NEWNEIGH, CREATE | REPLACE, _forwarding_body(entry), f"add the forwarding entry {entry.mac}")
+
+
+def delete_forwarding(entry: Forwarding) -> Message:
+    return Message(DELNEIGH, 0, _forwarding_body(entry), f"delete the forwarding entry {entry.mac}", GONE)

@@ -1,0 +1,1 @@
+"""The one nftables table of this program: its rules, its elements, and the library that carries them."""

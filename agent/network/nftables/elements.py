@@ -1,0 +1,107 @@
+"""The elements of our table: what they should be, what they are, and the transaction between."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Network
+from typing import Any
+
+from agent.network.attachment import Attachment
+from agent.network.names import FAMILY, TABLE
+from agent.network.nftables.ruleset import MAPS, SETS
+from agent.network.tables import Tables
+
+Elements = Mapping[str, frozenset[str]]
+"""By set or map: its elements in nft's own words, protocols as numbers, maps as `key : value`."""
+
+NONE: Elements = {name: frozenset() for name in (*SETS, *MAPS)}
+
+
+def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4Network) -> Elements:
+    """What the table should hold."""
+    found: dict[str, set[str]] = {name: set() for name in (*SETS, *MAPS)}
+    for subnet in tables.subnets.values():
+        found["subnets"].add(str(subnet.prefix))
+        found["pairs"].add(f"{subnet.prefix} . {subnet.prefix}")
+        if not subnet.internal:
+            found["egress"].add(str(subnet.prefix))
+    found["subnets"].add(str(local_pool))
+    found["egress"].add(str(local_pool))
+    found["peers"].update(map(str, tables.peers))
+    for attachment in attachments:
+        for name, values in of_attachment(attachment).items():
+            found[name] |= values
+    return {name: frozenset(values) for name, values in found.items()}
+
+
+def of_attachment(attachment: Attachment) -> Elements:
+    """The part that is one task's."""
+    owners = frozenset(f'"{attachment.name}" . {address}' for address in attachment.addresses.values())
+    inner = attachment.exit_address
+    if inner is None or not attachment.ports:
+        return {"owners": owners}
+    return {
+        "owners": owners,
+        "hairpin": frozenset({f"{inner} . {inner}"}),
+        "published": frozenset(
+            f"{port.protocol} . {port.published} : {inner} . {port.target}"
+            for port in attachment.ports
+            if port.host is None
+        ),
+        "published_at": frozenset(
+            f"{port.protocol} . {port.host} . {port.published} : {inner} . {port.target}"
+            for port in attachment.ports
+            if port.host is not None
+        ),
+    }
+
+
+def listed(objects: Sequence[Mapping[str, Any]]) -> Elements:
+    """What the table holds, from its listing; of sets that are not ours, nothing."""
+    found = dict(NONE)
+    for entry in objects:
+        body = entry.get("set") or entry.get("map")
+        if body and body["name"] in found:
+            found[body["name"]] = frozenset(_element(element) for element in body.get("elem", ()))
+    return found
+
+
+def _element(value: Any) -> str:
+    """One element of a listing (libnftables-json(5), EXPRESSIONS) in nft's own words."""
+    if isinstance(value, list):
+        return f"{_element(value[0])} : {_element(value[1])}"
+    if isinstance(value, dict) and "elem" in value:
+        return _element(value["elem"]["val"])
+    if isinstance(value, dict) and "concat" in value:
+        return " . ".join(_element(part) for part in value["concat"])
+    if isinstance(value, dict) and "prefix" in value:
+        return f"{value['prefix']['addr']}/{value['prefix']['len']}"
+    if isinstance(value, dict) and "range" in value:
+        return "-".join(map(str, value["range"]))
+    return f'"{value}"' if isinstance(value, str) and not value[:1].isdigit() else str(value)
+
+
+def transaction(old: Elements, new: Elements) -> str:
+    """The commands between two states, removals first so that a key can change its value; empty when none is due."""
+    lines = []
+    for verb, left, right in (("delete", new, old), ("add", old, new)):
+        for name, values in right.items():
+            if changed := values - left.get(name, frozenset()):
+                listing = ", ".join(sorted(_key(value) if verb == "delete" else value for value in changed))
+                lines.append(f"{verb} element {FAMILY} {TABLE} {name} {{ {listing} }}")
+    return "\n".join(lines)
+
+
+def _key(element: str) -> str:
+    return element.partition(" : ")[0]
+
+
+def rules_are_whole(objects: Sequence[Mapping[str, Any]], chains: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the listing has every set, map and chain of ours, and as many rules in each chain as we loaded."""
+    names = {entry[kind]["name"] for entry in objects for kind in ("set", "map") if kind in entry}
+    rules = {entry["chain"]["name"]: 0 for entry in objects if "chain" in entry}
+    hooked = {entry["chain"]["name"] for entry in objects if "chain" in entry and "hook" in entry["chain"]}
+    for entry in objects:
+        if "rule" in entry:
+            rules[entry["rule"]["chain"]] += 1
+    expected = {name: len(lines) - lines[0].startswith("type ") for name, lines in chains.items()}
+    based = {name for name, lines in chains.items() if lines[0].startswith("type ")}
+    return names >= NONE.keys() and rules == expected and hooked == based

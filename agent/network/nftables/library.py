@@ -1,0 +1,76 @@
+"""A binding of libnftables, the C library of nft (libnftables(3)): its stable interface is a dozen functions."""
+
+import ctypes
+import ctypes.util
+import json
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from shoal.errors import Unavailable
+
+_JSON_OUTPUT = 1 << 4
+_NUMERIC = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10
+"""Priorities, protocols, time and symbols as numbers (NFT_CTX_OUTPUT_NUMERIC_*)."""
+_NAMES = ("libnftables.so.1", "libnftables.so")
+
+
+def _load() -> ctypes.CDLL:
+    for name in _NAMES:
+        try:
+            library = ctypes.CDLL(name)
+        except OSError:
+            continue
+        library.nft_ctx_new.restype = ctypes.c_void_p
+        library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
+        library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+        return library
+    raise Unavailable("libnftables.so.1 is not on this host: install the package libnftables1 (or nftables)")
+
+
+class Nftables:
+    """A context of libnftables in the network namespace of the thread that makes it.
+
+    A command is one transaction: all of it is done, or nothing. Calls are serialised.
+    """
+
+    def __init__(self) -> None:
+        self._library = _load()
+        self._lock = threading.Lock()
+        context = self._library.nft_ctx_new(ctypes.c_uint32(0))
+        if not context:
+            raise Unavailable("libnftables has no context: does this kernel have nf_tables?")
+        self._context = ctypes.c_void_p(context)
+        self._library.nft_ctx_buffer_output(self._context)
+        self._library.nft_ctx_buffer_error(self._context)
+
+    def close(self) -> None:
+        self._library.nft_ctx_free(self._context)
+
+    def run(self, command: str) -> None:
+        """Execute a transaction in nft's own language.
+
+        Raises:
+            Unavailable: refused; nothing of it was done.
+        """
+        with self._lock:
+            self._execute(command, 0)
+
+    def list_table(self, family: str, name: str) -> Sequence[dict[str, Any]]:
+        """The objects of a table as libnftables-json(5) has them; none when there is no such table."""
+        with self._lock:
+            tables = json.loads(self._execute(f"list tables {family}", _JSON_OUTPUT))["nftables"]
+            if not any(entry.get("table", {}).get("name") == name for entry in tables):
+                return ()
+            output = self._execute(f"list table {family} {name}", _JSON_OUTPUT | _NUMERIC)
+        return list(json.loads(output)["nftables"])
+
+    def _execute(self, command: str, flags: int) -> str:
+        self._library.nft_ctx_output_set_flags(self._context, ctypes.c_uint32(flags))
+        failed = self._library.nft_run_cmd_from_buffer(self._context, command.encode())
+        output = self._library.nft_ctx_get_output_buffer(self._context) or b""
+        error = self._library.nft_ctx_get_error_buffer(self._context) or b""
+        if failed:
+            first = error.decode(errors="replace").strip().splitlines() or ["no reason given"]
+            raise Unavailable(f"nftables refused: {first[0]}")
+        return str(output.decode())

@@ -1,0 +1,290 @@
+"""The node's datapath and names behind the agent's seam: asynchronous outside, one kernel thread inside."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import ParamSpec, TypeVar
+
+from agent.network.askers import Askers
+from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
+from agent.network.datapath import Datapath
+from agent.network.dns.server import DnsServer
+from agent.network.dns.upstream import HostResolvers, Upstream
+from agent.network.dns.zone import Zone, zone
+from agent.network.local_pool import next_address
+from agent.network.names import GATEWAY
+from agent.network.namespaces import Namespace, NamespacePool
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.inventory import Link
+from agent.network.ports import PortHolder
+from agent.network.settings import NetworkSettings
+from agent.network.tables import Subnet, Tables, tables
+from agent.worker.seams import Sandbox
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Refused, ShoalError, Unavailable
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What this process holds for a task that it attached itself."""
+
+    namespace: Namespace
+    sandbox: Sandbox
+
+
+class NodeNetwork:
+    """`agent.worker.seams.Networks` on the kernel of this host. Made by `node_network`, which also ends it.
+
+    Everything that touches the kernel's tables runs in one thread, in the order of the calls; making namespaces, the
+    slow part, in another. Both are in the network namespace of the thread that runs the event loop.
+    """
+
+    def __init__(self, *, underlay_address: str, node_id: str, settings: NetworkSettings) -> None:
+        self._underlay_address = IPv4Address(underlay_address)
+        self._node_id = node_id
+        self._settings = settings
+        self._kernel = ThreadPoolExecutor(1, thread_name_prefix="datapath")
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="namespaces")
+        self._ports = PortHolder()
+        self._held: dict[str, _Held] = {}
+        self._askers = Askers()
+        self._subnets: Mapping[str, Subnet] = {}
+        self._last_local: IPv4Address | None = None
+        self._taken = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._dns = DnsServer(
+            find_asker=self._askers.find,
+            upstream=Upstream(
+                resolvers=(lambda: settings.upstream_resolvers) if settings.upstream_resolvers else HostResolvers(),
+                timeout_seconds=settings.dns_timeout_seconds,
+            ),
+            ttl_seconds=settings.dns_ttl_seconds,
+            shuffle=random.Random(),  # noqa: S311  (balance, no secret)
+        )
+
+    async def _in_kernel(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._kernel, lambda: work(*args, **kwargs))
+
+    async def _in_maker(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._maker, lambda: work(*args, **kwargs))
+
+    async def start(self) -> None:
+        """Make devices, table and resolver.
+
+        Raises:
+            InvalidInput: the underlay address is not this host's.
+            Unavailable: the kernel lacks something, which the text names.
+        """
+        self._datapath = await self._in_kernel(
+            lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings)
+        )
+        await self._in_kernel(self._datapath.prepare)
+        mtu = self._datapath.underlay.overlay_mtu
+        self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
+        await self._dns.start(str(GATEWAY))
+
+    async def stop(self) -> None:
+        """Let go of this process's part; containers, their links and all tables stay as they are."""
+        await self._dns.stop()
+        await self._in_maker(self._pool.close)
+        await self._in_kernel(self._datapath.close)
+        self._ports.close()
+        for held in self._held.values():
+            os.close(held.namespace.descriptor)
+        self._held.clear()
+        self._maker.shutdown()
+        self._kernel.shutdown()
+
+    def description(self) -> NodeDescription:
+        """The part of the node's description that this package knows: address, VTEP, MTU of the underlay."""
+        underlay = self._datapath.underlay
+        return NodeDescription(address=str(underlay.address), vtep_mac=underlay.vtep_mac, underlay_mtu=underlay.mtu)
+
+    async def apply(
+        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
+    ) -> None:
+        """See `Networks.apply`. Names change after the routes that they need.
+
+        Raises:
+            InvalidInput: the tables are no tables; nothing is changed.
+            Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
+        """
+        wanted, names = await self._in_kernel(self._read, networks, endpoints, peers)
+        self._subnets = wanted.subnets
+        try:
+            await self._in_kernel(self._datapath.apply, wanted)
+        finally:
+            self._dns.zone = names
+
+    def _read(
+        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
+    ) -> tuple[Tables, Zone]:
+        return tables(networks, endpoints, peers, self._node_id), zone(networks, endpoints)
+
+    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+        """See `Networks.attach`.
+
+        Args:
+            internal_only: no way out of the cluster, whatever the networks; without networks, loopback only.
+        """
+        if (held := self._held.get(task.id)) is None:
+            held = await self._attach(task, internal_only)
+        return Sandbox(os.dup(held.namespace.descriptor), held.sandbox.addresses, held.sandbox.resolver)
+
+    async def _attach(self, task: Task, internal_only: bool) -> _Held:
+        wanted = self._attachment(task, internal_only)
+        self._ports.hold(task.id, wanted.ports)
+        self._askers.add(wanted)
+        namespace: Namespace | None = None
+        try:
+            ready = self._pool.take()
+            namespace = await self._in_maker(self._pool.make) if ready is None else ready
+            self._taken.set()
+            await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
+        except BaseException:
+            # After a cancellation the thread may still be at work: what undoes it must queue behind it.
+            self._kernel.submit(self._abandon, task.id, namespace)
+            self._forget(task.id)
+            raise
+        namespace.connection.close()
+        addresses = {network: str(address) for network, address in wanted.addresses.items()}
+        self._held[task.id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))
+        return self._held[task.id]
+
+    def _abandon(self, task_id: str, namespace: Namespace | None) -> None:
+        try:
+            self._datapath.detach([task_id])
+            self._datapath.sweep()
+        except Unavailable as error:
+            log.warning("What an attempt to attach task %s left is not all undone: %s", task_id, error)
+        if namespace is not None:
+            namespace.close()
+
+    def _attachment(self, task: Task, internal_only: bool) -> Attachment:
+        """What the task is to get; link and MAC address are still open."""
+        addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
+        if unknown := addresses.keys() - self._subnets.keys():
+            raise Unavailable(f"network {min(unknown)} of task {task.id} is not known on this node yet")
+        if not addresses and not internal_only:
+            self._last_local = next_address(self._settings.local_pool, self._askers.addresses(), self._last_local)
+            addresses[""] = self._last_local
+        out = exit_address(addresses, self._subnets, internal_only)
+        ports = tuple(map(port, task.ports))
+        if ports and out is None:
+            raise Refused(
+                f"task {task.id} publishes ports, but all its networks are internal: "
+                "publish none, or add a network that is not internal"
+            )
+        return Attachment(task.id, 0, "", addresses, out, ports)
+
+    async def detach(self, task_id: str) -> None:
+        """See `Networks.detach`. The link itself goes a moment later, together with others."""
+        held = self._held.pop(task_id, None)
+        await self._in_kernel(self._datapath.detach, [task_id])
+        self._forget(task_id)
+        if held is not None:
+            os.close(held.namespace.descriptor)
+        self._ended.set()
+
+    def _forget(self, task_id: str) -> None:
+        self._ports.release(task_id)
+        self._askers.remove(task_id)
+
+    async def recover(self, live: Sequence[Task]) -> None:
+        """See `Networks.recover`. A published port that another program took meanwhile is told in the log, and kept."""
+        links = await self._in_kernel(self._datapath.container_links)
+        found = {alias.task_id: (link, alias) for link in links if (alias := read_alias(link.alias)) is not None}
+        adopted = [self._adopted(task, *found[task.id]) for task in live if task.id in found]
+        await self._in_kernel(self._datapath.adopt, adopted)
+        for attachment in adopted:
+            self._askers.add(attachment)
+            try:
+                self._ports.hold(attachment.task_id, attachment.ports)
+            except ShoalError as error:
+                log.warning("Task %s keeps its port: %s", attachment.task_id, error)
+
+    def _adopted(self, task: Task, link: Link, alias: Alias) -> Attachment:
+        addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
+        if alias.local is not None:
+            addresses[""] = alias.local
+        return Attachment(task.id, link.index, alias.mac, addresses, alias.exit_address, tuple(map(port, task.ports)))
+
+    async def verify(self) -> Sequence[str]:
+        """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
+        wrong = await self._in_kernel(self._datapath.verify)
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
+        return wrong
+
+    async def reset(self) -> None:
+        """Remove everything of ours from this host's network; containers that still run lose theirs."""
+        await self._dns.stop()
+        await self._in_maker(self._pool.close)
+        await self._in_kernel(self._datapath.reset)
+
+    async def run(self) -> None:
+        """The work in the background, without end: spare namespaces, links of ended tasks, comparisons."""
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._refill(), name="spare network namespaces")
+            work.create_task(self._sweep(), name="links of ended tasks")
+            work.create_task(self._verify_forever(), name="comparison of the network")
+
+    async def _refill(self) -> None:
+        while True:
+            self._taken.clear()
+            while len(self._pool) < self._settings.spare_namespaces:
+                self._pool.put(await self._in_maker(self._pool.make))
+            await self._taken.wait()
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._ended.wait()
+            await asyncio.sleep(self._settings.sweep_seconds)
+            self._ended.clear()
+            await self._in_kernel(self._datapath.sweep)
+
+    async def _verify_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.verify_seconds)
+            try:
+                await self.verify()
+            except Unavailable as error:
+                log.error("The node's network could not be set right, and is tried again: %s", error)
+
+
+@asynccontextmanager
+async def node_network(
+    *, underlay_address: str, node_id: str, settings: NetworkSettings
+) -> AsyncGenerator[NodeNetwork]:
+    """The network of this node, with its work in the background. Containers keep theirs when it ends.
+
+    Args:
+        underlay_address: of this host, as the other nodes reach it.
+        node_id: this node's, as peers and endpoints name it.
+    Raises:
+        InvalidInput: the address is not this host's.
+        Unavailable: the kernel lacks something, which the text names.
+    """
+    network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
+    await network.start()
+    try:
+        async with asyncio.TaskGroup() as work:
+            background = work.create_task(network.run(), name="network")
+            yield network
+            background.cancel()
+    finally:
+        await network.stop()

@@ -1,0 +1,84 @@
+"""Ports of the node that tasks publish, held by bound sockets: nobody else gets them, and nobody's is taken."""
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+from agent.network.attachment import Port
+from shoal.errors import Refused, Unavailable
+
+_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
+
+
+class PortHolder:
+    """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[socket.socket]] = {}
+
+    def hold(self, task_id: str, ports: Sequence[Port]) -> None:
+        """Take all of them, or none. A task that holds ports already keeps those.
+
+        Raises:
+            Refused: one is taken, or the host has no such address.
+        """
+        if task_id in self._held:
+            return
+        held: list[socket.socket] = []
+        try:
+            held.extend(bound for port in ports if (bound := _bind(port)) is not None)
+        except BaseException:
+            _close(held)
+            raise
+        self._held[task_id] = held
+
+    def release(self, task_id: str) -> None:
+        _close(self._held.pop(task_id, []))
+
+    def close(self) -> None:
+        for task_id in list(self._held):
+            self.release(task_id)
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for bound in sockets:
+        bound.close()
+
+
+def _bind(port: Port) -> socket.socket | None:
+    """None where the host itself has no such protocol, so that no other program can hold the port either."""
+    try:
+        return _bind_once(port, reuse=False)
+    except OSError as error:
+        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            return None
+        if error.errno != errno.EADDRINUSE or port.protocol == 17:
+            raise _refusal(port, error) from error
+    try:
+        # Connections that are closing do not hold a port against us; a listener does.
+        return _bind_once(port, reuse=True)
+    except OSError as error:
+        raise _refusal(port, error) from error
+
+
+def _bind_once(port: Port, *, reuse: bool) -> socket.socket:
+    kind = socket.SOCK_DGRAM if port.protocol == 17 else socket.SOCK_STREAM
+    bound = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, port.protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
+        bound.bind((str(port.host or ""), port.published))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _refusal(port: Port, error: OSError) -> Refused | Unavailable:
+    name = f"{_NAMES[port.protocol]} port {port.published}"
+    if error.errno == errno.EADDRINUSE:
+        where = f" at {port.host}" if port.host else ""
+        return Refused(f"{name}{where} is already in use on this host: publish another, or stop what listens there")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return Refused(f"{name} cannot be published at {port.host}: this host has no such address")
+    return Unavailable(f"{name} cannot be published: {os.strerror(error.errno or 0)}")

@@ -1,0 +1,48 @@
+"""Settings of the node's network."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from shoal.errors import Fault, InvalidInput
+
+_LOCAL_POOL = IPv4Network("172.30.0.0/16")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What may differ between clusters; the same on all nodes but for `local_pool` and `upstream_resolvers`.
+
+    Attributes:
+        vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
+        vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
+        local_pool: subnet of this node only, for containers without any network.
+        spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
+        verify_seconds: how often the kernel's tables are compared with what they should be.
+        sweep_seconds: how long links of ended tasks are gathered, since many cost as little as one.
+        dns_ttl_seconds: of answers about the cluster; short, since tasks move.
+        dns_timeout_seconds: for an upstream resolver's answer, after which the next is asked.
+        upstream_resolvers: for other names; empty means those of /etc/resolv.conf.
+    """
+
+    vni: int = 4096
+    vxlan_port: int = 4789
+    local_pool: IPv4Network = _LOCAL_POOL
+    spare_namespaces: int = 8
+    verify_seconds: float = 60.0
+    sweep_seconds: float = 0.05
+    dns_ttl_seconds: int = 5
+    dns_timeout_seconds: float = 3.0
+    upstream_resolvers: tuple[IPv4Address, ...] = ()
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("vni", 0 < self.vni < 1 << 24, "a VXLAN network identifier is 1 to 16777215"),
+            ("vxlan_port", 0 < self.vxlan_port < 1 << 16, "a port is 1 to 65535"),
+            ("local_pool", self.local_pool.prefixlen <= 28, "the pool needs a prefix of 28 bits or fewer"),
+            ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "0 to 256 namespaces are kept ready"),
+            ("verify_seconds", self.verify_seconds > 0, "more than 0 seconds"),
+            ("dns_ttl_seconds", 0 <= self.dns_ttl_seconds <= 60, "0 to 60 seconds"),
+        )
+        faults = [Fault(name, message) for name, good, message in checks if not good]
+        if faults:
+            raise InvalidInput(faults)

@@ -1,0 +1,87 @@
+"""The planner's word on networks, as a value."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from itertools import pairwise
+
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.errors import Fault, InvalidInput
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A network's addresses, and whether they may leave the cluster."""
+
+    prefix: IPv4Network
+    internal: bool
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the kernel should know of the rest of the cluster.
+
+    Attributes:
+        subnets: by network id.
+        peers: MAC address of each other node's VTEP, by underlay address.
+        routes: underlay address of the node that has a container's address, by that address.
+    """
+
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    peers: Mapping[IPv4Address, str] = field(default_factory=dict)
+    routes: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
+
+
+def tables(
+    networks: Sequence[NetworkAssignment],
+    endpoints: Sequence[TaskEndpoint],
+    peers: Sequence[Peer],
+    node_id: str,
+) -> Tables:
+    """The tables of the node `node_id`. Its own endpoints need none; those of a peer not (yet) told have no route.
+
+    Raises:
+        InvalidInput: something is no address, or two subnets overlap; all faults at once.
+    """
+    faults: list[Fault] = []
+    by_id = {peer.node_id: peer for peer in peers if peer.node_id != node_id}
+    places: dict[str, IPv4Address] = {}
+    for peer in by_id.values():
+        if (address := _address(peer.address, f"peer {peer.node_id}", faults)) is not None:
+            places[peer.node_id] = address
+    routes = {
+        address: places[endpoint.node_id]
+        for endpoint in endpoints
+        if endpoint.node_id in places
+        for given in endpoint.addresses
+        if (address := _address(given.address, f"task {endpoint.task_id}", faults)) is not None
+    }
+    subnets = _subnets(networks, faults)
+    if faults:
+        raise InvalidInput(faults)
+    return Tables(subnets, {places[key]: by_id[key].vtep_mac.lower() for key in places}, routes)
+
+
+def _address(text: str, where: str, faults: list[Fault]) -> IPv4Address | None:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        faults.append(Fault(where, f"'{text}' is no IPv4 address"))
+        return None
+
+
+def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict[str, Subnet]:
+    found: dict[str, Subnet] = {}
+    for network in networks:
+        where = f"network {network.name or network.network_id}"
+        try:
+            prefix = IPv4Network(network.subnet)
+        except ValueError:
+            faults.append(Fault(where, f"'{network.subnet}' is no IPv4 subnet"))
+            continue
+        found[network.network_id] = Subnet(prefix, network.internal)
+    ordered = sorted(found.items(), key=lambda item: item[1].prefix)
+    for (one, left), (other, right) in pairwise(ordered):
+        if left.prefix.overlaps(right.prefix):
+            faults.append(Fault(f"network {other}", f"{right.prefix} overlaps {left.prefix} of network {one}"))
+    return found
