@@ -133,6 +133,14 @@ def is_signed_by(certificate: bytes, ca: bytes) -> bool:
     return True
 
 
+def fits(certificate: bytes, key: bytes) -> bool:
+    """Whether the certificate (PEM) is of this private key (PEM)."""
+    try:
+        return load_certificate(certificate).public_key() == load_key(key).public_key()
+    except InvalidInput:
+        return False
+
+
 def _only(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
     (attribute,) = name.get_attributes_for_oid(oid)
     if not isinstance(attribute.value, str) or not attribute.value:

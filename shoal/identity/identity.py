@@ -46,8 +46,8 @@ class Identity:
     def save(self, directory: Path) -> None:
         """Write the three files, for the owner alone, each whole or not at all.
 
-        The authority comes first and the certificate last, so that a directory with a certificate is complete. Renewal
-        keeps the key (see `certificates.request`), so that a crash between two files leaves a pair that fits.
+        The key comes last, so that a directory with a key is complete. Renewal keeps the key (see
+        `certificates.request`), so that a crash between two files leaves a pair that fits.
 
         Raises:
             Unavailable: the directory cannot be written.
@@ -55,15 +55,15 @@ class Identity:
         try:
             make_private_directory(directory)
             write_atomically(directory / CA_FILE, self.ca, mode=0o644)
-            write_atomically(directory / KEY_FILE, self.key)
             write_atomically(directory / CERTIFICATE_FILE, self.certificate, mode=0o644)
+            write_atomically(directory / KEY_FILE, self.key)
         except OSError as error:
             raise Unavailable(f"cannot write the identity to {directory}: {error.strerror}") from error
 
 
 def exists(directory: Path) -> bool:
     """Whether an identity was saved here whole."""
-    return (directory / CERTIFICATE_FILE).is_file()
+    return (directory / KEY_FILE).is_file()
 
 
 def _read(path: Path) -> bytes:

@@ -49,7 +49,9 @@ def parse(text: str) -> JoinToken:
     text = text.strip()
     match = _FORM.fullmatch(text)
     if match is None:
-        raise InvalidInput(f"this is not a join token: {_why_not(text)}; `shoal cluster token` prints the right one")
+        raise InvalidInput(
+            f"this is not a join token: {_why_not(text)}; `shoal cluster join-token` prints the right one"
+        )
     return JoinToken(*match.groups())
 
 

@@ -24,7 +24,7 @@ MAX_METADATA_BYTES = 256 * 1024
 
 KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_time_ms", 5_000),
-    ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )
@@ -77,10 +77,12 @@ def channel_options(server_name: str, max_receive_bytes: int) -> tuple[tuple[str
         *KEEPALIVE_OPTIONS,
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.min_reconnect_backoff_ms", 1_000),
+        # Despite its name, the time that one attempt may take.
+        ("grpc.min_reconnect_backoff_ms", 5_000),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.max_receive_message_length", max_receive_bytes),
-        ("grpc.max_send_message_length", MAX_STREAM_BYTES),
+        # The other side bounds what it takes.
+        ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         ("grpc.service_config", _ROUND_ROBIN),

@@ -80,7 +80,7 @@ async def verified_root(address: str, token: JoinToken, *, timeout_seconds: floa
         except grpc.RpcError as error:
             raise Unavailable(
                 f"{address} is not where nodes join a Shoal cluster ({to_error(error, address=address)}); "
-                "`shoal cluster inspect` prints the join address"
+                "`shoal cluster info` prints the join address"
             ) from error
     root = response.ca_certificate
     if not _pins(token, root):

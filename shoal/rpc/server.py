@@ -8,7 +8,7 @@ from grpc import aio
 from shoal.errors import Unavailable
 from shoal.identity.identity import Identity
 from shoal.rpc.access import Access
-from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, MAX_STREAM_BYTES
+from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from shoal.rpc.guard import Guard
 
 CurrentIdentity = Callable[[], Identity]
@@ -18,7 +18,8 @@ _OPTIONS = (
     *KEEPALIVE_OPTIONS,
     # Channels ping every 5 s, also without a call: see KEEPALIVE_OPTIONS.
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),
-    ("grpc.max_send_message_length", MAX_STREAM_BYTES),
+    # The client bounds what it takes.
+    ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     # Two daemons on one port would each get a part of the connections.
