@@ -41,9 +41,15 @@ class TokenCache:
         """Keep a token in place of an older one."""
         self._tokens[scopes] = token
 
-    def drop(self, scopes: Scopes) -> None:
-        """Forget a token that the registry did not take."""
-        self._tokens.pop(scopes, None)
+    def drop(self, scopes: Scopes, refused: str) -> None:
+        """Forget a token that the registry did not take, unless another call has got a new one since.
+
+        Args:
+            refused: the `Authorization` header that was sent.
+        """
+        token = self._tokens.get(scopes)
+        if token and refused == f"Bearer {token.text}":
+            del self._tokens[scopes]
 
 
 def token_query(parameters: Mapping[str, str], scopes: Scopes) -> list[tuple[str, str]]:

@@ -126,14 +126,15 @@ class Transport:
 
     async def _authenticated(self, call: Call, url: str) -> httpx.Response:
         """One try; a challenge is answered once."""
-        response = await self._redirected(call, url, self._authorization(call.scopes))
+        sent = self._authorization(call.scopes)
+        response = await self._redirected(call, url, sent)
         if response.status_code != 401:
             return response
         header = response.headers.get("WWW-Authenticate", "")
         body = await _read(response, _MAX_ERROR_BYTES, call.what, strict=False)
         await response.aclose()
-        self._tokens.drop(call.scopes)
-        authorization = await self._login(header, call, url)
+        self._tokens.drop(call.scopes, sent or "")
+        authorization = await self._login(header, call, url, sent)
         if authorization is None:
             raise refusal(401, body, what=call.what, host=_host(url))
         return await self._redirected(call, url, authorization)
@@ -162,12 +163,13 @@ class Transport:
         token = self._tokens.get(scopes, self._clock())
         return f"Bearer {token}" if token else None
 
-    async def _login(self, header: str, call: Call, url: str) -> str | None:
+    async def _login(self, header: str, call: Call, url: str, sent: str | None) -> str | None:
         """Answer a challenge; None where we have nothing to answer with."""
         challenge = parse_challenge(header)
         if challenge.scheme == "basic":
-            first, self._basic = not self._basic, True
-            return basic_for(self.registry) if first else None
+            self._basic = True
+            ours = basic_for(self.registry)
+            return ours if ours != sent else None
         if challenge.scheme != "bearer" or "realm" not in challenge.parameters:
             return None
         async with self._token_lock:  # many layers at once need one token

@@ -1,0 +1,102 @@
+"""Layers and images made in a test, and stores to pull them into."""
+
+import gzip
+import io
+import tarfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from agent.images.store import ImageStore
+from agent.images.unpack import unpack
+from cli.images.pack import Layer, PackedImage, pack_image
+from shoal.distribution.digests import digest_of
+from shoal.distribution.manifests import Platform
+from shoal.distribution.registries import Registries, Registry
+from shoal.distribution.retrying import RetryPolicy
+
+AMD64 = Platform("linux", "amd64")
+QUICK = RetryPolicy(attempts=3, first_seconds=0.01, longest_seconds=0.05, connect_seconds=2.0, idle_seconds=5.0)
+
+Entry = tuple[tarfile.TarInfo, bytes]
+
+
+def entry(
+    name: str,
+    content: bytes = b"",
+    *,
+    kind: bytes = tarfile.REGTYPE,
+    link: str = "",
+    mode: int = 0o644,
+    owner: tuple[int, int] = (0, 0),
+    mtime: float = 0,
+    pax: dict[str, str] | None = None,
+    device: tuple[int, int] = (0, 0),
+) -> Entry:
+    """One entry of a layer."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode, info.size = kind, link, mode, len(content)
+    (info.uid, info.gid), info.mtime, info.pax_headers = owner, mtime, pax or {}
+    info.devmajor, info.devminor = device
+    return info, content
+
+
+def directory(name: str, mode: int = 0o755) -> Entry:
+    """A directory entry."""
+    return entry(name, kind=tarfile.DIRTYPE, mode=mode)
+
+
+def symlink(name: str, target: str) -> Entry:
+    """A symbolic link entry."""
+    return entry(name, kind=tarfile.SYMTYPE, link=target, mode=0o777)
+
+
+def tar_of(entries: Iterable[Entry]) -> bytes:
+    """The uncompressed layer."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for info, content in entries:
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def layer_of(*entries: Entry) -> Layer:
+    """A layer as it is pushed."""
+    content = tar_of(entries)
+    return Layer(gzip.compress(content, 1, mtime=0), digest_of(content))
+
+
+def image_of(*layers: Layer, platform: Platform = AMD64) -> PackedImage:
+    """An image of layers, lowest first."""
+    return pack_image(layers, {"Cmd": ["/bin/true"], "Env": [f"PLATFORM={platform}"]}, platform)
+
+
+def unpack_layer(layer: Layer, scratch: Path, name: str = "layer") -> Path:
+    """Unpack a layer into a new directory below `scratch`."""
+    blob, target = scratch / f"{name}.blob", scratch / name
+    blob.write_bytes(layer.blob)
+    target.mkdir()
+    unpack(blob, target, diff_id=layer.diff_id, reserve_bytes=0, stop=threading.Event())
+    return target
+
+
+def settings(
+    domain: str, *endpoints: str, ca_file: Path | None = None, login: tuple[str, Path] | None = None
+) -> Registries:
+    """Settings for one registry."""
+    username, password_file = login or ("", None)
+    return Registries({domain: Registry(domain, endpoints, ca_file, username, password_file)})
+
+
+def store_in(directory: Path, registries: Registries, platform: Platform = AMD64) -> ImageStore:
+    """A store that does not wait long and leaves the disk no reserve."""
+    return ImageStore(directory, registries, platform, retry=QUICK, reserve_bytes=0)
+
+
+def ignore(_: str) -> None:
+    """For reports that a test does not look at."""
+
+
+def remainders(store_directory: Path) -> list[str]:
+    """What lies where nothing may be left after a failure."""
+    return [str(path) for name in ("temporary", "layers") for path in (store_directory / name).iterdir()]
