@@ -1,0 +1,55 @@
+"""A real cluster of three hosts for the tests of this folder."""
+
+import os
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from cli.contexts.contexts import Contexts
+from cli.playground import fabric
+from cli.playground.layout import Layout
+from cli.playground.playground import Playground
+from tests.integration.cluster.harness import Cluster
+
+IMAGES = Path(__file__).parents[3] / "build" / "images"
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three hosts, with the example images in the registry."""
+    root = tmp_path_factory.mktemp("cluster")
+    layout = Layout(
+        name=f"t{os.getpid() % 1_000_000}",
+        hosts=3,
+        subnet=IPv4Network("198.18.7.0/24"),
+        state_root=root / "state",
+        run_root=root / "run",
+    )
+    playground = Playground(layout, contexts=Contexts(root / "config"), say=print)
+    playground.up()
+    made = Cluster(playground, root / "config")
+    try:
+        for version in "12":
+            made.shoal(
+                "image", "push", "--quiet", str(IMAGES / f"hello-{version}.tar"), f"registry:5000/hello:{version}"
+            )
+        yield made
+    finally:
+        playground.down()
+    assert not fabric.ours(layout)
+
+
+@pytest.fixture
+def clean(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster; services and networks that the test made are removed after it."""
+    yield cluster
+    for host in cluster.layout.all_hosts():
+        fabric.cut(cluster.layout, host, connected=True)
+    services = [row["name"] for row in cluster.json("service", "ls")]
+    if services:
+        cluster.shoal("service", "rm", *services)
+    networks = [row["name"] for row in cluster.json("network", "ls")]
+    if networks:
+        cluster.shoal("network", "rm", *networks)

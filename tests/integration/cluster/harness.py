@@ -1,0 +1,88 @@
+"""A cluster as a user has it: the command line, its output, and a look into containers."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.playground.layout import Host, Layout
+from cli.playground.playground import Playground
+
+SHOAL = Path(sys.executable).parent / "shoal"
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A playground and the command line that talks to it."""
+
+    playground: Playground
+    config: Path
+
+    @property
+    def layout(self) -> Layout:
+        return self.playground.layout
+
+    def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """`shoal …`, whatever its exit code."""
+        environment = {**os.environ, "SHOAL_CONFIG": str(self.config)}
+        return subprocess.run(
+            [SHOAL, *arguments], capture_output=True, text=True, env=environment, timeout=180, input=text, check=False
+        )
+
+    def shoal(self, *arguments: str) -> str:
+        """`shoal …`, which has to succeed; its standard output."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, f"shoal {' '.join(arguments)}: {done.stderr}{self.logs()}"
+        return done.stdout
+
+    def json(self, *arguments: str) -> Any:
+        """The same with `--format json`, parsed."""
+        return json.loads(self.shoal(*arguments, "--format", "json"))
+
+    def tasks(self, service: str) -> list[dict[str, Any]]:
+        """Tasks of a service that are to run, as `service ps` has them."""
+        rows: list[dict[str, Any]] = self.json("service", "ps", service)
+        return [row for row in rows if row["desired"] == "running"]
+
+    def inspect(self, task: str) -> dict[str, Any]:
+        """A task whole."""
+        document: dict[str, Any] = self.json("task", "inspect", task)[0]
+        return document
+
+    def pids(self, service: str) -> dict[str, int]:
+        """Process ids of the containers of a service, by task id."""
+        return {row["id"]: self.inspect(row["id"])["status"]["pid"] for row in self.tasks(service)}
+
+    def host_of(self, hostname: str) -> Host:
+        return next(host for host in self.layout.all_hosts() if host.name == hostname)
+
+    def logs(self) -> str:
+        """The ends of the daemons' logs, for a failure's message."""
+        parts = []
+        for path in sorted((self.layout.state / "logs").glob("*.log")):
+            lines = path.read_text(errors="replace").splitlines()[-15:]
+            parts.append(f"\n--- {path.name}\n" + "\n".join(lines))
+        return "".join(parts)
+
+    def until(self, condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:
+        """Poll a condition until it holds; its value."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if value := condition():
+                return value
+            time.sleep(0.05)
+        pytest.fail(f"{what}: not within {seconds:.0f} s{self.logs()}")
+
+
+def inside(pid: int, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of the container that the process is in, in its namespaces."""
+    enter = ["nsenter", f"--target={pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--root", "--wd"]
+    return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=30, check=False)
