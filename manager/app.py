@@ -1,0 +1,221 @@
+"""The manager put together: the only place that constructs its parts."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from grpc import aio
+
+from manager import readiness
+from manager.addressing import advertised_host, with_port
+from manager.certificate_authority.authority import CertificateAuthority
+from manager.certificate_authority.guesses import GuessLimit
+from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
+from manager.control_api.agent_channels import AgentChannels
+from manager.control_api.cluster import ClusterCalls
+from manager.control_api.collector import Collector
+from manager.control_api.logs import Logs
+from manager.control_api.networks import Networks
+from manager.control_api.nodes import Nodes
+from manager.control_api.progress import Progress
+from manager.control_api.servicer import ControlService, Nouns
+from manager.control_api.services import Services
+from manager.control_api.stacks import Stacks
+from manager.control_api.tasks import Tasks
+from manager.dispatcher.dispatcher import Dispatcher
+from manager.dispatcher.monitor import NodeMonitor
+from manager.leadership.leadership import Lead, Leadership
+from manager.own_identity import OwnIdentity, write_admin
+from manager.planner.loop import Planner
+from manager.settings import Settings
+from manager.store.backend import Backend
+from manager.store.etcd import Etcd
+from manager.store.etcd_channel import EtcdTls, cluster_channel
+from manager.store.server import EtcdServer, etcd_server, warn_if_old
+from manager.store.store import Store
+from shoal import ids
+from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
+from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
+from shoal.distribution.registries import read_registries
+from shoal.distribution.resolve import RegistryImageResolver
+from shoal.errors import Unavailable
+from shoal.identity import sealing
+from shoal.identity.private_files import make_private_directory
+from shoal.rpc import access
+from shoal.rpc.channel import MAX_STREAM_BYTES
+from shoal.rpc.server import listen, make_server
+
+_log = logging.getLogger(__name__)
+
+VERSION = version("shoal")
+STOP_SECONDS = 1.0
+"""For calls under way when the manager is told to stop; agents' sessions never end by themselves."""
+
+
+def now_ms() -> int:
+    """The clock of everything here: milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+async def run(settings: Settings) -> None:
+    """Run a manager until cancelled.
+
+    Raises:
+        InvalidInput, NotFound: the settings do not fit this host or this cluster.
+        Unavailable, Refused: a port, a file or etcd cannot be had.
+    """
+    _make_state_directory(settings)
+    async with _etcd(settings) as backend:
+        store = Store(backend=backend)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(store.run(), name="store")
+            await store.ready()
+            await _manage(settings, store, backend)
+
+
+async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
+    """Everything that stands on a loaded store."""
+    authority = await _authority(settings, store)
+    directory = settings.state_directory / "identity"
+    own = OwnIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
+    dispatcher = Dispatcher(
+        store=store, manager_id=own.manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
+    )
+    agents = AgentChannels(lambda: own.current)
+    control = _control(settings, store, authority, agents)
+    joining = CertificateAuthorityService(
+        authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
+    )
+    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_STREAM_BYTES)
+    add_ControlServicer_to_server(control, api_server)
+    add_DispatcherServicer_to_server(dispatcher, api_server)
+    add_CertificateAuthorityServicer_to_server(joining, api_server)
+    join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
+    add_CertificateAuthorityServicer_to_server(joining, join_server)
+    manager = _listen(settings, api_server, join_server, own)
+    leadership = Leadership(store, backend, own.manager_id)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(dispatcher.run(), name="dispatcher")
+        group.create_task(leadership.register(manager), name="registration")
+        group.create_task(leadership.run(_term(settings, store, own.manager_id)), name="leadership")
+        group.create_task(own.keep_valid(), name="certificate renewal")
+        async with _started(api_server), _started(join_server), _closing(agents):
+            directory = settings.state_directory / "admin"
+            write_admin(authority, directory, manager.api_address, datetime.now(UTC))
+            _log.info("ready: API on %s, nodes join on %s", manager.api_address, manager.join_address)
+            readiness.notify("READY=1", os.environ)
+            await asyncio.Event().wait()
+
+
+def _control(
+    settings: Settings, store: Store, authority: CertificateAuthority, agents: AgentChannels
+) -> ControlService:
+    images = RegistryImageResolver(read_registries(settings.registries_file))
+    return ControlService(
+        Nouns(
+            services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            stacks=Stacks(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            tasks=Tasks(store=store),
+            nodes=Nodes(store=store, now_ms=now_ms),
+            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id),
+            cluster=ClusterCalls(
+                store=store,
+                agent_token=authority.join_token,
+                rotate_token=authority.rotate_join_token,
+                version=VERSION,
+            ),
+            logs=Logs(store=store, reader=agents),
+            progress=Progress(store=store, seconds=time.monotonic),
+        )
+    )
+
+
+def _term(settings: Settings, store: Store, manager_id: str) -> Lead:
+    """What this manager does while it leads."""
+
+    async def lead(fence: int) -> None:
+        monitor = NodeMonitor(
+            store=store, manager_id=manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
+        )
+        async with asyncio.TaskGroup() as term:
+            term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")
+            term.create_task(monitor.run(fence), name="node monitor")
+            term.create_task(Collector(store=store).run(fence), name="collector")
+
+    return lead
+
+
+async def _authority(settings: Settings, store: Store) -> CertificateAuthority:
+    """The cluster's authority. Only a cluster's first manager makes the key: any other has to be given it."""
+    load = sealing.load_or_make_key if store.tables.cluster is None else sealing.load_key
+    key = load(settings.key_file)
+    authority = CertificateAuthority(store=store, cluster_key=key, clock=time.time, new_id=ids.new_id)
+    await authority.bootstrap()
+    return authority
+
+
+def _listen(settings: Settings, api_server: aio.Server, join_server: aio.Server, own: OwnIdentity) -> Manager:
+    """Bind both ports; what others are told of this manager."""
+    host = advertised_host(settings.advertise_address, settings.api_address)
+    api_port = listen(api_server, settings.api_address, lambda: own.current)
+    join_port = listen(join_server, settings.join_address, lambda: own.current, require_client_certificate=False)
+    return Manager(
+        id=own.manager_id,
+        api_address=with_port(host, api_port),
+        join_address=with_port(host, join_port),
+        version=VERSION,
+        started_at_ms=now_ms(),
+    )
+
+
+@asynccontextmanager
+async def _started(server: aio.Server) -> AsyncGenerator[None]:
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(STOP_SECONDS)
+
+
+@asynccontextmanager
+async def _closing(agents: AgentChannels) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        await agents.close()
+
+
+@asynccontextmanager
+async def _etcd(settings: Settings) -> AsyncGenerator[Backend]:
+    """A client of the cluster named, else of an etcd that runs as long as this block."""
+    if not settings.etcd_endpoints:
+        async with etcd_server(EtcdServer(settings.state_directory)) as own:
+            yield own
+        return
+    channel = cluster_channel(settings.etcd_endpoints, _etcd_tls(settings))
+    try:
+        client = Etcd(channel=channel)
+        warn_if_old(await client.version())
+        yield client
+    finally:
+        await channel.close()
+
+
+def _etcd_tls(settings: Settings) -> EtcdTls | None:
+    if settings.etcd_ca is None or settings.etcd_certificate is None or settings.etcd_key is None:
+        return None
+    return EtcdTls(ca=settings.etcd_ca, certificate=settings.etcd_certificate, key=settings.etcd_key)
+
+
+def _make_state_directory(settings: Settings) -> None:
+    try:
+        make_private_directory(settings.state_directory)
+    except OSError as error:
+        raise Unavailable(f"cannot make {settings.state_directory}: {error.strerror}; run as root?") from error

@@ -1,0 +1,36 @@
+"""Asking a manager on this machine for the cluster's join token."""
+
+from pathlib import Path
+
+import grpc
+
+from manager.own_identity import ADDRESS_FILE
+from shoal.api.v1.control_pb2 import GetClusterRequest
+from shoal.api.v1.control_pb2_grpc import ControlStub
+from shoal.errors import NotFound
+from shoal.identity.identity import Identity
+from shoal.rpc.channel import connect
+from shoal.rpc.errors import to_error
+
+ANSWER_SECONDS = 10.0
+
+
+def read_token(state_directory: Path) -> str:
+    """The token, as the running manager tells it to its admin.
+
+    Raises:
+        NotFound: no manager has run with this state directory.
+        Unavailable: it does not answer.
+    """
+    admin = state_directory / "admin"
+    identity = Identity.load(admin)
+    try:
+        address = (admin / ADDRESS_FILE).read_text().strip()
+    except FileNotFoundError:
+        raise NotFound(f"{admin / ADDRESS_FILE} does not exist; has the manager been started?") from None
+    with connect([address], identity) as channel:
+        try:
+            answer = ControlStub(channel).GetCluster(GetClusterRequest(), timeout=ANSWER_SECONDS)
+        except grpc.RpcError as error:
+            raise to_error(error, address=f"the manager at {address}") from error
+    return str(answer.agent_join_token)

@@ -1,0 +1,117 @@
+"""`shoal-manager`: the command line of the manager program."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from manager.settings import LOG_FORMATS, Settings
+from shoal.errors import ShoalError
+from shoal.telemetry import logs
+
+_log = logging.getLogger(__name__)
+
+Command = Callable[..., None]
+
+FAILURE = 1
+BAD_SETTINGS = 2
+
+_DEFAULT = Settings()
+_EXAMPLES = """\b
+Examples:
+  shoal-manager run
+  shoal-manager run --advertise-address 10.0.0.1
+  shoal-manager run --etcd-endpoint 10.0.0.5:2379 --etcd-ca ca.pem --etcd-cert me.pem --etcd-key me.key
+  shoal-manager token
+"""
+
+
+def option(name: str, **more: Any) -> Callable[[Command], Command]:
+    """An option that may also be set by SHOAL_MANAGER_<NAME> in the environment."""
+    variable = "SHOAL_MANAGER_" + name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, show_default=True, **more)
+
+
+def _path(name: str, default: Path | None, text: str) -> Callable[[Command], Command]:
+    return option(name, type=click.Path(path_type=Path), default=default, help=text)
+
+
+@click.group(invoke_without_command=True, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """The manager of a Shoal cluster: API, planner, agents' sessions, certificate authority. Without a command: run."""
+    if context.invoked_subcommand is None:
+        context.invoke(run)
+
+
+@main.command(epilog=_EXAMPLES)
+@_path("--state-directory", _DEFAULT.state_directory, "Identity, cluster key, admin's files, etcd's data.")
+@option("--api-address", default=_DEFAULT.api_address, help="HOST:PORT for users and agents, mutual TLS.")
+@option("--join-address", default=_DEFAULT.join_address, help="HOST:PORT where nodes join.")
+@option("--advertise-address", default="", help="Host by which others reach this manager.  [default: found out]")
+@option("--etcd-endpoint", multiple=True, help="HOST:PORT of an etcd cluster of your own; may be repeated.")
+@_path("--etcd-ca", None, "PEM file of the authority that signed etcd's certificate.")
+@_path("--etcd-cert", None, "PEM file of our certificate for etcd.")
+@_path("--etcd-key", None, "PEM file of its key.")
+@_path("--cluster-key-file", None, "Opens the authority's key; the same on every manager.  [default: in the state]")
+@option("--heartbeat-seconds", type=float, default=_DEFAULT.heartbeat_seconds, help="Three missed: a node is DOWN.")
+@_path("--registries-file", _DEFAULT.registries_file, "Settings of registries; need not exist.")
+@option("--log-level", type=click.Choice(logs.LEVELS), default=_DEFAULT.log_level)
+@option("--log-format", type=click.Choice(LOG_FORMATS), default=_DEFAULT.log_format)
+def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
+    """Run the manager until SIGTERM or SIGINT. Exit code 2: the settings are wrong; 1: it failed."""
+    try:
+        settings = Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
+    except ShoalError as error:
+        fail(str(error), BAD_SETTINGS)
+    logs.configure(settings.log_level, json=settings.log_format == "json")
+    try:
+        asyncio.run(_until_stopped(settings))
+    except* ShoalError as errors:
+        fail(str(_first(errors)), FAILURE)
+    except* Exception:
+        _log.exception("the manager failed")
+        sys.exit(FAILURE)
+
+
+@main.command()
+@_path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine.")
+def token(state_directory: Path) -> None:
+    """Print the token that hosts join with. The manager must run."""
+    from manager.join_token import read_token  # not needed, and not paid for, by `run`
+
+    try:
+        click.echo(read_token(state_directory))
+    except ShoalError as error:
+        fail(str(error), FAILURE)
+
+
+def fail(line: str, code: int) -> NoReturn:
+    """End the program with one line on standard error."""
+    click.echo(f"shoal-manager: {line}", err=True)
+    sys.exit(code)
+
+
+async def _until_stopped(settings: Settings) -> None:
+    from manager import app  # after the settings are known to be right: it imports everything
+
+    loop = asyncio.get_running_loop()
+    running = loop.create_task(app.run(settings), name="manager")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        _log.info("stopped")
+
+
+def _first(group: BaseExceptionGroup[ShoalError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

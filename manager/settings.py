@@ -1,0 +1,115 @@
+"""The manager's settings: read once at its start, checked whole, never changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from shoal.errors import Fault, InvalidInput
+from shoal.rpc import addresses
+from shoal.telemetry.logs import LEVELS
+
+API_PORT = 7440
+JOIN_PORT = 7442
+LOG_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that an operator can choose.
+
+    Attributes:
+        state_directory: absolute; identity, cluster key, admin's files and, by default, etcd's data. Mode 0700.
+        api_address: host:port of the API and of the agents' sessions, mutual TLS; port 0 takes a free one.
+        join_address: host:port where nodes join.
+        advertise_address: host, without a port, by which users and agents reach this manager; empty: the host of
+            `api_address`, or where that is every address, the one that the default route leaves from.
+        etcd_endpoints: host:port of an etcd cluster of your own; empty: this manager runs its own etcd.
+        etcd_ca, etcd_certificate, etcd_key: PEM files for mutual TLS with that cluster; all or none.
+        cluster_key_file: opens the authority's key; the same on every manager. None: `cluster.key` in the
+            state directory.
+        heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
+        registries_file: settings of registries; need not exist.
+        log_level: one of `shoal.telemetry.logs.LEVELS`.
+        log_format: "text" or "json".
+    """
+
+    state_directory: Path = Path("/var/lib/shoal/manager")
+    api_address: str = f"[::]:{API_PORT}"
+    join_address: str = f"[::]:{JOIN_PORT}"
+    advertise_address: str = ""
+    etcd_endpoints: tuple[str, ...] = ()
+    etcd_ca: Path | None = None
+    etcd_certificate: Path | None = None
+    etcd_key: Path | None = None
+    cluster_key_file: Path | None = None
+    heartbeat_seconds: float = 2.0
+    registries_file: Path = Path("/etc/shoal/registries.toml")
+    log_level: str = "info"
+    log_format: str = "text"
+
+    def __post_init__(self) -> None:
+        """Raises InvalidInput with every fault."""
+        faults = list(_faults(self))
+        if faults:
+            raise InvalidInput(faults)
+
+    @property
+    def key_file(self) -> Path:
+        """Where the cluster key is."""
+        return self.cluster_key_file or self.state_directory / "cluster.key"
+
+
+def _faults(settings: Settings) -> Iterator[Fault]:
+    if not settings.state_directory.is_absolute():
+        yield Fault("state-directory", f'"{settings.state_directory}" must be an absolute path')
+    for name, text in (("api-address", settings.api_address), ("join-address", settings.join_address)):
+        yield from _listening_faults(name, text)
+    if settings.api_address == settings.join_address and not settings.api_address.endswith(":0"):
+        yield Fault("join-address", "must not be the API's own address")
+    yield from _advertise_faults(settings.advertise_address)
+    yield from _etcd_faults(settings)
+    if not 0.1 <= settings.heartbeat_seconds <= 60:
+        yield Fault("heartbeat-seconds", f"{settings.heartbeat_seconds:g} is out of range; 0.1 to 60 are allowed")
+    if settings.log_level not in LEVELS:
+        yield Fault("log-level", f'"{settings.log_level}" is not one of {", ".join(LEVELS)}')
+    if settings.log_format not in LOG_FORMATS:
+        yield Fault("log-format", f'"{settings.log_format}" is not one of {", ".join(LOG_FORMATS)}')
+
+
+def _listening_faults(name: str, text: str) -> Iterator[Fault]:
+    host, _, port = text.rpartition(":")
+    try:
+        addresses.parse(f"{host}:1" if port == "0" else text)
+    except InvalidInput as error:
+        yield Fault(name, str(error))
+
+
+def _advertise_faults(host: str) -> Iterator[Fault]:
+    if not host:
+        return
+    try:
+        addresses.parse(f"[{host}]:1" if ":" in host else f"{host}:1")
+    except InvalidInput:
+        yield Fault("advertise-address", f'"{host}" must be a host name or an address, without a port')
+
+
+def _etcd_faults(settings: Settings) -> Iterator[Fault]:
+    files = {
+        "etcd-ca": settings.etcd_ca,
+        "etcd-cert": settings.etcd_certificate,
+        "etcd-key": settings.etcd_key,
+    }
+    given = [name for name, path in files.items() if path is not None]
+    if given and not settings.etcd_endpoints:
+        yield Fault(given[0], "is of use only with --etcd-endpoint")
+    missing = [name for name in files if name not in given]
+    if given and missing:
+        yield Fault(missing[0], f"is needed beside {' and '.join(given)}")
+    for name, path in files.items():
+        if path is not None and not path.is_file():
+            yield Fault(name, f"{path} is not a file")
+    for endpoint in settings.etcd_endpoints:
+        try:
+            addresses.parse(endpoint)
+        except InvalidInput as error:
+            yield Fault("etcd-endpoint", str(error))
