@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from manager.leadership.lease import LeaseLost, held_lease
+from manager.leadership.lease import TTL_SECONDS, LeaseLost, held_lease
 from manager.store.backend import Backend, Compare, Compared, OutcomeUnknown, Put
 from manager.store.kinds import LEADER, MANAGER
 from manager.store.store import Store
@@ -29,12 +29,14 @@ class Leadership:
         store: running.
         backend: the store's.
         manager_id: of this manager; no other one that lives may have it.
+        ttl_seconds: for how long this manager keeps its place after it dies without a word.
     """
 
-    def __init__(self, store: Store, backend: Backend, manager_id: str) -> None:
+    def __init__(self, store: Store, backend: Backend, manager_id: str, *, ttl_seconds: int = TTL_SECONDS) -> None:
         self._store = store
         self._backend = backend
         self._id = manager_id
+        self._ttl = ttl_seconds
 
     async def run(self, lead: Lead) -> None:
         """Stand for election for ever; run `lead(fence)` whenever we lead, with everything in the tables that former
@@ -53,7 +55,7 @@ class Leadership:
         put = Put(MANAGER.key(manager.id), manager.SerializeToString())
         while True:
             try:
-                async with held_lease(self._backend) as lease:
+                async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
                     await self._backend.txn((), (put._replace(lease=lease),))
                     await asyncio.Event().wait()
             except* (LeaseLost, Unavailable, OutcomeUnknown) as ended:
@@ -61,7 +63,7 @@ class Leadership:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _term(self, lead: Lead) -> None:
-        async with held_lease(self._backend) as lease:
+        async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
             fence = await self._elected(lease)
             await self._store.reached(fence)
             _log.info("leading since revision %d", fence)

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -91,10 +92,10 @@ class EtcdServer:
                 lived = await self._live()
                 delay = FIRST_DELAY_SECONDS if lived > STEADY_SECONDS else min(2 * delay, LAST_DELAY_SECONDS)
                 _log.error(
-                    "etcd ended by itself after %.1f s; starting it again in %.1f s, its last words are in %s",
+                    "etcd ended by itself after %.1f s; starting it again in %.1f s (see log and log.previous in %s)",
                     lived,
                     delay,
-                    self.directory / "log",
+                    self.directory,
                 )
                 await asyncio.sleep(delay)
 
@@ -102,6 +103,7 @@ class EtcdServer:
         """One life of etcd, in seconds."""
         clock = asyncio.get_running_loop().time
         born = clock()
+        self._clear()
         with (self.directory / "log").open("wb") as log:
             self._process = await self._start(log)
         try:
@@ -110,9 +112,20 @@ class EtcdServer:
             await self._stop(self._process)
         return clock() - born
 
+    def _clear(self) -> None:
+        """Keep the last life's log, and remove the sockets that a killed etcd leaves and would stumble on."""
+        log = self.directory / "log"
+        if log.exists():
+            log.replace(self.directory / "log.previous")
+        for name in (_CLIENT_SOCKET, _PEER_SOCKET):
+            (self.directory / name).unlink(missing_ok=True)
+
     async def _start(self, log: IO[bytes]) -> asyncio.subprocess.Process:
+        program = shutil.which(self._program)
+        if program is None:
+            raise Unavailable(f"etcd cannot be started: no program {self._program}; apt-get install etcd-server")
         # setpriv: the kernel ends etcd when we die, even by SIGKILL.
-        command = ("setpriv", "--pdeathsig", "TERM", self._program, f"--data-dir={self.directory / 'data'}")
+        command = ("setpriv", "--pdeathsig", "TERM", program, f"--data-dir={self.directory / 'data'}")
         try:
             return await asyncio.create_subprocess_exec(
                 *command,
@@ -128,7 +141,7 @@ class EtcdServer:
                 start_new_session=True,  # Ctrl-C is for us; we stop it in our own time.
             )
         except OSError as error:
-            raise Unavailable(f"etcd cannot be started: {error}; install it (apt-get install etcd-server)") from error
+            raise Unavailable(f"etcd cannot be started: {error}; setpriv is part of util-linux") from error
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is not None:

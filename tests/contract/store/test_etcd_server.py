@@ -1,0 +1,126 @@
+"""The etcd that a manager runs for itself: who can reach it, and what is left of it."""
+
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from manager.store.backend import Put
+from manager.store.server import EtcdServer, etcd_server, running_on
+from shoal.errors import Refused, Unavailable
+from tests.contract.store.rig import until
+
+PROC = Path("/proc")
+MANAGER = """
+import asyncio, sys
+from pathlib import Path
+from manager.store.server import EtcdServer, etcd_server
+
+async def main():
+    async with etcd_server(EtcdServer(Path(sys.argv[1]), unsafe_no_fsync=True)):
+        print("up", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def data(directory: Path) -> Path:
+    return directory / "etcd" / "data"
+
+
+def tcp_listeners(pid: int) -> list[str]:
+    """Addresses on which a process listens for TCP, as /proc has them: its sockets that are in state LISTEN (0A)."""
+    sockets = {str(entry.readlink()) for entry in (PROC / str(pid) / "fd").iterdir()}
+    lines = [line.split() for name in ("tcp", "tcp6") for line in (PROC / "net" / name).read_text().splitlines()[1:]]
+    return [line[1] for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+
+
+def start(command: list[str], directory: Path) -> subprocess.Popen[bytes]:
+    """A process that outlives the scenario unless it is ended."""
+    return subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE)
+
+
+def test_it_is_ours_alone_and_gone_when_stopped(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = EtcdServer(tmp_path, unsafe_no_fsync=True)
+        async with etcd_server(server) as client:
+            await client.txn((), [Put(b"a", b"1")])
+            assert stat.S_IMODE(server.directory.stat().st_mode) == 0o700
+            assert server.socket.is_socket()
+            assert server.pid is not None
+            assert not tcp_listeners(server.pid)
+        assert not running_on(data(tmp_path), PROC)
+        async with etcd_server(EtcdServer(tmp_path, unsafe_no_fsync=True)) as client:
+            assert (await client.read([b"a"])).records[b"a"].value == b"1"
+
+    asyncio.run(scenario())
+
+
+def test_second_manager_on_the_same_directory_is_refused(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with etcd_server(EtcdServer(tmp_path, unsafe_no_fsync=True)):
+            with pytest.raises(Refused, match="another manager runs on"):
+                await EtcdServer(tmp_path).run()
+
+    asyncio.run(scenario())
+
+
+def test_missing_program_is_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with pytest.raises(Unavailable, match="/nonexistent/etcd"):
+            await EtcdServer(tmp_path, program="/nonexistent/etcd").run()
+
+    asyncio.run(scenario())
+
+
+def test_killed_manager_leaves_no_etcd(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with start([sys.executable, "-c", MANAGER, str(tmp_path)], Path.cwd()) as manager:
+            assert manager.stdout is not None
+            assert await asyncio.to_thread(manager.stdout.readline) == b"up\n"
+            assert len(running_on(data(tmp_path), PROC)) == 1
+            manager.kill()
+        await until(lambda: not running_on(data(tmp_path), PROC))
+
+    asyncio.run(scenario())
+
+
+def test_leftover_etcd_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = EtcdServer(tmp_path, unsafe_no_fsync=True)
+        server.directory.mkdir(mode=0o700)
+        command = ["/usr/bin/etcd", f"--data-dir={data(tmp_path)}", "--log-level=error", "--logger=zap"]
+        command += [f"--{kind}-urls=unix://left:0" for kind in ("listen-client", "advertise-client")]
+        command += [f"--{kind}-urls=unix://peer:0" for kind in ("listen-peer", "initial-advertise-peer")]
+        command += ["--initial-cluster=default=unix://peer:0"]
+        with start(command, server.directory) as leftover:
+            try:
+                await until((server.directory / "left:0").is_socket)
+                async with etcd_server(server) as client:
+                    assert leftover.poll() is not None
+                    assert server.pid is not None
+                    assert running_on(data(tmp_path), PROC) == [server.pid]
+                    await client.txn((), [Put(b"a", b"1")])
+            finally:
+                leftover.kill()
+
+    asyncio.run(scenario())
+
+
+def test_etcd_that_dies_is_started_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        server = EtcdServer(tmp_path, unsafe_no_fsync=True)
+        async with etcd_server(server) as client:
+            first = server.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: server.pid not in (None, first))
+            assert (await client.read([b"a"])).records == {}
+
+    asyncio.run(scenario())

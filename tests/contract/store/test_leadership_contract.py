@@ -1,0 +1,144 @@
+"""What leadership promises, on etcd in memory and on a real one."""
+
+import asyncio
+
+import pytest
+
+from manager.leadership.leadership import Leadership
+from manager.store.backend import Put
+from manager.store.changes import put
+from manager.store.kinds import LEADER, TASK
+from shoal.api.v1.cluster_pb2 import Leader, Manager
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Deposed
+from tests.contract.store.rig import Rig, Run, running_store, until
+from tests.fakes.faulty_backend import FaultyBackend
+
+
+class Term:
+    """A leader that does nothing, and notes its terms."""
+
+    def __init__(self) -> None:
+        self.fences: list[int] = []
+        self.leading = False
+
+    async def __call__(self, fence: int) -> None:
+        self.fences.append(fence)
+        self.leading = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.leading = False
+
+
+def test_one_leads_and_the_next_follows_when_it_stops(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        first, second = Term(), Term()
+        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+            leading = group.create_task(Leadership(store, rig.backend, "one").run(first))
+            await until(lambda: first.leading)
+            waiting = group.create_task(Leadership(store, rig.backend, "two").run(second))
+            await until(lambda: store.tables.rows(LEADER)[""].manager_id == "one")
+            leading.cancel()
+            await until(lambda: second.leading)
+            assert not first.leading
+            assert second.fences[0] > first.fences[0]
+            await store.commit([put(TASK, "t", Task(id="t"))], fence=second.fences[0])
+            with pytest.raises(Deposed):
+                await store.commit([put(TASK, "t", Task(id="t"))], fence=first.fences[0])
+            waiting.cancel()
+
+    run(scenario)
+
+
+def test_leader_knows_what_former_leaders_wrote(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        late = FaultyBackend(rig.backend)
+        term = Term()
+        async with running_store(rig.backend) as former, running_store(late) as store, asyncio.TaskGroup() as group:
+            late.cut_watches()
+            await former.commit([put(TASK, "t", Task(id="t"))])
+            leading = group.create_task(Leadership(store, late, "one").run(term))
+            await until(lambda: former.tables.rows(LEADER))
+            assert not term.leading
+            late.mend_watches()
+            await until(lambda: term.leading)
+            assert "t" in store.tables.tasks
+            leading.cancel()
+
+    run(scenario)
+
+
+def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        lease = await rig.backend.grant(600)
+        key = LEADER.key("")
+        former = await rig.backend.txn((), [Put(key, Leader(manager_id="one").SerializeToString(), lease)])
+        term = Term()
+        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+            leading = group.create_task(Leadership(store, rig.backend, "one").run(term))
+            await until(lambda: term.leading, seconds=5)
+            assert term.fences[0] > former.revision
+            leading.cancel()
+
+    run(scenario)
+
+
+def test_lost_lease_ends_the_term_and_another_begins(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        term = Term()
+        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+            leading = group.create_task(Leadership(store, rig.backend, "one", ttl_seconds=1).run(term))
+            await until(lambda: term.leading)
+            held = (await rig.backend.read([LEADER.key("")])).records[LEADER.key("")]
+            await rig.backend.revoke(held.lease)
+            await until(lambda: len(term.fences) == 2 and term.leading)
+            assert term.fences[1] > term.fences[0]
+            leading.cancel()
+
+    run(scenario)
+
+
+def test_error_of_the_leader_ends_the_candidature(run: Run) -> None:
+    async def broken(fence: int) -> None:
+        raise ZeroDivisionError
+
+    async def scenario(rig: Rig) -> None:
+        async with running_store(rig.backend) as store:
+            with pytest.raises(ExceptionGroup) as raised:
+                await Leadership(store, rig.backend, "one").run(broken)
+            assert raised.group_contains(ZeroDivisionError)
+            await until(lambda: not store.tables.rows(LEADER))
+
+    run(scenario)
+
+
+def test_deposed_leader_stands_again(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        fences: list[int] = []
+
+        async def deposed_once(fence: int) -> None:
+            fences.append(fence)
+            if len(fences) == 1:
+                raise Deposed("on purpose")
+            await asyncio.Event().wait()
+
+        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+            leading = group.create_task(Leadership(store, rig.backend, "one").run(deposed_once))
+            await until(lambda: len(fences) == 2)
+            leading.cancel()
+
+    run(scenario)
+
+
+def test_manager_is_registered_while_it_runs(run: Run) -> None:
+    async def scenario(rig: Rig) -> None:
+        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+            leadership = Leadership(store, rig.backend, "one")
+            entry = group.create_task(leadership.register(Manager(id="one", api_address="192.0.2.1:4242")))
+            await until(lambda: "one" in store.tables.managers)
+            assert store.tables.managers["one"].api_address == "192.0.2.1:4242"
+            entry.cancel()
+            await until(lambda: not store.tables.managers)
+
+    run(scenario)

@@ -1,0 +1,82 @@
+"""A backend that fails on demand, whatever backend it stands before: the in-memory one or a real etcd."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import aclosing
+from typing import Literal
+
+from manager.store.backend import Backend, Batch, Compare, Delete, Outcome, OutcomeUnknown, Page, Put, Reading
+from shoal.errors import Unavailable
+
+
+class FaultyBackend:
+    """Implements `Backend` by another one, with the faults that a test asks for."""
+
+    def __init__(self, inner: Backend) -> None:
+        self._inner = inner
+        self._watchable = asyncio.Event()
+        self._watchable.set()
+        self._cut = asyncio.Event()
+        self._lost_answers: list[bool] = []
+        self.leases_live = True
+        self.listed_pages = 0
+
+    def cut_watches(self) -> None:
+        """Break every watch; new ones wait for `mend_watches`."""
+        self._watchable.clear()
+        self._cut.set()
+
+    def mend_watches(self) -> None:
+        """Let watches be opened again."""
+        self._cut = asyncio.Event()
+        self._watchable.set()
+
+    def lose_answer(self, *, made: bool) -> None:
+        """The next transaction's answer is lost, after it was made or before."""
+        self._lost_answers.append(made)
+
+    async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
+        self.listed_pages += 1
+        return await self._inner.range(start, end, revision=revision, limit=limit)
+
+    async def read(self, keys: Sequence[bytes]) -> Reading:
+        return await self._inner.read(keys)
+
+    async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+        if not self._lost_answers:
+            return await self._inner.txn(compares, operations)
+        if self._lost_answers.pop(0):
+            await self._inner.txn(compares, operations)
+        raise OutcomeUnknown("the answer was lost on purpose")
+
+    async def watch(self, start: bytes, end: bytes, *, revision: int) -> AsyncGenerator[Batch, None]:
+        await self._watchable.wait()
+        cut = asyncio.ensure_future(self._cut.wait())
+        try:
+            async with aclosing(self._inner.watch(start, end, revision=revision)) as stream:
+                while True:
+                    yield await _first(anext(stream), cut)
+        finally:
+            cut.cancel()
+
+    async def grant(self, ttl_seconds: int) -> int:
+        return await self._inner.grant(ttl_seconds)
+
+    async def keep_alive(self, lease: int) -> int:
+        return await self._inner.keep_alive(lease) if self.leases_live else 0
+
+    async def revoke(self, lease: int) -> None:
+        await self._inner.revoke(lease)
+
+
+async def _first(step: Awaitable[Batch], cut: asyncio.Future[Literal[True]]) -> Batch:
+    """The watch's next batch, unless it is cut before."""
+    reading: asyncio.Future[Batch] = asyncio.ensure_future(step)
+    try:
+        await asyncio.wait((reading, cut), return_when=asyncio.FIRST_COMPLETED)
+        if cut.done():
+            raise Unavailable("the watch was cut on purpose")
+        return await reading
+    finally:
+        reading.cancel()
+        await asyncio.wait({reading})
