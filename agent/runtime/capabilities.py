@@ -1,6 +1,6 @@
 """Linux capabilities of a container, by Docker's defaults: pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from shoal.errors import Fault, InvalidInput
 
@@ -25,17 +25,27 @@ DEFAULT = frozenset(
 """What Docker leaves to a container."""
 
 
-def resolve_capabilities(add: Sequence[str], drop: Sequence[str], *, privileged: bool) -> tuple[str, ...]:
+def capabilities_of(mask: int) -> frozenset[str]:
+    """Names of a mask as /proc/<pid>/status has them."""
+    return frozenset(name for number, name in enumerate(ALL) if mask >> number & 1)
+
+
+def resolve_capabilities(
+    add: Sequence[str], drop: Sequence[str], *, privileged: bool, available: Collection[str]
+) -> tuple[str, ...]:
     """Names in the kernel's order. "ALL" in `drop` empties the default, in `add` gives all; a drop by name wins.
+
+    Args:
+        available: what this process can give; it is what "all" means, for a privileged container too.
 
     Raises:
         InvalidInput: a name that Linux does not have.
     """
     added, dropped = _names(add, "spec.cap_add"), _names(drop, "spec.cap_drop")
     if privileged:
-        return ALL
+        return tuple(name for name in ALL if name in available)
     base = frozenset() if "ALL" in dropped else DEFAULT
-    chosen = (frozenset(ALL) if "ALL" in added else base | added) - dropped
+    chosen = (frozenset(available) if "ALL" in added else base | added) - dropped
     return tuple(name for name in ALL if name in chosen)
 
 

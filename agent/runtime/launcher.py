@@ -130,7 +130,8 @@ class Launcher:
             step("spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
-        if not (request.spec.privileged or request.spec.seccomp):
+        # With no_new_privileges crun installs the filter after this point, just before it executes the program.
+        if not (request.spec.privileged or request.spec.seccomp or request.spec.no_new_privileges):
             verify_filtered(pid)
         record = self._record(program, request, pid)
         state = self._places.runtime_root(program.name) / request.task_id

@@ -1,6 +1,6 @@
 """The `process` object of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Process"): pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.runtime.capabilities import resolve_capabilities
@@ -20,11 +20,13 @@ _RLIMITS = frozenset(
 )
 
 
-def process_section(request: ContainerRequest, user: User, *, most_open_files: int) -> dict[str, Any]:
+def process_section(
+    request: ContainerRequest, user: User, *, most_open_files: int, available: Collection[str]
+) -> dict[str, Any]:
     """What runs, as whom, with which rights and limits.
 
     Args:
-        most_open_files: the hard limit that this host can give.
+        most_open_files: the hard limit that this host can give; `available`: the capabilities that it can.
     Raises:
         InvalidInput: no command, an unknown capability or limit.
     """
@@ -35,7 +37,7 @@ def process_section(request: ContainerRequest, user: User, *, most_open_files: i
         "args": list(command_line(spec, request.image.config)),
         "env": list(environment(spec, request.image.config, hostname=hostname(request), home=user.home)),
         "cwd": spec.working_dir or request.image.config.working_dir or "/",
-        "capabilities": _capability_sets(spec, user),
+        "capabilities": _capability_sets(spec, user, available),
         "rlimits": _rlimits(spec.ulimits, most_open_files),
         "noNewPrivileges": spec.no_new_privileges,
     }
@@ -73,9 +75,9 @@ def environment(spec: ContainerSpec, config: ImageConfig, *, hostname: str, home
     return tuple(f"{name}={value}" for name, value in values.items())
 
 
-def _capability_sets(spec: ContainerSpec, user: User) -> dict[str, list[str]]:
+def _capability_sets(spec: ContainerSpec, user: User, available: Collection[str]) -> dict[str, list[str]]:
     """Another user than root has them in the bounding set alone, as execve(2) would leave them."""
-    names = list(resolve_capabilities(spec.cap_add, spec.cap_drop, privileged=spec.privileged))
+    names = list(resolve_capabilities(spec.cap_add, spec.cap_drop, privileged=spec.privileged, available=available))
     held = ("bounding", "effective", "permitted") if user.uid == 0 else ("bounding",)
     return dict.fromkeys(held, names)
 

@@ -28,6 +28,7 @@ class HostFacts:
         agent_pid: whose file descriptors the request names.
         swap_accounting: the kernel can limit swap.
         most_open_files: hard limit of open files that a process can have here.
+        capabilities: names of those that the agent has itself.
         profile: the system call filter's source.
     """
 
@@ -35,6 +36,7 @@ class HostFacts:
     agent_pid: int
     swap_accounting: bool
     most_open_files: int
+    capabilities: frozenset[str]
     profile: SeccompProfile
 
 
@@ -55,7 +57,7 @@ def oci_spec(
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
-    process = process_section(request, user, most_open_files=host.most_open_files)
+    process = process_section(request, user, most_open_files=host.most_open_files, available=host.capabilities)
     return {
         "ociVersion": "1.0.2",
         "process": process,

@@ -13,20 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agent.runtime.cgroup_layout import CgroupLayout, mounted_kind, parse_layout
+from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.conmon import Program
 from agent.runtime.exits import ExitWatch
 from agent.runtime.filters import Filters
+from agent.runtime.host_facts import read_host_facts
 from agent.runtime.launcher import Clock, Launcher, OnStep
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
 from agent.runtime.log_lines import LogRecord
 from agent.runtime.logs import Logs
-from agent.runtime.oci_spec import HostFacts
 from agent.runtime.places import Places, Record, read_record
 from agent.runtime.rotation import rotate_if_large
 from agent.runtime.scrap import scrap, supervision_processes
-from agent.runtime.seccomp import load_profile
+from agent.runtime.trash import Trash, delete_trees
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, InvalidInput, Unavailable
 
@@ -74,7 +74,7 @@ class OciRuntime:
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
         self._starting: set[str] = set()
-        self._trash_waits = asyncio.Event()
+        self._trash = Trash(self._places.trash)
         self._watch = ExitWatch(places=self._places, cgroups=self._cgroups, clock=clock, on_end=self._ended)
         self._logs = Logs(directory=self._places.logs, running=self._watch.running)
         self._life = AsyncExitStack()
@@ -87,7 +87,7 @@ class OciRuntime:
         self._life.callback(self._launcher.close)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(asyncio.TaskGroup())
-        for task in (group.create_task(self._rotate_logs()), group.create_task(self._empty_trash())):
+        for task in (group.create_task(self._rotate_logs()), group.create_task(self._trash.keep_empty())):
             self._life.callback(task.cancel)
         return self
 
@@ -134,7 +134,7 @@ class OciRuntime:
         await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
         self._records.pop(task_id, None)
         self._ends.pop(task_id, None)
-        self._trash_waits.set()
+        self._trash.wake()
 
     async def recover(self) -> Mapping[str, Running | Exit]:
         """As `Runtime.recover`. Half-made containers and whatever else carries our names is removed."""
@@ -146,7 +146,7 @@ class OciRuntime:
                 self._adopt(record)
             end = self._ends[task_id]
             found[task_id] = end.result() if end.done() else Running(record.pid, record.started_ms)
-        self._trash_waits.set()
+        self._trash.wake()
         return found
 
     def logs(
@@ -199,7 +199,7 @@ class OciRuntime:
             places=self._places,
             cgroups=self._cgroups,
             layout=self._layout,
-            host=_host_facts(self._layout),
+            host=read_host_facts(self._layout),
             filters=filters,
             conmon=Path(conmon),
             programs=programs,
@@ -232,14 +232,13 @@ class OciRuntime:
 
     def _remove_everything(self) -> None:
         self._cgroups.remove_parent()
-        for path in (self._places.uppers, self._places.trash, self._places.logs_root, self._places.filters):
-            _delete(path)
+        state = self._places
+        delete_trees(state.uppers, state.trash, state.logs_root, state.filters)
         kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), self._places.run)
         if kind == ("tmpfs", _TMPFS_SOURCE):
             unmount(self._places.run)
         else:
-            for name in ("bundles", "exits", "crun", "runc"):
-                _delete(self._places.run / name)
+            delete_trees(*(state.run / name for name in ("bundles", "exits", "crun", "runc")))
 
     async def _rotate_logs(self) -> None:
         while True:
@@ -254,38 +253,6 @@ class OciRuntime:
                 rotate_if_large(self._places, record)
             except OSError as error:
                 _log.warning("task %s: its log was not rotated: %s", record.task_id, error)
-
-    async def _empty_trash(self) -> None:
-        while True:
-            await self._trash_waits.wait()
-            self._trash_waits.clear()
-            await asyncio.to_thread(self._delete_trash)
-
-    def _delete_trash(self) -> None:
-        found = [entry.path for entry in os.scandir(self._places.trash)] if self._places.trash.exists() else []
-        for begin in range(0, len(found), 100):
-            _delete(*map(Path, found[begin : begin + 100]))
-
-
-def _delete(*paths: Path) -> None:
-    """A program of its own: containers can leave trees too deep for a recursive function."""
-    done = subprocess.run(
-        ["rm", "-rf", "--one-file-system", "--", *map(str, paths)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        _log.warning("not deleted: %s", done.stderr.strip())
-
-
-def _host_facts(layout: CgroupLayout) -> HostFacts:
-    memory = layout.controllers.get("memory")
-    swap = memory is None or (memory / "memory.memsw.limit_in_bytes").exists()
-    return HostFacts(
-        machine=os.uname().machine,
-        agent_pid=os.getpid(),
-        swap_accounting=swap,
-        most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
-        profile=load_profile(),
-    )
 
 
 def _version(program: Program) -> str:

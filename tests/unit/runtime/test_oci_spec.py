@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.capabilities import ALL, DEFAULT, resolve_capabilities
+from agent.runtime.capabilities import ALL, DEFAULT, capabilities_of, resolve_capabilities
 from agent.runtime.oci_process import command_line, environment
 from agent.runtime.oci_spec import HostFacts, oci_spec
 from agent.runtime.seccomp import load_profile, seccomp_section
@@ -16,7 +16,14 @@ from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import InvalidInput
 
-HOST = HostFacts(machine="x86_64", agent_pid=7, swap_accounting=True, most_open_files=4096, profile=load_profile())
+HOST = HostFacts(
+    machine="x86_64",
+    agent_pid=7,
+    swap_accounting=True,
+    most_open_files=4096,
+    capabilities=frozenset(ALL),
+    profile=load_profile(),
+)
 ROOT = User(0, 0, (), "/root")
 RUNS = ImageConfig(command=("/run",))
 PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001::/home/app:/bin/sh\nbroken\n"
@@ -83,13 +90,18 @@ def test_unknown_users_are_bad_input(user: str) -> None:
         resolve_user(user, [], passwd=PASSWD, group=GROUP)
 
 
+def capabilities(add: list[str], drop: list[str], *, privileged: bool = False) -> tuple[str, ...]:
+    available = set(ALL) - {"CAP_SYS_BOOT"}
+    return resolve_capabilities(add, drop, privileged=privileged, available=available)
+
+
 def test_capabilities() -> None:
-    assert set(resolve_capabilities([], [], privileged=False)) == DEFAULT
-    assert resolve_capabilities([], [], privileged=True) == ALL
-    assert resolve_capabilities(["net_admin"], ["ALL"], privileged=False) == ("CAP_NET_ADMIN",)
-    assert set(resolve_capabilities(["ALL"], ["CAP_BPF"], privileged=False)) == set(ALL) - {"CAP_BPF"}
+    assert set(capabilities([], [])) == DEFAULT == capabilities_of(0xA80425FB)
+    assert set(capabilities([], [], privileged=True)) == set(ALL) - {"CAP_SYS_BOOT"}
+    assert capabilities(["net_admin"], ["ALL"]) == ("CAP_NET_ADMIN",)
+    assert set(capabilities(["ALL"], ["CAP_BPF"])) == set(ALL) - {"CAP_BPF", "CAP_SYS_BOOT"}
     with pytest.raises(InvalidInput, match=r"spec\.cap_add\[0\]: 'FLY'"):
-        resolve_capabilities(["FLY"], [], privileged=False)
+        capabilities(["FLY"], [])
 
 
 def test_other_users_than_root_hold_no_capability() -> None:

@@ -1,0 +1,27 @@
+"""What this host is and can: read once, when the runtime opens."""
+
+import os
+import re
+import resource
+from pathlib import Path
+
+from agent.runtime.capabilities import capabilities_of
+from agent.runtime.cgroup_layout import CgroupLayout
+from agent.runtime.oci_spec import HostFacts
+from agent.runtime.seccomp import load_profile
+
+
+def read_host_facts(layout: CgroupLayout) -> HostFacts:
+    """The facts that specs depend on."""
+    memory = layout.controllers.get("memory")
+    status = Path("/proc/self/status").read_text()
+    bounding = re.search(r"^CapBnd:\s+([0-9a-f]+)$", status, re.MULTILINE)
+    assert bounding is not None, "proc(5): every process has this line"
+    return HostFacts(
+        machine=os.uname().machine,
+        agent_pid=os.getpid(),
+        swap_accounting=memory is None or (memory / "memory.memsw.limit_in_bytes").exists(),
+        most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        capabilities=capabilities_of(int(bounding[1], 16)),
+        profile=load_profile(),
+    )

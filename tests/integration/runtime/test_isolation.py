@@ -1,0 +1,220 @@
+"""What a container sees and may do, looked at from inside and from the host."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.runtime.runtime import OciRuntime
+from agent.worker.seams import ContainerRequest, Image
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.errors import InvalidInput
+from tests.fakes.containers import Ends, build_image, container_request, real_runtime, shell
+
+DEFAULT_CAPABILITIES = 0xA80425FB
+"""The mask of Docker's fourteen (capabilities(7))."""
+
+Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
+
+
+def with_runtime(directory: Path, body: Body) -> None:
+    async def run() -> None:
+        async with real_runtime(directory) as (runtime, ends):
+            await body(runtime, ends, build_image(directory))
+
+    asyncio.run(run())
+
+
+async def output(runtime: OciRuntime, ends: Ends, request: ContainerRequest) -> str:
+    """Everything that a container wrote until its end."""
+    await runtime.start(request)
+    await ends.of(request.task_id)
+    records = [record async for record in runtime.logs(request.task_id)]
+    return "".join(record.data.decode() + ("" if record.partial else "\n") for record in records)
+
+
+def outputs(directory: Path, script: str, **more: Any) -> str:
+    """What a shell script writes in a container of its own."""
+    told: list[str] = []
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        told.append(await output(runtime, ends, shell(image, script, **more)))
+
+    with_runtime(directory, body)
+    return told[0]
+
+
+def cgroup_file(pid: int, controller: str, file: str) -> int:
+    """A number of a process's version 1 cgroup, or its like in version 2."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return int(Path(f"/sys/fs/cgroup/{controller}{path}/{file}").read_text())
+    raise AssertionError(f"process {pid} is in no {controller} cgroup")
+
+
+def test_namespaces_are_its_own(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        running = await runtime.start(container_request(image, "/bin/sleep", "1000"))
+        for kind in ("pid", "mnt", "uts", "net", "ipc", "cgroup"):
+            ours, theirs = Path(f"/proc/self/ns/{kind}"), Path(f"/proc/{running.pid}/ns/{kind}")
+            assert ours.readlink() != theirs.readlink(), kind
+
+    with_runtime(tmp_path, body)
+
+
+def test_joins_a_network_namespace_by_descriptor_and_the_hosts_for_minus_one(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        first = await runtime.start(container_request(image, "/bin/sleep", "1000"))
+        network = Path(f"/proc/{first.pid}/ns/net")
+        descriptor = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+        second = await runtime.start(container_request(image, "/bin/sleep", "1000", netns_fd=descriptor))
+        os.close(descriptor)
+        host = await runtime.start(container_request(image, "/bin/sleep", "1000", netns_fd=-1))
+        assert Path(f"/proc/{second.pid}/ns/net").readlink() == network.readlink()
+        assert Path(f"/proc/{host.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
+
+    with_runtime(tmp_path, body)
+
+
+def test_limits_are_in_the_cgroup(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        limits = Resources(nano_cpus=250_000_000, memory_bytes=32 << 20, pids=40)
+        request = container_request(image, "/bin/sleep", "1000", limits=limits)
+        running = await runtime.start(request)
+        assert cgroup_file(running.pid, "memory", "memory.limit_in_bytes") == 32 << 20
+        assert cgroup_file(running.pid, "memory", "memory.memsw.limit_in_bytes") == 32 << 20
+        assert cgroup_file(running.pid, "cpu", "cpu.cfs_quota_us") == 25_000
+        assert cgroup_file(running.pid, "pids", "pids.max") == 40
+        stats = await runtime.stats([request.task_id, "0000000000000"])
+        assert stats.keys() == {request.task_id}
+        assert stats[request.task_id].pids == 1
+        assert stats[request.task_id].cpu_ns > 0
+
+    with_runtime(tmp_path, body)
+
+
+def test_masked_and_read_only_paths(tmp_path: Path) -> None:
+    told = outputs(
+        tmp_path,
+        "cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/swappiness;"
+        " echo 1 > /proc/sysrq-trigger; echo 1 > /sys/fs/cgroup/memory/memory.limit_in_bytes; echo done",
+    )
+    assert [line for line in told.splitlines() if "can't create" not in line] == ["done"]
+    assert len(told.splitlines()) == 4
+
+
+@pytest.mark.parametrize("no_new_privileges", [False, True])
+def test_seccomp_and_capabilities(tmp_path: Path, no_new_privileges: bool) -> None:
+    """The second container runs with the filter that was compiled for the first."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        for _ in range(2):
+            script = "cat /proc/self/status; unshare -n true; mount -t tmpfs x /tmp"
+            request = shell(image, script, no_new_privileges=no_new_privileges, cap_add=["SYS_PTRACE"])
+            told = await output(runtime, ends, request)
+            fields = dict(line.split(":\t", 1) for line in told.splitlines() if ":\t" in line)
+            assert fields["Seccomp"] == "2"
+            assert fields["NoNewPrivs"] == str(int(no_new_privileges))
+            assert int(fields["CapBnd"], 16) == int(fields["CapEff"], 16) == DEFAULT_CAPABILITIES | 1 << 19
+            assert int(fields["CapInh"], 16) == int(fields["CapAmb"], 16) == 0
+            assert "unshare(0x40000000): Operation not permitted" in told
+            assert "mount: permission denied" in told
+
+    with_runtime(tmp_path, body)
+    assert len(list((tmp_path / "state").glob("seccomp/*"))) == 0
+
+
+def test_privileged_may_mount(tmp_path: Path) -> None:
+    assert outputs(tmp_path, "mount -t tmpfs x /tmp && echo ok", privileged=True) == "ok\n"
+
+
+def test_user_environment_directory_and_host_name(tmp_path: Path) -> None:
+    told = outputs(
+        tmp_path,
+        "id; pwd; hostname; echo $HOME $IMAGE $MINE; ulimit -n; cat /etc/hosts",
+        user="app",
+        working_dir="/made/for/it",
+        hostname="box",
+        env=["MINE=1"],
+        files={"/etc/hosts": b"127.0.0.1 localhost box\n"},
+    )
+    assert told.splitlines() == [
+        "uid=1000(app) gid=1000(app) groups=29(audio)",
+        "/made/for/it",
+        "box",
+        "/home/app yes 1",
+        "1024",
+        "127.0.0.1 localhost box",
+    ]
+
+
+def test_a_passwd_that_points_out_of_the_image_is_not_followed(tmp_path: Path) -> None:
+    """The host's /etc/passwd has `daemon`; an image whose link leads there must not see it."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        passwd = image.layers[0] / "etc/passwd"
+        passwd.unlink()
+        passwd.symlink_to("../../../../../../../../etc/group")
+        with pytest.raises(InvalidInput, match="no user 'daemon'"):
+            await runtime.start(container_request(image, "/bin/true", user="daemon"))
+
+    with_runtime(tmp_path, body)
+
+
+def test_mounts_and_read_only_root(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "greeting").write_text("hello\n")
+    mounts = [
+        Mount(type=Mount.BIND, source=str(shared), target="/data/shared", read_only=True),
+        Mount(type=Mount.BIND, source=str(shared), target="/data/writable"),
+        Mount(type=Mount.TMPFS, target="/tmp", tmpfs_bytes=1 << 20),
+    ]
+    told = outputs(
+        tmp_path,
+        "cat /data/shared/greeting; echo x > /data/shared/no; echo x > /no; echo yes > /data/writable/yes;"
+        " echo x > /tmp/x && echo tmp; dd if=/dev/zero of=/tmp/big bs=1M count=2 2>&1 | head -1",
+        mounts=mounts,
+        read_only=True,
+    )
+    assert told.splitlines()[0] == "hello"
+    assert told.count("Read-only file system") == 2
+    assert "\ntmp\n" in told
+    assert "No space left on device" in told
+    assert (shared / "yes").read_text() == "yes\n"
+
+
+def test_many_layers(tmp_path: Path) -> None:
+    """More than a page of mount options could name; and a path with the separators of mount options."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        layers = []
+        for number in range(120):
+            layer = tmp_path / f"layers:with,commas\\{'x' * 100}" / str(number)
+            layer.mkdir(parents=True)
+            (layer / f"file-{number}").touch()
+            layers.append(layer)
+        many = Image(image.reference, image.digest, image.config, (*layers, *image.layers))
+        told = await output(runtime, ends, shell(many, "ls -d /file-* | head -1000"))
+        assert len(told.splitlines()) == 120
+
+    with_runtime(tmp_path, body)
+
+
+def test_writes_do_not_reach_the_layers(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        assert await output(runtime, ends, shell(image, "echo mine > /etc/passwd; echo x > /new; cat /etc/passwd"))
+        assert not (image.layers[0] / "new").exists()
+        assert "app" in (image.layers[0] / "etc/passwd").read_text()
+        assert "app" in await output(runtime, ends, shell(image, "cat /etc/passwd"))
+
+    with_runtime(tmp_path, body)
+
+
+def test_a_terminal(tmp_path: Path) -> None:
+    assert "/dev/pts/0" in outputs(tmp_path, "ls -l /proc/self/fd/1; echo $TERM", tty=True)

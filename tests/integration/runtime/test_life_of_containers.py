@@ -1,0 +1,265 @@
+"""Ends, kills, lost supervisors, restarts of the agent, logs, full disks: on the real runtime and the real kernel."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.linux import mount, unmount
+from agent.runtime.places import Places, read_record
+from agent.runtime.runtime import OciRuntime
+from agent.runtime.scrap import supervision_processes
+from agent.worker.seams import Exit, Image, Running
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import LogConfig
+from shoal.errors import Exhausted
+from tests.fakes.containers import (
+    Ends,
+    build_image,
+    container_request,
+    new_cgroup,
+    open_runtime,
+    real_runtime,
+    shell,
+)
+
+Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
+AGENT = Path(__file__).parent / "agent_process.py"
+
+
+def with_runtime(directory: Path, body: Body) -> None:
+    async def run() -> None:
+        async with real_runtime(directory) as (runtime, ends):
+            await body(runtime, ends, build_image(directory))
+
+    asyncio.run(run())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll a condition for 20 seconds at most."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - the kernel tells nobody
+            await asyncio.sleep(0.01)
+
+
+def places(directory: Path) -> Places:
+    return Places(run=directory / "run", state=directory / "state")
+
+
+async def lines_of(runtime: OciRuntime, task_id: str) -> list[str]:
+    return [record.data.decode() async for record in runtime.logs(task_id)]
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$; sleep 0.1; exit 4", 4)])
+def test_exit_codes(tmp_path: Path, script: str, code: int) -> None:
+    """The first process of a pid namespace cannot kill itself."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, script)
+        await runtime.start(request)
+        assert (await ends.of(request.task_id)).code == code
+
+    with_runtime(tmp_path, body)
+
+
+def test_an_oom_kill_is_told_as_such(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = container_request(
+            image, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M", limits=Resources(memory_bytes=16 << 20)
+        )
+        await runtime.start(request)
+        end = await ends.of(request.task_id)
+        assert (end.code, end.oom_killed, end.message) == (137, True, "killed by the kernel for its memory limit")
+
+    with_runtime(tmp_path, body)
+
+
+def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        requests = [shell(image, "echo x > /file; sleep 1000") for _ in range(20)]
+        started = await asyncio.gather(*map(runtime.start, requests))
+        assert len({running.pid for running in started}) == 20
+        await asyncio.gather(*(runtime.remove(request.task_id, keep_logs=False) for request in requests))
+        assert all([end.code for end in ends.told[request.task_id]] == [137] for request in requests)
+        assert not any(Path(f"/proc/{running.pid}").exists() for running in started)
+        assert supervision_processes(places(tmp_path)) == {}
+        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs", "state/upper"):
+            assert list((tmp_path / directory).iterdir()) == []
+        await until(lambda: not list((tmp_path / "state/trash").iterdir()))
+        assert "overlay" not in Path("/proc/self/mountinfo").read_text()
+
+    with_runtime(tmp_path, body)
+
+
+def test_reset_leaves_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        cgroup, ends = new_cgroup(), Ends()
+        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+            await runtime.start(shell(build_image(tmp_path), "sleep 1000"))
+            assert list(Path("/sys/fs/cgroup").glob(f"*{cgroup}"))
+            await runtime.reset()
+        assert not list(Path("/sys/fs/cgroup").glob(f"*{cgroup}"))
+        assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+        assert not any((tmp_path / "run").iterdir())
+        assert not any((tmp_path / "state").iterdir())
+
+    asyncio.run(run())
+
+
+def test_a_killed_supervisor_loses_no_exit_code(tmp_path: Path) -> None:
+    """This process is the child subreaper, so it inherits the container's first process."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, "trap 'exit 9' TERM; while :; do sleep 0.02; done")
+        await runtime.start(request)
+        record = read_record(places(tmp_path).bundle(request.task_id))
+        assert record is not None
+        os.kill(record.conmon_pid, signal.SIGKILL)
+        await until(lambda: not Path(f"/proc/{record.conmon_pid}").exists())
+        assert Path(f"/proc/{record.pid}").exists()
+        async with asyncio.timeout(20):
+            while request.task_id not in ends.told:
+                await runtime.signal(request.task_id, "SIGTERM")
+                await asyncio.sleep(0.02)
+        assert [end.code for end in ends.told[request.task_id]] == [9]
+
+    with_runtime(tmp_path, body)
+
+
+def test_logs_rotate_without_a_gap(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        script = "i=0; while [ $i -lt 3000 ]; do echo line-$i; i=$((i+1)); [ $((i % 20)) = 0 ] && sleep 0.02; done"
+        request = shell(image, script, log=LogConfig(max_bytes=20_000, max_files=50))
+        await runtime.start(request)
+        seen = [record.data.decode() async for record in runtime.logs(request.task_id, follow=True)]
+        await ends.of(request.task_id)
+        assert seen == [f"line-{number}" for number in range(3000)]
+        assert await lines_of(runtime, request.task_id) == seen
+        assert len(list((tmp_path / "state/logs" / request.task_id).iterdir())) > 2
+
+    with_runtime(tmp_path, body)
+
+
+def test_only_so_many_log_files_are_kept(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, "yes 0123456789 | head -100000; sleep 1000", log=LogConfig(max_bytes=4096, max_files=2))
+        await runtime.start(request)
+        logs = tmp_path / "state/logs" / request.task_id
+        await until((logs / "log.1").exists)
+        assert not (logs / "log.2").exists()
+
+    with_runtime(tmp_path, body)
+
+
+def test_long_lines_come_in_pieces(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, "head -c 20000 /dev/zero | tr '\\0' a; echo; echo b >&2")
+        (image.layers[0] / "bin/tr").symlink_to("busybox")
+        await runtime.start(request)
+        await ends.of(request.task_id)
+        records = [record async for record in runtime.logs(request.task_id)]
+        line = [record for record in records if record.stream == "stdout"]
+        assert [len(record.data) for record in line[:-1]] == [8192, 8192]
+        assert [record.partial for record in line] == [True, True, False]
+        assert sum(len(record.data) for record in line) == 20000
+        assert [record.data for record in records if record.stream == "stderr"] == [b"b"]
+
+    with_runtime(tmp_path, body)
+
+
+def test_a_full_disk_fails_the_start_and_nothing_else(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    mount("none", str(state), "tmpfs", 0, "size=256k,nr_inodes=40")
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        for number in range(100):
+            try:
+                (state / f"filler-{number}").touch()
+            except OSError:
+                break
+        for _ in range(2):
+            with pytest.raises(Exhausted, match="free disk space"):
+                await runtime.start(container_request(image, "/bin/true"))
+        for filler in state.glob("filler-*"):
+            filler.unlink()
+        request = container_request(image, "/bin/true")
+        await runtime.start(request)
+        assert (await ends.of(request.task_id)).code == 0
+
+    try:
+        with_runtime(tmp_path, body)
+    finally:
+        unmount(state)
+
+
+def test_containers_outlive_a_killed_agent(tmp_path: Path) -> None:
+    """One that runs on, one that ends meanwhile; then the next process of the agent finds both, and every line."""
+    cgroup = new_cgroup()
+    build_image(tmp_path)
+    agent = subprocess.Popen(
+        [sys.executable, str(AGENT), str(tmp_path), cgroup], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+    )
+    assert agent.stdout is not None
+    told = agent.stdout.readline().split()
+    agent.kill()
+    agent.wait()
+    agent.stdout.close()
+    lives, ended, pid = told[0], told[1], int(told[2])
+
+    async def run() -> None:
+        ends = Ends()
+        async with AsyncExitStack() as stack:
+            runtime = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
+            stack.push_async_callback(runtime.reset)
+            await until((tmp_path / "run/exits" / ended).exists)
+            found = await runtime.recover()
+            running = found[lives]
+            assert isinstance(running, Running)
+            assert running.pid == pid
+            end = found[ended]
+            assert isinstance(end, Exit)
+            assert (end.code, end.oom_killed) == (5, False)
+            assert ends.told == {}
+            async with asyncio.timeout(20):
+                while lives not in ends.told:
+                    await runtime.signal(lives, "SIGTERM")
+                    await asyncio.sleep(0.02)
+            assert [end.code for end in ends.told[lives]] == [6]
+            lines = await lines_of(runtime, lives)
+            assert lines == [f"line-{number}" for number in range(len(lines))]
+            assert len(lines) > 1
+
+    asyncio.run(run())
+
+
+def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
+    """A bundle without record, an upper directory without bundle, a cgroup of nobody."""
+
+    async def run() -> None:
+        cgroup, ends = new_cgroup(), Ends()
+        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+            image = build_image(tmp_path)
+            request = shell(image, "sleep 1000")
+            running = await runtime.start(request)
+            (places(tmp_path).bundle(request.task_id) / "record.json").unlink()
+            (tmp_path / "state/upper/orphan/u").mkdir(parents=True)
+            (tmp_path / "run/bundles/empty").mkdir()
+            for mounted in Path("/sys/fs/cgroup").glob(f"pids{cgroup}"):
+                (mounted / "nobody").mkdir()
+            async with AsyncExitStack() as stack:
+                again = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
+                stack.push_async_callback(again.reset)
+                assert await again.recover() == {}
+                assert not list((tmp_path / "state/upper").iterdir())
+                assert not list((tmp_path / "run/bundles").iterdir())
+                assert not list(Path("/sys/fs/cgroup").glob(f"*{cgroup}/*/"))
+                await until(lambda: not Path(f"/proc/{running.pid}").exists())
+
+    asyncio.run(run())
