@@ -43,6 +43,9 @@ CLUSTER_KEY = bytes(range(32))
 class Control(ControlServicer):
     """A few methods, each failing or answering in its own way."""
 
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
     async def ListNodes(self, request: control_pb2.ListNodesRequest, context: Context) -> control_pb2.ListNodesResponse:
         return control_pb2.ListNodesResponse()
 
@@ -62,6 +65,11 @@ class Control(ControlServicer):
     ) -> AsyncIterator[control_pb2.ServicesProgress]:
         yield control_pb2.ServicesProgress()
         yield control_pb2.ServicesProgress(done=True)
+        if request.services:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.left.set()
         if request.until_removed:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_not_found())
@@ -102,6 +110,7 @@ class Cluster:
     store: Store
     authority: CertificateAuthority
     shown: Identity
+    control: Control
     now: float = field(default_factory=time.time)
     api: str = ""
     joining: str = ""
@@ -137,15 +146,16 @@ async def cluster() -> AsyncGenerator[Cluster]:
         authority = CertificateAuthority(store=store, cluster_key=CLUSTER_KEY, clock=time.time, new_id=new_id)
         await authority.bootstrap()
         await store.commit([put(kinds.MANAGER, "m1", Manager(id="m1", api_address="192.0.2.1:4242"))])
-        made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"))
+        # Only some of its methods: the rest stays as the stubs have it, unserved.
+        control = Control()  # type: ignore[abstract]
+        made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"), control=control)
         api, joining = make_server(access.MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
         service = CertificateAuthorityService(
             authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=lambda: made.now)
         )
         for server in (api, joining):
             add_CertificateAuthorityServicer_to_server(service, server)
-        # Only some of its methods: the rest stays as the stubs have it, unserved.
-        add_ControlServicer_to_server(Control(), api)  # type: ignore[abstract]
+        add_ControlServicer_to_server(control, api)
         add_DispatcherServicer_to_server(Dispatcher(), api)
         made.api = _local(listen(api, "127.0.0.1:0", lambda: made.shown))
         made.joining = _local(listen(joining, "127.0.0.1:0", lambda: made.shown, require_client_certificate=False))

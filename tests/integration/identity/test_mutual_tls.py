@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from manager.certificate_authority.service import MAX_JOIN_BYTES
 from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, JoinRequest, RenewRequest
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
 from shoal.api.v1.control_pb2 import (
@@ -23,12 +24,13 @@ from shoal.api.v1.dispatcher_pb2 import AgentMessage, Heartbeat
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.streams_pb2 import ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
-from shoal.errors import InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
+from shoal.errors import Exhausted, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.identity import certificates
 from shoal.identity.identity import Identity
 from shoal.identity.roles import AGENT_SERVER_NAME, MANAGER_SERVER_NAME, Role, agent_server_name
-from shoal.rpc.channel import connect, connect_aio, connect_without_identity
+from shoal.rpc.channel import MAX_MESSAGE_BYTES, connect, connect_aio, connect_without_identity
 from shoal.rpc.errors import to_error
+from shoal.rpc.server import listen, make_server
 from tests.integration.identity.rig import Cluster, agent, foreign_authority, plain_listener, run, stranger
 
 DEADLINE = 10.0
@@ -241,5 +243,42 @@ def test_what_does_not_listen_or_is_not_shoal_is_told() -> None:
         assert "does not listen" in str(refused)
         async with plain_listener(b"HTTP/1.1 400 Bad Request\r\n\r\n") as address:
             assert "does not speak gRPC" in str(await _outcome(connect_aio([address], admin), _control))
+
+    run(scenario)
+
+
+def test_a_method_whose_caller_goes_away_is_cancelled() -> None:
+    async def scenario(made: Cluster) -> None:
+        async with connect_aio([made.api], made.identity(Role.ADMIN)) as channel:
+            answers = ControlStub(channel).WatchServices(WatchServicesRequest(services=["web"]), timeout=DEADLINE)
+            await anext(aiter(answers))
+            answers.cancel()
+            await asyncio.wait_for(made.control.left.wait(), DEADLINE)
+
+    run(scenario)
+
+
+def test_a_message_beyond_the_bound_is_refused() -> None:
+    async def scenario(made: Cluster) -> None:
+        async with connect_aio([made.api], made.identity(Role.ADMIN)) as channel:
+            request = GetNodeRequest(node="x" * (MAX_MESSAGE_BYTES + 1))
+            with pytest.raises(grpc.RpcError) as refused:
+                await ControlStub(channel).GetNode(request, timeout=DEADLINE)
+            assert isinstance(to_error(refused.value), Exhausted)
+        root = made.authority.cluster().ca_certificate
+        async with connect_without_identity(made.joining, root) as channel:
+            with pytest.raises(grpc.RpcError) as refused:
+                await CertificateAuthorityStub(channel).Join(
+                    JoinRequest(csr=bytes(MAX_JOIN_BYTES + 1)), timeout=DEADLINE
+                )
+            assert isinstance(to_error(refused.value), Exhausted)
+
+    run(scenario)
+
+
+def test_a_port_that_is_taken_is_told() -> None:
+    async def scenario(made: Cluster) -> None:
+        with pytest.raises(Unavailable, match="cannot listen on"):
+            listen(make_server({}), made.api, lambda: made.shown)
 
     run(scenario)
