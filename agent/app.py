@@ -1,0 +1,120 @@
+"""The agent as a whole: the only place that constructs its parts."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grpc import aio
+
+from agent import host
+from agent.images.store import ImageStore
+from agent.journal.journal import Journal
+from agent.membership import Membership, join_if_new
+from agent.network.node_network import NodeNetwork, node_network
+from agent.network.settings import NetworkSettings
+from agent.notify import notify
+from agent.runtime.runtime import OciRuntime
+from agent.session.managers import ManagerList
+from agent.session.outbox import Outbox
+from agent.session.session import AgentSession
+from agent.settings import AgentSettings
+from agent.streams.service import AgentStreams
+from agent.worker.seams import Exit
+from agent.worker.worker import Worker
+from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
+from shoal.distribution.manifests import host_platform
+from shoal.distribution.registries import read_registries
+from shoal.rpc.access import AGENT_STREAMS
+from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
+from shoal.rpc.server import listen, make_server
+
+SERVER_GRACE_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+def now_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def cgroup_parent(node_id: str) -> str:
+    """The cgroup below which this node's containers have theirs; several agents may share a machine."""
+    return f"/shoal/{node_id}"
+
+
+async def run(settings: AgentSettings) -> None:
+    """Join if need be, then work until cancelled. Containers live on.
+
+    Raises:
+        ShoalError: the host, the identity or the settings do not let it work; the text says what to do.
+    """
+    initial = await join_if_new(settings, host.hostname(settings))
+    membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
+    managers = ManagerList(settings.managers_file, initial)
+    managers.learn(initial)
+    address = host.underlay_address(settings, managers.first())
+    async with AsyncExitStack() as stack:
+        network = await stack.enter_async_context(
+            node_network(underlay_address=address, node_id=membership.node_id, settings=NetworkSettings())
+        )
+        outbox = Outbox()
+        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox)
+        await stack.enter_async_context(_streams(f"{address}:{settings.stream_port}", membership, runtime))
+        description = host.describe(settings, network.description())
+        session = AgentSession(
+            managers=managers,
+            connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
+            describe=lambda: description,
+            outbox=outbox,
+            work=worker,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(worker.run(), name="worker")
+            group.create_task(session.run(), name="session")
+            group.create_task(membership.keep(managers), name="certificate")
+            _log.info("agent of node %s at %s runs", membership.node_id, address)
+            notify("READY=1", os.environ)
+
+
+async def _worker(
+    stack: AsyncExitStack, settings: AgentSettings, node_id: str, network: NodeNetwork, outbox: Outbox
+) -> tuple[Worker, OciRuntime]:
+    """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
+
+    def exited(task_id: str, end: Exit) -> None:
+        worker.exited(task_id, end)
+
+    runtime = await stack.enter_async_context(
+        OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), exited, now_ms)
+    )
+    images = ImageStore(settings.images_directory, read_registries(settings.registries_file), host_platform())
+    stack.push_async_callback(images.aclose)
+    worker = Worker(
+        runtime=runtime,
+        images=images,
+        networks=network,
+        journal=Journal(settings.journal_directory),
+        report=outbox.put,
+        now_ms=now_ms,
+        host_resolv_conf=lambda: Path("/etc/resolv.conf").read_text(),
+        parallel_starts=settings.parallel_starts,
+    )
+    return worker, runtime
+
+
+@asynccontextmanager
+async def _streams(address: str, membership: Membership, runtime: OciRuntime) -> AsyncGenerator[aio.Server]:
+    """The agent's own server, for managers alone."""
+    server = make_server(AGENT_STREAMS)
+    add_AgentStreamsServicer_to_server(AgentStreams(logs=runtime), server)
+    listen(server, address, membership.current)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(SERVER_GRACE_SECONDS)

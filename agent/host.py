@@ -1,0 +1,93 @@
+"""What this host is: the part of its description that no other package knows, and its address."""
+
+import os
+import platform
+import shutil
+import socket
+import struct
+import subprocess
+from fcntl import ioctl
+from importlib import metadata
+from ipaddress import IPv4Address
+from pathlib import Path
+
+from agent.settings import AgentSettings
+from shoal.api.v1.meta_pb2 import Platform, Resources
+from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.distribution.manifests import host_platform
+from shoal.errors import InvalidInput, Unavailable
+from shoal.rpc import addresses
+
+_SIOCGIFADDR = 0x8915
+"""netdevice(7)."""
+
+
+def hostname(settings: AgentSettings) -> str:
+    """The node's name: as told, else the host's."""
+    return settings.hostname or platform.node()
+
+
+def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescription:
+    """The whole description, from what the network says of itself and what the host is. Reads files, runs crun once."""
+    kind = host_platform()
+    description = NodeDescription(
+        hostname=hostname(settings),
+        platform=Platform(os=kind.os, architecture=kind.architecture, variant=kind.variant),
+        resources=Resources(
+            nano_cpus=len(os.sched_getaffinity(0)) * 1_000_000_000,
+            memory_bytes=memory_bytes(Path("/proc/meminfo").read_text()),
+        ),
+        stream_port=settings.stream_port,
+        agent_version=metadata.version("shoal"),
+        kernel=platform.release(),
+        runtime=_runtime(),
+    )
+    description.MergeFrom(network)
+    return description
+
+
+def memory_bytes(meminfo: str) -> int:
+    """MemTotal of /proc/meminfo (proc(5)): what the kernel can give out, in bytes."""
+    line = next(line for line in meminfo.splitlines() if line.startswith("MemTotal:"))
+    return int(line.split()[1]) * 1024
+
+
+def underlay_address(settings: AgentSettings, manager: str) -> str:
+    """The IPv4 address by which others reach this host.
+
+    Args:
+        manager: `host:port`; without other orders it is the address from which packets go there.
+    Raises:
+        InvalidInput: there is no such interface, or it has no address.
+        Unavailable: there is no route.
+    """
+    if settings.advertise_address:
+        return settings.advertise_address
+    if settings.advertise_interface:
+        return _address_of(settings.advertise_interface)
+    where = addresses.parse(manager)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((where.host, where.port))
+        except OSError as error:
+            raise Unavailable(f"no IPv4 route to the manager {manager}: {error}; give --advertise-address") from error
+        return str(probe.getsockname()[0])
+
+
+def _address_of(interface: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = ioctl(probe.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
+        except OSError as error:
+            raise InvalidInput(f"--advertise-interface: {interface} has no IPv4 address: {error.strerror}") from error
+    return str(IPv4Address(answer[20:24]))
+
+
+def _runtime() -> str:
+    """ "crun 1.8.1": the first line of its version, shortened."""
+    program = next((name for name in ("crun", "runc") if shutil.which(name)), None)
+    if program is None:
+        return ""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    words = (said.splitlines() or [""])[0].split()
+    return f"{program} {words[-1]}" if words else program

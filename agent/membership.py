@@ -1,0 +1,79 @@
+"""How this host became a node, and how it stays one: joining, and the renewal of its certificate."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from agent.session.managers import ManagerList
+from agent.settings import AgentSettings
+from shoal.errors import InvalidInput, ShoalError, Unavailable
+from shoal.identity import certificates, identity
+from shoal.identity.identity import Identity
+from shoal.rpc.join import join
+from shoal.rpc.renew import renew
+
+CHECK_SECONDS = 3_600.0
+"""Certificates last 90 days."""
+
+_log = logging.getLogger(__name__)
+
+
+class Membership:
+    """This node's identity as it is now. `current` may be asked from any thread."""
+
+    def __init__(self, *, directory: Path, now: Callable[[], datetime]) -> None:
+        self._directory = directory
+        self._now = now
+        self._identity = Identity.load(directory)
+
+    @property
+    def node_id(self) -> str:
+        return certificates.caller_of(self._identity.certificate).id
+
+    def current(self) -> Identity:
+        """The newest certificate, with its key and authority."""
+        return self._identity
+
+    async def keep(self, managers: ManagerList) -> None:
+        """Renew the certificate at half of its life; until cancelled. What fails is tried again in an hour."""
+        while True:
+            if certificates.needs_renewal(self._identity.certificate, self._now()):
+                try:
+                    self._identity = await renew(managers.addresses, self._identity)
+                    self._identity.save(self._directory)
+                    _log.info("this node's certificate was renewed")
+                except ShoalError as error:
+                    _log.error("this node's certificate was not renewed: %s", error)
+            await asyncio.sleep(CHECK_SECONDS)
+
+
+async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[str, ...]:
+    """Become a node, unless this host is one already. Returns managers' addresses, none when it was.
+
+    Raises:
+        InvalidInput: it is not a node and was not told how to become one.
+        Unauthenticated, Unavailable, Timeout: see `shoal.rpc.join.join`.
+    """
+    if identity.exists(settings.identity_directory):
+        return ()
+    token = _token(settings)
+    if not settings.join or not token:
+        raise InvalidInput(
+            "this host is not a node of a cluster yet: give --join HOST:PORT and --token "
+            "(`shoal cluster join-token` on a manager prints both)"
+        )
+    joined = await join(settings.join, token, hostname)
+    joined.identity.save(settings.identity_directory)
+    _log.info("joined cluster %s as node %s", joined.cluster_id, joined.node_id)
+    return joined.managers
+
+
+def _token(settings: AgentSettings) -> str:
+    if settings.token_file is None:
+        return settings.token
+    try:
+        return settings.token_file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unavailable(f"cannot read the token file {settings.token_file}: {error}") from error

@@ -1,0 +1,74 @@
+"""Undoing everything that an agent made on its host, from what is found there."""
+
+import logging
+import shutil
+
+from agent.app import cgroup_parent, now_ms
+from agent.network.node_network import NodeNetwork
+from agent.network.settings import NetworkSettings
+from agent.runtime.runtime import OciRuntime
+from agent.settings import AgentSettings
+from agent.worker.seams import Exit
+from shoal.errors import ShoalError
+from shoal.identity import certificates, identity
+from shoal.identity.identity import Identity
+
+LOOPBACK = "127.0.0.1"
+"""Removing needs no underlay, and the host may have lost the address that it had."""
+
+_log = logging.getLogger(__name__)
+
+
+async def reset(settings: AgentSettings, *, images: bool) -> None:
+    """Remove this agent's containers, cgroups, mounts, links, nft tables, journal and identity. It must not run.
+
+    A call that failed can be repeated: the identity, which names the cgroups, goes last.
+
+    Args:
+        images: remove images too.
+    Raises:
+        ShoalError: the first thing that could not be removed; what else could be is gone.
+    """
+    if identity.exists(settings.identity_directory):
+        certificate = Identity.load(settings.identity_directory).certificate
+        await _reset_host(settings, certificates.caller_of(certificate).id)
+    kept = set() if images else {settings.images_directory}
+    for path in settings.state_directory.glob("*"):
+        if path in kept:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if images:
+        shutil.rmtree(settings.state_directory, ignore_errors=True)
+
+
+async def _reset_host(settings: AgentSettings, node_id: str) -> None:
+    failures: list[ShoalError] = []
+    for work in (_remove_containers(settings, node_id), _remove_network(node_id)):
+        try:
+            await work
+        except ShoalError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
+    def note(task_id: str, end: Exit) -> None:
+        _log.debug("container %s ended with code %d", task_id, end.code)
+
+    runtime = OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), note, now_ms)
+    async with runtime:
+        await runtime.recover()
+        await runtime.reset()
+
+
+async def _remove_network(node_id: str) -> None:
+    network = NodeNetwork(underlay_address=LOOPBACK, node_id=node_id, settings=NetworkSettings())
+    await network.start()
+    try:
+        await network.reset()
+    finally:
+        await network.stop()

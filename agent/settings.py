@@ -1,0 +1,109 @@
+"""The agent's settings: read once, checked at construction."""
+
+from dataclasses import dataclass, field
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+
+from shoal.errors import Fault, InvalidInput
+from shoal.rpc import addresses
+from shoal.telemetry.logs import LEVELS
+
+STATE_DIRECTORY = Path("/var/lib/shoal/agent")
+RUN_DIRECTORY = Path("/run/shoal")
+REGISTRIES_FILE = Path("/etc/shoal/registries.toml")
+STREAM_PORT = 7441
+
+MAX_RUN_DIRECTORY = 60
+"""Characters: paths of sockets below it have at most 108 (unix(7))."""
+
+
+@dataclass(frozen=True)
+class AgentSettings:
+    """What one agent is told.
+
+    Attributes:
+        state_directory: identity, journal, images, what containers write. On disk.
+        run_directory: bundles and runtime state; becomes a tmpfs of our own.
+        join: `host:port` where a manager lets nodes join; needed until the node has an identity.
+        token: join token; never printed. token_file: where to read it instead.
+        hostname: the node's name; empty means the host's own.
+        advertise_address: IPv4 address by which others reach this node; empty means that of `advertise_interface`,
+            else the one that routes to the manager.
+        stream_port: TCP port of the agent's own server, on the advertised address.
+        registries_file: credentials and certificates of registries, TOML.
+        parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
+    Raises:
+        InvalidInput: all faults at once.
+    """
+
+    state_directory: Path = STATE_DIRECTORY
+    run_directory: Path = RUN_DIRECTORY
+    join: str = ""
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    hostname: str = ""
+    advertise_address: str = ""
+    advertise_interface: str = ""
+    stream_port: int = STREAM_PORT
+    registries_file: Path = REGISTRIES_FILE
+    parallel_starts: int = 4
+    log_level: str = "info"
+    log_json: bool = False
+
+    def __post_init__(self) -> None:
+        checks = (
+            ("--state-directory", self.state_directory.is_absolute(), "must be an absolute path"),
+            ("--run-directory", self.run_directory.is_absolute(), "must be an absolute path"),
+            (
+                "--run-directory",
+                len(str(self.run_directory)) <= MAX_RUN_DIRECTORY,
+                f"must have at most {MAX_RUN_DIRECTORY} characters, since paths of sockets are short",
+            ),
+            ("--token", not (self.token and self.token_file), "give --token or --token-file, not both"),
+            ("--hostname", len(self.hostname) <= 253 and self.hostname.isprintable(), "must be a host name"),
+            ("--advertise-address", _is_ipv4(self.advertise_address), "must be an IPv4 address of this host"),
+            ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
+            ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
+            ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
+        )
+        faults = [Fault(name, text) for name, holds, text in checks if not holds]
+        faults += _address_faults(self.join)
+        if faults:
+            raise InvalidInput(faults)
+
+    @property
+    def identity_directory(self) -> Path:
+        return self.state_directory / "identity"
+
+    @property
+    def journal_directory(self) -> Path:
+        return self.state_directory / "journal"
+
+    @property
+    def images_directory(self) -> Path:
+        return self.state_directory / "images"
+
+    @property
+    def runtime_directory(self) -> Path:
+        return self.state_directory / "runtime"
+
+    @property
+    def managers_file(self) -> Path:
+        return self.state_directory / "managers.json"
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        return not text or bool(IPv4Address(text))
+    except AddressValueError:
+        return False
+
+
+def _address_faults(join: str) -> list[Fault]:
+    if not join:
+        return []
+    try:
+        addresses.parse(join)
+    except InvalidInput as error:
+        return [Fault("--join", str(error))]
+    return []

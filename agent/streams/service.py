@@ -1,0 +1,85 @@
+"""The servicer of `AgentStreams`: the logs of this node's tasks, for managers."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Protocol
+
+from grpc import aio
+
+from agent.runtime.log_lines import LogRecord as Line
+from agent.streams.merging import as_they_come, in_order
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
+from shoal.errors import InvalidInput, NotFound
+
+MAX_TASKS = 10_000
+
+
+class LogFiles(Protocol):
+    """`agent.runtime.runtime.OciRuntime` is one."""
+
+    def logs(
+        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
+    ) -> AsyncIterator[Line]:
+        """Raises NotFound when the host has no log of the task."""
+        ...
+
+
+class AgentStreams(AgentStreamsServicer):
+    """Reads what is on disk; needs no container to run."""
+
+    def __init__(self, *, logs: LogFiles) -> None:
+        self._logs = logs
+
+    async def ReadLogs(  # noqa: N802  # named by the protocol
+        self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogRecord]
+    ) -> AsyncGenerator[LogRecord]:
+        """In the order of time, or as they come when it follows. Tasks that have no log here are passed over.
+
+        Raises:
+            NotFound: none of the tasks has one.
+        """
+        del context
+        task_ids = list(dict.fromkeys(request.task_ids))
+        if not 0 < len(task_ids) <= MAX_TASKS:
+            raise InvalidInput(f"task_ids: {len(task_ids)} tasks; 1 to {MAX_TASKS} can be read at once")
+        async with AsyncExitStack() as stack:
+            readers = [_Reader(self._read(task_id, request)) for task_id in task_ids]
+            for reader in readers:
+                await stack.enter_async_context(aclosing(reader.records))
+            merged = as_they_come(readers) if request.follow else in_order(readers, lambda record: record.at_ns)
+            async for record in await stack.enter_async_context(aclosing(merged)):
+                yield record
+        if all(reader.missing for reader in readers):
+            raise NotFound(f"this node has no log of task {task_ids[0]}" + (" or the others" if task_ids[1:] else ""))
+
+    async def _read(self, task_id: str, request: ReadLogsRequest) -> AsyncGenerator[LogRecord]:
+        tail = request.tail if request.HasField("tail") else None
+        # Our bound excludes its own instant, the reader's includes it.
+        since_ns = request.since_ns + 1 if request.since_ns else 0
+        async for line in self._logs.logs(task_id, follow=request.follow, tail=tail, since_ns=since_ns):
+            yield LogRecord(
+                task_id=task_id,
+                at_ns=line.time_ns,
+                stream=LogRecord.STDOUT if line.stream == "stdout" else LogRecord.STDERR,
+                data=line.data,
+                partial=line.partial,
+            )
+
+
+class _Reader:
+    """One task's records; knows whether there was a log at all."""
+
+    def __init__(self, records: AsyncGenerator[LogRecord]) -> None:
+        self.records = records
+        self.missing = False
+
+    def __aiter__(self) -> "_Reader":
+        return self
+
+    async def __anext__(self) -> LogRecord:
+        try:
+            return await anext(self.records)
+        except NotFound:
+            self.missing = True
+            raise StopAsyncIteration from None
