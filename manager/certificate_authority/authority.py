@@ -17,7 +17,7 @@ from shoal.api.v1.cluster_pb2 import Cluster
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Unauthenticated, Unavailable
-from shoal.identity import join_token
+from shoal.identity import certificates, join_token
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.roles import Caller, Role
@@ -101,6 +101,17 @@ class CertificateAuthority:
     def issue_admin(self, user: str) -> Identity:
         """An identity for a user, good for a year."""
         return self._issue(user, Role.ADMIN)
+
+    def reissue(self, identity: Identity) -> Identity:
+        """The same party with a new certificate for the same key: on disk, certificate and key fit at every instant.
+
+        Raises:
+            PermissionDenied: it is of another cluster.
+            InvalidInput, Unauthenticated: the certificate or the key is damaged.
+        """
+        caller = certificates.caller_of(identity.certificate)
+        renewed = self.renew(caller, certificates.request(identity.key))
+        return Identity(certificate=renewed, key=identity.key, ca=self.cluster().ca_certificate)
 
     def join_token(self) -> str:
         """The token that agents join with."""

@@ -175,3 +175,16 @@ def test_renewal_is_for_this_cluster() -> None:
             authority.renew(Caller("root", Role.ADMIN, "elsewhere"), _csr())
 
     _run(scenario)
+
+
+def test_a_reissued_identity_keeps_its_key() -> None:
+    async def scenario(store: Store, authority: CertificateAuthority) -> None:
+        first = authority.issue_manager("m1")
+        second = authority.reissue(first)
+        assert second.certificate != first.certificate
+        assert (second.key, second.ca) == (first.key, first.ca)
+        assert certificates.caller_of(second.certificate) == certificates.caller_of(first.certificate)
+        assert certificates.fits(second.certificate, second.key)
+        assert not certificates.fits(second.certificate, authority.issue_manager("m1").key)
+
+    _run(scenario)
