@@ -7,13 +7,14 @@ _OWNER_ONLY_DIRECTORY = 0o700
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make the directory with its parents; the last one is for the owner alone, also when it was there before.
+    """Make the directory with its parents; the last one is for the owner alone.
+
+    One that is there stays as it is: it may be `/etc`, and the files in it have modes of their own.
 
     Raises:
         OSError: it cannot be made.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(_OWNER_ONLY_DIRECTORY)
+    directory.mkdir(_OWNER_ONLY_DIRECTORY, parents=True, exist_ok=True)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:

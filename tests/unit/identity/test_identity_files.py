@@ -21,11 +21,17 @@ def test_an_identity_survives_saving(tmp_path: Path) -> None:
 
 def test_the_directory_and_the_key_are_for_the_owner_alone(tmp_path: Path) -> None:
     place = tmp_path / "identity"
-    place.mkdir(mode=0o755)
     IDENTITY.save(place)
     assert place.stat().st_mode & 0o777 == 0o700
     assert (place / "key.pem").stat().st_mode & 0o777 == 0o600
     assert sorted(entry.name for entry in place.iterdir()) == ["ca.pem", "cert.pem", "key.pem"]
+
+
+def test_a_directory_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    IDENTITY.save(tmp_path)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
