@@ -7,7 +7,7 @@ import resource
 import shutil
 import signal as signals
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +52,7 @@ class OciRuntime:
         cgroup_parent: absolute cgroup name below which each container has its own, "/shoal/<node id>".
         on_exit: told each end once, from the event loop; not those that `recover` returns.
         clock: milliseconds since the Unix epoch.
+        programs: OCI runtimes, the preferred first; the next one is taken where one is absent or refuses the host.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
     """
 
@@ -63,6 +64,7 @@ class OciRuntime:
         on_exit: OnExit,
         clock: Clock,
         *,
+        programs: Sequence[str] = ("crun", "runc"),
         on_step: OnStep = _no_step,
     ) -> None:
         self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
@@ -70,6 +72,7 @@ class OciRuntime:
         self._cgroups = Cgroups(layout=self._layout, parent=cgroup_parent.rstrip("/"))
         self._on_exit = on_exit
         self._clock = clock
+        self._programs = programs
         self._on_step = on_step
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
@@ -191,7 +194,7 @@ class OciRuntime:
 
     def _make_launcher(self) -> Launcher:
         conmon = shutil.which("conmon")
-        programs = tuple(Program(name, Path(path)) for name in ("crun", "runc") if (path := shutil.which(name)))
+        programs = tuple(Program(name, Path(path)) for name in self._programs if (path := shutil.which(name)))
         if conmon is None or not programs:
             raise Unavailable("conmon, and crun or runc, are needed to run containers: apt-get install conmon crun")
         filters = Filters(directory=self._places.filters, environment=f"{os.uname().release} {_version(programs[0])}")

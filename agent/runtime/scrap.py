@@ -66,6 +66,7 @@ def _kill_supervision(places: Places, cgroups: Cgroups, task_id: str) -> None:
     """The container first: conmon then ends by itself. Without a record, whatever works for the bundle."""
     record = read_record(places.bundle(task_id))
     if record is None:
+        _await_own_conmon(places.bundle(task_id) / "conmon.pid")
         for pid, owner in supervision_processes(places).items():
             started = process_started(pid)
             if owner == task_id and started is not None:
@@ -74,6 +75,20 @@ def _kill_supervision(places: Places, cgroups: Cgroups, task_id: str) -> None:
     _kill(record.pid, record.pid_started)
     cgroups.kill(task_id)
     _kill(record.conmon_pid, record.conmon_started, patience=1.0)
+
+
+def _await_own_conmon(pid_file: Path) -> None:
+    """After a failed creation conmon ends by itself, as an orphan and so as a child of ours: no zombie stays."""
+    try:
+        pid = int(pid_file.read_text())
+        child = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (FileNotFoundError, ValueError, ChildProcessError):
+        return
+    started = process_started(pid)
+    if child is not None:
+        os.waitpid(pid, 0)
+    elif started is not None:
+        _kill(pid, started, patience=1.0)
 
 
 def _kill(pid: int, started: int, *, patience: float = 0.0) -> None:

@@ -16,7 +16,6 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,15 +142,14 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
     image, cgroup = build_image(directory), new_cgroup()
     # The runtime makes its tmpfs of `run`; the floor's bundles lie on it too, for a fair comparison.
     state, run = directory / "state", directory / "run"
-    keep: list[Callable[[str, float], None]] = [lambda name, seconds: None]
-    on_step = lambda name, seconds: keep[0](name, seconds)  # noqa: E731
-    async with OciRuntime(state, run, cgroup, Ends(), wall_clock_ms, on_step=on_step) as runtime:
+    steps = Steps()
+    async with OciRuntime(state, run, cgroup, Ends(), wall_clock_ms, on_step=steps) as runtime:
         try:
             await agent_batch(runtime, image, 3, 1)
             bare = Floor(run, image, cgroup + "/floor", next((state / "seccomp").iterdir()))
             for _ in range(rounds):
                 for parallel in parallels:
-                    keep[0] = (lambda n, s: agent.steps.setdefault(n, []).append(s)) if parallel == 1 else _nothing
+                    steps.wanted = parallel == 1
                     latencies, seconds = await agent_batch(runtime, image, count, parallel)
                     agent.latencies += latencies if parallel == 1 else []
                     agent.rates.setdefault(parallel, []).append(count / seconds)
@@ -162,13 +160,22 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
                     floor.latencies += latencies if parallel == 1 else []
                     floor.rates.setdefault(parallel, []).append(count / seconds)
                     await asyncio.to_thread(bare.clear)
+            agent.steps = steps.seconds
             return report(agent, floor, supervision)
         finally:
             await runtime.reset()
 
 
-def _nothing(name: str, seconds: float) -> None:
-    """Steps overlap when several starts run at once: they would tell of the queue."""
+class Steps:
+    """Seconds by step, while wanted: steps of several starts at once would tell of the queue."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.seconds: dict[str, list[float]] = {}
+
+    def __call__(self, name: str, seconds: float) -> None:
+        if self.wanted:
+            self.seconds.setdefault(name, []).append(seconds)
 
 
 def supervision_kib(run: Path) -> float:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -110,9 +110,9 @@ def new_cgroup() -> str:
     return f"/shoal-test-{new_id()}"
 
 
-def open_runtime(directory: Path, ends: Ends, cgroup: str) -> OciRuntime:
+def open_runtime(directory: Path, ends: Ends, cgroup: str, *, programs: Sequence[str] = ("crun", "runc")) -> OciRuntime:
     """A runtime below `directory`, not yet entered."""
-    return OciRuntime(directory / "state", directory / "run", cgroup, ends, wall_clock_ms)
+    return OciRuntime(directory / "state", directory / "run", cgroup, ends, wall_clock_ms, programs=programs)
 
 
 @asynccontextmanager
