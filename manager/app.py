@@ -202,10 +202,17 @@ async def _etcd(settings: Settings) -> AsyncGenerator[Backend]:
     channel = cluster_channel(settings.etcd_endpoints, _etcd_tls(settings))
     try:
         client = Etcd(channel=channel)
-        warn_if_old(await client.version())
+        warn_if_old(await _version(client, settings))
         yield client
     finally:
         await channel.close()
+
+
+async def _version(client: Etcd, settings: Settings) -> str:
+    try:
+        return await client.version()
+    except Unavailable as error:
+        raise Unavailable(f"{', '.join(settings.etcd_endpoints)}: {error}") from error
 
 
 def _etcd_tls(settings: Settings) -> EtcdTls | None:

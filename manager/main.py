@@ -72,11 +72,12 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
     logs.configure(settings.log_level, json=settings.log_format == "json")
     try:
         asyncio.run(_until_stopped(settings))
-    except* ShoalError as errors:
-        fail(str(_first(errors)), FAILURE)
-    except* Exception:
-        _log.exception("the manager failed")
-        sys.exit(FAILURE)
+    except Exception as error:
+        told = told_to_user(error)
+        if told is None:
+            _log.exception("the manager failed")
+            sys.exit(FAILURE)
+        fail(str(told), FAILURE)
 
 
 @main.command()
@@ -110,8 +111,13 @@ async def _until_stopped(settings: Settings) -> None:
         _log.info("stopped")
 
 
-def _first(group: BaseExceptionGroup[ShoalError]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def told_to_user(error: BaseException) -> ShoalError | None:
+    """The error that one line can tell; None when any part of a group is not one of ours, and so a fault of ours."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error if isinstance(error, ShoalError) else None
+    parts = [told_to_user(each) for each in error.exceptions]
+    return None if None in parts else parts[0]
+
+
+if __name__ == "__main__":
+    main()

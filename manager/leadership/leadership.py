@@ -9,11 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from manager.leadership.lease import TTL_SECONDS, LeaseLost, held_lease
-from manager.store.backend import Backend, Compare, Compared, OutcomeUnknown, Put
+from manager.store.backend import NO_LEASE, Backend, Compare, Compared, OutcomeUnknown, Put
 from manager.store.kinds import LEADER, MANAGER
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader, Manager
-from shoal.errors import Deposed, Unavailable
+from shoal.errors import Deposed, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -41,13 +41,14 @@ class Leadership:
     async def run(self, lead: Lead) -> None:
         """Stand for election for ever; run `lead(fence)` whenever we lead, with everything in the tables that former
         leaders wrote. It is cancelled when the term ends. If it returns, leadership is given up and sought again;
-        if it raises anything but Deposed, so does this.
+        if it raises, so does this, but for Deposed and etcd's absences (Unavailable, Timeout), which
+        only end the term.
         """
         while True:
             try:
                 await self._term(lead)
-            except* (LeaseLost, Deposed, Unavailable, OutcomeUnknown) as ended:
-                _log.warning("not leading: %s", "; ".join(str(error) for error in ended.exceptions))
+            except* (LeaseLost, Deposed, Unavailable, Timeout, OutcomeUnknown) as ended:
+                _log.warning("not leading: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def register(self, manager: Manager) -> None:
@@ -59,7 +60,7 @@ class Leadership:
                     await self._backend.txn((), (put._replace(lease=lease),))
                     await asyncio.Event().wait()
             except* (LeaseLost, Unavailable, OutcomeUnknown) as ended:
-                _log.warning("not registered: %s", "; ".join(str(error) for error in ended.exceptions))
+                _log.warning("not registered: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _term(self, lead: Lead) -> None:
@@ -79,9 +80,14 @@ class Leadership:
                 if outcome.done:
                     return outcome.revision
                 holder = outcome.found[key]
-                if Leader.FromString(holder.value).manager_id == self._id:
+                if Leader.FromString(holder.value).manager_id == self._id and holder.lease != NO_LEASE:
                     await self._backend.revoke(holder.lease)  # A former life's: it cannot write without the key.
                     continue
                 await self._store.reached(holder.mod_revision)
                 while self._store.tables.rows(LEADER):
                     await anext(changes)
+
+
+def _reasons(group: BaseExceptionGroup[Exception]) -> str:
+    """The messages of all errors in a group, in one line."""
+    return "; ".join(_reasons(each) if isinstance(each, BaseExceptionGroup) else str(each) for each in group.exceptions)

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import itertools
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 # etcd 3.4 takes a Unix socket only as "unix://HOST:PORT" and makes a file of that name in its working directory.
 _CLIENT_SOCKET = "client:0"
 _PEER_SOCKET = "peer:0"
+_ANSWERED = "answered"
 _FLAGS = (
     "--name=default",
     f"--listen-client-urls=unix://{_CLIENT_SOCKET}",
@@ -112,8 +114,19 @@ class EtcdServer:
             await self._stop(self._process)
         return clock() - born
 
+    def note_answer(self) -> None:
+        """Its data are whole and may be relied on from now on: it has answered."""
+        (self.directory / _ANSWERED).touch()
+
     def _clear(self) -> None:
-        """Keep the last life's log, and remove the sockets that a killed etcd leaves and would stumble on."""
+        """Keep the last life's log, and remove what a killed etcd leaves and would stumble on: its sockets, and data
+        that it had not finished making: it would then wait for ever for a leader. Nobody has written to those yet.
+        """
+        data = self.directory / "data"
+        if data.exists() and not (self.directory / _ANSWERED).exists():
+            aside = next(p for n in itertools.count(1) if not (p := self.directory / f"data.unfinished.{n}").exists())
+            _log.warning("etcd was ended before it first answered; its data are put aside as %s", aside)
+            data.rename(aside)
         log = self.directory / "log"
         if log.exists():
             log.replace(self.directory / "log.previous")
@@ -173,6 +186,7 @@ async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
         try:
             client = Etcd(channel=channel)
             warn_if_old(await _first_answer(client))
+            server.note_answer()
             yield client
         finally:
             await channel.close()
@@ -199,9 +213,10 @@ async def _first_answer(client: Etcd) -> str:
     """The server's version, as soon as it answers; it may first have to read a large log."""
     while True:
         try:
+            await client.read([b"/"])  # Unlike the version, this is answered only when there is a leader.
             return await client.version()
         except Unavailable as error:
-            _log.info("waiting for etcd: %s", error)
+            _log.warning("waiting for etcd: %s", error)
 
 
 def _arguments(process: Path) -> Sequence[bytes]:

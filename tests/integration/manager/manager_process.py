@@ -1,0 +1,213 @@
+"""A real manager with its own etcd in a subprocess, and scripted agents that speak to it over mutual TLS."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grpc import aio
+
+from shoal.api.v1.control_pb2 import GetClusterRequest
+from shoal.api.v1.control_pb2_grpc import ControlStub
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, Hello, StatusBatch
+from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
+from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.identity.identity import Identity
+from shoal.rpc import access
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.guard import Context
+from shoal.rpc.join import join
+from shoal.rpc.server import listen, make_server
+
+START_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class ManagerProcess:
+    """`shoal-manager run` on loopback; may be started again after it ended."""
+
+    state: Path
+    api: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    joining: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> str:
+        return (self.state.parent / "manager.log").read_text()
+
+    def start(self, environment: dict[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "manager.main", "run", "--state-directory", str(self.state)]
+        command += ["--api-address", self.api, "--join-address", self.joining, "--heartbeat-seconds", "0.5"]
+        with (self.state.parent / "manager.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True
+            )
+
+    async def ready(self) -> Any:
+        """A stub of the API, once it answers and a manager leads."""
+        deadline = time.monotonic() + START_SECONDS
+        while not (self.state / "admin" / "address").exists():
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < deadline, self.log
+            await asyncio.sleep(0.05)
+        control = ControlStub(self.channel())
+        while True:
+            with suppress(aio.AioRpcError):
+                if (await control.GetCluster(GetClusterRequest(), timeout=5)).leader_id:
+                    return control
+            assert time.monotonic() < deadline, self.log
+            await asyncio.sleep(0.05)
+
+    def channel(self) -> aio.Channel:
+        """Closed with the loop at the end of the test's process."""
+        return connect_aio([self.api], Identity.load(self.state / "admin"))
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=10)
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def resident_kib(self) -> int:
+        """The manager's own resident memory, without its etcd."""
+        assert self.process is not None
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+@asynccontextmanager
+async def running_manager(directory: Path) -> AsyncGenerator[tuple[ManagerProcess, Any]]:
+    """A manager that leads, and its API."""
+    manager = ManagerProcess(directory / "manager")
+    manager.start()
+    try:
+        yield manager, await manager.ready()
+    finally:
+        manager.end()
+
+
+class ScriptedAgent(AgentStreamsServicer):
+    """A node without a runtime: it says of every task that is to run that it runs, and serves two lines of log each."""
+
+    # ruff: noqa: N802  # the method is named by the protocol
+
+    def __init__(self, name: str, node_id: str, identity: Identity, api: str) -> None:
+        self.name = name
+        self.node_id = node_id
+        self.identity = identity
+        self.tasks: dict[str, Task] = {}
+        self._api = api
+        self._outgoing: asyncio.Queue[AgentMessage] = asyncio.Queue()
+        self._sequence = 0
+        self._port = 0
+
+    async def run(self) -> None:
+        """Serve logs and hold a session, opening it again when it breaks."""
+        server = make_server(access.AGENT_STREAMS)
+        add_AgentStreamsServicer_to_server(self, server)
+        self._port = listen(server, "127.0.0.1:0", lambda: self.identity)
+        await server.start()
+        try:
+            async with connect_aio([self._api], self.identity) as channel:
+                while True:
+                    with suppress(aio.AioRpcError):
+                        await self._session(DispatcherStub(channel))
+                    await asyncio.sleep(0.1)
+        finally:
+            await server.stop(None)
+
+    async def ReadLogs(self, request: ReadLogsRequest, context: Context) -> AsyncGenerator[LogRecord]:
+        for task_id in sorted(request.task_ids):
+            for number in (1, 2):
+                yield LogRecord(task_id=task_id, at_ns=number, stream=LogRecord.STDOUT, data=b"line %d" % number)
+
+    async def _session(self, stub: Any) -> None:
+        self._outgoing = asyncio.Queue()
+        self._sequence = 0
+        about = NodeDescription(hostname=self.name, address="127.0.0.1", stream_port=self._port, agent_version="0")
+        about.platform.os, about.platform.architecture = "linux", "amd64"
+        about.resources.nano_cpus, about.resources.memory_bytes = 64_000_000_000, 1 << 36
+        self._outgoing.put_nowait(AgentMessage(hello=Hello(description=about)))
+        async for message in stub.Session(self._messages()):
+            if message.WhichOneof("kind") == "assignments":
+                self._take(message.assignments)
+
+    async def _messages(self) -> AsyncIterator[AgentMessage]:
+        while True:
+            try:
+                yield await asyncio.wait_for(self._outgoing.get(), 0.3)
+            except TimeoutError:
+                yield AgentMessage(heartbeat=Heartbeat())
+
+    def _take(self, assignments: Assignments) -> None:
+        if assignments.snapshot:
+            self.tasks.clear()
+        for task_id in assignments.removed_tasks:
+            self.tasks.pop(task_id, None)
+        statuses = [self._status(task) for task in assignments.tasks]
+        self.tasks.update({task.id: task for task in assignments.tasks})
+        if statuses:
+            self._sequence += 1
+            batch = StatusBatch(sequence=self._sequence, statuses=statuses)
+            self._outgoing.put_nowait(AgentMessage(statuses=batch))
+
+    def _status(self, task: Task) -> TaskStatus:
+        state = TaskState.RUNNING if task.desired_state <= TaskState.RUNNING else TaskState.SHUTDOWN
+        return TaskStatus(task_id=task.id, state=state, at_ms=time.time_ns() // 1_000_000)
+
+
+@asynccontextmanager
+async def scripted_agents(manager: ManagerProcess, token: str, *names: str) -> AsyncGenerator[list[ScriptedAgent]]:
+    """Nodes that have joined and hold their sessions."""
+    agents = []
+    for name in names:
+        joined = await join(manager.joining, token, name)
+        agents.append(ScriptedAgent(name, joined.node_id, joined.identity, manager.api))
+    running = [asyncio.create_task(agent.run(), name=agent.name) for agent in agents]
+    try:
+        yield agents
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 20.0) -> None:
+    """Wait for a condition of a running system."""
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        await asyncio.sleep(0.02)

@@ -1,0 +1,212 @@
+"""The manager program as a whole: real etcd, real TLS, agents that only pretend to run containers."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc import StatusCode, aio
+
+from manager.store.server import running_on
+from shoal.api.v1.control_pb2 import (
+    CreateNetworkRequest,
+    CreateServiceRequest,
+    GetClusterRequest,
+    ListNodesRequest,
+    ListServicesRequest,
+    ListTasksRequest,
+    LogsRequest,
+    NodeView,
+    RemoveNetworkRequest,
+    RemoveServiceRequest,
+    ScaleServicesRequest,
+    ServicesProgress,
+    WatchServicesRequest,
+)
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import InvalidInput
+from shoal.rpc.errors import to_error
+from tests.integration.manager.manager_process import ManagerProcess, running_manager, scripted_agents, until
+
+Control = Any
+"""A `ControlAsyncStub`, a class that only type checkers know."""
+IMAGE = "registry.test/hello:1@sha256:" + "a" * 64
+IDLE_KIB = 120 * 1024
+
+
+def service_spec(name: str, replicas: int, *networks: str) -> ServiceSpec:
+    spec = ServiceSpec(name=name)
+    spec.task.container.image = IMAGE
+    spec.replicated.replicas = replicas
+    for network in networks:
+        spec.task.networks.add(network=network)
+    return spec
+
+
+async def converged(control: Control, service: str, *, removed: bool = False) -> ServicesProgress:
+    request = WatchServicesRequest(services=[service], until_removed=removed)
+    last = ServicesProgress()
+    async for update in control.WatchServices(request, timeout=30):
+        last = update
+    assert last.done
+    return last
+
+
+async def all_ready(control: Control, number: int) -> bool:
+    nodes: Sequence[NodeView] = (await control.ListNodes(ListNodesRequest())).nodes
+    return sum(node.status.state == NodeStatus.READY for node in nodes) == number
+
+
+def test_a_service_lives_and_ends(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, control):
+            token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+            async with scripted_agents(manager, token, "h1", "h2") as agents:
+                await until(lambda: all_ready(control, 2), "both nodes ready")
+                await control.CreateNetwork(CreateNetworkRequest(spec=NetworkSpec(name="front")))
+                made = await control.CreateService(CreateServiceRequest(spec=service_spec("web", 4, "front")))
+                progress = await converged(control, "web")
+                assert progress.services[0].running == 4
+                tasks = (await control.ListTasks(ListTasksRequest(service="web"))).tasks
+                assert {task.node_hostname for task in tasks} == {"h1", "h2"}
+                assert all(task.task.addresses for task in tasks)
+                assert sum(len(agent.tasks) for agent in agents) == 4
+                await _logs(control)
+                targets = [ScaleServicesRequest.Target(service="web", replicas=7)]
+                await control.ScaleServices(ScaleServicesRequest(targets=targets))
+                assert (await converged(control, "web")).services[0].running == 7
+                await _in_use(control)
+                await control.RemoveService(RemoveServiceRequest(service="web"))
+                await converged(control, made.service.meta.id, removed=True)
+                await control.RemoveNetwork(RemoveNetworkRequest(network="front"))
+
+    asyncio.run(scenario())
+
+
+async def _logs(control: Control) -> None:
+    answers = [answer async for answer in control.Logs(LogsRequest(target="web"), timeout=20)]
+    kinds = [answer.WhichOneof("kind") for answer in answers]
+    assert kinds.count("source") == 4
+    records = [answer.record for answer in answers if answer.WhichOneof("kind") == "record"]
+    assert [record.at_ns for record in records] != []
+    assert {record.data for record in records} == {b"line 1", b"line 2"}
+    assert len(records) == 8
+
+
+async def _in_use(control: Control) -> None:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await control.RemoveNetwork(RemoveNetworkRequest(network="front"))
+    assert refused.value.code() == StatusCode.FAILED_PRECONDITION
+    assert "web" in (refused.value.details() or "")
+
+
+def test_all_faults_reach_the_caller_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (_, control):
+            spec = service_spec("Web!", 2_000_000, "nowhere")
+            spec.task.container.image = "UPPER"
+            with pytest.raises(aio.AioRpcError) as caught:
+                await control.CreateService(CreateServiceRequest(spec=spec))
+            error = to_error(caught.value)
+            assert isinstance(error, InvalidInput)
+            paths = {fault.path for fault in error.faults}
+            assert paths == {
+                "name",
+                "replicated.replicas",
+                "task.container.image",
+                "task.networks[0].network",
+            }
+            assert not (await control.ListServices(ListServicesRequest())).services
+
+    asyncio.run(scenario())
+
+
+def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
+    async def create(control: Control, number: int) -> str | None:
+        try:
+            spec = service_spec(f"s{number}", 0)
+            answer = await control.CreateService(CreateServiceRequest(spec=spec), timeout=20)
+        except aio.AioRpcError:
+            return None
+        return str(answer.service.meta.id)
+
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, control):
+            token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+            async with scripted_agents(manager, token, "h1"):
+                await until(lambda: all_ready(control, 1), "the node ready")
+                await control.CreateService(CreateServiceRequest(spec=service_spec("web", 3)))
+                await converged(control, "web")
+                creations = [asyncio.create_task(create(control, number)) for number in range(60)]
+                done = 0
+                while done < 20:
+                    await asyncio.wait(creations, return_when=asyncio.FIRST_COMPLETED, timeout=0.005)
+                    done = sum(creation.done() for creation in creations)
+                manager.kill()
+                acknowledged = {made for made in await asyncio.gather(*creations) if made is not None}
+                assert len(acknowledged) >= 20
+                (manager.state / "admin" / "address").unlink()
+                manager.start()
+                control = await manager.ready()
+                services = (await control.ListServices(ListServicesRequest())).services
+                assert acknowledged <= {service.service.meta.id for service in services}
+                names = [service.service.spec.name for service in services]
+                assert len(names) == len(set(names))
+                await until(lambda: all_ready(control, 1), "the node back")
+                assert (await converged(control, "web")).services[0].running == 3
+
+    asyncio.run(scenario())
+
+
+def test_idle_memory_and_a_graceful_end(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, control):
+            await control.ListServices(ListServicesRequest())
+            resident = manager.resident_kib()
+            assert resident < IDLE_KIB
+            assert manager.stop() == 0
+            assert "Traceback" not in manager.log, manager.log
+            assert not running_on(manager.state / "etcd" / "data", Path("/proc"))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["--state-directory", "relative"], 2, "absolute"),
+        (["--api-address", "nonsense"], 2, "api-address"),
+        (["--heartbeat-seconds", "0"], 2, "heartbeat-seconds"),
+        (["--etcd-endpoint", "127.0.0.1:1", "--etcd-ca", "/nowhere"], 2, "etcd-c"),
+        (["--etcd-endpoint", "127.0.0.1:1"], 1, "127.0.0.1:1"),
+    ],
+)
+def test_a_bad_start_is_one_line(tmp_path: Path, arguments: list[str], code: int, told: str) -> None:
+    state = ["--state-directory", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "manager.main", "run", *state, *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == code
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert told in ended.stderr
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, _):
+            (tmp_path / "second").mkdir()
+            second = ManagerProcess(tmp_path / "second" / "manager", api=manager.api)
+            second.start()
+            assert second.process is not None
+            try:
+                assert await asyncio.to_thread(second.process.wait, 20) == 1
+            finally:
+                second.end()
+            assert second.log.strip().splitlines()[-1].startswith(f"shoal-manager: cannot listen on {manager.api}")
+            assert "Traceback" not in second.log
+
+    asyncio.run(scenario())
