@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -59,6 +60,19 @@ class Etcd:
     async def version(self) -> str:
         """The server's version, "3.4.23"."""
         return str((await self._read(self._maintenance.Status, rpc.StatusRequest())).version)
+
+    async def make_space(self) -> None:
+        """Forget all history, give the space back and let etcd write again after its quota was used up.
+
+        For the operator: it blocks this member while it defragments, and watches that lag behind list again. With
+        several members each must be defragmented, by `etcdctl defrag --cluster`.
+        """
+        now = (await self.read([b"/"])).revision
+        with suppress(Compacted):
+            await self._read(self._kv.Compact, rpc.CompactionRequest(revision=now, physical=True))
+        await self._read(self._maintenance.Defragment, rpc.DefragmentRequest())
+        disarm = rpc.AlarmRequest.AlarmAction.DEACTIVATE
+        await self._read(self._maintenance.Alarm, rpc.AlarmRequest(action=disarm, alarm=rpc.NOSPACE))
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         request = rpc.RangeRequest(key=start, range_end=end, revision=revision, limit=limit)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from google.protobuf.message import DecodeError, Message
 
 from manager.store.backend import Event
-from manager.store.changes import Change
-from manager.store.kinds import KINDS, Kind, locate
+from manager.store.changes import Change, Write
+from manager.store.kinds import KINDS, Kind, M, locate
 from manager.store.tables import Tables
 from shoal.errors import ShoalError
 
@@ -25,14 +25,14 @@ class UnreadableRecord(ShoalError):
     """A record in etcd is not what its key says. Nothing is guessed: the manager stops with this."""
 
 
-def encode(kind: Kind[Message], value: Message) -> bytes:
+def encode(kind: Kind[M], value: M) -> bytes:
     """The record's bytes, without the version, which etcd itself knows."""
     if kind.name not in _WITH_META:
         return value.SerializeToString()
     return versioned(kind, value, 0).SerializeToString()
 
 
-def versioned(kind: Kind[Message], value: Message, version: int) -> Message:
+def versioned(kind: Kind[M], value: M, version: int) -> M:
     """The message with its version in `meta`; a copy where it has one, so that the caller's stays as it is."""
     if kind.name not in _WITH_META:
         return value
@@ -69,9 +69,10 @@ class Ledger:
         self._versions: dict[str, dict[str, int]] = {kind.name: {} for kind in KINDS}
         self._deleted: dict[bytes, int] = {}
         self._deletions: deque[tuple[int, bytes]] = deque()
+        self._watched = 0
         self._strangers: set[bytes] = set()
 
-    def version_of(self, kind: Kind[Message], identifier: str) -> int:
+    def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's mod revision, 0 when it is absent."""
         return self._versions[kind.name].get(identifier, 0)
 
@@ -90,15 +91,15 @@ class Ledger:
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)
 
-    def absorb_writes(
-        self, writes: Sequence[tuple[Kind[Message], str, Message | None]], revision: int
-    ) -> tuple[Change, ...]:
+    def absorb_writes(self, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
         """Take over what a commit of ours wrote at `revision`."""
+        if revision <= self._watched:
+            return ()  # The watch told it first, and perhaps a later deletion too, which is forgotten already.
         changes: list[Change] = []
-        for kind, identifier, value in writes:
-            if self._is_new(kind, identifier, kind.key(identifier), revision):
-                new = None if value is None else versioned(kind, value, revision)
-                self._take(changes, kind, identifier, new, revision)
+        for write in writes:
+            if self._is_new(write.kind, write.identifier, write.kind.key(write.identifier), revision):
+                new = None if write.value is None else versioned(write.kind, write.value, revision)
+                self._take(changes, write.kind, write.identifier, new, revision)
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)
 
@@ -111,8 +112,9 @@ class Ledger:
             if version <= revision and (key := kind.key(identifier)) not in listed
         ]
 
-    def forget_deletions(self, watched: int) -> None:
-        """The watch has told everything up to `watched`: no older event can come."""
+    def pass_revision(self, watched: int) -> None:
+        """Everything up to `watched` has been absorbed: no older event can come, so older deletions are forgotten."""
+        self._watched = watched
         while self._deletions and self._deletions[0][0] <= watched:
             revision, key = self._deletions.popleft()
             if self._deleted.get(key) == revision:

@@ -31,7 +31,6 @@ _FLAGS = (
     f"--initial-cluster=default=unix://{_PEER_SOCKET}",
     "--enable-grpc-gateway=false",
     "--max-txn-ops=1024",
-    "--quota-backend-bytes=8589934592",
     "--auto-compaction-mode=periodic",
     "--auto-compaction-retention=10m",
     "--experimental-watch-progress-notify-interval=5s",
@@ -51,6 +50,7 @@ class EtcdServer:
         state_directory: absolute; etcd's data, sockets and log live in `etcd/` below it, mode 0700.
         program: the etcd to run.
         stop_seconds: from SIGTERM to SIGKILL.
+        quota_bytes: of etcd's database, history included; writes fail beyond it.
         unsafe_no_fsync: for tests and benchmarks only: a power cut loses data.
     """
 
@@ -60,12 +60,13 @@ class EtcdServer:
         *,
         program: str = "/usr/bin/etcd",
         stop_seconds: float = 5.0,
+        quota_bytes: int = 8 << 30,
         unsafe_no_fsync: bool = False,
     ) -> None:
         self.directory = state_directory / "etcd"
         self._program = program
         self._stop_seconds = stop_seconds
-        self._extra = ("--unsafe-no-fsync",) if unsafe_no_fsync else ()
+        self._extra = (f"--quota-backend-bytes={quota_bytes}", *(("--unsafe-no-fsync",) if unsafe_no_fsync else ()))
         self._process: asyncio.subprocess.Process | None = None
 
     @property

@@ -83,7 +83,7 @@ class Store:
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's version for an `Expect`, ABSENT when it is not there."""
-        return self._ledger.version_of(kind, identifier)  # type: ignore[arg-type]  # see KINDS
+        return self._ledger.version_of(kind, identifier)
 
     def follow(self) -> Subscription:
         """Every change of the tables from now on; use it as a context manager, iterate over batches."""
@@ -121,7 +121,7 @@ class Store:
             if not outcome.done:
                 raise refusal(transaction, outcome)
             revision = outcome.revision
-        self._tell(self._ledger.absorb_writes([(w.kind, w.identifier, w.value) for w in writes], revision))
+        self._tell(self._ledger.absorb_writes(writes, revision))
         return revision
 
     async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int:
@@ -182,7 +182,7 @@ class Store:
 
     async def _advance(self, batch: Batch) -> None:
         self._tell(self._ledger.absorb_events(batch.events, batch.revision))
-        self._ledger.forget_deletions(batch.revision)
+        self._ledger.pass_revision(batch.revision)
         async with self._progress:
             self._watched = max(self._watched, batch.revision)
             self._progress.notify_all()

@@ -11,14 +11,19 @@ from pathlib import Path
 import pytest
 
 from manager.store.backend import Put
+from manager.store.changes import put
+from manager.store.kinds import SERVICE
 from manager.store.server import EtcdServer, etcd_server, running_on
-from shoal.errors import Refused, Unavailable
-from tests.contract.store.rig import until
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.errors import Exhausted, Refused, Unavailable
+from tests.contract.store.rig import running_store, until
 
 PROC = Path("/proc")
 MANAGER = """
 import asyncio, sys
 from pathlib import Path
+from manager.store.changes import put
+from manager.store.kinds import SERVICE
 from manager.store.server import EtcdServer, etcd_server
 
 async def main():
@@ -91,24 +96,44 @@ def test_killed_manager_leaves_no_etcd(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_leftover_etcd_is_replaced(tmp_path: Path) -> None:
+def start_leftover(directory: Path) -> subprocess.Popen[bytes]:
+    """An etcd on the same data that no manager supervises; its client socket is `left:0`."""
+    command = ["/usr/bin/etcd", f"--data-dir={data(directory)}", "--log-level=error", "--logger=zap"]
+    command += [f"--{kind}-urls=unix://left:0" for kind in ("listen-client", "advertise-client")]
+    command += [f"--{kind}-urls=unix://peer:0" for kind in ("listen-peer", "initial-advertise-peer")]
+    command += ["--initial-cluster=default=unix://peer:0"]
+    return start(command, directory / "etcd")
+
+
+def test_leftover_etcd_is_replaced_and_its_data_are_kept(tmp_path: Path) -> None:
     async def scenario() -> None:
-        server = EtcdServer(tmp_path, unsafe_no_fsync=True)
-        server.directory.mkdir(mode=0o700)
-        command = ["/usr/bin/etcd", f"--data-dir={data(tmp_path)}", "--log-level=error", "--logger=zap"]
-        command += [f"--{kind}-urls=unix://left:0" for kind in ("listen-client", "advertise-client")]
-        command += [f"--{kind}-urls=unix://peer:0" for kind in ("listen-peer", "initial-advertise-peer")]
-        command += ["--initial-cluster=default=unix://peer:0"]
-        with start(command, server.directory) as leftover:
+        async with etcd_server(EtcdServer(tmp_path, unsafe_no_fsync=True)) as client:
+            await client.txn((), [Put(b"a", b"1")])
+        with start_leftover(tmp_path) as leftover:
             try:
-                await until((server.directory / "left:0").is_socket)
+                await until((tmp_path / "etcd" / "left:0").is_socket)
+                server = EtcdServer(tmp_path, unsafe_no_fsync=True)
                 async with etcd_server(server) as client:
                     assert leftover.poll() is not None
-                    assert server.pid is not None
                     assert running_on(data(tmp_path), PROC) == [server.pid]
-                    await client.txn((), [Put(b"a", b"1")])
+                    assert (await client.read([b"a"])).records[b"a"].value == b"1"
             finally:
                 leftover.kill()
+
+    asyncio.run(scenario())
+
+
+def test_etcd_killed_while_it_makes_its_data_is_begun_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        (tmp_path / "etcd").mkdir(mode=0o700)
+        with start_leftover(tmp_path) as unfinished:
+            try:
+                await until((data(tmp_path) / "member").is_dir)
+            finally:
+                unfinished.kill()
+        async with etcd_server(EtcdServer(tmp_path, unsafe_no_fsync=True)) as client:
+            await client.txn((), [Put(b"a", b"1")])
+        assert (tmp_path / "etcd" / "data.unfinished.1").is_dir()
 
     asyncio.run(scenario())
 
@@ -122,5 +147,20 @@ def test_etcd_that_dies_is_started_again(tmp_path: Path) -> None:
             os.kill(first, signal.SIGKILL)
             await until(lambda: server.pid not in (None, first))
             assert (await client.read([b"a"])).records == {}
+
+    asyncio.run(scenario())
+
+
+def test_used_up_quota_is_told_and_space_can_be_made(tmp_path: Path) -> None:
+    large = put(SERVICE, "s", Service(spec=ServiceSpec(name="x" * 900_000)))
+
+    async def scenario() -> None:
+        server = EtcdServer(tmp_path, quota_bytes=4 << 20, unsafe_no_fsync=True)
+        async with etcd_server(server) as client, running_store(client) as store:
+            with pytest.raises(Exhausted, match="compact and defragment"):
+                for _ in range(20):
+                    await store.commit([large])
+            await client.make_space()
+            await store.commit([large])
 
     asyncio.run(scenario())

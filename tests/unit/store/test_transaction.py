@@ -1,0 +1,75 @@
+"""Bounds, refusals and lost answers of transactions."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.store.backend import Outcome, Record
+from manager.store.changes import ABSENT, Write, delete, expect, put
+from manager.store.kinds import LEADER, NODE, TASK
+from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, batches, build, made_at, operation, refusal, size
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput
+
+
+def task(identifier: str, size: int = 0) -> Write:
+    return put(TASK, identifier, Task(id=identifier, reason="x" * size))
+
+
+def record(write: Write, revision: int) -> dict[bytes, Record]:
+    key = write.kind.key(write.identifier)
+    assert write.value is not None
+    return {key: Record(key, write.value.SerializeToString(), revision, revision, 0)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 400_000)), max_size=40))
+def test_batches_keep_the_order_and_the_bounds(shape: list[tuple[int, int]]) -> None:
+    writes = [task(str(identifier), size) for identifier, size in shape]
+    split = list(batches(writes))
+    assert [write for batch in split for write in batch] == writes
+    for batch in split:
+        build(batch, (), 1)
+
+
+def test_batches_are_full() -> None:
+    sizes = [len(batch) for batch in batches([task(str(number)) for number in range(2 * MAX_OPERATIONS + 1)])]
+    assert sizes == [MAX_OPERATIONS, MAX_OPERATIONS, 1]
+
+
+def test_one_write_that_is_too_large_is_told_when_built() -> None:
+    large = task("a", MAX_BYTES)
+    assert size(operation(large)) > MAX_BYTES
+    with pytest.raises(Exhausted, match="1048576 is the most"):
+        build([large], (), None)
+
+
+def test_record_named_twice_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="twice"):
+        build([task("a"), delete(TASK, "a")], (), None)
+
+
+def test_refusal_names_the_fence_before_the_records() -> None:
+    transaction = build([task("a")], [expect(TASK, "a", ABSENT)], 7)
+    key = LEADER.key("")
+    assert isinstance(refusal(transaction, Outcome(False, 9, record(task("a"), 8))), Deposed)
+    leader = {key: Record(key, b"", 9, 7, 0)}
+    refused = refusal(transaction, Outcome(False, 9, leader | record(task("a"), 8)))
+    assert isinstance(refused, Conflict)
+    assert str(refused) == "task a exists already"
+
+
+def test_refusal_tells_a_deleted_record() -> None:
+    refused = refusal(build([task("a")], [expect(NODE, "n", 4)], None), Outcome(False, 9))
+    assert "node n is not there any more" in str(refused)
+
+
+def test_lost_answer_is_found_by_bytes_and_revision() -> None:
+    writes = [task("a"), task("b"), delete(TASK, "c")]
+    transaction = build(writes, (), None)
+    made = record(writes[0], 8) | record(writes[1], 8)
+    assert made_at(transaction, made, {}, 9) == 8
+    assert made_at(transaction, made, {TASK.key("a"): 8}, 9) is None, "it was there before"
+    assert made_at(transaction, record(writes[0], 8) | record(writes[1], 7), {}, 9) is None, "two transactions"
+    assert made_at(transaction, made | record(task("c"), 5), {}, 9) is None, "not deleted"
+    assert made_at(transaction, record(writes[0], 8), {}, 9) is None, "one is missing"
+    assert made_at(transaction, made | record(task("b", 3), 8), {}, 9) is None, "another's bytes"
