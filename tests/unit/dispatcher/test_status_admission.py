@@ -1,0 +1,49 @@
+"""Which reports of agents are written."""
+
+from manager.dispatcher.statuses import MAX_MESSAGE_CHARACTERS, Batch, admissible
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from tests.unit.dispatcher.dispatcher_world import World
+
+
+def batch(node_id: str, *statuses: TaskStatus) -> Batch:
+    return Batch(node_id, statuses, lambda: None)
+
+
+def status(state: TaskState.ValueType, at_ms: int = 1, message: str = "") -> TaskStatus:
+    return TaskStatus(task_id="t1", state=state, at_ms=at_ms, message=message)
+
+
+def world() -> World:
+    made = World()
+    made.task("t1", "n1")
+    return made
+
+
+def test_a_node_reports_for_its_own_tasks_only() -> None:
+    tables = world().tables
+    assert set(admissible(tables, [batch("n1", status(TaskState.RUNNING))])) == {"t1"}
+    assert not admissible(tables, [batch("n2", status(TaskState.RUNNING))])
+
+
+def test_a_task_that_is_gone_gets_no_status() -> None:
+    assert not admissible(World().tables, [batch("n1", status(TaskState.RUNNING))])
+
+
+def test_only_forward_and_the_last_of_a_batch_wins() -> None:
+    made = world()
+    made.status("t1", TaskState.STARTING, at_ms=1)
+    assert not admissible(made.tables, [batch("n1", status(TaskState.PREPARING))])
+    found = admissible(
+        made.tables, [batch("n1", status(TaskState.RUNNING), status(TaskState.FAILED), status(TaskState.RUNNING))]
+    )
+    assert found["t1"].state == TaskState.FAILED
+
+
+def test_an_agent_cannot_write_the_planners_states() -> None:
+    for state in (TaskState.PENDING, TaskState.ASSIGNED, TaskState.REMOVE, TaskState.ORPHANED):
+        assert not admissible(world().tables, [batch("n1", status(state))])
+
+
+def test_a_long_message_is_cut() -> None:
+    found = admissible(world().tables, [batch("n1", status(TaskState.FAILED, message="x" * 10_000))])
+    assert len(found["t1"].message) <= MAX_MESSAGE_CHARACTERS
