@@ -52,14 +52,14 @@ class LayerTree:
             return
         place = self._place(path)
         fd = self._open_parent(place)
+        hides_lower = place in self._hidden
         if not self._is_directory(fd, place):
-            opaque = place in self._hidden
             self._clear(fd, place)
             os.mkdir(place[-1], 0o700, dir_fd=fd)
-            if opaque:
-                self.opaque(place)
         directory_fd = open_directory_beneath(fd, place[-1])
         try:
+            if hides_lower:
+                os.setxattr(directory_fd, _OPAQUE_XATTR, b"y")
             self._own_open_directory(directory_fd, place, owner)
         finally:
             os.close(directory_fd)

@@ -16,8 +16,23 @@ from shoal.errors import Exhausted, InvalidInput, Unavailable
 
 _XATTR = "SCHILY.xattr."
 _READ = 1 << 20
+_STREAM_BUFFER = 64 << 10  # tarfile copies what is left of it at each header
 _MAX_HEADER_BYTES = 1 << 20
 _MAX_ENTRIES = 5_000_000
+_CONTRADICTIONS = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.EXDEV,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+    )
+)
+"""What the kernel says of entries that contradict each other, in a directory that is ours alone."""
+
 _EXTENDED = frozenset({b"x", b"g", b"X", b"L", b"K"})
 
 
@@ -60,9 +75,11 @@ def disk_error(error: OSError, path: Path) -> Exhausted | Unavailable:
 def _unpack_stream(stream: LayerStream, root_fd: int) -> None:
     tree = LayerTree(root_fd)
     try:
-        with tarfile.open(fileobj=stream, mode="r|", bufsize=_READ, encoding="utf-8", tarinfo=_BoundedTarInfo) as tar:  # type: ignore[call-overload]
+        with tarfile.open(
+            fileobj=stream, mode="r|", bufsize=_STREAM_BUFFER, encoding="utf-8", tarinfo=_BoundedTarInfo
+        ) as tar:  # type: ignore[call-overload]
             for entry in _entries(tar):
-                _write_entry(tree, tar, entry)
+                _write_or_refuse(tree, tar, entry)
         tree.finish()
         stream.drain()
     finally:
@@ -88,6 +105,15 @@ def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         yield entry
         tar.members.clear()  # type: ignore[attr-defined]  # it would keep every entry in memory
     raise InvalidInput(f"the layer has more than {_MAX_ENTRIES} entries")
+
+
+def _write_or_refuse(tree: LayerTree, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
+    try:
+        _write_entry(tree, tar, entry)
+    except OSError as error:
+        if error.errno not in _CONTRADICTIONS:
+            raise
+        raise InvalidInput(f"layer entry {entry.name!a} does not fit what is before it: {error.strerror}") from error
 
 
 def _write_entry(tree: LayerTree, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:

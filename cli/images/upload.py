@@ -36,7 +36,8 @@ class Upload:
         return await self._uploader.put_manifest(raw, target)
 
     async def _blobs(self, manifest: Manifest) -> None:
-        blobs = {each.digest: each for each in (*manifest.layers, manifest.config)}
+        await self._blob(manifest.config)  # alone: whether the registry lets us in is asked once, not by all at once
+        blobs = {each.digest: each for each in manifest.layers}
         try:
             async with asyncio.TaskGroup() as group:
                 for each in blobs.values():
