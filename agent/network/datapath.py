@@ -20,7 +20,7 @@ from agent.network.nftables.ruleset import chains, definition
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables
 from agent.network.underlay import Underlay, find_underlay
-from shoal.errors import Unavailable
+from shoal.errors import ShoalError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,13 @@ class Datapath:
         self._attachments: dict[str, Attachment] = {}
         self._overlay = 0
         self._in_doubt = True
-        self.underlay = find_underlay(
-            underlay_address, inventory.addresses(self._connection), inventory.links(self._connection)
-        )
+        try:
+            self.underlay = find_underlay(
+                underlay_address, inventory.addresses(self._connection), inventory.links(self._connection)
+            )
+        except ShoalError:
+            self.close()
+            raise
 
     @property
     def attachments(self) -> Collection[Attachment]:

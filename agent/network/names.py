@@ -22,7 +22,7 @@ SPARE_GROUP = 0x53680003
 
 def link_name(task_id: str) -> str:
     """The host's end of a task's link: 15 characters at most (IFNAMSIZ); the whole id is in the link's alias."""
-    return LINK_PREFIX + task_id[:12]
+    return LINK_PREFIX + task_id[-12:]
 
 
 def is_ours(name: str) -> bool:

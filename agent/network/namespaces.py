@@ -73,7 +73,7 @@ def enter_new() -> tuple[int, Connection]:
 class NamespacePool:
     """Namespaces made in advance: making one takes longer than all the rest of attaching a task.
 
-    `make` is for the thread that has `connection`; `take` and `put` are safe from any.
+    `fill` and `close` are for the thread that has `connection`; `take` is safe from any.
     """
 
     def __init__(self, *, connection: Connection, mtu: int) -> None:
@@ -81,6 +81,7 @@ class NamespacePool:
         self._mtu = mtu
         self._ready: deque[Namespace] = deque()
         self._numbers = count()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._ready)
@@ -92,15 +93,18 @@ class NamespacePool:
         except IndexError:
             return None
 
-    def put(self, namespace: Namespace) -> None:
-        self._ready.append(namespace)
-
-    def make(self) -> Namespace:
-        """A new one. On an error nothing is left behind.
+    def fill(self, wanted: int) -> None:
+        """Make one more if fewer than `wanted` are ready.
 
         Raises:
-            Unavailable: the kernel refused.
+            Unavailable: the kernel refused, and nothing is left behind; or the pool is closed.
         """
+        if self._closed:
+            raise Unavailable("the node's network is being taken down")
+        if len(self._ready) < wanted:
+            self._ready.append(self._make())
+
+    def _make(self) -> Namespace:
         name = f"{SPARE_PREFIX}{os.getpid():x}-{next(self._numbers) & 0xFFFF:x}"
         mac = "02:" + secrets.token_bytes(5).hex(":")
         descriptor, inside = enter_new()
@@ -122,5 +126,8 @@ class NamespacePool:
         return namespace
 
     def close(self) -> None:
+        """Give up all that are ready, and make no more."""
+        self._closed = True
+        self._connection.close()
         while (namespace := self.take()) is not None:
             namespace.close()

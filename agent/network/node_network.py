@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import ParamSpec, TypeVar
@@ -58,7 +58,8 @@ class NodeNetwork:
         self._settings = settings
         self._kernel = ThreadPoolExecutor(1, thread_name_prefix="datapath")
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="namespaces")
-        self._ports = PortHolder()
+        self._opened = AsyncExitStack()
+        self._ports = PortHolder(self._underlay_address)
         self._held: dict[str, _Held] = {}
         self._askers = Askers()
         self._subnets: Mapping[str, Subnet] = {}
@@ -88,25 +89,27 @@ class NodeNetwork:
             InvalidInput: the underlay address is not this host's.
             Unavailable: the kernel lacks something, which the text names.
         """
+        opened = self._opened
+        for executor in (self._kernel, self._maker):
+            opened.callback(executor.shutdown)
         self._datapath = await self._in_kernel(
             lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings)
         )
+        opened.push_async_callback(self._in_kernel, self._datapath.close)
         await self._in_kernel(self._datapath.prepare)
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
+        opened.push_async_callback(self._in_maker, self._pool.close)
         await self._dns.start(str(GATEWAY))
+        opened.push_async_callback(self._dns.stop)
 
     async def stop(self) -> None:
         """Let go of this process's part; containers, their links and all tables stay as they are."""
-        await self._dns.stop()
-        await self._in_maker(self._pool.close)
-        await self._in_kernel(self._datapath.close)
+        await self._opened.aclose()
         self._ports.close()
         for held in self._held.values():
             os.close(held.namespace.descriptor)
         self._held.clear()
-        self._maker.shutdown()
-        self._kernel.shutdown()
 
     def description(self) -> NodeDescription:
         """The part of the node's description that this package knows: address, VTEP, MTU of the underlay."""
@@ -150,8 +153,8 @@ class NodeNetwork:
         self._askers.add(wanted)
         namespace: Namespace | None = None
         try:
-            ready = self._pool.take()
-            namespace = await self._in_maker(self._pool.make) if ready is None else ready
+            while (namespace := self._pool.take()) is None:
+                await self._in_maker(self._pool.fill, 1)
             self._taken.set()
             await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
         except BaseException:
@@ -246,8 +249,11 @@ class NodeNetwork:
     async def _refill(self) -> None:
         while True:
             self._taken.clear()
-            while len(self._pool) < self._settings.spare_namespaces:
-                self._pool.put(await self._in_maker(self._pool.make))
+            try:
+                for _ in range(self._settings.spare_namespaces):
+                    await self._in_maker(self._pool.fill, self._settings.spare_namespaces)
+            except Unavailable as error:
+                log.warning("No network namespace could be made in advance: %s", error)
             await self._taken.wait()
 
     async def _sweep(self) -> None:
@@ -280,8 +286,8 @@ async def node_network(
         Unavailable: the kernel lacks something, which the text names.
     """
     network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
-    await network.start()
     try:
+        await network.start()
         async with asyncio.TaskGroup() as work:
             background = work.create_task(network.run(), name="network")
             yield network

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from ipaddress import IPv4Address
 
 from agent.network.attachment import Port
 from shoal.errors import Refused, Unavailable
@@ -11,10 +12,15 @@ from shoal.errors import Refused, Unavailable
 _NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
+_RESOLVER_PORT = 53
+"""Our own resolver listens there, at the gateway address; so of all others only the node's is held."""
+
+
 class PortHolder:
     """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that."""
 
-    def __init__(self) -> None:
+    def __init__(self, node_address: IPv4Address) -> None:
+        self._node_address = node_address
         self._held: dict[str, list[socket.socket]] = {}
 
     def hold(self, task_id: str, ports: Sequence[Port]) -> None:
@@ -27,11 +33,15 @@ class PortHolder:
             return
         held: list[socket.socket] = []
         try:
-            held.extend(bound for port in ports if (bound := _bind(port)) is not None)
+            held.extend(bound for port in ports if (bound := self._bind(port)) is not None)
         except BaseException:
             _close(held)
             raise
         self._held[task_id] = held
+
+    def _bind(self, port: Port) -> socket.socket | None:
+        everywhere = str(self._node_address) if port.published == _RESOLVER_PORT else ""
+        return _bind(port, str(port.host) if port.host is not None else everywhere)
 
     def release(self, task_id: str) -> None:
         _close(self._held.pop(task_id, []))
@@ -46,10 +56,10 @@ def _close(sockets: Sequence[socket.socket]) -> None:
         bound.close()
 
 
-def _bind(port: Port) -> socket.socket | None:
+def _bind(port: Port, host: str) -> socket.socket | None:
     """None where the host itself has no such protocol, so that no other program can hold the port either."""
     try:
-        return _bind_once(port, reuse=False)
+        return _bind_once(port, host, reuse=False)
     except OSError as error:
         if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
             return None
@@ -57,17 +67,17 @@ def _bind(port: Port) -> socket.socket | None:
             raise _refusal(port, error) from error
     try:
         # Connections that are closing do not hold a port against us; a listener does.
-        return _bind_once(port, reuse=True)
+        return _bind_once(port, host, reuse=True)
     except OSError as error:
         raise _refusal(port, error) from error
 
 
-def _bind_once(port: Port, *, reuse: bool) -> socket.socket:
+def _bind_once(port: Port, host: str, *, reuse: bool) -> socket.socket:
     kind = socket.SOCK_DGRAM if port.protocol == 17 else socket.SOCK_STREAM
     bound = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, port.protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-        bound.bind((str(port.host or ""), port.published))
+        bound.bind((host, port.published))
     except OSError:
         bound.close()
         raise

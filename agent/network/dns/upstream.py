@@ -90,6 +90,7 @@ class Upstream:
         exchange = _Exchange(query, loop.create_future())
         transport, _ = await loop.create_datagram_endpoint(lambda: exchange, remote_addr=(resolver, self._port))
         try:
+            transport.sendto(query)
             return await exchange.response
         finally:
             transport.close()
@@ -112,10 +113,6 @@ class _Exchange(asyncio.DatagramProtocol):
     def __init__(self, query: bytes, response: asyncio.Future[bytes]) -> None:
         self._query = query
         self.response = response
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self._query)
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         if not self.response.done() and matches(self._query, data):
