@@ -56,16 +56,23 @@ class ExitWatch:
         self._watched: dict[str, _Watched] = {}
 
     def add(self, record: Record) -> bool:
-        """Watch a container; False when its first process has ended, and been waited for, already."""
+        """Watch a container; False when both its processes have ended already.
+
+        Between the end of the first process and the exit file there is a moment in which only conmon is there.
+        """
         first = open_process(record.pid, record.pid_started)
-        if first is None:
+        conmon = open_process(record.conmon_pid, record.conmon_started)
+        if first is None and conmon is None:
             return False
-        watched = _Watched(record, first, open_process(record.conmon_pid, record.conmon_started))
+        watched = _Watched(record, first, conmon)
         self._watched[record.task_id] = watched
         loop = asyncio.get_running_loop()
-        loop.add_reader(first, self._first_ended, watched)
-        if watched.conmon is not None:
-            loop.add_reader(watched.conmon, self._conmon_ended, watched)
+        if first is not None:
+            loop.add_reader(first, self._first_ended, watched)
+        if conmon is not None:
+            loop.add_reader(conmon, self._conmon_ended, watched)
+        if first is None:
+            self._limit_wait(watched)
         return True
 
     def send(self, task_id: str, number: int) -> None:
@@ -99,9 +106,12 @@ class ExitWatch:
         watched.first = None
         if watched.conmon is None:
             self._tell(watched)
-            return
-        loop = asyncio.get_running_loop()
-        watched.timer = loop.call_later(_CONMON_SECONDS, self._tell, watched)
+        else:
+            self._limit_wait(watched)
+
+    def _limit_wait(self, watched: _Watched) -> None:
+        """conmon ends soon after its container; one that hangs does not withhold the end for ever."""
+        watched.timer = asyncio.get_running_loop().call_later(_CONMON_SECONDS, self._tell, watched)
 
     def _conmon_ended(self, watched: _Watched) -> None:
         assert watched.conmon is not None

@@ -218,7 +218,7 @@ def test_containers_outlive_a_killed_agent(tmp_path: Path) -> None:
         async with AsyncExitStack() as stack:
             runtime = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
             stack.push_async_callback(runtime.reset)
-            await until((tmp_path / "run/exits" / ended).exists)
+            await until(lambda: ended not in supervision_processes(places(tmp_path)).values())
             found = await runtime.recover()
             running = found[lives]
             assert isinstance(running, Running)

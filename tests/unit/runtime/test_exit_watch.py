@@ -1,0 +1,94 @@
+"""Ends told once, from real processes that stand in for a container and its conmon."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.cgroup_layout import CgroupLayout
+from agent.runtime.cgroups import Cgroups
+from agent.runtime.exits import ExitWatch
+from agent.runtime.places import Places, Record, process_started
+from agent.worker.seams import Exit
+
+GONE = 4_194_304
+"""Above the greatest process id."""
+
+
+def sleeper() -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["sleep", "1000"])
+
+
+def record_of(first: int, conmon: int) -> Record:
+    return Record("t", "crun", first, process_started(first) or 0, conmon, process_started(conmon) or 0, 0, 1, 1)
+
+
+class Watching:
+    """An ExitWatch on an empty host, and what it told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.places = Places(run=directory / "run", state=directory / "state")
+        self.places.make()
+        self.told: list[Exit] = []
+        cgroups = Cgroups(layout=CgroupLayout({}, directory / "cgroup"), parent="/shoal")
+        self.watch = ExitWatch(
+            places=self.places, cgroups=cgroups, clock=lambda: 42, on_end=lambda _, end: self.told.append(end)
+        )
+
+    async def one(self) -> Exit:
+        async with asyncio.timeout(20):
+            while not self.told:  # noqa: ASYNC110 - told by a reader of the loop
+                await asyncio.sleep(0.001)
+        return self.told[0]
+
+
+def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
+    """The first process is gone and waited for, the exit file not yet written: the code is not lost."""
+
+    async def body() -> None:
+        watching, conmon = Watching(tmp_path), sleeper()
+        try:
+            assert watching.watch.add(record_of(GONE, conmon.pid))
+            assert watching.watch.running("t")
+            (watching.places.exits / "t").write_text("3")
+        finally:
+            conmon.kill()
+        assert (await watching.one()).code == 3
+        assert not watching.watch.running("t")
+        conmon.returncode = -signal.SIGKILL
+
+    asyncio.run(body())
+
+
+def test_without_conmon_the_code_comes_from_wait(tmp_path: Path) -> None:
+    async def body() -> None:
+        watching, first = Watching(tmp_path), sleeper()
+        assert watching.watch.add(record_of(first.pid, GONE))
+        watching.watch.send("t", signal.SIGTERM)
+        assert await watching.one() == Exit(128 + signal.SIGTERM, oom_killed=False, at_ms=42)
+        first.returncode = -signal.SIGTERM
+
+    asyncio.run(body())
+
+
+def test_lost_when_nobody_knows(tmp_path: Path) -> None:
+    async def body() -> None:
+        watching, record = Watching(tmp_path), record_of(GONE, GONE)
+        assert not watching.watch.add(record)
+        assert watching.watch.outcome(record).code == 255
+        assert "not known" in watching.watch.outcome(record).message
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path, ticks: int) -> None:
+    async def body() -> None:
+        watching = Watching(tmp_path)
+        own = os.getpid()
+        assert not watching.watch.add(Record("t", "crun", own, ticks, own, ticks, 0, 1, 1))
+
+    asyncio.run(body())
