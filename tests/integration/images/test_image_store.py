@@ -1,0 +1,147 @@
+"""The store over time: collected when the disk runs short, clean after a crash, other sources than its own registry."""
+
+import asyncio
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from agent.images.collection import CollectPolicy
+from agent.images.store import ImageStore
+from cli.images.archive import open_source
+from cli.images.pack import write_archive
+from cli.images.push import push
+from shoal.distribution.registries import Registries
+from shoal.errors import InvalidInput, NotFound
+from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of, settings, store_in, tar_of
+from tests.integration.registry_fixture import free_port, running_registry
+
+ALWAYS_SHORT = CollectPolicy(low_fraction=1.1, grace_seconds=0.0)
+SHARED = layer_of(entry("shared", b"shared"))
+
+
+def archive_of(path: Path, content: bytes) -> Path:
+    """An image of a layer that all have and one of its own."""
+    write_archive(path, [image_of(SHARED, layer_of(entry("own", content)))], tag="1")
+    return path
+
+
+def test_unused_images_and_their_own_layers_are_collected(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            images = []
+            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, collect_policy=ALWAYS_SHORT)
+            for name in ("kept", "gone"):
+                reference = f"127.0.0.1:{server.port}/{name}:1"
+                pushed = await push(
+                    archive_of(tmp_path / f"{name}.tar", name.encode()), reference, Registries(), ignore
+                )
+                images.append(await store.ensure(pushed.reference, ignore))
+            kept, gone = images
+            await store.collect(frozenset({kept.digest}))
+            assert all(layer.is_dir() for layer in kept.layers)
+            assert not gone.layers[0].exists()
+            assert await store.ensure(kept.reference, ignore) == kept
+            assert (await store.ensure(gone.reference, ignore)).layers[0].is_dir()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_collected_while_there_is_room(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            roomy = CollectPolicy(low_fraction=0.0, grace_seconds=0.0)
+            store = ImageStore(tmp_path / "images", Registries(), AMD64, retry=QUICK, collect_policy=roomy)
+            reference = f"127.0.0.1:{server.port}/a:1"
+            await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
+            image = await store.ensure(reference, ignore)
+            await store.collect(frozenset())
+            assert all(layer.is_dir() for layer in image.layers)
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_what_a_crash_left_is_removed_or_pulled_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        images = tmp_path / "images"
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/a:1"
+            pushed = await push(archive_of(tmp_path / "a.tar", b"a"), reference, Registries(), ignore)
+            store = store_in(images, Registries())
+            image = await store.ensure(pushed.reference, ignore)
+            await store.aclose()
+            (images / "temporary/half-made").mkdir()
+            image.layers[0].rename(images / "temporary/moved")
+            again = store_in(images, Registries())
+            assert not list((images / "temporary").iterdir())
+            assert (await again.ensure(pushed.reference, ignore)).layers[0].is_dir()
+            await again.aclose()
+            (images / "references.json").write_text("{broken")
+            third = store_in(images, Registries())
+            assert await third.ensure(pushed.reference, ignore) == image
+            await third.aclose()
+
+    asyncio.run(run())
+
+
+def test_the_next_endpoint_answers_when_one_is_down(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            known = settings("registry.example", f"http://127.0.0.1:{free_port()}", server.endpoint)
+            archive = archive_of(tmp_path / "a.tar", b"a")
+            pushed = await push(archive, "registry.example/a:1", known, ignore, policy=QUICK)
+            store = store_in(tmp_path / "images", known)
+            assert (await store.ensure(pushed.reference, ignore)).digest == pushed.digest
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def docker_archive(path: Path) -> Path:
+    """What `docker save` writes."""
+    layer = tar_of([entry("from-docker", b"x")])
+    diff_id = layer_of(entry("from-docker", b"x")).diff_id
+    config = {"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {"type": "layers", "diff_ids": [diff_id]}}
+    listing = [{"Config": "config.json", "RepoTags": ["a:1"], "Layers": ["l/layer.tar"]}]
+    files = {
+        "config.json": json.dumps(config).encode(),
+        "l/layer.tar": layer,
+        "manifest.json": json.dumps(listing).encode(),
+    }
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_docker_archives_and_layout_directories_are_pushed(tmp_path: Path) -> None:
+    async def run() -> None:
+        layout = tmp_path / "layout"
+        with tarfile.open(archive_of(tmp_path / "a.tar", b"a")) as tar:
+            tar.extractall(layout, filter="data")
+        async with running_registry(tmp_path / "registry") as server:
+            store = store_in(tmp_path / "images", Registries())
+            sources = {"own": layout, "from-docker": docker_archive(tmp_path / "docker.tar")}
+            for name, source in sources.items():
+                reference = f"127.0.0.1:{server.port}/{name}:1"
+                await push(source, reference, Registries(), ignore)
+                assert (await store.ensure(reference, ignore)).layers[0].joinpath(name).exists()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_what_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("hello")
+    (tmp_path / "empty").mkdir()
+    for name in ("text", "empty"):
+        with pytest.raises(InvalidInput, match=name), open_source(tmp_path / name):
+            pass
+    with open_source(archive_of(tmp_path / "a.tar", b"a")) as source, pytest.raises(NotFound, match="missing"):
+        source.open_blob("sha256:" + "0" * 64)
