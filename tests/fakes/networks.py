@@ -1,0 +1,46 @@
+"""A datapath in memory."""
+
+import os
+from collections.abc import Sequence
+
+from agent.worker.seams import Sandbox
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import ShoalError
+
+
+class FakeNetworks:
+    """Remembers what it was asked. Its descriptors are of /dev/null."""
+
+    def __init__(self) -> None:
+        self.attached: dict[str, Task] = {}
+        self.internal_only: dict[str, bool] = {}
+        self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
+        self.recovered: list[str] = []
+        self.errors: dict[str, ShoalError] = {}
+        self.apply_error: ShoalError | None = None
+
+    async def apply(
+        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
+    ) -> None:
+        """As `Networks.apply`."""
+        if self.apply_error is not None:
+            raise self.apply_error
+        self.applied.append((list(networks), list(endpoints), list(peers)))
+
+    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+        """As `Networks.attach`."""
+        if task.id in self.errors:
+            raise self.errors[task.id]
+        self.attached[task.id], self.internal_only[task.id] = task, internal_only
+        addresses = {address.network_id: address.address for address in task.addresses}
+        return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), addresses, "10.255.0.1")
+
+    async def detach(self, task_id: str) -> None:
+        """As `Networks.detach`."""
+        self.attached.pop(task_id, None)
+
+    async def recover(self, live: Sequence[Task]) -> None:
+        """As `Networks.recover`."""
+        self.recovered = [task.id for task in live]
+        self.attached = {task.id: task for task in live}

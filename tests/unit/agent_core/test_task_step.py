@@ -1,0 +1,155 @@
+"""The transition table of a task: single rows, and a model that crashes between any two steps."""
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_terminal
+
+S = TaskState
+A = Action
+C = Container
+
+
+def test_the_way_of_a_task_that_runs_and_ends() -> None:
+    rows = [
+        (Facts(Goal.RUN, 0, C.ABSENT), A.ACCEPT),
+        (Facts(Goal.RUN, S.ACCEPTED, C.ABSENT), A.PREPARE),
+        (Facts(Goal.RUN, S.PREPARING, C.ABSENT, prepared=True), A.START),
+        (Facts(Goal.RUN, S.STARTING, C.RUNNING), A.REPORT_RUNNING),
+        (Facts(Goal.RUN, S.RUNNING, C.RUNNING), A.WAIT),
+        (Facts(Goal.RUN, S.RUNNING, C.EXITED), A.REPORT_EXIT),
+        (Facts(Goal.RUN, S.FAILED, C.EXITED), A.RELEASE),
+        (Facts(Goal.RUN, S.FAILED, C.ABSENT, released=True), A.WAIT),
+        (Facts(Goal.GONE, S.FAILED, C.ABSENT, released=True), A.FORGET),
+    ]
+    assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
+
+
+def test_the_way_of_a_task_that_is_stopped() -> None:
+    for goal in (Goal.STOP, Goal.GONE):
+        rows = [
+            (Facts(goal, S.RUNNING, C.RUNNING), A.SIGNAL),
+            (Facts(goal, S.RUNNING, C.RUNNING, signalled=True), A.WAIT),
+            (Facts(goal, S.RUNNING, C.RUNNING, signalled=True, overdue=True), A.KILL),
+            (Facts(goal, S.RUNNING, C.EXITED, signalled=True), A.REPORT_EXIT),
+            (Facts(goal, S.ACCEPTED, C.ABSENT), A.REPORT_STOPPED),
+            (Facts(goal, 0, C.ABSENT), A.REPORT_STOPPED),
+        ]
+        assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
+
+
+def test_a_container_that_vanished_is_told_as_lost_but_a_start_that_crashed_is_repeated() -> None:
+    assert next_action(Facts(Goal.RUN, S.RUNNING, C.ABSENT)) is A.REPORT_LOST
+    assert next_action(Facts(Goal.RUN, S.STARTING, C.ABSENT)) is A.PREPARE
+
+
+def test_goals() -> None:
+    assert goal_of(None) is Goal.GONE
+    assert goal_of(Task(state=S.ASSIGNED, desired_state=S.RUNNING)) is Goal.RUN
+    assert goal_of(Task(state=S.ASSIGNED, desired_state=S.SHUTDOWN)) is Goal.STOP
+    assert goal_of(Task(state=S.ASSIGNED, desired_state=S.REMOVE)) is Goal.STOP
+    assert goal_of(Task(state=S.FAILED, desired_state=S.RUNNING)) is Goal.STOP
+
+
+@dataclass
+class Host:
+    """A task as journal and host have it; a crash loses what only the process knew."""
+
+    goal: Goal = Goal.RUN
+    state: int = 0
+    container: Container = C.ABSENT
+    prepared: bool = False
+    signalled: bool = False
+    overdue: bool = False
+    released: bool = False
+    journal: int = 0
+    runs: int = 0
+    forgotten: bool = False
+
+    def facts(self) -> Facts:
+        return Facts(self.goal, self.state, self.container, self.prepared, self.signalled, self.overdue, self.released)
+
+    def report(self, state: int) -> None:
+        if state >= self.state:
+            self.state = state
+        if self.state in (S.ACCEPTED, S.RUNNING) or is_terminal(self.state):
+            self.journal = self.state
+
+    def act(self, action: Action) -> None:
+        match action:
+            case A.ACCEPT:
+                self.report(S.ACCEPTED)
+            case A.PREPARE:
+                self.report(S.PREPARING)
+                self.prepared = True
+            case A.START:
+                self.report(S.STARTING)
+                self.container, self.prepared = C.RUNNING, False
+                self.runs += 1
+            case A.REPORT_RUNNING:
+                self.report(S.RUNNING)
+            case A.SIGNAL:
+                self.signalled = True
+            case A.KILL:
+                self.container = C.EXITED
+            case A.REPORT_EXIT:
+                self.report(S.FAILED if self.goal is Goal.RUN else S.SHUTDOWN)
+            case A.REPORT_LOST:
+                self.report(S.FAILED)
+            case A.REPORT_STOPPED:
+                self.report(S.SHUTDOWN)
+            case A.RELEASE:
+                self.released, self.container = True, C.ABSENT
+            case A.FORGET:
+                self.forgotten = True
+            case A.WAIT:
+                self.overdue = self.signalled
+
+    def crash(self) -> None:
+        """The process is gone; a container that nobody reported as running is found by the next one."""
+        self.state = self.journal
+        self.prepared = self.signalled = self.overdue = self.released = False
+        if not self.state:
+            # A container without a journal entry is removed at the start.
+            self.container = C.ABSENT
+
+
+EVENTS = st.sampled_from(["step", "step", "step", "crash", "exit", "stop", "gone", "reboot"])
+
+
+@given(st.lists(EVENTS, max_size=40))
+def test_any_crash_is_repaired_and_nothing_goes_backward(events: list[str]) -> None:
+    host = Host()
+    for event in events:
+        before = host.journal
+        if event == "step" and not host.forgotten:
+            host.act(next_action(host.facts()))
+        elif event == "crash":
+            host.crash()
+        elif event == "reboot":
+            host.container = C.ABSENT
+            host.crash()
+        elif event == "exit" and host.container is C.RUNNING:
+            host.container = C.EXITED
+        elif event == "stop" and host.goal is Goal.RUN:
+            host.goal = Goal.STOP
+        elif event == "gone":
+            host.goal = Goal.GONE
+        assert host.journal >= before
+        assert not (is_terminal(before) and host.journal != before)
+    host.goal = Goal.GONE
+    for _ in range(10):
+        if not host.forgotten:
+            host.act(next_action(host.facts()))
+    assert host.forgotten and host.container is C.ABSENT
+
+
+@given(st.builds(Facts, st.sampled_from(Goal), st.sampled_from([0, *S.values()]), st.sampled_from(Container)))
+def test_an_ended_task_never_starts_and_an_unwanted_one_never_does(facts: Facts) -> None:
+    action = next_action(facts)
+    if is_terminal(facts.state) or facts.goal is not Goal.RUN:
+        assert action not in (A.PREPARE, A.START, A.REPORT_RUNNING)

@@ -1,0 +1,99 @@
+"""How ends are told, what /etc holds, how the outbox and the backoff behave."""
+
+import asyncio
+from itertools import islice
+from pathlib import Path
+
+from agent.session.backoff import LAST_SECONDS, delays
+from agent.session.managers import ManagerList
+from agent.session.outbox import Outbox
+from agent.worker.endings import final_state, why
+from agent.worker.etc_files import etc_files, hostname
+from agent.worker.seams import Exit, Sandbox
+from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from tests.fakes.virtual_time import run_virtual
+
+
+def test_final_states() -> None:
+    assert final_state(Exit(0, False, 1), told_to_stop=False) == TaskState.COMPLETE
+    assert final_state(Exit(3, False, 1), told_to_stop=False) == TaskState.FAILED
+    assert final_state(Exit(143, False, 1), told_to_stop=True) == TaskState.SHUTDOWN
+    assert final_state(Exit(0, True, 1), told_to_stop=False) == TaskState.FAILED
+
+
+def test_why_it_ended() -> None:
+    assert why(Exit(3, False, 1), 0) == "exit code 3"
+    assert why(Exit(0, False, 1), 0) == ""
+    assert why(Exit(137, True, 1), 64 << 20) == "out of memory (limit 64 MiB)"
+    assert why(Exit(139, False, 1), 0) == "killed by SIGSEGV (exit code 139)"
+    assert why(Exit(255, False, 1, "conmon was killed"), 0) == "conmon was killed"
+
+
+def test_files_of_etc() -> None:
+    spec = ContainerSpec(extra_hosts=["db:10.1.1.1"], dns=DnsConfig(search=["example.org"], options=["ndots:0"]))
+    files = etc_files(spec, "web.1.abc", Sandbox(3, {"net": "10.0.0.7"}, "10.255.0.1"), "nameserver 192.0.2.53\n")
+    assert files["/etc/hostname"] == b"web.1.abc\n"
+    assert b"10.0.0.7\tweb.1.abc\n" in files["/etc/hosts"] and b"10.1.1.1\tdb\n" in files["/etc/hosts"]
+    assert files["/etc/resolv.conf"] == b"nameserver 10.255.0.1\nsearch example.org\noptions ndots:0\n"
+
+
+def test_resolv_conf_of_a_task_that_the_resolver_does_not_serve_is_the_hosts() -> None:
+    files = etc_files(ContainerSpec(), "web", None, "search lan\nnameserver 192.0.2.53\n")
+    assert files["/etc/resolv.conf"] == b"search lan\nnameserver 192.0.2.53\n"
+
+
+def test_a_host_name_is_cut_to_what_is_allowed() -> None:
+    assert len(hostname(ContainerSpec(), "a" * 100)) == 63
+    assert hostname(ContainerSpec(hostname="own"), "web.1") == "own"
+
+
+def test_backoff_grows_to_its_bound() -> None:
+    assert list(islice(delays(lambda: 1.0), 8)) == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, LAST_SECONDS, LAST_SECONDS]
+
+
+def test_managers_are_remembered_and_rotated(tmp_path: Path) -> None:
+    managers = ManagerList(tmp_path / "managers.json", ["a:1"])
+    managers.learn(["a:1", "b:1"])
+    managers.failed("a:1")
+    assert managers.first() == "b:1"
+    assert ManagerList(tmp_path / "managers.json", []).addresses == ("a:1", "b:1")
+
+
+def status(task_id: str, state: TaskState.ValueType) -> TaskStatus:
+    return TaskStatus(task_id=task_id, state=state)
+
+
+def test_one_batch_is_under_way_and_the_newest_status_of_a_task_gathers() -> None:
+    async def scenario() -> None:
+        outbox = Outbox()
+        outbox.put(status("t", TaskState.ACCEPTED))
+        first = await outbox.next_batch()
+        outbox.put(status("t", TaskState.STARTING))
+        outbox.put(status("t", TaskState.RUNNING))
+        waiting = asyncio.ensure_future(outbox.next_batch())
+        await asyncio.sleep(0)
+        assert first.sequence == 1 and not waiting.done()
+        outbox.acknowledge(1)
+        second = await waiting
+        assert [each.state for each in second.statuses] == [TaskState.RUNNING]
+
+    run_virtual(scenario())
+
+
+def test_what_was_not_acknowledged_is_sent_again_unless_there_is_news() -> None:
+    async def scenario() -> None:
+        outbox = Outbox()
+        outbox.put(status("old", TaskState.RUNNING))
+        outbox.put(status("t", TaskState.ACCEPTED))
+        await outbox.next_batch()
+        outbox.put(status("t", TaskState.RUNNING))
+        outbox.begin()
+        again = await outbox.next_batch()
+        assert again.sequence == 1
+        assert {each.task_id: each.state for each in again.statuses} == {
+            "old": TaskState.RUNNING,
+            "t": TaskState.RUNNING,
+        }
+
+    run_virtual(scenario())

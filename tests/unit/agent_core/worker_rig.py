@@ -1,0 +1,108 @@
+"""A worker on fakes, that can be ended and started again on the same host."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from agent.journal.journal import Journal
+from agent.worker.seams import Exit
+from agent.worker.worker import Worker
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
+from tests.fakes.images import FakeImages
+from tests.fakes.networks import FakeNetworks
+from tests.fakes.runtime import Behaviour, FakeRuntime
+
+BEHAVIOURS: dict[tuple[str, ...], Behaviour] = {
+    ("polite",): Behaviour(on_signal={"SIGTERM": 0, "SIGQUIT": 7}),
+    ("brief",): Behaviour(exits_with=0),
+    ("fails",): Behaviour(exits_with=3),
+    ("missing",): Behaviour(missing=True),
+}
+PATIENCE_SECONDS = 100.0
+
+
+class Machine:
+    """A host: its disk, its containers, its network. `reports` has every status in order."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.worker: Worker | None = None
+        self.runtime = FakeRuntime(self._exited, self.now_ms, BEHAVIOURS)
+        self.images = FakeImages()
+        self.networks = FakeNetworks()
+        self.reports: list[TaskStatus] = []
+
+    def now_ms(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    def _exited(self, task_id: str, end: Exit) -> None:
+        if self.worker is not None:
+            self.worker.exited(task_id, end)
+
+    def last(self, task_id: str) -> TaskStatus:
+        """The newest report on a task."""
+        return next(status for status in reversed(self.reports) if status.task_id == task_id)
+
+    def states(self, task_id: str) -> list[int]:
+        """States reported of a task, each once."""
+        return list(dict.fromkeys(status.state for status in self.reports if status.task_id == task_id))
+
+    async def until(self, task_id: str, state: TaskState.ValueType) -> TaskStatus:
+        """Wait for a report."""
+        await self.until_true(lambda: any(s.task_id == task_id and s.state == state for s in self.reports))
+        return self.last(task_id)
+
+    async def until_true(self, condition: Callable[[], bool]) -> None:
+        """Poll, in virtual time."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition():  # noqa: ASYNC110  # the clock is virtual
+                await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def agent(self) -> AsyncGenerator[Worker]:
+        """The agent's process; it ends as by SIGTERM."""
+        worker = self.worker = Worker(
+            runtime=self.runtime,
+            images=self.images,
+            networks=self.networks,
+            journal=Journal(self.directory / "journal"),
+            report=self.reports.append,
+            now_ms=self.now_ms,
+            host_resolv_conf=lambda: "nameserver 192.0.2.53\n",
+        )
+        running = asyncio.create_task(worker.run())
+        try:
+            yield worker
+            if running.done():
+                running.result()
+        finally:
+            self.worker = None
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+def task(task_id: str, *, desired: TaskState.ValueType = TaskState.RUNNING, service: str = "polite") -> Task:
+    """A task of the service that runs the command of this name."""
+    addresses = [TaskAddress(network_id="net", address="10.0.0.7")]
+    record = Task(id=task_id, service_id=service, revision=1, slot=1, node_id="n", addresses=addresses)
+    record.state, record.desired_state = TaskState.ASSIGNED, desired
+    return record
+
+
+def revision(service: str = "polite", *, grace_ms: int = 5_000, stop_signal: str = "") -> ServiceRevision:
+    """A revision whose container runs the command of this name."""
+    container = ContainerSpec(image="hello:1", command=[service], stop_grace_ms=grace_ms, stop_signal=stop_signal)
+    template = TaskTemplate(container=container, limits=Resources(memory_bytes=64 << 20))
+    return ServiceRevision(service_id=service, number=1, spec=ServiceSpec(name=service, task=template))
+
+
+def assign(*tasks: Task, revisions: tuple[ServiceRevision, ...] = (), snapshot: bool = True) -> Assignments:
+    """A message with tasks, the revisions that they run, and their network."""
+    known = revisions or tuple(revision(name) for name in dict.fromkeys(task.service_id for task in tasks))
+    networks = [NetworkAssignment(network_id="net", name="front", subnet="10.0.0.0/24")]
+    return Assignments(snapshot=snapshot, tasks=tasks, revisions=known, networks=networks)
