@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.places import Places, Record, open_process
-from agent.runtime.scrap import reap
+from agent.runtime.scrap import ended, reap
 from agent.worker.seams import Exit
 
 _log = logging.getLogger(__name__)
@@ -55,15 +55,15 @@ class ExitWatch:
         self._on_end = on_end
         self._watched: dict[str, _Watched] = {}
 
-    def add(self, record: Record) -> bool:
-        """Watch a container; False when both its processes have ended already.
+    def add(self, record: Record) -> Exit | None:
+        """Watch a container; or give its end when both its processes have ended already, which is then not told.
 
         Between the end of the first process and the exit file there is a moment in which only conmon is there.
         """
         first = open_process(record.pid, record.pid_started)
         conmon = open_process(record.conmon_pid, record.conmon_started)
-        if first is None and conmon is None:
-            return False
+        if _gone(first) and _gone(conmon):
+            return self._outcome(record, _reap_and_close(first, conmon))
         watched = _Watched(record, first, conmon)
         self._watched[record.task_id] = watched
         loop = asyncio.get_running_loop()
@@ -73,7 +73,7 @@ class ExitWatch:
             loop.add_reader(conmon, self._conmon_ended, watched)
         if first is None:
             self._limit_wait(watched)
-        return True
+        return None
 
     def send(self, task_id: str, number: int) -> None:
         """Signal the first process. No error when it has ended."""
@@ -93,10 +93,6 @@ class ExitWatch:
         for watched in self._watched.values():
             self._release(watched)
         self._watched.clear()
-
-    def outcome(self, record: Record) -> Exit:
-        """How a container has ended whose processes are gone."""
-        return self._outcome(record, None)
 
     def _first_ended(self, watched: _Watched) -> None:
         assert watched.first is not None
@@ -150,6 +146,22 @@ class ExitWatch:
         watched.first = watched.conmon = None
         if watched.timer is not None:
             watched.timer.cancel()
+
+
+def _gone(pidfd: int | None) -> bool:
+    """Whether the process has ended, waited for or not."""
+    return pidfd is None or ended(pidfd, 0)
+
+
+def _reap_and_close(first: int | None, conmon: int | None) -> int | None:
+    """The exit code of the first process when it was a child of ours."""
+    code = reap(first) if first is not None else None
+    if conmon is not None:
+        reap(conmon)
+    for pidfd in (first, conmon):
+        if pidfd is not None:
+            os.close(pidfd)
+    return code
 
 
 def _close(descriptor: int) -> None:

@@ -174,8 +174,9 @@ class OciRuntime:
         """Watch a container from now on; one that has ended is known as such, and not told again."""
         self._records[record.task_id] = record
         self._ends[record.task_id] = asyncio.get_running_loop().create_future()
-        if not self._watch.add(record):
-            self._ends[record.task_id].set_result(self._watch.outcome(record))
+        end = self._watch.add(record)
+        if end is not None:
+            self._ends[record.task_id].set_result(end)
 
     def _ended(self, task_id: str, end: Exit) -> None:
         self._ends[task_id].set_result(end)

@@ -60,8 +60,9 @@ def sleeper(image: Image) -> ContainerRequest:
 class Floor:
     """`crun run -d` on an overlay, with the same spec and a compiled filter, by threads that do nothing else."""
 
-    def __init__(self, directory: Path, image: Image, cgroup: str, compiled: Path) -> None:
+    def __init__(self, directory: Path, uppers: Path, image: Image, cgroup: str, compiled: Path) -> None:
         self._directory = directory
+        self._uppers = uppers
         self._image = image
         self._layout = parse_layout(Path("/proc/self/mountinfo").read_text())
         self._cgroups = Cgroups(layout=self._layout, parent=cgroup)
@@ -75,7 +76,7 @@ class Floor:
         """Seconds that one took."""
         request = sleeper(self._image)
         begin = time.perf_counter()
-        bundle, upper = self._directory / "floor" / request.task_id, self._directory / "upper" / request.task_id
+        bundle, upper = self._directory / "floor" / request.task_id, self._uppers / request.task_id
         for directory in (bundle / "rootfs", upper / "u", upper / "w"):
             directory.mkdir(parents=True)
         with private_mounts(self._namespace, hide=self._layout.hybrid_mount):
@@ -109,7 +110,7 @@ class Floor:
                     _reap(pid)
                 time.sleep(0.002)
         self._made.clear()
-        delete_trees(*(self._directory / name for name in ("floor", "floor-state", "upper")))
+        delete_trees(self._directory / "floor", self._directory / "floor-state", self._uppers)
 
 
 def _reap(pid: int) -> None:
@@ -140,13 +141,13 @@ async def measure(directory: Path, count: int, parallels: list[int], rounds: int
     """Everything, as a table's values."""
     agent, floor = Measured(), Measured()
     image, cgroup = build_image(directory), new_cgroup()
-    # The runtime makes its tmpfs of `run`; the floor's bundles lie on it too, for a fair comparison.
+    # The runtime mounts a tmpfs at `run`; the floor's bundles lie on it too, and its upper directories on disk.
     state, run = directory / "state", directory / "run"
     steps = Steps()
     async with OciRuntime(state, run, cgroup, Ends(), wall_clock_ms, on_step=steps) as runtime:
         try:
             await agent_batch(runtime, image, 3, 1)
-            bare = Floor(run, image, cgroup + "/floor", next((state / "seccomp").iterdir()))
+            bare = Floor(run, directory / "uppers", image, cgroup + "/floor", next((state / "seccomp").iterdir()))
             for _ in range(rounds):
                 for parallel in parallels:
                     steps.wanted = parallel == 1

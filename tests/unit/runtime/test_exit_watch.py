@@ -51,7 +51,7 @@ def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
     async def body() -> None:
         watching, conmon = Watching(tmp_path), sleeper()
         try:
-            assert watching.watch.add(record_of(GONE, conmon.pid))
+            assert watching.watch.add(record_of(GONE, conmon.pid)) is None
             assert watching.watch.running("t")
             (watching.places.exits / "t").write_text("3")
         finally:
@@ -66,7 +66,7 @@ def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
 def test_without_conmon_the_code_comes_from_wait(tmp_path: Path) -> None:
     async def body() -> None:
         watching, first = Watching(tmp_path), sleeper()
-        assert watching.watch.add(record_of(first.pid, GONE))
+        assert watching.watch.add(record_of(first.pid, GONE)) is None
         watching.watch.send("t", signal.SIGTERM)
         assert await watching.one() == Exit(128 + signal.SIGTERM, oom_killed=False, at_ms=42)
         first.returncode = -signal.SIGTERM
@@ -76,10 +76,12 @@ def test_without_conmon_the_code_comes_from_wait(tmp_path: Path) -> None:
 
 def test_lost_when_nobody_knows(tmp_path: Path) -> None:
     async def body() -> None:
-        watching, record = Watching(tmp_path), record_of(GONE, GONE)
-        assert not watching.watch.add(record)
-        assert watching.watch.outcome(record).code == 255
-        assert "not known" in watching.watch.outcome(record).message
+        watching = Watching(tmp_path)
+        end = watching.watch.add(record_of(GONE, GONE))
+        assert end is not None
+        assert end.code == 255
+        assert "not known" in end.message
+        assert watching.told == []
 
     asyncio.run(body())
 
@@ -89,6 +91,6 @@ def test_another_process_with_the_same_number_is_left_alone(tmp_path: Path, tick
     async def body() -> None:
         watching = Watching(tmp_path)
         own = os.getpid()
-        assert not watching.watch.add(Record("t", "crun", own, ticks, own, ticks, 0, 1, 1))
+        assert watching.watch.add(Record("t", "crun", own, ticks, own, ticks, 0, 1, 1)) is not None
 
     asyncio.run(body())
