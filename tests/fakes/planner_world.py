@@ -172,16 +172,7 @@ class World:
             if due is None or due > self.now_ms + 600_000:
                 return
             self.now_ms = due
-        raise AssertionError("the cluster does not come to rest")
-
-    def settle_removal(self, service: str) -> None:
-        """Let every task of a removed service end, wherever it is, and plan until nothing of it is left."""
-        self.plan()
-        for task in self.tasks(service):
-            self.report(task, TaskState.SHUTDOWN)
-        while self.plan().writes:
-            self.obey()
-        assert not self.tasks(service)
+        raise AssertionError(f"the cluster does not come to rest: {self.plan().writes}")
 
     # Looking.
 

@@ -90,7 +90,8 @@ class Cluster(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.dead: set[str] = set()
+        self.ids: dict[str, str] = {}
+        self.made = 0
         self.places: dict[str, str] = {}
         self.desires: dict[str, int] = {}
 
@@ -105,30 +106,37 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(name=services, spec=specs())
     def deploy(self, name: str, spec: ServiceSpec) -> None:
-        old = self.world.tables.services.get(name)
+        identifier = self._id(name)
+        old = self.world.tables.services.get(identifier)
         if old is not None and old.spec.WhichOneof("mode") != spec.WhichOneof("mode"):
             spec.ClearField(spec.WhichOneof("mode") or "global")
             if old.spec.HasField("replicated"):
                 spec.replicated.CopyFrom(old.spec.replicated)
             else:
                 getattr(spec, "global").CopyFrom(Global())
-        self.world.service(name, spec)
+        self.world.service(identifier, spec)
+
+    def _id(self, name: str) -> str:
+        """As with real ids, one that is gone does not come back."""
+        if name not in self.ids:
+            self.made += 1
+            self.ids[name] = f"{name}{self.made}"
+        return self.ids[name]
 
     @rule(name=services, replicas=st.integers(0, 9))
     def scale(self, name: str, replicas: int) -> None:
-        service = self.world.tables.services.get(name)
+        service = self.world.tables.services.get(self.ids.get(name, ""))
         if service is not None and service.spec.HasField("replicated"):
             spec = ServiceSpec()
             spec.CopyFrom(service.spec)
             spec.replicated.replicas = replicas
-            self.world.service(name, spec)
+            self.world.service(self.ids[name], spec)
 
     @rule(name=services)
     def remove_service(self, name: str) -> None:
-        # Its id comes back only when nothing of it is left, as ids do not come back at all.
-        if name in self.world.tables.services:
-            self.world.put(kinds.SERVICE, name, None)
-            self.world.settle_removal(name)
+        identifier = self.ids.pop(name, None)
+        if identifier is not None:
+            self.world.put(kinds.SERVICE, identifier, None)
 
     @rule(name=nodes, availability=st.sampled_from([NodeSpec.ACTIVE, NodeSpec.PAUSE, NodeSpec.DRAIN]))
     def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
@@ -187,7 +195,17 @@ class Cluster(RuleBasedStateMachine):
 
     # The leader.
 
+    @rule()
+    def plan_twice(self) -> None:
+        """Twice with agents that obey in between: so services come to run in spite of all."""
+        self.plan(None)
+        self.world.obey()
+        self.plan(None)
+
     @rule(cut=st.one_of(st.none(), st.none(), st.integers(0, 12)))
+    def plan_partly(self, cut: int | None) -> None:
+        self.plan(cut)
+
     def plan(self, cut: int | None) -> None:
         before = dict(self.world.tables.tasks)
         self.world.plan(cut=cut)
