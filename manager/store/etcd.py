@@ -38,6 +38,10 @@ _NO_SPACE = (
 Call = Callable[..., Awaitable[Any]]
 
 
+class _Unknown(Unavailable):
+    """What a call is about, a lease, is not there any more."""
+
+
 class Etcd:
     """One connection to an etcd cluster.
 
@@ -71,8 +75,11 @@ class Etcd:
         with suppress(Compacted):
             await self._read(self._kv.Compact, rpc.CompactionRequest(revision=now, physical=True))
         await self._read(self._maintenance.Defragment, rpc.DefragmentRequest())
-        disarm = rpc.AlarmRequest.AlarmAction.DEACTIVATE
-        await self._read(self._maintenance.Alarm, rpc.AlarmRequest(action=disarm, alarm=rpc.NOSPACE))
+        actions = rpc.AlarmRequest.AlarmAction
+        raised = await self._read(self._maintenance.Alarm, rpc.AlarmRequest(action=actions.GET))
+        for alarm in raised.alarms:
+            off = rpc.AlarmRequest(action=actions.DEACTIVATE, memberID=alarm.memberID, alarm=alarm.alarm)
+            await self._read(self._maintenance.Alarm, off)
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         request = rpc.RangeRequest(key=start, range_end=end, revision=revision, limit=limit)
@@ -144,7 +151,7 @@ class Etcd:
     async def revoke(self, lease: int) -> None:
         try:
             await self._read(self._leases.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease))
-        except KeyError:
+        except _Unknown:
             return
 
     async def _connected(self) -> None:
@@ -158,23 +165,23 @@ class Etcd:
 
     async def _write(self, call: Call, request: Any) -> Any:
         """Send once. A broken connection leaves the outcome unknown."""
-        async with self._slots:
-            await self._connected()
-            try:
+        await self._connected()
+        try:
+            async with self._slots:
                 return await call(request, timeout=self._deadline)
-            except grpc.aio.AioRpcError as error:
-                if error.code() in _BROKEN:
-                    raise OutcomeUnknown(_text(error)) from error
-                raise _refused(error) from error
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _BROKEN:
+                raise OutcomeUnknown(_text(error)) from error
+            raise _refused(error) from error
 
     async def _read(self, call: Call, request: Any) -> Any:
-        """Send until it is answered or patience ends: reads may be repeated. KeyError for NOT_FOUND."""
+        """Send until it is answered or patience ends: reads may be repeated."""
         patience = asyncio.get_running_loop().time() + self._patience
         delay = 0.05
         while True:
+            await self._connected()
             try:
                 async with self._slots:
-                    await self._connected()
                     return await call(request, timeout=self._deadline)
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _AWAY:
@@ -237,7 +244,7 @@ def _refused(error: grpc.aio.AioRpcError) -> Exception:
     if error.code() is grpc.StatusCode.OUT_OF_RANGE and "compacted" in text:
         return Compacted(text)
     if error.code() is grpc.StatusCode.NOT_FOUND:
-        return KeyError(text)
+        return _Unknown(f"etcd does not know the lease any more: {text}")
     if "too many operations" in text:
         return InvalidInput(f"etcd refuses large transactions ({text}): start it with --max-txn-ops=1024")
     return Unavailable(f"etcd refused the call: {text}")

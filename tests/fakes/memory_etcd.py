@@ -64,6 +64,8 @@ class MemoryEtcd:
         await self._enter()
         if not all(compare.holds(self._records.get(compare.key)) for compare in compares):
             return Outcome(False, self.revision, self._found([compare.key for compare in compares]))
+        if not {each.lease for each in operations if isinstance(each, Put)} <= {NO_LEASE, *self._leases}:
+            raise Unavailable("etcd does not know the lease any more")
         self._write(operations)
         return Outcome(True, self.revision)
 

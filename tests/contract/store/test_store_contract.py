@@ -12,7 +12,7 @@ from manager.store.ledger import UnreadableRecord
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Conflict, Deposed, InvalidInput, Timeout
+from shoal.errors import Conflict, Deposed, InvalidInput, Timeout, Unavailable
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
 
@@ -267,5 +267,7 @@ def test_lease_deletes_its_keys_when_revoked(run: Run) -> None:
             await until(lambda: "t00001" not in store.tables.tasks)
             assert await rig.backend.keep_alive(lease) == 0
             await rig.backend.revoke(lease)
+            with pytest.raises(Unavailable, match="does not know the lease"):
+                await rig.backend.txn((), [Put(TASK.key("t00001"), b"", lease)])
 
     run(scenario)
