@@ -1,0 +1,158 @@
+"""Logs of several nodes: merged by time, followed, and what is missing is said."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import pytest
+
+from manager.control_api.logs import Logs
+from manager.control_api.seams import AgentAddress
+from shoal.api.v1.control_pb2 import CreateServiceRequest, LogsRequest, LogsResponse, RemoveServiceRequest
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import NotFound, Unavailable
+from tests.unit.control_api.control_rig import Api, spec_of, with_api
+
+
+class FakeAgents:
+    """Logs in memory. A node in `away` does not answer; one that follows gets what is written later too."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, list[LogRecord]] = {}
+        self.away: set[str] = set()
+        self.asked: list[tuple[str, ReadLogsRequest]] = []
+        self.ended: set[str] = set()
+        self.changed = asyncio.Event()
+
+    def write(self, task_id: str, at_ns: int) -> None:
+        self.records.setdefault(task_id, []).append(LogRecord(task_id=task_id, at_ns=at_ns, data=b"x"))
+        self.wake()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+        self.asked.append((agent.node_id, request))
+        if agent.node_id in self.away:
+            raise Unavailable("it does not answer")
+        sent = 0
+        while True:
+            mine = [record for task_id in request.task_ids for record in self.records.get(task_id, [])]
+            mine = [record for record in mine if record.at_ns > request.since_ns]
+            for record in sorted(mine, key=lambda record: record.at_ns)[sent:]:
+                sent += 1
+                yield record
+            if not request.follow or set(request.task_ids) <= self.ended:
+                return
+            await self.changed.wait()
+
+
+async def two_tasks(api: Api, second: "NodeStatus.State.ValueType" = NodeStatus.READY) -> str:
+    await api.add_node("node1", "h1")
+    await api.add_node("node2", "h2", second)
+    identifier = (await api.services.create(CreateServiceRequest(spec=spec_of()))).service.meta.id
+    await api.put_task("t1", identifier, node="node1")
+    await api.put_task("t2", identifier, node="node2")
+    return identifier
+
+
+async def lines(logs: Logs, request: LogsRequest) -> list[str]:
+    return [told(answer) async for answer in logs.read(request)]
+
+
+def told(answer: LogsResponse) -> str:
+    kind = answer.WhichOneof("kind")
+    if kind == "record":
+        return f"{answer.record.task_id}@{answer.record.at_ns}"
+    return f"source {answer.source.task_id} {answer.source.node_hostname}" if kind == "source" else answer.warning
+
+
+def test_finished_logs_are_in_the_order_of_time() -> None:
+    async def scenario(api: Api) -> None:
+        await two_tasks(api)
+        agents = FakeAgents()
+        for task_id, at_ns in (("t1", 1), ("t2", 2), ("t1", 3), ("t2", 4)):
+            agents.write(task_id, at_ns)
+        assert await lines(Logs(store=api.store, reader=agents), LogsRequest(target="web", tail=10)) == [
+            "source t1 h1",
+            "t1@1",
+            "source t2 h2",
+            "t2@2",
+            "t1@3",
+            "t2@4",
+        ]
+        assert all(request.tail == 10 for _, request in agents.asked)
+
+    with_api(scenario)
+
+
+def test_nodes_that_are_down_or_silent_are_named() -> None:
+    async def scenario(api: Api) -> None:
+        await two_tasks(api, NodeStatus.DOWN)
+        agents = FakeAgents()
+        agents.away.add("node1")
+        answers = await lines(Logs(store=api.store, reader=agents), LogsRequest(target="web"))
+        assert answers == ["node h2 is down; the logs of 1 task are missing", "node h1: it does not answer"]
+
+    with_api(scenario)
+
+
+def test_following_picks_up_new_tasks_and_ends_with_the_service() -> None:
+    async def scenario(api: Api) -> None:
+        identifier = await two_tasks(api)
+        agents = FakeAgents()
+        agents.write("t1", 1)
+        following = Logs(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True))
+        async with aclosing(following) as answers:
+            seen = [told(await anext(answers)) for _ in range(2)]
+            assert seen == ["source t1 h1", "t1@1"]
+            agents.write("t3", 7)
+            await api.put_task("t3", identifier, node="node2")
+            assert [told(await anext(answers)) for _ in range(2)] == ["source t3 h2", "t3@7"]
+            agents.write("t2", 9)
+            assert [told(await anext(answers)) for _ in range(2)] == ["source t2 h2", "t2@9"]
+
+    with_api(scenario)
+
+
+def test_following_a_task_ends_with_it() -> None:
+    async def scenario(api: Api) -> None:
+        identifier = await two_tasks(api)
+        agents = FakeAgents()
+        agents.write("t1", 1)
+        agents.ended.add("t1")
+        await api.put_task("t1", identifier, state=TaskState.FAILED)
+        answers = await asyncio.wait_for(
+            lines(Logs(store=api.store, reader=agents), LogsRequest(target="t1", follow=True)), 10
+        )
+        assert answers == ["source t1 h1", "t1@1"]
+
+    with_api(scenario)
+
+
+def test_following_tells_of_a_silent_node_and_leaves_when_its_tasks_end() -> None:
+    async def scenario(api: Api) -> None:
+        identifier = await two_tasks(api)
+        agents = FakeAgents()
+        agents.away.add("node1")
+        agents.ended.update({"t1", "t2"})
+        following = Logs(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True))
+        async with aclosing(following) as answers:
+            assert told(await anext(answers)) == "node h1: it does not answer"
+            agents.away.clear()
+            agents.write("t1", 5)
+            assert told(await anext(answers)) == "source t1 h1"
+        await api.services.remove(RemoveServiceRequest(service=identifier))
+
+    with_api(scenario)
+
+
+def test_an_unknown_target() -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(NotFound, match='no service "nobody"'):
+            await lines(Logs(store=api.store, reader=FakeAgents()), LogsRequest(target="nobody"))
+
+    with_api(scenario)

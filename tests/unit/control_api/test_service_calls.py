@@ -1,0 +1,242 @@
+"""Services through the control API, on the real store over etcd in memory."""
+
+import asyncio
+
+import pytest
+
+from manager.control_api import bounds
+from manager.store import kinds
+from shoal.api.v1.control_pb2 import (
+    CreateNetworkRequest,
+    CreateServiceRequest,
+    GetServiceRequest,
+    ListServicesRequest,
+    RemoveNetworkRequest,
+    RemoveServiceRequest,
+    RollbackServiceRequest,
+    ScaleServicesRequest,
+    UpdateServiceRequest,
+)
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, Unavailable
+from tests.unit.control_api.control_rig import Api, spec_of, two_managers, with_api
+
+Target = ScaleServicesRequest.Target
+
+
+async def create(api: Api, spec: ServiceSpec) -> Service:
+    return (await api.services.create(CreateServiceRequest(spec=spec))).service
+
+
+async def update(api: Api, service: Service, spec: ServiceSpec) -> Service:
+    request = UpdateServiceRequest(service=service.meta.id, version=service.meta.version, spec=spec)
+    return (await api.services.update(request)).service
+
+
+def changed(service: Service) -> ServiceSpec:
+    spec = ServiceSpec()
+    spec.CopyFrom(service.spec)
+    return spec
+
+
+def test_creation_pins_the_image_and_writes_a_revision() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        assert service.spec.task.container.image == "registry:5000/hello:1@sha256:" + "a" * 64
+        assert (service.revision, service.task_revision) == (1, 1)
+        stored = api.store.tables.services[service.meta.id]
+        assert stored == service
+        revision = api.store.tables.revision_of(service.meta.id, 1)
+        assert revision is not None
+        assert revision.spec == service.spec
+
+    with_api(scenario)
+
+
+def test_a_name_is_given_once() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec_of())
+        with pytest.raises(AlreadyExists, match='"web" exists already'):
+            await create(api, spec_of())
+        await api.services.remove(RemoveServiceRequest(service="web"))
+        await create(api, spec_of())
+
+    with_api(scenario)
+
+
+def test_two_managers_cannot_give_one_name_twice() -> None:
+    async def scenario() -> None:
+        async with two_managers() as (one, other):
+            outcomes = await asyncio.gather(
+                *(create(api, spec_of()) for api in (one, other) * 5), return_exceptions=True
+            )
+            made = [outcome for outcome in outcomes if isinstance(outcome, Service)]
+            assert len(made) == 1
+            assert all(isinstance(outcome, AlreadyExists | Service) for outcome in outcomes)
+            await other.store.reached(one.store.tables.revision)
+            assert list(other.store.tables.services) == [made[0].meta.id]
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_image_is_a_fault_beside_the_others() -> None:
+    async def scenario(api: Api) -> None:
+        api.images.missing.add("registry:5000/hello:1")
+        spec = spec_of(name="Web")
+        spec.task.networks.add(network="nowhere")
+        with pytest.raises(InvalidInput) as caught:
+            await create(api, spec)
+        assert [fault.path for fault in caught.value.faults] == [
+            "name",
+            "task.networks[0].network",
+            "task.container.image",
+        ]
+        assert not api.store.tables.services
+
+    with_api(scenario)
+
+
+def test_a_registry_that_is_away_is_a_warning() -> None:
+    async def scenario(api: Api) -> None:
+        api.images.failure = Unavailable("registry:5000 does not answer")
+        answer = await api.services.create(CreateServiceRequest(spec=spec_of()))
+        assert answer.service.spec.task.container.image == "registry:5000/hello:1"
+        assert len(answer.warnings) == 1
+        assert "does not answer" in answer.warnings[0]
+
+    with_api(scenario)
+
+
+def test_a_known_digest_outlasts_its_registry() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        api.images.failure = Unavailable("away")
+        again = spec_of(replicas=5)
+        updated = await update(api, service, again)
+        assert updated.spec.task.container.image == service.spec.task.container.image
+        assert updated.task_revision == 1
+
+    with_api(scenario)
+
+
+def test_what_makes_new_tasks_and_what_only_a_revision() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        same = await update(api, service, changed(service))
+        assert same.revision == 1
+        spec = changed(service)
+        spec.labels["a"] = "b"
+        spec.task.placement.constraints.append("node.labels.disk == ssd")
+        spec.task.restart.max_attempts = 3
+        spec.task.limits.SetInParent()
+        labelled = await update(api, service, spec)
+        assert (labelled.revision, labelled.task_revision) == (2, 1)
+        spec = changed(labelled)
+        spec.task.container.env.append("A=1")
+        other = await update(api, labelled, spec)
+        assert (other.revision, other.task_revision) == (3, 3)
+        back = await api.services.rollback(RollbackServiceRequest(service="web"))
+        assert (back.service.revision, back.service.task_revision) == (4, 4)
+        assert back.service.spec == labelled.spec
+        with pytest.raises(NotFound, match="no revision 9"):
+            await api.services.rollback(RollbackServiceRequest(service="web", revision=9))
+
+    with_api(scenario)
+
+
+def test_an_update_of_an_old_version_is_a_conflict() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        await update(api, service, spec_of(replicas=3))
+        with pytest.raises(Conflict, match="read it again"):
+            await update(api, service, spec_of(replicas=4))
+
+    with_api(scenario)
+
+
+def test_what_an_update_may_not_change() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        spec = spec_of(name="other")
+        getattr(spec, "global").SetInParent()
+        with pytest.raises(InvalidInput) as caught:
+            await update(api, service, spec)
+        assert [fault.path for fault in caught.value.faults] == ["name", "mode"]
+
+    with_api(scenario)
+
+
+def test_scaling_is_all_or_none() -> None:
+    async def scenario(api: Api) -> None:
+        for name in ("one", "two"):
+            await create(api, spec_of(name))
+        targets = [Target(service="one", replicas=7), Target(service="two", replicas=2_000_000)]
+        with pytest.raises(InvalidInput):
+            await api.services.scale(ScaleServicesRequest(targets=targets))
+        with pytest.raises(NotFound, match='did you mean "two"'):
+            await api.services.scale(ScaleServicesRequest(targets=[targets[0], Target(service="twoo")]))
+        targets[1].replicas = 9
+        answer = await api.services.scale(ScaleServicesRequest(targets=targets))
+        assert [each.spec.replicated.replicas for each in answer.services] == [7, 9]
+        tables = api.store.tables
+        assert [tables.services[each.meta.id] for each in answer.services] == list(answer.services)
+
+    with_api(scenario)
+
+
+def test_old_revisions_go_but_those_in_use_stay() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        await api.put_task("t1", service.meta.id, revision=2)
+        for number in range(20):
+            spec = changed(service)
+            spec.labels["n"] = str(number)
+            service = await update(api, service, spec)
+        kept = sorted(int(key.partition("/")[2]) for key in api.store.tables.revisions)
+        assert kept == [1, 2, *range(21 - bounds.REVISIONS_KEPT + 1, 22)]
+
+    with_api(scenario)
+
+
+def test_views_count_tasks() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of(replicas=3))
+        await api.put_task("t1", service.meta.id)
+        view = await api.services.get(GetServiceRequest(service=service.meta.id[:13]))
+        assert (view.desired, view.running) == (3, 1)
+        assert len((await api.services.list(ListServicesRequest(stack="none"))).services) == 0
+        assert len((await api.services.list(ListServicesRequest())).services) == 1
+
+    with_api(scenario)
+
+
+def test_a_network_in_use_cannot_be_removed_by_another_manager() -> None:
+    async def scenario() -> None:
+        async with two_managers() as (one, other):
+            await one.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="front")))
+            await other.store.reached(one.store.tables.revision)
+            spec = spec_of()
+            spec.task.networks.add(network="front")
+            made, removed = await asyncio.gather(
+                create(one, spec), other.networks.remove(RemoveNetworkRequest(network="front")), return_exceptions=True
+            )
+            assert isinstance(made, Service) != (not isinstance(removed, BaseException))
+            assert isinstance(made, Service | Conflict | InvalidInput)
+            await other.store.reached(one.store.tables.revision)
+            for service in other.store.tables.services.values():
+                assert service.spec.task.networks[0].network in other.store.tables.networks
+                with pytest.raises(Refused, match="in use by web"):
+                    await other.networks.remove(RemoveNetworkRequest(network="front"))
+
+    asyncio.run(scenario())
+
+
+def test_the_name_records_follow() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        assert api.store.tables.rows(kinds.NAME)["service/web"].meta.id == service.meta.id
+        await api.services.remove(RemoveServiceRequest(service="web"))
+        assert not api.store.tables.rows(kinds.NAME)
+
+    with_api(scenario)

@@ -1,0 +1,199 @@
+"""Stacks through the control API, on the real store over etcd in memory."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from manager.control_api.collector import Collector
+from manager.control_api.transactions import Step, packed
+from manager.store import kinds
+from manager.store.changes import put
+from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    DeployStackRequest,
+    DeployStackResponse,
+    ListTasksRequest,
+    RemoveServiceRequest,
+    RemoveStackRequest,
+)
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import InvalidInput, NotFound, Refused
+from tests.unit.control_api.control_rig import Api, spec_of, with_api
+
+
+def shop(*services: ServiceSpec, networks: Sequence[str] = ("front",), **more: bool) -> DeployStackRequest:
+    for service in services:
+        for network in networks:
+            service.task.networks.add(network=network)
+    specs = [NetworkSpec(name=name) for name in networks]
+    return DeployStackRequest(stack="shop", services=services, networks=specs, **more)
+
+
+def actions(answer: DeployStackResponse) -> list[str]:
+    return [f"{change.action} {change.kind} {change.name}" for change in answer.changes]
+
+
+def test_a_stack_is_made_changed_and_removed() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.stacks.deploy(shop(spec_of("web"), spec_of("db")))
+        assert actions(made) == ["create network shop_front", "create service shop_web", "create service shop_db"]
+        web = api.store.tables.service_named("shop_web")
+        assert web is not None
+        attachment = web.spec.task.networks[0]
+        assert attachment.network == made.changes[0].id
+        assert list(attachment.aliases) == ["web"]
+        again = await api.stacks.deploy(shop(spec_of("web"), spec_of("db")))
+        assert {change.action for change in again.changes} == {"unchanged"}
+        pruned = await api.stacks.deploy(shop(spec_of("web", replicas=5), prune=True))
+        assert actions(pruned) == [
+            "unchanged network shop_front",
+            "update service shop_web",
+            "remove service shop_db",
+        ]
+        removed = await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        assert (len(removed.services), len(removed.networks)) == (1, 1)
+        assert not api.store.tables.networks
+        assert not api.store.tables.rows(kinds.NAME)
+        with pytest.raises(NotFound):
+            await api.stacks.remove(RemoveStackRequest(stack="shop"))
+
+    with_api(scenario)
+
+
+def test_one_transaction_makes_all() -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(shop(*(spec_of(f"s{number}") for number in range(50))))
+        versions = {service.meta.version for service in api.store.tables.services.values()}
+        assert len(versions) == 1
+
+    with_api(scenario)
+
+
+def test_a_dry_run_writes_nothing() -> None:
+    async def scenario(api: Api) -> None:
+        before = api.store.tables.revision
+        answer = await api.stacks.deploy(shop(spec_of("web"), dry_run=True))
+        assert [change.action for change in answer.changes] == ["create", "create"]
+        assert api.store.tables.revision == before
+
+    with_api(scenario)
+
+
+def test_all_faults_of_all_services_and_nothing_half_made() -> None:
+    async def scenario(api: Api) -> None:
+        api.images.missing.add("registry:5000/none:1")
+        bad = spec_of("bad")
+        bad.task.container.env.append("x")
+        request = shop(spec_of("web"), bad, spec_of("gone", image="registry:5000/none:1"))
+        request.networks.add(name="wide", subnet="10.0.0.0/8")
+        with pytest.raises(InvalidInput) as caught:
+            await api.stacks.deploy(request)
+        assert [fault.path for fault in caught.value.faults] == [
+            "networks.wide.subnet",
+            "services.bad.task.container.env[0]",
+            "services.gone.task.container.image",
+        ]
+        assert not api.store.tables.services
+        assert not api.store.tables.networks
+
+    with_api(scenario)
+
+
+def test_a_name_twice_or_of_another_owner() -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(InvalidInput, match="is there twice"):
+            await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")))
+        with pytest.raises(InvalidInput, match="stack"):
+            await api.stacks.deploy(DeployStackRequest(stack="Shop", services=[spec_of("web")]))
+        with pytest.raises(InvalidInput, match="no service and no network"):
+            await api.stacks.deploy(DeployStackRequest(stack="shop"))
+
+    with_api(scenario)
+
+
+def test_a_network_waits_for_its_last_task() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.stacks.deploy(shop(spec_of("web")))
+        network, service = made.changes[0].id, made.changes[1].id
+        await api.put_task("t1", service, network=network)
+        await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        assert api.store.tables.networks[network].removing
+        with pytest.raises(InvalidInput, match="being removed"):
+            spec = spec_of("other")
+            spec.task.networks.add(network="shop_front")
+            await api.services.create(CreateServiceRequest(spec=spec))
+        collecting = asyncio.create_task(_collect(api))
+        await api.put_task("t1", service, network=network, state=TaskState.SHUTDOWN)
+        await asyncio.wait_for(collecting, 10)
+        assert not api.store.tables.rows(kinds.NAME)
+
+    with_api(scenario)
+
+
+async def _collect(api: Api) -> None:
+    """Run the collector of a term until the network is gone."""
+    fence = await _lead(api)
+    with api.store.follow() as changes:
+        running = asyncio.create_task(Collector(store=api.store).run(fence))
+        while api.store.tables.networks:
+            await anext(changes)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def _lead(api: Api) -> int:
+    return await api.store.commit([put(kinds.LEADER, "", Leader(manager_id="m"))])
+
+
+def test_a_stack_that_comes_back_keeps_its_network() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.stacks.deploy(shop(spec_of("web")))
+        network = made.changes[0].id
+        await api.put_task("t1", made.changes[1].id, network=network)
+        await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        again = await api.stacks.deploy(shop(spec_of("web")))
+        assert actions(again) == ["update network shop_front", "create service shop_web"]
+        assert not api.store.tables.networks[network].removing
+
+    with_api(scenario)
+
+
+def test_a_network_that_others_use_stops_the_removal() -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(shop(spec_of("web")))
+        guest = spec_of("guest")
+        guest.task.networks.add(network="shop_front")
+        await api.services.create(CreateServiceRequest(spec=guest))
+        with pytest.raises(Refused, match="in use by guest"):
+            await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        assert api.store.tables.service_named("shop_web") is not None
+        await api.services.remove(RemoveServiceRequest(service="guest"))
+        await api.stacks.remove(RemoveStackRequest(stack="shop"))
+
+    with_api(scenario)
+
+
+def test_tasks_by_stack() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.stacks.deploy(shop(spec_of("web")))
+        await api.put_task("t1", made.changes[1].id)
+        views = (await api.tasks.list(ListTasksRequest(stack="shop"))).tasks
+        assert [(view.service_name, view.image) for view in views] == [("shop_web", "registry:5000/hello:1")]
+        assert not (await api.tasks.list(ListTasksRequest(stack="other"))).tasks
+
+    with_api(scenario)
+
+
+def test_steps_are_packed_in_order_within_bounds() -> None:
+    record = kinds.NAME.message()
+    steps = [Step([put(kinds.NAME, f"{number}/{part}", record) for part in range(3)], []) for number in range(1000)]
+    packs = list(packed(steps))
+    assert [write.identifier for pack in packs for write in pack.writes] == [
+        write.identifier for step in steps for write in step.writes
+    ]
+    assert max(len(pack.writes) for pack in packs) <= 1000
+    assert len(packs) == 4

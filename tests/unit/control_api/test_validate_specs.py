@@ -1,0 +1,204 @@
+"""Every rule for what users send: the path of the fault, and that all faults are told at once."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.control_api.text_rules import check_name
+from manager.control_api.validate_network import check_network
+from manager.control_api.validate_node import check_node
+from manager.control_api.validate_ports import port_warnings
+from manager.control_api.validate_service import check_service
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.node_pb2 import NodeSpec
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from tests.unit.control_api.control_rig import spec_of
+
+Edit = Callable[[ServiceSpec], object]
+HOST = PublishedPort.HOST
+
+
+def rich_spec() -> ServiceSpec:
+    spec = spec_of()
+    container = spec.task.container
+    container.env.extend(["A=1", "B=", "C==x"])
+    container.user, container.working_dir, container.stop_signal = "app:staff", "/srv", "SIGRTMIN+3"
+    container.cap_add.extend(["NET_ADMIN", "cap_sys_time"])
+    container.cap_drop.append("ALL")
+    container.sysctls["net.ipv4.ip_forward"] = "1"
+    container.ulimits.add(name="nofile", soft=1024, hard=-1)
+    container.mounts.add(type=Mount.BIND, source="/data", target="/data")
+    container.mounts.add(type=Mount.TMPFS, target="/tmp", tmpfs_bytes=1 << 20, tmpfs_mode=0o1777)
+    container.extra_hosts.append("db:10.0.0.1")
+    container.dns.nameservers.append("10.0.0.2")
+    container.seccomp = "unconfined"
+    spec.task.limits.memory_bytes = 64 << 20
+    spec.task.reservations.memory_bytes = 64 << 20
+    spec.task.limits.nano_cpus = 500_000_000
+    spec.task.placement.constraints.append("node.labels.disk == ssd")
+    spec.task.placement.spread.append("node.labels.zone")
+    spec.task.networks.add(network="front", aliases=["www"])
+    spec.endpoint.ports.add(target=80, published=8080, mode=HOST)
+    spec.endpoint.ports.add(target=80, published=8080, mode=HOST, protocol=PublishedPort.UDP)
+    spec.labels["a.b"] = "c"
+    return spec
+
+
+def test_a_rich_spec_is_valid() -> None:
+    assert list(check_service(rich_spec())) == []
+
+
+def limit_below_reservation(spec: ServiceSpec) -> None:
+    spec.task.limits.memory_bytes = 8 << 20
+    spec.task.reservations.memory_bytes = 16 << 20
+
+
+BAD: dict[str, tuple[Edit, str]] = {
+    "no name": (lambda s: setattr(s, "name", ""), "name"),
+    "capitals": (lambda s: setattr(s, "name", "Web"), "name"),
+    "long name": (lambda s: setattr(s, "name", "w" * 64), "name"),
+    "outside its stack": (lambda s: setattr(s, "stack", "shop"), "name"),
+    "label with blank": (lambda s: s.labels.update({"a b": "1"}), "labels"),
+    "large label": (lambda s: s.labels.update({"a": "x" * 5000}), "labels.a"),
+    "many replicas": (lambda s: setattr(s.replicated, "replicas", 1_000_001), "replicated.replicas"),
+    "no image": (lambda s: setattr(s.task.container, "image", ""), "task.container.image"),
+    "bad image": (lambda s: setattr(s.task.container, "image", "A:b:c"), "task.container.image"),
+    "bad env": (lambda s: s.task.container.env.append("NOVALUE"), "task.container.env[0]"),
+    "nul in command": (lambda s: s.task.container.command.append("a\0"), "task.container.command[0]"),
+    "relative dir": (lambda s: setattr(s.task.container, "working_dir", "srv"), "task.container.working_dir"),
+    "bad signal": (lambda s: setattr(s.task.container, "stop_signal", "SIGFOO"), "task.container.stop_signal"),
+    "negative grace": (lambda s: setattr(s.task.container, "stop_grace_ms", -1), "task.container.stop_grace_ms"),
+    "bad user": (lambda s: setattr(s.task.container, "user", "a b"), "task.container.user"),
+    "bad host name": (lambda s: setattr(s.task.container, "hostname", "-x"), "task.container.hostname"),
+    "bad capability": (lambda s: s.task.container.cap_add.append("FLY"), "task.container.cap_add[0]"),
+    "host's sysctl": (lambda s: s.task.container.sysctls.update({"vm.swappiness": "1"}), "task.container.sysctls"),
+    "bad ulimit": (
+        lambda s: s.task.container.ulimits.add(name="files", soft=1, hard=1),
+        "task.container.ulimits[0].name",
+    ),
+    "soft above hard": (
+        lambda s: s.task.container.ulimits.add(name="nofile", soft=2, hard=1),
+        "task.container.ulimits[0].soft",
+    ),
+    "relative mount": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="b"),
+        "task.container.mounts[0].target",
+    ),
+    "mount over root": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/"),
+        "task.container.mounts[0].target",
+    ),
+    "tmpfs with source": (
+        lambda s: s.task.container.mounts.add(type=Mount.TMPFS, source="/a", target="/b"),
+        "task.container.mounts[0].source",
+    ),
+    "mount of no type": (lambda s: s.task.container.mounts.add(target="/b"), "task.container.mounts[0].type"),
+    "bad extra host": (lambda s: s.task.container.extra_hosts.append("db"), "task.container.extra_hosts[0]"),
+    "bad resolver": (
+        lambda s: s.task.container.dns.nameservers.append("dns.example"),
+        "task.container.dns.nameservers[0]",
+    ),
+    "unknown seccomp": (lambda s: setattr(s.task.container, "seccomp", "x"), "task.container.seccomp"),
+    "oom score": (lambda s: setattr(s.task.container, "oom_score_adj", 1001), "task.container.oom_score_adj"),
+    "little memory": (lambda s: setattr(s.task.limits, "memory_bytes", 1000), "task.limits.memory_bytes"),
+    "negative CPU": (lambda s: setattr(s.task.reservations, "nano_cpus", -1), "task.reservations.nano_cpus"),
+    "limit below reservation": (
+        limit_below_reservation,
+        "task.limits.memory_bytes",
+    ),
+    "restart delay": (lambda s: setattr(s.task.restart, "delay_ms", -5), "task.restart.delay_ms"),
+    "bad constraint": (
+        lambda s: s.task.placement.constraints.append("node.colour = red"),
+        "task.placement.constraints[0]",
+    ),
+    "bad spread": (lambda s: s.task.placement.spread.append("zone"), "task.placement.spread[0]"),
+    "unnamed network": (lambda s: s.task.networks.add(), "task.networks[0].network"),
+    "bad alias": (lambda s: s.task.networks.add(network="n", aliases=["a b"]), "task.networks[0].aliases[0]"),
+    "small log": (lambda s: setattr(s.task.log, "max_bytes", 1), "task.log.max_bytes"),
+    "port 0": (lambda s: s.endpoint.ports.add(target=0, mode=HOST), "endpoint.ports[0].target"),
+    "port 65536": (
+        lambda s: s.endpoint.ports.add(target=1, published=65536, mode=HOST),
+        "endpoint.ports[0].published",
+    ),
+    "no port mode": (lambda s: s.endpoint.ports.add(target=80), "endpoint.ports[0].mode"),
+    "published twice": (
+        lambda s: [s.endpoint.ports.add(target=t, published=80, mode=HOST) for t in (80, 81)],
+        "endpoint.ports[1].published",
+    ),
+    "parallelism": (lambda s: setattr(s.update, "parallelism", 2_000_000), "update.parallelism"),
+    "too large": (lambda s: s.task.container.env.extend(["A=" + "x" * 100_000] * 6), ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_fault_has_its_path(name: str) -> None:
+    edit, path = BAD[name]
+    spec = spec_of()
+    edit(spec)
+    assert [fault.path for fault in check_service(spec)] == [path]
+
+
+def test_all_faults_are_told_at_once() -> None:
+    spec = spec_of()
+    for edit, _ in BAD.values():
+        if edit is not BAD["too large"][0]:
+            edit(spec)
+    faults = list(check_service(spec))
+    assert len(faults) > 25
+    assert all("\n" not in str(fault) for fault in faults)
+
+
+def test_one_port_on_several_addresses() -> None:
+    spec = spec_of()
+    for address in ("10.0.0.1", "10.0.0.2"):
+        spec.endpoint.ports.add(target=80, published=80, mode=HOST, host_address=address)
+    assert list(check_service(spec)) == []
+    spec.endpoint.ports.add(target=80, published=80, mode=HOST)
+    assert [fault.path for fault in check_service(spec)] == ["endpoint.ports[2].published"]
+
+
+def test_a_fixed_port_with_replicas_is_a_warning() -> None:
+    spec = spec_of(replicas=3)
+    spec.endpoint.ports.add(target=80, published=80, mode=HOST)
+    assert len(list(port_warnings(spec))) == 1
+    spec.replicated.replicas = 1
+    assert list(port_warnings(spec)) == []
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        (NetworkSpec(name="a_b"), "name"),
+        (NetworkSpec(name="a", driver="bridge"), "driver"),
+        (NetworkSpec(name="a", subnet="10.0.0.1/24"), "subnet"),
+        (NetworkSpec(name="a", subnet="10.0.0.0/8"), "subnet"),
+        (NetworkSpec(name="a", subnet="10.0.0.0/30"), "subnet"),
+        (NetworkSpec(name="a", subnet="127.0.0.0/16"), "subnet"),
+        (NetworkSpec(name="a", subnet="fd00::/64"), "subnet"),
+        (NetworkSpec(name="a", subnet="x"), "subnet"),
+    ],
+)
+def test_network_faults(spec: NetworkSpec, path: str) -> None:
+    assert [fault.path for fault in check_network(spec)] == [path]
+
+
+def test_good_networks_and_nodes() -> None:
+    assert list(check_network(NetworkSpec(name="a", subnet="203.0.113.0/24"))) == []
+    assert list(check_network(NetworkSpec(name="shop_a", stack="shop", driver="overlay"))) == []
+    assert list(check_node(NodeSpec(labels={"disk": "ssd"}))) == []
+    assert [fault.path for fault in check_node(NodeSpec(labels={"a=b": "c"}))] == ["labels"]
+
+
+@given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True))
+def test_every_rfc_1123_label_is_a_name(name: str) -> None:
+    assert list(check_name("name", name)) == []
+
+
+@given(st.text(max_size=70))
+def test_names_hold_nothing_else(name: str) -> None:
+    fine = not list(check_name("name", name))
+    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert fine == (0 < len(name) < 64 and set(name) <= allowed and name[0] != "-" and name[-1] != "-")
