@@ -30,6 +30,9 @@ _FLAGS = (
     f"--initial-advertise-peer-urls=unix://{_PEER_SOCKET}",
     f"--initial-cluster=default=unix://{_PEER_SOCKET}",
     "--enable-grpc-gateway=false",
+    # It has no peers to wait for: with the defaults of 100 and 1000 ms a restart takes up to 1.8 s, so 0.3 s.
+    "--heartbeat-interval=40",
+    "--election-timeout=200",
     "--max-txn-ops=1024",
     "--auto-compaction-mode=periodic",
     "--auto-compaction-retention=10m",
