@@ -90,10 +90,9 @@ class AgentSession:
             stream: Stream = DispatcherStub(channel).Session()
             try:
                 await self._converse(stream, address)
-            except* (aio.AioRpcError, asyncio.InvalidStateError) as broken:
-                raise _reason(broken, address) from broken
-            except* ShoalError as group:
-                raise _first(group) from group
+            except Exception as broken:
+                reason = _reason(broken, address)
+                raise reason from (broken if reason is not broken else None)
             finally:
                 stream.cancel()
 
@@ -147,20 +146,22 @@ class AgentSession:
         raise Unavailable(f"{address} ended the session")
 
 
-def _reason(group: BaseExceptionGroup[Exception], address: str) -> ShoalError:
-    """A broken stream is told by each of its users; the one that has gRPC's status says why."""
-    for error in _leaves(group):
-        if isinstance(error, grpc.RpcError):
-            return to_error(error, address=address)
-    return Unavailable(f"the stream to {address} broke")
+def _reason(broken: Exception, address: str) -> Exception:
+    """Why a session broke. Several of its tasks may see it; the one with gRPC's status, or an error of ours, says why.
+
+    Anything that is no word of a broken stream is a fault of ours, and is handed on as it is.
+    """
+    leaves = _leaves(broken)
+    if not all(isinstance(leaf, (grpc.RpcError, asyncio.InvalidStateError, ShoalError)) for leaf in leaves):
+        return broken
+    for leaf in leaves:
+        if isinstance(leaf, grpc.RpcError):
+            return to_error(leaf, address=address)
+    told = [leaf for leaf in leaves if isinstance(leaf, ShoalError)]
+    return told[0] if told else Unavailable(f"the stream to {address} broke")
 
 
-def _first(group: BaseExceptionGroup[ShoalError]) -> ShoalError:
-    return next(error for error in _leaves(group) if isinstance(error, ShoalError))
-
-
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+def _leaves(error: Exception) -> list[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        return [error]
+    return [leaf for part in error.exceptions for leaf in _leaves(part)]

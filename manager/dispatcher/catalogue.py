@@ -23,8 +23,8 @@ class Entry:
     """A task as the catalogue last saw it.
 
     Attributes:
-        task: as the agent is to see it: of an ended task, `state` is the one observed at its end, so that an agent which
-            lost its journal does not run it a second time.
+        task: as the agent is to see it: an ended one's `state` is the one observed at its end, so that an agent
+            which lost its journal does not run it a second time.
         live: it has not ended; an ended task needs no revision and no network any more.
         endpoint: how others reach it on all its networks; None when it is on none, or has ended.
     """

@@ -100,9 +100,7 @@ class Dispatcher(DispatcherServicer):
         if who.role is not Role.AGENT:
             raise PermissionDenied(f"a session is for agents; this certificate is of {who.role} {who.id}")
         if who.id not in self._store.tables.nodes:
-            raise PermissionDenied(
-                f"node {who.id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"
-            )
+            raise PermissionDenied(_removed(who.id))
         return who.id
 
     async def _open(self, node_id: str, hello: Hello) -> AgentSession:
@@ -165,7 +163,7 @@ class Dispatcher(DispatcherServicer):
         for change in changes:
             if session := self._sessions.get(change.identifier):
                 if change.kind.name == kinds.NODE.name and change.new is None:
-                    session.end(PermissionDenied(f"node {change.identifier} was removed from the cluster"))
+                    session.end(PermissionDenied(_removed(change.identifier)))
                 elif change.kind.name == kinds.NODE_STATUS.name:
                     await self._mind(session)
 
@@ -214,6 +212,10 @@ class Dispatcher(DispatcherServicer):
         self._liveness.forget(node_id)
         if session := self._sessions.get(node_id):
             session.end(Unavailable(f"{message}; open the session again"))
+
+
+def _removed(node_id: str) -> str:
+    return f"node {node_id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"
 
 
 async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:

@@ -1,0 +1,152 @@
+"""Managers' dispatchers on loopback with mutual TLS over one etcd in memory, and agents that hold sessions."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grpc import aio
+
+from agent.session.managers import ManagerList
+from agent.session.outbox import Outbox
+from agent.session.session import AgentSession
+from agent.worker.assigned import Assigned, merge
+from manager.dispatcher.dispatcher import Dispatcher
+from manager.store.changes import put
+from manager.store.kinds import MANAGER, NODE, TASK
+from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeDescription
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.identity.authority import Authority
+from shoal.identity.roles import Caller, Role
+from shoal.rpc.access import MANAGER_API
+from shoal.rpc.channel import connect_aio
+from shoal.rpc.server import listen, make_server
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+
+CLUSTER = "c"
+HEARTBEAT_SECONDS = 0.2
+PATIENCE_SECONDS = 20.0
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll until it is true."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():  # noqa: ASYNC110  # what is waited for is in other processes' hands
+            await asyncio.sleep(0.01)
+
+
+class RecordedWork:
+    """Applies assignments, as the worker does."""
+
+    def __init__(self) -> None:
+        self.assigned = Assigned()
+        self.messages: list[Assignments] = []
+        self.known: list[TaskStatus] = []
+
+    def take(self, assignments: Assignments) -> None:
+        self.messages.append(assignments)
+        self.assigned = merge(self.assigned, assignments)
+
+    def statuses(self) -> list[TaskStatus]:
+        return list(self.known)
+
+
+class ManagerProcess:
+    """One manager: its store and its dispatcher's server."""
+
+    def __init__(self, store: Store, server: aio.Server, address: str) -> None:
+        self.store = store
+        self.server = server
+        self.address = address
+
+    async def dispatcher_stop(self) -> None:
+        """Break all sessions, and accept none."""
+        await self.server.stop(None)
+
+
+class SessionRig:
+    """One cluster's etcd and certificate authority."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.etcd = MemoryEtcd()
+        self.authority = Authority.create(CLUSTER, datetime.now(UTC))
+
+    @asynccontextmanager
+    async def manager(self, manager_id: str) -> AsyncGenerator[ManagerProcess]:
+        """A manager that serves agents; at the end it is gone as by SIGKILL."""
+        async with loaded_store(self.etcd) as store:
+            dispatcher = Dispatcher(
+                store=store,
+                manager_id=manager_id,
+                now_ms=lambda: time.time_ns() // 1_000_000,
+                heartbeat_seconds=HEARTBEAT_SECONDS,
+            )
+            server = make_server(MANAGER_API)
+            add_DispatcherServicer_to_server(dispatcher, server)
+            identity = self.authority.issue(Caller(manager_id, Role.MANAGER, CLUSTER), datetime.now(UTC))
+            port = listen(server, "127.0.0.1:0", lambda: identity)
+            running = asyncio.create_task(dispatcher.run())
+            await server.start()
+            address = f"127.0.0.1:{port}"
+            await store.commit([put(MANAGER, manager_id, Manager(id=manager_id, api_address=address))])
+            try:
+                yield ManagerProcess(store, server, address)
+                if running.done():
+                    running.result()
+            finally:
+                await server.stop(None)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    @asynccontextmanager
+    async def agent(
+        self, node_id: str, addresses: list[str], *, outbox: Outbox | None = None, role: Role = Role.AGENT
+    ) -> AsyncGenerator[RecordedWork]:
+        """An agent's session, again and again until the end."""
+        identity = self.authority.issue(Caller(node_id, role, CLUSTER), datetime.now(UTC))
+        work = RecordedWork()
+        session = AgentSession(
+            managers=ManagerList(self.directory / f"{node_id}.json", addresses),
+            connect=lambda address: connect_aio([address], identity),
+            describe=lambda: NodeDescription(hostname=node_id, address="192.0.2.1", vtep_mac="02:56:00:00:00:01"),
+            outbox=outbox or Outbox(),
+            work=work,
+        )
+        running = asyncio.create_task(session.run())
+        try:
+            yield work
+            if running.done():
+                running.result()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+@asynccontextmanager
+async def one_manager(rig: SessionRig, *node_ids: str) -> AsyncGenerator[ManagerProcess]:
+    """A manager "m1" that knows these nodes."""
+    async with AsyncExitStack() as stack:
+        manager = await stack.enter_async_context(rig.manager("m1"))
+        await manager.store.commit([put(NODE, node_id, Node(meta=Meta(id=node_id))) for node_id in node_ids])
+        yield manager
+
+
+def task(task_id: str, node_id: str = "n1", desired: TaskState.ValueType = TaskState.RUNNING) -> Task:
+    """A task of the node."""
+    return Task(
+        id=task_id, service_id="s", revision=1, node_id=node_id, state=TaskState.ASSIGNED, desired_state=desired
+    )
+
+
+async def put_task(manager: ManagerProcess, *tasks: Task) -> None:
+    """Write tasks, as the planner does."""
+    await manager.store.commit([put(TASK, each.id, each) for each in tasks])
