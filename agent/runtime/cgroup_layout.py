@@ -31,17 +31,18 @@ class CgroupLayout:
         return self.unified if self.controllers else None
 
     def directories(self, cgroup: str) -> tuple[Path, ...]:
-        """Every directory, one a hierarchy, that a cgroup of this absolute name has."""
-        mounts = dict.fromkeys(self.controllers.values()) if self.controllers else dict.fromkeys(self._unified())
+        """Every directory, one a hierarchy, that a cgroup of this absolute name may have.
+
+        On hybrid hosts runc makes one in the unified hierarchy too.
+        """
+        unified = (self.unified,) if self.unified is not None else ()
+        mounts = dict.fromkeys((*self.controllers.values(), *unified))
         return tuple(mount / cgroup.lstrip("/") for mount in mounts)
 
     def directory(self, controller: str, cgroup: str) -> Path | None:
         """Where the files of one controller are for this cgroup; None where the host does not have the controller."""
         mount = self.controllers.get(controller) if self.controllers else self.unified
         return mount / cgroup.lstrip("/") if mount is not None else None
-
-    def _unified(self) -> tuple[Path, ...]:
-        return (self.unified,) if self.unified is not None else ()
 
 
 def parse_layout(mountinfo: str) -> CgroupLayout:

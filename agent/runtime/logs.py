@@ -101,13 +101,13 @@ class _Cursor:
         """The next whole lines, about 64 KiB at most; empty when there are none now."""
         if self._file is None:
             return []
-        chunk = self._file.read(_CHUNK)
-        if not chunk:
-            return []
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > LONGEST_LINE:
-            self._rest = b""
-        return lines or self.lines()
+        while chunk := self._file.read(_CHUNK):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            if len(self._rest) > LONGEST_LINE:
+                self._rest = b""
+            if lines:
+                return lines
+        return []
 
     def advance(self) -> bool:
         """Go on to the next newer file, if the current one is not the newest; whether there is more to read.

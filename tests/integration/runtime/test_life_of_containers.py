@@ -267,8 +267,8 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
 
 def test_runc_where_crun_is_absent(tmp_path: Path) -> None:
     async def run() -> None:
-        ends, image = Ends(), build_image(tmp_path)
-        async with open_runtime(tmp_path, ends, new_cgroup(), programs=("no-such-runtime", "runc")) as runtime:
+        ends, image, cgroup = Ends(), build_image(tmp_path), new_cgroup()
+        async with open_runtime(tmp_path, ends, cgroup, programs=("no-such-runtime", "runc")) as runtime:
             try:
                 request = shell(
                     image, "cat /proc/self/status; sleep 0.1; exit 3", limits=Resources(memory_bytes=16 << 20)
@@ -284,6 +284,7 @@ def test_runc_where_crun_is_absent(tmp_path: Path) -> None:
                 assert found[lives.task_id] == running
             finally:
                 await runtime.reset()
+        assert not list(Path("/sys/fs/cgroup").glob(f"*{cgroup}"))
 
     asyncio.run(run())
 

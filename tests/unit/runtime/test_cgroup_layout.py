@@ -30,6 +30,7 @@ def test_hybrid_hosts_have_version_1_controllers_beside_a_unified_mount() -> Non
         both / "a/b",
         Path("/sys/fs/cgroup/memory/a/b"),
         Path("/sys/fs/cgroup/systemd/a/b"),
+        Path("/sys/fs/cgroup/unified/a/b"),
     )
     assert layout.directory("pids", "/a") is None
 
