@@ -155,13 +155,15 @@ class NodeNetwork:
         try:
             while (namespace := self._pool.take()) is None:
                 await self._in_maker(self._pool.fill, 1)
-            self._taken.set()
             await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
         except BaseException:
             # After a cancellation the thread may still be at work: what undoes it must queue behind it.
             self._kernel.submit(self._abandon, task.id, namespace)
             self._forget(task.id)
             raise
+        finally:
+            # Only now: making the next one would contend for the kernel's one lock of network configuration.
+            self._taken.set()
         namespace.connection.close()
         addresses = {network: str(address) for network, address in wanted.addresses.items()}
         self._held[task.id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))

@@ -60,9 +60,7 @@ def run(descriptor: int, *command: str, check: bool = True, seconds: float = 20)
 
 
 def pings(descriptor: int, address: str, *options: str) -> bool:
-    return " 0% packet loss" in run(
-        descriptor, "busybox", "ping", "-c", "1", "-W", "1", *options, address, check=False
-    )
+    return " 0% packet loss" in run(descriptor, "busybox", "ping", "-c", "1", "-W", "1", *options, address, check=False)
 
 
 def ip(descriptor: int, *lines: str) -> None:

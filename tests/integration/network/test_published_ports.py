@@ -7,7 +7,16 @@ import pytest
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskPort
 from shoal.errors import Refused
-from tests.integration.network.netns_hosts import Hosts, endpoint, inside, network, refused, task, tcp_echo, tcp_exchange
+from tests.integration.network.netns_hosts import (
+    Hosts,
+    endpoint,
+    inside,
+    network,
+    refused,
+    task,
+    tcp_echo,
+    tcp_exchange,
+)
 
 HTTP = TaskPort(protocol=PublishedPort.TCP, target=80, published=8080)
 
