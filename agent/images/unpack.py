@@ -33,6 +33,9 @@ _CONTRADICTIONS = frozenset(
 )
 """What the kernel says of entries that contradict each other, in a directory that is ours alone."""
 
+_BROKEN_TAR = (tarfile.TarError, ValueError, ArithmeticError, LookupError, RecursionError)
+"""What tarfile raises at nonsense in headers: its own errors, and those of the conversions in it."""
+
 _EXTENDED = frozenset({b"x", b"g", b"X", b"L", b"K"})
 
 
@@ -57,7 +60,7 @@ def unpack(blob: Path, directory: Path, *, diff_id: str, reserve_bytes: int, sto
                 _unpack_stream(stream, root_fd)
         finally:
             os.close(root_fd)
-    except tarfile.TarError as error:
+    except _BROKEN_TAR as error:
         raise InvalidInput(f"the layer is not a tar archive: {error}") from error
     except OSError as error:
         raise disk_error(error, directory) from error
@@ -92,6 +95,8 @@ class _BoundedTarInfo(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         found = super().frombuf(buf, encoding, errors)
+        if found.size < 0:
+            raise InvalidInput("the layer has an entry of negative size")
         if found.type in _EXTENDED and found.size > _MAX_HEADER_BYTES:
             raise InvalidInput(f"the layer has an extended header of {found.size} bytes; {_MAX_HEADER_BYTES} are taken")
         return found
@@ -132,6 +137,8 @@ def _write_entry(tree: LayerTree, tar: tarfile.TarFile, entry: tarfile.TarInfo) 
 
 def _write_plain(tree: LayerTree, tar: tarfile.TarFile, entry: tarfile.TarInfo) -> None:
     path, owner = parts_of(entry.name), _ownership(entry)
+    if entry.issparse():
+        raise InvalidInput(f"layer entry {entry.name!a} is a sparse file, which layers do not have; push it plain")
     if entry.isdir():
         tree.directory(path, owner)
     elif entry.isreg():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.images.store import ImageStore
 from agent.images.unpack import unpack
-from cli.images.pack import Layer, PackedImage, pack_image
+from cli.images.pack import Layer, PackedImage, pack_image, write_archive
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries, Registry
@@ -69,6 +69,14 @@ def layer_of(*entries: Entry) -> Layer:
 def image_of(*layers: Layer, platform: Platform = AMD64) -> PackedImage:
     """An image of layers, lowest first."""
     return pack_image(layers, {"Cmd": ["/bin/true"], "Env": [f"PLATFORM={platform}"]}, platform)
+
+
+def small_archive(directory_path: Path, tag: str = "1", content: bytes = b"content") -> Path:
+    """An archive of one image of two layers."""
+    path = directory_path / f"small-{tag}.tar"
+    lower = layer_of(directory("bin"), entry("bin/true", content, mode=0o755))
+    write_archive(path, [image_of(lower, layer_of(entry("top", content)))], tag=tag)
+    return path
 
 
 def unpack_layer(layer: Layer, scratch: Path, name: str = "layer") -> Path:

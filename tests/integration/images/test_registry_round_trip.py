@@ -1,67 +1,47 @@
 """Push, resolve and pull with a real docker-registry: plain, with passwords and TLS, with tokens, when things break."""
 
 import asyncio
-import base64
-import hashlib
 import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from cli.images.archive import open_source
 from cli.images.examples import build_hello
 from cli.images.inspect import inspect
 from cli.images.pack import write_archive
 from cli.images.push import push
-from cli.playground.registry import RegistrySecurity
 from shoal.distribution.client import Distribution
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Platform
 from shoal.distribution.registries import Registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.distribution.uploads import Uploader
-from shoal.errors import Exhausted, InvalidInput, NotFound, Unauthenticated, Unavailable
+from shoal.errors import Exhausted, InvalidInput, NotFound, Unavailable
 from shoal.image_reference import parse
 from tests.integration.images.rig import (
     AMD64,
     QUICK,
-    directory,
     entry,
     ignore,
     image_of,
     layer_of,
     remainders,
-    settings,
+    small_archive,
     store_in,
 )
 from tests.integration.registry_fixture import (
-    CertifiedKey,
     free_port,
-    make_certificate,
-    make_htpasswd,
     running_registry,
 )
 
 ARM64 = Platform("linux", "arm64", "v8")
 HELLO_FILES = Path(__file__).parents[3] / "deploy/images/hello"
-
-
-def small_archive(directory_path: Path, tag: str = "1", content: bytes = b"content") -> Path:
-    """An archive of one image of two layers."""
-    path = directory_path / f"small-{tag}.tar"
-    lower = layer_of(directory("bin"), entry("bin/true", content, mode=0o755))
-    write_archive(path, [image_of(lower, layer_of(entry("top", content)))], tag=tag)
-    return path
 
 
 def test_push_resolve_and_pull_the_hello_image(tmp_path: Path) -> None:
@@ -162,105 +142,6 @@ def test_each_platform_gets_its_own_manifest(tmp_path: Path) -> None:
             ):
                 await store.ensure(reference, ignore)
             await store.aclose()
-
-    asyncio.run(run())
-
-
-def test_password_and_own_authority(tmp_path: Path) -> None:
-    async def run() -> None:
-        keys = make_certificate(tmp_path / "tls")
-        htpasswd = make_htpasswd(tmp_path / "htpasswd", "deploy", "open sesame")
-        password = tmp_path / "password"
-        password.write_text("open sesame\n")
-        password.chmod(0o600)
-        security = RegistrySecurity(keys.certificate, keys.key, htpasswd)
-        async with running_registry(tmp_path / "registry", security=security) as server:
-            domain = "registry.example:5000"
-            reference, archive = f"{domain}/small:1", small_archive(tmp_path)
-            known = settings(domain, server.endpoint, ca_file=keys.certificate, login=("deploy", password))
-            pushed = await push(archive, reference, known, ignore)
-            store = store_in(tmp_path / "images", known)
-            assert (await store.ensure(reference, ignore)).digest == pushed.digest
-            await store.aclose()
-            with pytest.raises(Unauthenticated, match=r"wants a login for .*registries.toml"):
-                await push(archive, reference, settings(domain, server.endpoint, ca_file=keys.certificate), ignore)
-            with pytest.raises(Unavailable, match="certificate"):
-                await push(archive, reference, settings(domain, server.endpoint), ignore, policy=QUICK)
-            password.write_text("guess")
-            with pytest.raises(Unauthenticated):
-                await push(archive, reference, known, ignore)
-            password.chmod(0o644)
-            with pytest.raises(InvalidInput, match="chmod 600"):
-                await push(archive, reference, known, ignore)
-
-    asyncio.run(run())
-
-
-def signed_token(keys: CertifiedKey, scopes: list[str]) -> str:
-    """A token as the distribution's "Token Authentication Implementation" wants it: ES256, key id of libtrust."""
-    access = [
-        {"type": kind, "name": name, "actions": actions.split(",")}
-        for kind, name, actions in (scope.split(":") for scope in scopes)
-    ]
-    public = keys.private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    fingerprint = base64.b32encode(hashlib.sha256(public).digest()[:30]).decode()
-    key_id = ":".join(fingerprint[at : at + 4] for at in range(0, len(fingerprint), 4))
-    now = int(time.time())
-    claims = {
-        "iss": "tests", "sub": "deploy", "aud": "shoal", "jti": "1",
-        "nbf": now - 10, "iat": now, "exp": now + 300, "access": access,
-    }  # fmt: skip
-    parts = [_base64url(json.dumps(each).encode()) for each in ({"typ": "JWT", "alg": "ES256", "kid": key_id}, claims)]
-    signature = keys.private.sign(".".join(parts).encode(), ec.ECDSA(hashes.SHA256()))
-    raw = b"".join(number.to_bytes(32, "big") for number in decode_dss_signature(signature))
-    return ".".join([*parts, _base64url(raw)])
-
-
-def _base64url(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-@asynccontextmanager
-async def token_server(keys: CertifiedKey, authorization: str, asked: list[list[str]]) -> AsyncGenerator[str]:
-    """Gives tokens for whatever is asked to who has the password; yields its realm."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        scopes = parse_qs(urlsplit(request.split()[1]).query).get("scope", [])
-        asked.append(scopes)
-        allowed = f"authorization: {authorization}".lower() in request.lower()
-        status, body = ("200 OK", json.dumps({"token": signed_token(keys, scopes)})) if allowed else ("401 No", "{}")
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/token"
-
-
-def test_tokens(tmp_path: Path) -> None:
-    async def run() -> None:
-        keys, asked = make_certificate(tmp_path / "keys"), list[list[str]]()
-        password = tmp_path / "password"
-        password.write_text("secret")
-        password.chmod(0o600)
-        expected = "Basic " + base64.b64encode(b"deploy:secret").decode()
-        async with token_server(keys, expected, asked) as realm:
-            token = {"realm": realm, "service": "shoal", "issuer": "tests", "rootcertbundle": str(keys.certificate)}
-            async with running_registry(tmp_path / "registry", security=RegistrySecurity(token=token)) as server:
-                domain, archive = f"127.0.0.1:{server.port}", small_archive(tmp_path)
-                known = settings(domain, server.endpoint, login=("deploy", password))
-                pushed = await push(archive, f"{domain}/small:1", known, ignore)
-                assert asked == [["repository:small:pull"], ["repository:small:pull,push"]]
-                store = store_in(tmp_path / "images", known)
-                assert (await store.ensure(f"{domain}/small:1", ignore)).digest == pushed.digest
-                assert asked[2:] == [["repository:small:pull"]]
-                await store.aclose()
-                with pytest.raises(Unauthenticated, match="wants a login"):
-                    await push(archive, f"{domain}/small:1", settings(domain, server.endpoint), ignore)
 
     asyncio.run(run())
 

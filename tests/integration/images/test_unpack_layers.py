@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from agent.images.unpack import unpack
 from cli.images.pack import Layer
+from shoal.distribution.digests import digest_of
 from shoal.errors import InvalidInput, Unavailable
 from tests.integration.images.rig import Entry, directory, entry, layer_of, symlink, tar_of, unpack_layer
 
@@ -110,6 +111,8 @@ HOSTILE: dict[str, list[Entry]] = {
     "file as directory": [entry("a", b"x"), entry("a/b", b"x")],
     "name too long": [entry("n" * 256, b"x")],
     "root as a file": [entry("./", b"x")],
+    "sparse": [entry("s", pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9" * 15})],
+    "owner that is none": [entry("o", b"", pax={"uid": "-5"})],
     "device as directory": [entry("n", kind=tarfile.CHRTYPE, device=(1, 3)), entry("n/x", b"")],
 }
 
@@ -166,6 +169,25 @@ def test_unpacking_stops_when_told(tmp_path: Path) -> None:
     stop.set()
     with pytest.raises(Unavailable, match="stopped"):
         unpack(blob, target, diff_id="", reserve_bytes=0, stop=stop)
+
+
+SAMPLE = tar_of(
+    [directory("d"), entry("d/f", b"x" * 600, pax={"SCHILY.xattr.user.a": "b"}), symlink("l", "d"), entry("l/g", b"y")]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.binary(min_size=1, max_size=8)), min_size=1, max_size=4))
+def test_damage_is_told_as_such(damage: list[tuple[int, bytes]]) -> None:
+    content = bytearray(SAMPLE)
+    for at, replacement in damage:
+        content[at : at + len(replacement)] = replacement
+    for at in range(0, len(content) - 512, 512):  # headers with right checksums get further
+        if content[at + 257 : at + 262] == b"ustar":
+            content[at + 148 : at + 156] = b" " * 8
+            content[at + 148 : at + 156] = b"%06o\0 " % sum(content[at : at + 512])
+    with tempfile.TemporaryDirectory() as scratch, suppress(InvalidInput):
+        unpack_layer(Layer(bytes(content), digest_of(bytes(content))), Path(scratch))
 
 
 _name = st.lists(
