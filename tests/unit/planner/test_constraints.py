@@ -1,0 +1,113 @@
+"""The grammar of constraints, and the address arithmetic."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manager.planner.addresses import Pool, Subnet, dotted, free_subnet, number
+from manager.planner.constraints import parse
+from shoal.api.v1.meta_pb2 import Meta, Platform
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
+from shoal.errors import InvalidInput
+
+NODE = Node(meta=Meta(id="abc"), spec=NodeSpec(labels={"disk": "ssd", "a.b/c": "x y"}))
+STATUS = NodeStatus(
+    description=NodeDescription(
+        hostname="h1",
+        address="10.1.2.3",
+        platform=Platform(os="linux", architecture="amd64"),
+        engine_labels={"gpu": "yes"},
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "admitted"),
+    [
+        ("node.id == abc", True),
+        ("node.id==abd", False),
+        ("  node.hostname != h1 ", False),
+        ("node.platform.os == linux", True),
+        ("node.platform.arch != amd64", False),
+        ("node.labels.disk == ssd", True),
+        ("node.labels.disk == SSD", False),
+        ("node.labels.a.b/c == x y", True),
+        ("node.labels.none == x", False),
+        ("node.labels.none != x", True),
+        ("engine.labels.gpu == yes", True),
+        ("node.ip == 10.1.2.3", True),
+        ("node.ip == 10.1.0.0/16", True),
+        ("node.ip != 10.1.0.0/16", False),
+    ],
+)
+def test_what_a_constraint_admits(text: str, admitted: bool) -> None:
+    constraint = parse(text)
+    assert constraint.admits(NODE, STATUS) is admitted
+    assert parse(str(constraint)) == constraint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "node.id",
+        "node.id = x",
+        "node.id ==",
+        "== x",
+        "node.colour == red",
+        "node.labels. == x",
+        "node.ip == x",
+        "node.role == manager",
+        "node.id > 3",
+        "node.labels.a b == c",
+    ],
+)
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        parse(text)
+
+
+def test_an_unknown_key_is_told_with_those_that_are_known() -> None:
+    with pytest.raises(InvalidInput, match=r"unknown key 'node.colour'; known are node.id, node.hostname"):
+        parse("node.colour == red")
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_numbers_and_dotted_quads(address: int) -> None:
+    assert dotted(address) == str(ipaddress.IPv4Address(address))
+    assert number(dotted(address)) == address
+
+
+@given(st.integers(24, 30), st.lists(st.tuples(st.booleans(), st.integers(0, 300)), max_size=400))
+def test_a_pool_gives_out_every_address_once(length: int, steps: list[tuple[bool, int]]) -> None:
+    network = ipaddress.IPv4Network(("10.3.0.0", length))
+    subnet = Subnet.parse(str(network))
+    usable = {int(address) for address in network.hosts()} - {int(network.network_address) + 1}
+    pool = Pool()
+    for at_ms, (take, which) in enumerate(steps):
+        if take:
+            free = pool.next_free(subnet)
+            assert (free is None) == (pool.used == usable)
+            if free is not None:
+                assert free in usable - pool.used
+                pool.add(free, at_ms)
+        elif pool.used:
+            pool.used.discard(sorted(pool.used)[which % len(pool.used)])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**13), st.integers(20, 30)), max_size=20))
+def test_the_free_subnet_is_disjoint_and_the_lowest(taken: list[tuple[int, int]]) -> None:
+    networks = [ipaddress.IPv4Network(((10 << 24) + base, length), strict=False) for base, length in taken]
+    found = free_subnet(networks)
+    lowest = next(
+        subnet
+        for subnet in ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=24)
+        if not any(subnet.overlaps(other) for other in networks)
+    )
+    assert found == lowest
+
+
+def test_a_pool_can_be_used_up() -> None:
+    assert free_subnet([ipaddress.IPv4Network("10.0.0.0/8")]) is None

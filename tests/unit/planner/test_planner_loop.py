@@ -1,0 +1,102 @@
+"""The planner's loop over the real store with etcd in memory: it follows changes, wakes when due, and is fenced."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from manager.planner.loop import Planner
+from manager.store import kinds
+from manager.store.changes import put
+from manager.store.store import Store
+from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.service_pb2 import Replicated, RestartPolicy, Service, ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.errors import Deposed
+from tests.fakes.memory_etcd import MemoryEtcd
+
+
+def clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110  # what is waited for is in the tables, which signal nothing
+            await asyncio.sleep(0.005)
+
+
+def run(scenario: Callable[[Store, MemoryEtcd], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        etcd = MemoryEtcd()
+        store = Store(backend=etcd)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(store.run())
+            await store.ready()
+            await scenario(store, etcd)
+            watching.cancel()
+
+    asyncio.run(whole())
+
+
+async def lead(store: Store) -> int:
+    return await store.commit([put(kinds.LEADER, "", Leader(manager_id="m1"))])
+
+
+async def create(store: Store, replicas: int) -> None:
+    restart = RestartPolicy(delay_ms=50)
+    spec = ServiceSpec(name="web", replicated=Replicated(replicas=replicas), task=TaskTemplate(restart=restart))
+    await store.commit(
+        [
+            put(kinds.NODE, "h1", Node(meta=Meta(id="h1"))),
+            put(kinds.NODE_STATUS, "h1", NodeStatus(node_id="h1", state=NodeStatus.READY)),
+            put(kinds.SERVICE, "web", Service(meta=Meta(id="web"), spec=spec, revision=1, task_revision=1)),
+            put(kinds.REVISION, "web/1", ServiceRevision(service_id="web", number=1, spec=spec)),
+        ]
+    )
+
+
+def test_it_plans_at_each_change_and_when_a_restart_is_due() -> None:
+    async def scenario(store: Store, etcd: MemoryEtcd) -> None:
+        fence = await lead(store)
+        planner = asyncio.create_task(Planner(store=store, clock=clock).run(fence))
+        await create(store, 2500)
+        await until(lambda: len(store.tables.tasks_of("web")) == 2500)
+        ended = next(iter(store.tables.tasks))
+        status = TaskStatus(task_id=ended, state=TaskState.FAILED, at_ms=clock())
+        await store.commit([put(kinds.TASK_STATUS, ended, status)])
+        await until(lambda: len(store.tables.tasks_of("web")) == 2501)
+        assert store.tables.tasks[ended].desired_state == TaskState.SHUTDOWN
+        planner.cancel()
+        await asyncio.wait([planner])
+
+    run(scenario)
+
+
+def test_a_deposed_leader_writes_nothing_and_ends() -> None:
+    async def scenario(store: Store, etcd: MemoryEtcd) -> None:
+        fence = await lead(store)
+        await create(store, 3)
+        with pytest.raises(Deposed):
+            await Planner(store=store, clock=clock).run(fence - 1)
+        assert not store.tables.tasks
+
+    run(scenario)
+
+
+def test_etcd_away_is_waited_for() -> None:
+    async def scenario(store: Store, etcd: MemoryEtcd) -> None:
+        fence = await lead(store)
+        await create(store, 3)
+        etcd.away = True
+        planner = asyncio.create_task(Planner(store=store, clock=clock).run(fence))
+        await asyncio.sleep(0)
+        etcd.away = False
+        await until(lambda: len(store.tables.tasks) == 3)
+        planner.cancel()
+        await asyncio.wait([planner])
+
+    run(scenario)
