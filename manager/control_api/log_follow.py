@@ -42,7 +42,7 @@ class Following:
 
     async def records(self) -> AsyncGenerator[LogRecord | str, None]:
         """Records as they come, texts as warnings; ends when nothing can come any more."""
-        work = asyncio.create_task(self._gather(), name="logs")
+        work = asyncio.create_task(self._work(), name="logs")
         try:
             while (item := await self._queue.get()) is not _ENDED:
                 assert isinstance(item, LogRecord | str)
@@ -52,18 +52,23 @@ class Following:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
 
+    async def _work(self) -> None:
+        """Gather, and mark the end; not when cancelled, as then nobody empties the queue."""
+        try:
+            await self._gather()
+        except Exception:
+            await self._queue.put(_ENDED)
+            raise
+        await self._queue.put(_ENDED)
+
     async def _gather(self) -> None:
         """Read every task that is there, and those that come, until the target is gone."""
-        try:
-            with self._store.follow() as changes:
-                async with asyncio.TaskGroup() as group:
+        with self._store.follow() as changes:
+            async with asyncio.TaskGroup() as group:
+                self._begin(group)
+                while not self._over():
+                    await anext(changes)
                     self._begin(group)
-                    while not self._over():
-                        await anext(changes)
-                        self._begin(group)
-        finally:
-            # A full queue is being read; with nobody reading, this task is being cancelled.
-            await self._queue.put(_ENDED)
 
     def _begin(self, group: asyncio.TaskGroup) -> None:
         """Start reading what has not been read yet: one stream a node for those that are there together."""

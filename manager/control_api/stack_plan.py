@@ -42,7 +42,9 @@ def network_specs(request: DeployStackRequest) -> list[NetworkSpec]:
     for sent in request.networks:
         spec = NetworkSpec()
         spec.CopyFrom(sent)
-        spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
+        # A network that names its stack itself has a name of the user's own choice (Compose `name`).
+        spec.name = sent.name if sent.stack else full_name(request.stack, sent.name)
+        spec.stack = request.stack
         spec.driver = sent.driver or "overlay"
         specs.append(spec)
     return specs
@@ -50,7 +52,7 @@ def network_specs(request: DeployStackRequest) -> list[NetworkSpec]:
 
 def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
     """The stack's services under their full names, attached to its networks, where the short name leads to them too."""
-    own = {full_name(request.stack, network.name) for network in request.networks}
+    own = {network.name for network in network_specs(request)}
     specs = []
     for sent in request.services:
         spec = ServiceSpec()
@@ -58,7 +60,8 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
         spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
         for attachment in spec.task.networks:
             full = full_name(request.stack, attachment.network)
-            attachment.network = full if full in own else attachment.network
+            if attachment.network not in own and full in own:
+                attachment.network = full
             short = short_name(request.stack, spec.name)
             if short not in attachment.aliases:
                 attachment.aliases.append(short)

@@ -21,7 +21,8 @@ def check_network(spec: NetworkSpec) -> Iterator[Fault]:
     if spec.ByteSize() > bounds.SPEC_BYTES:
         yield Fault("", f"the spec is {spec.ByteSize():,} bytes; at most {bounds.SPEC_BYTES:,} are allowed")
         return
-    yield from check_object_name("name", spec.name, spec.stack)
+    in_stack = spec.stack if spec.name.startswith(f"{spec.stack}_") else ""
+    yield from check_object_name("name", spec.name, in_stack)
     yield from check_labels("labels", spec.labels)
     if spec.driver not in ("", "overlay"):
         yield Fault("driver", f'"{spec.driver[:80]}" is not known; "overlay" is')

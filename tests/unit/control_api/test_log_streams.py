@@ -150,6 +150,22 @@ def test_following_tells_of_a_silent_node_and_leaves_when_its_tasks_end() -> Non
     with_api(scenario)
 
 
+def test_who_stops_reading_a_flood_is_let_go() -> None:
+    async def scenario(api: Api) -> None:
+        await two_tasks(api)
+        agents = FakeAgents()
+        for at_ns in range(1, 3000):
+            agents.write("t1", at_ns)
+        async with asyncio.timeout(10):
+            following = Logs(store=api.store, reader=agents).read(LogsRequest(target="web", follow=True))
+            async with aclosing(following) as answers:
+                assert told(await anext(answers)) == "source t1 h1"
+                for _ in range(20):
+                    await asyncio.sleep(0)  # until the records read ahead have filled the queue
+
+    with_api(scenario)
+
+
 def test_an_unknown_target() -> None:
     async def scenario(api: Api) -> None:
         with pytest.raises(NotFound, match='no service "nobody"'):

@@ -64,6 +64,19 @@ def test_a_stack_is_made_changed_and_removed() -> None:
     with_api(scenario)
 
 
+def test_a_network_may_have_a_name_of_its_own() -> None:
+    async def scenario(api: Api) -> None:
+        request = shop(spec_of("web"), networks=())
+        request.networks.add(name="corp", stack="shop")
+        request.services[0].task.networks.add(network="corp")
+        answer = await api.stacks.deploy(request)
+        assert actions(answer) == ["create network corp", "create service shop_web"]
+        await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        assert not api.store.tables.networks
+
+    with_api(scenario)
+
+
 def test_one_transaction_makes_all() -> None:
     async def scenario(api: Api) -> None:
         await api.stacks.deploy(shop(*(spec_of(f"s{number}") for number in range(50))))
