@@ -73,6 +73,8 @@ async def run(settings: AgentSettings) -> None:
             outbox=outbox,
             work=worker,
         )
+        # Before the first session: a manager is told the last state of everything that is here.
+        await worker.recover()
         async with asyncio.TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
             group.create_task(session.run(), name="session")

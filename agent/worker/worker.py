@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from agent.journal.journal import Journal, Kept
+from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Exit, Images, Networks, Running, Runtime
@@ -51,8 +51,8 @@ class Worker:
         self._assigned = Assigned()
         self._runners: dict[str, TaskRunner] = {}
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
+        self._kept: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
-        self._recovered = False
         self._tools = Tools(
             runtime=runtime,
             images=images,
@@ -74,7 +74,7 @@ class Worker:
         """A container has ended."""
         if runner := self._runners.get(task_id):
             runner.exited(end)
-        elif not self._recovered:
+        elif task_id in self._kept:
             self._early_exits[task_id] = end
 
     def statuses(self) -> list[TaskStatus]:
@@ -85,43 +85,42 @@ class Worker:
         """Whether the task is, or was, this node's and is not forgotten."""
         return task_id in self._runners
 
-    async def run(self) -> None:
-        """Find what is there, then work until cancelled. Containers stay as they are.
+    async def recover(self) -> None:
+        """Adopt what the journal and the host agree on; remove containers that the journal does not know. Call it once.
 
         Raises:
             ShoalError: the host does not let this agent work at all.
         """
-        kept = await self._recover()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._datapath.run(), name="datapath")
-            group.create_task(self._collect_images(), name="image collection")
-            self._recovered = True
-            while True:
-                self._start_runners(group, kept)
-                await self._take(await self._incoming.get())
-
-    async def _recover(self) -> dict[str, tuple[JournalEntry, Running | Exit | None]]:
-        """Adopt what the journal and the host agree on; remove containers that the journal does not know."""
-        kept: Kept = self._journal.load()
+        kept = self._journal.load()
         found = await self._runtime.recover()
         for task_id in found.keys() - kept.entries.keys():
             _log.warning("container %s is not in the journal; it is removed", task_id)
             await self._runtime.remove(task_id, keep_logs=False)
         live = [entry.task for task_id, entry in kept.entries.items() if isinstance(found.get(task_id), Running)]
         await self._networks.recover(live)
+        self._kept = {task_id: (entry, found.get(task_id)) for task_id, entry in kept.entries.items()}
         self._assigned = kept.assigned
         await self._datapath.wish(self._assigned)
         _log.info("%d tasks in the journal, %d of them run", len(kept.entries), len(live))
-        ends: Mapping[str, Running | Exit] = {**found, **self._early_exits}
-        return {task_id: (entry, ends.get(task_id)) for task_id, entry in kept.entries.items()}
 
-    def _start_runners(
-        self, group: asyncio.TaskGroup, kept: dict[str, tuple[JournalEntry, Running | Exit | None]]
-    ) -> None:
+    async def run(self) -> None:
+        """Work until cancelled, after `recover`. Containers stay as they are."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._datapath.run(), name="datapath")
+            group.create_task(self._collect_images(), name="image collection")
+            self._start_runners(group)
+            for task_id, end in self._early_exits.items():
+                self.exited(task_id, end)
+            self._early_exits.clear()
+            while True:
+                await self._take(await self._incoming.get())
+                self._start_runners(group)
+
+    def _start_runners(self, group: asyncio.TaskGroup) -> None:
         """One for each assigned task that has none; those of the journal go on where they were."""
         for task_id, task in self._assigned.tasks.items():
             if task_id not in self._runners:
-                entry, found = kept.pop(task_id, (None, None))
+                entry, found = self._kept.pop(task_id, (None, None))
                 revision = self._assigned.revision_of(task)
                 runner = TaskRunner(tools=self._tools, task=task, revision=revision, entry=entry, found=found)
                 self._runners[task_id] = runner

@@ -13,7 +13,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
-from tests.fakes.images import FakeImages
+from tests.fakes.pulled_images import FakeImages
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.runtime import Behaviour, FakeRuntime
 
@@ -75,6 +75,7 @@ class Machine:
             now_ms=self.now_ms,
             host_resolv_conf=lambda: "nameserver 192.0.2.53\n",
         )
+        await worker.recover()
         running = asyncio.create_task(worker.run())
         try:
             yield worker
