@@ -18,7 +18,7 @@ from agent.network.nftables import elements as nft
 from agent.network.nftables.library import Nftables
 from agent.network.nftables.ruleset import chains, definition
 from agent.network.settings import NetworkSettings
-from agent.network.tables import Tables
+from agent.network.tables import Tables, without_common
 from agent.network.underlay import Underlay, find_underlay
 from shoal.errors import ShoalError, Unavailable
 
@@ -110,8 +110,8 @@ class Datapath:
     def _elements(self) -> nft.Elements:
         return nft.elements(self._tables, self.attachments, self._settings.local_pool)
 
-    def _state(self) -> KernelState:
-        return kernel_state(self._tables, self.attachments, self._overlay, self._settings.local_pool)
+    def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
+        return kernel_state(tables, attachments, self._overlay, self._settings.local_pool)
 
     def apply(self, tables: Tables) -> None:
         """Bring the kernel from the tables of the last call to these.
@@ -119,14 +119,14 @@ class Datapath:
         Raises:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
         """
-        elements, state = self._elements(), self._state()
+        elements, changed = self._elements(), without_common(self._tables, tables)
         self._tables = tables
         if self._in_doubt:
             self.verify()
             return
         self._in_doubt = True
         self._commit(elements)
-        self._connection.apply(plan(state, self._state()))
+        self._connection.apply(plan(*(self._state(each, ()) for each in changed)))
         self._in_doubt = False
 
     def _commit(self, before: nft.Elements) -> None:
@@ -228,7 +228,7 @@ class Datapath:
             neighbours=frozenset(entry for entry in inventory.neighbours(self._connection) if entry.link in links),
             forwarding=frozenset(inventory.forwarding(self._connection, self._overlay)),
         )
-        todo = plan(present, self._state())
+        todo = plan(present, self._state(self._tables, self.attachments))
         self._connection.apply(todo)
         return [f"the kernel's tables differed: {message.what}" for message in todo]
 

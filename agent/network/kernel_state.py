@@ -42,9 +42,7 @@ def kernel_state(
     Args:
         overlay: index of the VXLAN device.
     """
-    routes = {
-        Route(IPv4Network(address), overlay, via) for address, via in tables.routes.items() if via in tables.peers
-    }
+    routes = {Route(IPv4Network(address), overlay, via) for address, via in tables.routes.items()}
     routes |= {Route(subnet.prefix, 0) for subnet in tables.subnets.values()}
     routes.add(Route(local_pool, 0))
     neighbours = {Neighbour(overlay, address, mac) for address, mac in tables.peers.items()}

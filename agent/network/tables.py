@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
+from typing import TypeVar
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
@@ -85,3 +86,19 @@ def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict
         if left.prefix.overlaps(right.prefix):
             faults.append(Fault(f"network {other}", f"{right.prefix} overlaps {left.prefix} of network {one}"))
     return found
+
+
+def without_common(old: Tables, new: Tables) -> tuple[Tables, Tables]:
+    """Both without the entries that they share, so that the work of a change is that of what changes."""
+    return (
+        Tables(_not_in(new.subnets, old.subnets), _not_in(new.peers, old.peers), _not_in(new.routes, old.routes)),
+        Tables(_not_in(old.subnets, new.subnets), _not_in(old.peers, new.peers), _not_in(old.routes, new.routes)),
+    )
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _not_in(other: Mapping[Key, Value], entries: Mapping[Key, Value]) -> dict[Key, Value]:
+    return {key: value for key, value in entries.items() if other.get(key) != value}
