@@ -1,31 +1,30 @@
-"""Registries in memory, for what only needs a tag's digest."""
+"""An agent's images in memory."""
 
-from dataclasses import dataclass, field
+import asyncio
+from pathlib import Path
 
-from shoal import image_reference
-from shoal.distribution.resolve import ResolvedImage
-from shoal.errors import NotFound, ShoalError
+from agent.worker.seams import Image, ImageConfig, Report
+from shoal.errors import ShoalError
 
 
-@dataclass
-class FakeImages:
-    """Knows every image but the `missing` ones; fails with `failure` when that is set.
+class PulledImages:
+    """Every reference names an image, unless `errors` has something to say of it; `held` lets pulls wait."""
 
-    Attributes:
-        digest_letter: 64 of it are the digest of everything.
-        asked: references, in order.
-    """
+    def __init__(self) -> None:
+        self.errors: dict[str, ShoalError] = {}
+        self.held = asyncio.Event()
+        self.held.set()
+        self.config = ImageConfig(command=("/serve",))
+        self.collected: list[frozenset[str]] = []
 
-    missing: set[str] = field(default_factory=set)
-    failure: ShoalError | None = None
-    digest_letter: str = "a"
-    asked: list[str] = field(default_factory=list)
+    async def ensure(self, reference: str, report: Report) -> Image:
+        """As `Images.ensure`."""
+        report(f"pulling {reference}")
+        await self.held.wait()
+        if reference in self.errors:
+            raise self.errors[reference]
+        return Image(reference, f"sha256:{reference}", self.config, (Path("/layer"),))
 
-    async def resolve(self, reference: str) -> ResolvedImage:
-        self.asked.append(reference)
-        if self.failure is not None:
-            raise self.failure
-        if reference in self.missing:
-            raise NotFound(f"no image {reference}")
-        pinned = image_reference.parse(reference).with_digest("sha256:" + self.digest_letter * 64)
-        return ResolvedImage(str(pinned), ())
+    async def collect(self, used: frozenset[str]) -> None:
+        """As `Images.collect`."""
+        self.collected.append(used)

@@ -13,8 +13,8 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
-from tests.fakes.pulled_images import FakeImages
 from tests.fakes.networks import FakeNetworks
+from tests.fakes.pulled_images import PulledImages
 from tests.fakes.runtime import Behaviour, FakeRuntime
 
 BEHAVIOURS: dict[tuple[str, ...], Behaviour] = {
@@ -33,7 +33,7 @@ class Machine:
         self.directory = directory
         self.worker: Worker | None = None
         self.runtime = FakeRuntime(self._exited, self.now_ms, BEHAVIOURS)
-        self.images = FakeImages()
+        self.images = PulledImages()
         self.networks = FakeNetworks()
         self.reports: list[TaskStatus] = []
 
