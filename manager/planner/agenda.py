@@ -94,6 +94,7 @@ class Agenda:
                 self._dirty.add(task.service_id)
             elif identifier in self._view.task_status:
                 self._strays.add(identifier)
+        # Also when something was taken: the reason that a waiting task tells may be another one then.
         if self.ledger.settle(self._view, identifiers):
             self._dirty |= self._unplaced
 

@@ -9,6 +9,7 @@ from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import NetworkAllocation
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.ids import NewId
@@ -26,12 +27,28 @@ class Draft:
         self.timers: dict[str, int] = {}
         self.unplaced: set[str] = set()
         self._claimed = claimed
+        self._down: dict[str, NodeStatus | None] = {}
+        self._drained: dict[str, bool] = {}
         self._allocations: dict[str, NetworkAllocation | None] = {}
         self._stops: dict[str, Task] = {}
         self._forgotten: dict[str, None] = {}
         self._tasks: dict[str, Task] = {}
         self._statuses: dict[str, ServiceStatus] = {}
         self._last: list[Write] = []
+
+    def down(self, node_id: str) -> NodeStatus | None:
+        """The node's status when it is down; looked up once a pass."""
+        if node_id not in self._down:
+            status = self.view.node_status.get(node_id)
+            self._down[node_id] = status if status is not None and status.state == NodeStatus.DOWN else None
+        return self._down[node_id]
+
+    def is_drained(self, node_id: str) -> bool:
+        """Whether the node's tasks are to move elsewhere; looked up once a pass."""
+        if node_id not in self._drained:
+            node = self.view.nodes.get(node_id)
+            self._drained[node_id] = node is not None and node.spec.availability == NodeSpec.DRAIN
+        return self._drained[node_id]
 
     def state(self, task: Task) -> int:
         """The observed state (a TaskState value)."""

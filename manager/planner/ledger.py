@@ -76,18 +76,18 @@ class Ledger:
         self._drop_if_idle(host)
 
     def settle(self, view: View, task_ids: Iterable[str]) -> bool:
-        """Count these tasks as the view has them; whether anything came free by it."""
-        freed = False
+        """Count these tasks as the view has them; whether what is in use changed by it."""
+        changed = False
         for identifier in task_ids:
             counted = self._counted.pop(identifier, None)
             task = view.tasks.get(identifier)
             live = task is not None and bool(task.node_id) and is_live(task, view.task_status.get(identifier))
             if counted is not None:
                 self._release(counted)
-                freed = freed or not live
+            changed = changed or live != (counted is not None)
             if live and task is not None:
                 self.claim(view, task)
-        return freed
+        return changed
 
     def claim(self, view: View, task: Task) -> None:
         """The task, which has a node, holds its resources, ports and addresses."""

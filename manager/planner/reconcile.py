@@ -69,8 +69,10 @@ class _ServicePass:
         return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit]
 
     def _decide(self, slot: Slot) -> None:
-        fresh = [task for task in slot.wanted if self._is_fresh(task)]
-        stale = [task for task in slot.wanted if not self._is_fresh(task)]
+        fresh: list[Task] = []
+        stale: list[Task] = []
+        for task in slot.wanted:
+            (fresh if self._is_fresh(task) else stale).append(task)
         if fresh:
             self._close(slot)
             best = self._keep_best(fresh, "another task has its slot")
@@ -87,13 +89,11 @@ class _ServicePass:
 
     def _is_fresh(self, task: Task) -> bool:
         # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
-        return not task.node_id or not (self._wanted.differs(task) or self._is_drained(task))
-
-    def _is_drained(self, task: Task) -> bool:
-        node = self._draft.view.nodes.get(task.node_id)
-        return node is not None and node.spec.availability == NodeSpec.DRAIN
+        return not task.node_id or not (self._wanted.differs(task) or self._draft.is_drained(task.node_id))
 
     def _keep_best(self, tasks: list[Task], reason: str) -> Task:
+        if len(tasks) == 1:
+            return tasks[0]
         best = max(tasks, key=lambda task: (self._draft.state(task) == RUNNING, bool(task.node_id), age(task)))
         for task in tasks:
             if task is not best:

@@ -72,10 +72,9 @@ def slots_of(draft: Draft, service_id: str) -> dict[Key, Slot]:
 
 
 def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:
-    status = draft.view.node_status.get(task.node_id)
     if is_terminal(draft.state(task)):
         slot.ended.append(task)
-    elif status is not None and status.state == NodeStatus.DOWN:
+    elif (status := draft.down(task.node_id)) is not None:
         _give_away(draft, slot, task, status)
     elif task.desired_state <= TaskState.RUNNING:
         slot.wanted.append(task)
