@@ -31,7 +31,8 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.rpc.errors import to_error
-from tests.integration.manager.manager_process import ManagerProcess, running_manager, scripted_agents, until
+from tests.integration.manager.manager_process import ManagerProcess, free_port, running_manager, scripted_agents, until
+from tests.integration.registry_fixture import running_registry
 
 Control = Any
 """A `ControlAsyncStub`, a class that only type checkers know."""
@@ -208,5 +209,24 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
                 second.end()
             assert second.log.strip().splitlines()[-1].startswith(f"shoal-manager: cannot listen on {manager.api}")
             assert "Traceback" not in second.log
+
+    asyncio.run(scenario())
+
+
+def test_a_missing_image_is_a_fault_and_an_absent_registry_a_warning(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_registry(tmp_path / "registry") as registry, running_manager(tmp_path) as (_, control):
+            spec = service_spec("web", 0)
+            spec.task.container.image = f"127.0.0.1:{registry.port}/none:1"
+            with pytest.raises(aio.AioRpcError) as caught:
+                await control.CreateService(CreateServiceRequest(spec=spec))
+            error = to_error(caught.value)
+            assert isinstance(error, InvalidInput)
+            assert [fault.path for fault in error.faults] == ["task.container.image"]
+            assert "none:1" in str(error)
+            spec.task.container.image = f"127.0.0.1:{free_port()}/none:1"
+            answer = await control.CreateService(CreateServiceRequest(spec=spec))
+            assert len(answer.warnings) == 1
+            assert answer.service.spec.task.container.image == spec.task.container.image
 
     asyncio.run(scenario())
