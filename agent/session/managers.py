@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from shoal.errors import Unavailable
 from shoal.identity.private_files import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -20,14 +21,21 @@ class ManagerList:
 
     def __init__(self, path: Path, initial: Sequence[str]) -> None:
         self._path = path
-        self._addresses = list(dict.fromkeys([*_load(path), *initial]))
+        self._saved = _load(path)
+        self._addresses = list(dict.fromkeys([*self._saved, *initial]))
 
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(self._addresses)
 
     def first(self) -> str:
-        """The one to try now."""
+        """The one to try now.
+
+        Raises:
+            Unavailable: none is known.
+        """
+        if not self._addresses:
+            raise Unavailable(f"no manager is known: {self._path} is lost; run `shoal-agent reset` and join anew")
         return self._addresses[0]
 
     def failed(self, address: str) -> None:
@@ -39,11 +47,14 @@ class ManagerList:
     def learn(self, addresses: Sequence[str]) -> None:
         """Take over what a manager told; an empty list tells nothing."""
         told = list(dict.fromkeys(addresses))
-        if not told or told == self._addresses:
+        if not told:
             return
         self._addresses = told
+        if sorted(told) == sorted(self._saved):
+            return
         try:
             write_atomically(self._path, json.dumps(told).encode())
+            self._saved = told
         except OSError as error:
             _log.error("the list of managers cannot be written to %s: %s", self._path, error.strerror)
 

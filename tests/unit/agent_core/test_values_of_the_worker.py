@@ -4,6 +4,8 @@ import asyncio
 from itertools import islice
 from pathlib import Path
 
+import pytest
+
 from agent.session.backoff import LAST_SECONDS, delays
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
@@ -12,6 +14,7 @@ from agent.worker.etc_files import etc_files, hostname
 from agent.worker.seams import Exit, Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.errors import Unavailable
 from tests.fakes.virtual_time import run_virtual
 
 
@@ -58,6 +61,13 @@ def test_managers_are_remembered_and_rotated(tmp_path: Path) -> None:
     managers.failed("a:1")
     assert managers.first() == "b:1"
     assert ManagerList(tmp_path / "managers.json", []).addresses == ("a:1", "b:1")
+
+
+def test_managers_told_at_joining_are_remembered_too(tmp_path: Path) -> None:
+    ManagerList(tmp_path / "managers.json", ["a:1"]).learn(["a:1"])
+    assert ManagerList(tmp_path / "managers.json", []).first() == "a:1"
+    with pytest.raises(Unavailable, match="no manager is known"):
+        ManagerList(tmp_path / "none.json", []).first()
 
 
 def status(task_id: str, state: TaskState.ValueType) -> TaskStatus:
