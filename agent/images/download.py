@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.images.threads import in_thread
 from agent.images.unpack import disk_error
 from shoal.distribution.client import Repository
 from shoal.distribution.digests import DigestCheck
@@ -51,7 +52,7 @@ class Download:
         """
         try:
             with self._path.open("a+b", buffering=0) as file:
-                await asyncio.to_thread(self._take_beginning, file)
+                await in_thread(lambda: self._take_beginning(file))
                 self._add(self._check.seen)
                 await self._fetch_rest(file)
             self._check.finish()
@@ -109,7 +110,8 @@ class Download:
         chunk = bytes(waiting)
         waiting.clear()
         if chunk:
-            await asyncio.to_thread(_write_and_hash, file, self._check, chunk)
+            check = self._check
+            await in_thread(lambda: _write_and_hash(file, check, chunk))
             self._add(len(chunk))
 
 

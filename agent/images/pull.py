@@ -12,6 +12,7 @@ from agent.images.content import Content
 from agent.images.download import Download
 from agent.images.progress import Progress
 from agent.images.sharing import SharedWork
+from agent.images.threads import in_thread
 from agent.images.unpack import unpack
 from shoal.distribution.client import Distribution, RawManifest, Repository
 from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
@@ -120,13 +121,7 @@ class Puller:
         path = self._content.partial(layer.digest)
         await Download(repository, layer, path, add=progress.add, policy=self._policy).run()
         stop = threading.Event()
-        unpacking = asyncio.create_task(asyncio.to_thread(self._unpack, path, diff_id, stop))
-        try:
-            await asyncio.shield(unpacking)
-        except asyncio.CancelledError:
-            stop.set()
-            await asyncio.wait([unpacking])
-            raise
+        await in_thread(lambda: self._unpack(path, diff_id, stop), on_cancel=stop.set)
 
     def _unpack(self, blob: Path, diff_id: str, stop: threading.Event) -> None:
         directory = self._content.new_directory()

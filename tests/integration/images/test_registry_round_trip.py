@@ -121,6 +121,31 @@ def test_concurrent_calls_share_one_pull(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_cancelled_pull_leaves_nothing_and_can_be_taken_up(tmp_path: Path) -> None:
+    async def run() -> None:
+        archive = big_archive(tmp_path / "big.tar", 20_000_000)
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/big:1"
+            await push(archive, reference, Registries(), ignore)
+            store = store_in(tmp_path / "images", Registries())
+            begun = asyncio.Event()
+
+            def notice(line: str) -> None:
+                if line.startswith(("pulling 1", "unpacking")):
+                    begun.set()
+
+            pulling = asyncio.create_task(store.ensure(reference, notice))
+            await begun.wait()
+            pulling.cancel()
+            await asyncio.wait([pulling])
+            assert pulling.cancelled()
+            assert not remainders(tmp_path / "images")
+            assert (await store.ensure(reference, ignore)).layers[0].is_dir()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
 def test_each_platform_gets_its_own_manifest(tmp_path: Path) -> None:
     async def run() -> None:
         archive = tmp_path / "two.tar"
