@@ -1,14 +1,13 @@
 """A real manager with its own etcd in a subprocess, and scripted agents that speak to it over mutual TLS."""
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,19 +46,18 @@ class ManagerProcess:
     state: Path
     api: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
     joining: str = field(default_factory=lambda: f"127.0.0.1:{free_port()}")
+    more: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> str:
         return (self.state.parent / "manager.log").read_text()
 
-    def start(self, environment: dict[str, str] | None = None) -> None:
+    def start(self) -> None:
         command = [sys.executable, "-m", "manager.main", "run", "--state-directory", str(self.state)]
-        command += ["--api-address", self.api, "--join-address", self.joining, "--heartbeat-seconds", "0.5"]
+        command += ["--api-address", self.api, "--join-address", self.joining, "--heartbeat-seconds", "0.5", *self.more]
         with (self.state.parent / "manager.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **(environment or {})}, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     async def ready(self) -> Any:
         """A stub of the API, once it answers and a manager leads."""
@@ -117,6 +115,23 @@ async def running_manager(directory: Path) -> AsyncGenerator[tuple[ManagerProces
         yield manager, await manager.ready()
     finally:
         manager.end()
+
+
+@contextmanager
+def shared_etcd(directory: Path) -> Generator[str]:
+    """An etcd of nobody's own, on loopback; its endpoint."""
+    client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
+    command = ["etcd", f"--data-dir={directory / 'shared-etcd'}", "--max-txn-ops=1024", "--logger=zap"]
+    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", "--log-level=error"]
+    command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
+    command += [f"--initial-cluster=default={peer}"]
+    with (directory / "etcd.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        yield client.removeprefix("http://")
+    finally:
+        process.kill()
+        process.wait()
 
 
 class ScriptedAgent(AgentStreamsServicer):
