@@ -78,7 +78,9 @@ class Agenda:
         if self._everything:
             return Scope.full(self._view)
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
-        return Scope(frozenset(self._dirty | due), frozenset(self._strays))
+        services = self._dirty | due
+        # What the others are given in this very pass may change why a task waits.
+        return Scope(frozenset(services | self._unplaced if services else services), frozenset(self._strays))
 
     def _note_service(self, identifier: str, service: Service) -> None:
         self._dirty.add(identifier)

@@ -25,7 +25,7 @@ def plan_subnets(draft: Draft) -> None:
         return
     taken = [ipaddress.IPv4Network(allocation.subnet) for allocation in view.allocations.values()]
     asked = [network for network in waiting if network.spec.subnet]
-    _allocate(draft, asked, taken, lambda network: ipaddress.IPv4Network(network.spec.subnet))
+    _allocate(draft, asked, taken, _asked)
     _allocate(draft, [network for network in waiting if not network.spec.subnet], taken, lambda _: free_subnet(taken))
 
 
@@ -42,6 +42,13 @@ def _allocate(
         taken.append(subnet)
         identifier = network.meta.id
         draft.allocate(identifier, NetworkAllocation(network_id=identifier, subnet=str(subnet)))
+
+
+def _asked(network: Network) -> ipaddress.IPv4Network | None:
+    try:
+        return ipaddress.IPv4Network(network.spec.subnet)
+    except ValueError:  # the control API refuses it; an old record must not end the leader's term
+        return None
 
 
 def _age(network: Network) -> tuple[int, str]:

@@ -106,7 +106,8 @@ class World:
             self.tables, self.agenda.ledger, Scope.full(self.tables), now_ms=self.now_ms, new_id=self._ids()
         )
         outcome = self.agenda.plan(now_ms=self.now_ms, new_id=self._ids())
-        assert outcome.writes == full.writes, "an incremental pass differs from a full one"
+        only = [write for write in full.writes if write not in outcome.writes]
+        assert outcome.writes == full.writes, f"an incremental pass differs from a full one, which has {only}"
         pure = [plan(self.tables, now_ms=self.now_ms, new_id=self._ids()) for _ in range(2)]
         assert pure[0] == pure[1], "the same view gave two plans"
         assert not any(at_ms <= self.now_ms for at_ms in outcome.timers.values()), "a timer that would spin"
