@@ -43,6 +43,7 @@ class Datapath:
         self._attachments: dict[str, Attachment] = {}
         self._overlay = 0
         self._in_doubt = True
+        self._told = False
         try:
             self.underlay = find_underlay(
                 underlay_address, inventory.addresses(self._connection), inventory.links(self._connection)
@@ -63,19 +64,18 @@ class Datapath:
         """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched."""
         _IP_FORWARD.write_text("1")
         self._make_overlay()
-        if not nft.rules_are_whole(self._listing(), self._chains()):
-            self._load_table()
+        present = self._nftables.list_table(names.FAMILY, names.TABLE)
+        if not nft.rules_are_whole(present, self._chains()):
+            # What an older version of us left keeps working until the planner's tables are told again.
+            self._load_table(nft.merged(nft.listed(present), self._elements()))
 
     def _chains(self) -> dict[str, tuple[str, ...]]:
         return chains(self._settings.vni, self._settings.vxlan_port)
 
-    def _listing(self) -> list[dict[str, object]]:
-        return list(self._nftables.list_table(names.FAMILY, names.TABLE))
-
-    def _load_table(self) -> None:
+    def _load_table(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""
         rules = definition(self._settings.vni, self._settings.vxlan_port)
-        self._nftables.run(rules + nft.transaction(nft.NONE, self._elements()))
+        self._nftables.run(rules + nft.transaction(nft.NONE, elements))
 
     def _make_overlay(self) -> None:
         links = {link.name: link for link in inventory.links(self._connection)}
@@ -120,24 +120,25 @@ class Datapath:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
         """
         elements, changed = self._elements(), without_common(self._tables, tables)
-        self._tables = tables
+        self._tables, self._told = tables, True
         if self._in_doubt:
             self.verify()
             return
         self._in_doubt = True
-        self._commit(elements)
+        self._commit(elements, self._elements())
         self._connection.apply(plan(*(self._state(each, ()) for each in changed)))
         self._in_doubt = False
 
-    def _commit(self, before: nft.Elements) -> None:
+    def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""
-        if not (command := nft.transaction(before, self._elements())):
+        if not (command := nft.transaction(before, after)):
             return
         try:
             self._nftables.run(command)
         except Unavailable as error:
             log.warning("Our nftables table was changed by someone else, and is set right: %s", error)
-            self._repair_table()
+            if self._told:  # else the first `apply` does it
+                self._repair_table()
 
     def attach(self, namespace: Namespace, attachment: Attachment) -> None:
         """Give a namespace its addresses and the host's end of its link a name. On an error nothing is left but the
@@ -154,7 +155,7 @@ class Datapath:
             namespace.connection.apply(container_messages(attachment, self._tables.subnets))
             self._nftables.run(nft.transaction(nft.NONE, nft.of_attachment(attachment)))
         except Unavailable:
-            self.detach([attachment.task_id])
+            self.detach(attachment.task_id)
             raise
 
     def _claim(self, attachment: Attachment) -> messages.Message:
@@ -167,28 +168,29 @@ class Datapath:
             ipv4=_LINK_SETTINGS,
         )
 
-    def detach(self, task_ids: Iterable[str]) -> None:
-        """Withdraw ports and addresses at once; links go at the next `sweep`. Unknown tasks are passed over."""
-        before = self._elements()
-        gone = [found for key in task_ids if (found := self._attachments.pop(key, None)) is not None]
-        if gone:
-            self._commit(before)
-            ended = (messages.set_link(each.link, group=names.ENDED_GROUP) for each in gone)
-            self._connection.apply(replace_harmless(message) for message in ended)
+    def detach(self, task_id: str) -> None:
+        """Withdraw ports and addresses at once; the link goes at the next `sweep`. An unknown task is passed over."""
+        if (gone := self._attachments.pop(task_id, None)) is not None:
+            self._commit(nft.of_attachment(gone), {})
+            self._connection.apply([_if_there(messages.set_link(gone.link, group=names.ENDED_GROUP))])
 
     def sweep(self) -> None:
         """Delete the links of ended tasks, all at once."""
         self._connection.apply([messages.delete_group(names.ENDED_GROUP)])
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
-        """Take over links that an earlier process left, delete all others of ours, and set everything right."""
+        """Take over links that an earlier process left, and delete all others of ours with what leads to them.
+
+        What that process knew of other nodes stays as it is until `apply` tells it anew.
+        """
         self._attachments = {attachment.task_id: attachment for attachment in attachments}
         kept = {attachment.link for attachment in self.attachments}
-        surplus = [link for link in self.container_links() if link.index not in kept]
-        ended = (messages.set_link(link.index, group=names.ENDED_GROUP) for link in surplus)
-        self._connection.apply(replace_harmless(message) for message in ended)
+        surplus = [link.index for link in self.container_links() if link.index not in kept]
+        self._connection.apply(_if_there(messages.set_link(index, group=names.ENDED_GROUP)) for index in surplus)
         self.sweep()
-        self.verify()
+        present = nft.listed(self._nftables.list_table(names.FAMILY, names.TABLE))
+        if command := nft.transaction(*map(nft.of_tasks, (present, self._elements()))):
+            self._nftables.run(command)
 
     def container_links(self) -> list[inventory.Link]:
         """The host's ends of all containers' links, but for spare ones."""
@@ -197,9 +199,13 @@ class Datapath:
     def verify(self) -> list[str]:
         """Compare the kernel with what it should hold, and set right what differs. What was wrong, in a line each.
 
+        Before the first `apply` it is not known what the kernel should hold, so nothing is touched.
+
         Raises:
             Unavailable: the kernel refused.
         """
+        if not self._told:
+            return []
         self._in_doubt = True
         wrong = [*self._repair_devices(), *self._repair_routes(), *self._repair_table()]
         self._in_doubt = False
@@ -243,7 +249,7 @@ class Datapath:
     def _repair_table(self) -> list[str]:
         objects = self._nftables.list_table(names.FAMILY, names.TABLE)
         if not nft.rules_are_whole(objects, self._chains()):
-            self._load_table()
+            self._load_table(self._elements())
             return [f"the nftables table {names.TABLE} was missing or its rules were changed"]
         if not (command := nft.transaction(nft.listed(objects), self._elements())):
             return []
@@ -257,13 +263,13 @@ class Datapath:
         for link in inventory.links(self._connection):
             if names.is_ours(link.name):
                 self._connection.apply(
-                    [replace_harmless(messages.set_link(link.index, group=names.ENDED_GROUP))],
+                    [_if_there(messages.set_link(link.index, group=names.ENDED_GROUP))],
                 )
         self.sweep()
         self._connection.apply([messages.delete_link(names.VXLAN_DEVICE)])
         self._connection.apply(messages.delete_route(route) for route in inventory.own_routes(self._connection))
 
 
-def replace_harmless(message: messages.Message) -> messages.Message:
+def _if_there(message: messages.Message) -> messages.Message:
     """The same, content when its object is gone: links of containers vanish with their namespaces at any moment."""
     return message._replace(harmless=messages.GONE)

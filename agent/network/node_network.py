@@ -171,7 +171,7 @@ class NodeNetwork:
 
     def _abandon(self, task_id: str, namespace: Namespace | None) -> None:
         try:
-            self._datapath.detach([task_id])
+            self._datapath.detach(task_id)
             self._datapath.sweep()
         except Unavailable as error:
             log.warning("What an attempt to attach task %s left is not all undone: %s", task_id, error)
@@ -198,7 +198,7 @@ class NodeNetwork:
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself goes a moment later, together with others."""
         held = self._held.pop(task_id, None)
-        await self._in_kernel(self._datapath.detach, [task_id])
+        await self._in_kernel(self._datapath.detach, task_id)
         self._forget(task_id)
         if held is not None:
             os.close(held.namespace.descriptor)

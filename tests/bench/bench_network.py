@@ -77,7 +77,9 @@ def bench_throughput(hosts: Hosts) -> None:
     two = hosts.attach(hosts.two, task(there)).netns_fd
     raw_vxlan(hosts, (one, two))
     server = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{os.getpid()}/fd/{two}", "iperf3", "-s"], stdout=subprocess.DEVNULL
+        ["nsenter", f"--net=/proc/{os.getpid()}/fd/{two}", "iperf3", "-s"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         while "5201" not in run(two, "ss", "-ltn"):

@@ -54,6 +54,19 @@ def of_attachment(attachment: Attachment) -> Elements:
     }
 
 
+_OF_TASKS = ("owners", "hairpin", *MAPS)
+
+
+def of_tasks(found: Elements) -> Elements:
+    """The part that is this node's tasks'."""
+    return {name: found[name] for name in _OF_TASKS}
+
+
+def merged(left: Elements, right: Elements) -> Elements:
+    """The elements of both."""
+    return {name: left[name] | right[name] for name in NONE}
+
+
 def listed(objects: Sequence[Mapping[str, Any]]) -> Elements:
     """What the table holds, from its listing; of sets that are not ours, nothing."""
     found = dict(NONE)

@@ -61,12 +61,16 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
     remote = hosts.attach(hosts.two, task(far)).netns_fd
 
     hosts.one.stop()
-    with tcp_echo(inner, 80):
+    with tcp_echo(inner, 80), tcp_echo(remote, 81):
         assert tcp_exchange(remote, "10.99.1.1", 80) == b"hello"
         assert tcp_exchange(hosts.client, "172.31.0.1", 8080) == b"hello"
 
         hosts.one.start()
         hosts.one.call(hosts.one.network.recover([task(kept, HTTP), task(nowhere)]))
+        # No manager has spoken yet.
+        assert hosts.one.call(hosts.one.network.verify()) == []
+        assert tcp_exchange(remote, "10.99.1.1", 80) == b"hello"
+        assert tcp_exchange(inner, "10.99.1.3", 81) == b"hello"
         hosts.apply(*tables)
 
         assert tcp_exchange(remote, "10.99.1.1", 80) == b"hello"
