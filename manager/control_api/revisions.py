@@ -9,7 +9,7 @@ from manager.store.kinds import REVISION, SERVICE
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 
-PRUNED_AT_ONCE = 100
+LOOKED_BACK = 100
 
 
 def first(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
@@ -46,13 +46,18 @@ def record_writes(service: Service) -> list[Write]:
 
 
 def pruning_writes(view: View, service: Service) -> list[Write]:
-    """Deletions of revisions older than the newest ten that no task runs and no update leads to."""
+    """Deletions of revisions older than the newest ten that no task runs and no update leads to.
+
+    It looks back a hundred: one that a task held for longer goes with its service.
+    """
     named = {task.revision for task in view.tasks_of(service.meta.id).values()} | {service.task_revision}
     oldest_kept = service.revision - bounds.REVISIONS_KEPT + 1
-    prefix = f"{service.meta.id}/"
-    numbers = (int(key.removeprefix(prefix)) for key in view.revisions if key.startswith(prefix))
-    old = sorted(number for number in numbers if number < oldest_kept and number not in named)
-    return [delete(REVISION, f"{prefix}{number}") for number in old[:PRUNED_AT_ONCE]]
+    identifiers = (
+        f"{service.meta.id}/{number}"
+        for number in range(max(1, oldest_kept - LOOKED_BACK), oldest_kept)
+        if number not in named
+    )
+    return [delete(REVISION, identifier) for identifier in identifiers if identifier in view.revisions]
 
 
 def unchanged_since(service: Service) -> Expect:
