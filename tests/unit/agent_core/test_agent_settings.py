@@ -1,0 +1,46 @@
+"""Settings and command line of the agent."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from agent.host import memory_bytes
+from agent.main import main
+from agent.settings import AgentSettings
+from shoal.errors import InvalidInput
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        AgentSettings(
+            state_directory=Path("here"),
+            run_directory=Path("/" + "x" * 80),
+            join="nowhere",
+            stream_port=0,
+            parallel_starts=0,
+            advertise_address="fe80::1",
+            token="a",
+            token_file=Path("/b"),
+        )
+    assert len(caught.value.faults) == 7
+
+
+def test_a_token_is_not_printed() -> None:
+    assert "SECRET" not in repr(AgentSettings(token="SECRET"))
+
+
+def test_options_without_a_command_are_those_of_run(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["--join", "nowhere", "--state-directory", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output.startswith("shoal-agent: --join: 'nowhere' is not an address")
+
+
+def test_a_host_that_never_joined_says_what_to_do(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["run", "--state-directory", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "give --join HOST:PORT and --token" in result.output
+
+
+def test_memory() -> None:
+    assert memory_bytes("MemFree: 1 kB\nMemTotal:       2048 kB\n") == 2 << 20

@@ -1,0 +1,79 @@
+"""Logs of several tasks as one stream."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import pytest
+
+from agent.runtime.log_lines import LogRecord as Line
+from agent.streams.merging import as_they_come, in_order
+from agent.streams.service import AgentStreams
+from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.errors import InvalidInput, NotFound
+
+
+async def numbers(*values: int) -> AsyncGenerator[int]:
+    for value in values:
+        await asyncio.sleep(0)
+        yield value
+
+
+async def failing() -> AsyncGenerator[int]:
+    yield 1
+    raise NotFound("gone")
+
+
+class Files:
+    """Logs of two tasks."""
+
+    async def logs(
+        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
+    ) -> AsyncIterator[Line]:
+        times = {"a": (1, 4), "b": (2, 3)}.get(task_id)
+        if times is None:
+            raise NotFound(f"no log of task {task_id} on this host")
+        for time_ns in times[-tail:] if tail else times:
+            if time_ns >= since_ns:
+                yield Line(time_ns, "stdout", b"line", False)
+
+
+async def read(request: ReadLogsRequest) -> list[LogRecord]:
+    context: object = None
+    return [record async for record in AgentStreams(logs=Files()).ReadLogs(request, context)]  # type: ignore[arg-type]
+
+
+def test_in_order() -> None:
+    async def collect() -> list[int]:
+        sources = [numbers(1, 4, 9), numbers(), numbers(2, 3, 10)]
+        return [number async for number in in_order(sources, lambda number: number)]
+
+    assert asyncio.run(collect()) == [1, 2, 3, 4, 9, 10]
+
+
+def test_as_they_come_ends_with_its_sources_and_raises_their_errors() -> None:
+    async def collect(*sources: AsyncIterator[int]) -> list[int]:
+        return sorted([number async for number in as_they_come(sources)])
+
+    assert asyncio.run(collect(numbers(1, 2), numbers(3))) == [1, 2, 3]
+    assert asyncio.run(collect()) == []
+    with pytest.raises(NotFound):
+        asyncio.run(collect(failing(), numbers(2)))
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_logs_of_several_tasks(follow: bool) -> None:
+    found = asyncio.run(read(ReadLogsRequest(task_ids=["a", "b", "unknown"], follow=follow)))
+    times = [record.at_ns for record in found]
+    assert (sorted(times) if follow else times) == [1, 2, 3, 4]
+
+
+def test_tail_and_since() -> None:
+    assert [record.at_ns for record in asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], tail=1)))] == [3, 4]
+    assert [record.at_ns for record in asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], since_ns=3)))] == [4]
+
+
+def test_no_log_at_all_and_no_task_at_all() -> None:
+    with pytest.raises(NotFound, match="no log of task x"):
+        asyncio.run(read(ReadLogsRequest(task_ids=["x"])))
+    with pytest.raises(InvalidInput):
+        asyncio.run(read(ReadLogsRequest()))
