@@ -64,6 +64,7 @@ class Datapath:
         """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched."""
         _IP_FORWARD.write_text("1")
         self._make_overlay()
+        self._warn_of_overlap()
         present = self._nftables.list_table(names.FAMILY, names.TABLE)
         if not nft.rules_are_whole(present, self._chains()):
             # What an older version of us left keeps working until the planner's tables are told again.
@@ -71,6 +72,17 @@ class Datapath:
 
     def _chains(self) -> dict[str, tuple[str, ...]]:
         return chains(self._settings.vni, self._settings.vxlan_port)
+
+    def _warn_of_overlap(self) -> None:
+        pool = self._settings.local_pool
+        others = set(inventory.all_routes(self._connection)) - set(inventory.own_routes(self._connection))
+        for route in others:
+            if route.destination.prefixlen and route.destination.overlaps(pool):
+                log.warning(
+                    "The pool %s for containers without a network overlaps the host's route to %s: set another local_pool",
+                    pool,
+                    route.destination,
+                )
 
     def _load_table(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""
