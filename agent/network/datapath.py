@@ -79,7 +79,7 @@ class Datapath:
         for route in others:
             if route.destination.prefixlen and route.destination.overlaps(pool):
                 log.warning(
-                    "The pool %s for containers without a network overlaps the host's route to %s: set another local_pool",
+                    "The pool %s of containers without a network overlaps the host's route to %s: set another",
                     pool,
                     route.destination,
                 )
