@@ -19,18 +19,20 @@ BIN = Path(sys.executable).parent
 
 
 def spawn(namespace: str, command: Sequence[str | Path], log: Path) -> int:
-    """Start a daemon in a namespace, detached from this process and its terminal; returns its process id."""
+    """Start a daemon in a namespace, in a session of its own; it outlives this process. Returns its process id."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{namespace}", "--", *map(str, command)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd="/",
-        )
-    return process.pid
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        "nsenter",
+        ["nsenter", f"--net=/run/netns/{namespace}", "--", *map(str, command)],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
 
 
 def run(namespace: str, command: Sequence[str | Path], *, seconds: float) -> None:
