@@ -6,17 +6,14 @@ One asyncio task runs it. Whatever others tell it (a new assignment, an exit) on
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine
 
-from agent.journal.journal import Journal
-from agent.worker.datapath import Datapath
 from agent.worker.endings import final_state, why
 from agent.worker.etc_files import etc_files
-from agent.worker.seams import ContainerRequest, Exit, Image, Images, Networks, Running, Runtime, Sandbox
+from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
+from agent.worker.tools import Tools
 from shoal import task_states
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
@@ -30,30 +27,6 @@ KILL_PATIENCE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 MAX_MESSAGE = 300
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What all runners of an agent share.
-
-    Attributes:
-        starts: bounds how many containers are started at once.
-        report: takes each new status of a task.
-        network: an assigned network by id, None when it is not known.
-        host_resolv_conf: the node's own /etc/resolv.conf.
-        now_ms: milliseconds since the Unix epoch.
-    """
-
-    runtime: Runtime
-    images: Images
-    networks: Networks
-    datapath: Datapath
-    journal: Journal
-    starts: asyncio.Semaphore
-    report: Callable[[TaskStatus], None]
-    network: Callable[[str], NetworkAssignment | None]
-    host_resolv_conf: Callable[[], str]
-    now_ms: Callable[[], int]
 
 
 class TaskRunner:

@@ -9,7 +9,8 @@ from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Exit, Images, Networks, Running, Runtime
-from agent.worker.task_runner import TaskRunner, Tools
+from agent.worker.task_runner import TaskRunner
+from agent.worker.tools import Tools
 from shoal import task_states
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry

@@ -1,0 +1,35 @@
+"""What the runners of all tasks share."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.journal.journal import Journal
+from agent.worker.datapath import Datapath
+from agent.worker.seams import Images, Networks, Runtime
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
+from shoal.api.v1.task_pb2 import TaskStatus
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What all runners of an agent share.
+
+    Attributes:
+        starts: bounds how many containers are started at once.
+        report: takes each new status of a task.
+        network: an assigned network by id, None when it is not known.
+        host_resolv_conf: the node's own /etc/resolv.conf.
+        now_ms: milliseconds since the Unix epoch.
+    """
+
+    runtime: Runtime
+    images: Images
+    networks: Networks
+    datapath: Datapath
+    journal: Journal
+    starts: asyncio.Semaphore
+    report: Callable[[TaskStatus], None]
+    network: Callable[[str], NetworkAssignment | None]
+    host_resolv_conf: Callable[[], str]
+    now_ms: Callable[[], int]
