@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1 import cluster_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2
+from shoal.api.v1 import cluster_pb2, file_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2
 
 ROOT = "/shoal/v1/"
 
@@ -57,6 +57,11 @@ NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
 NODE_STATUS = Kind("node status", node_pb2.NodeStatus, "nodes/", "/status", "dispatcher")
 NETWORK = Kind("network", network_pb2.Network, "networks/", "/spec", "control API")
 ALLOCATION = Kind("allocation", network_pb2.NetworkAllocation, "networks/", "/allocation", "planner")
+SECRET = Kind("secret", file_pb2.File, "secrets/", "", "control API")
+# Identifier: "<id>/<version>", as for CONFIG_VERSION.
+SECRET_VERSION = Kind("secret version", file_pb2.FileVersion, "secret-versions/", "", "control API")
+CONFIG = Kind("config", file_pb2.File, "configs/", "", "control API")
+CONFIG_VERSION = Kind("config version", file_pb2.FileVersion, "config-versions/", "", "control API")
 # Identifier: "service/<name>" or "network/<name>". Names are unique because a creation compares that its own is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
@@ -74,6 +79,10 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     NODE_STATUS,
     NETWORK,
     ALLOCATION,
+    SECRET,
+    SECRET_VERSION,
+    CONFIG,
+    CONFIG_VERSION,
     NAME,
     MANAGER,
     CLUSTER,

@@ -14,6 +14,8 @@ from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
 from shoal.api.v1.cluster_pb2 import Cluster, Manager
+from shoal.api.v1.file_pb2 import File, FileVersion
+from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
@@ -49,6 +51,16 @@ class View(Protocol):
     def allocations(self) -> Mapping[str, NetworkAllocation]: ...
     @property
     def managers(self) -> Mapping[str, Manager]: ...
+    @property
+    def names(self) -> Mapping[str, Name]: ...
+    @property
+    def secrets(self) -> Mapping[str, File]: ...
+    @property
+    def secret_versions(self) -> Mapping[str, FileVersion]: ...
+    @property
+    def configs(self) -> Mapping[str, File]: ...
+    @property
+    def config_versions(self) -> Mapping[str, FileVersion]: ...
     def service_named(self, name: str) -> Service | None: ...
     def network_named(self, name: str) -> Network | None: ...
     def tasks_of(self, service_id: str) -> Mapping[str, Task]: ...
@@ -72,6 +84,11 @@ class Tables:
         self.networks: Mapping[str, Network] = self._read(kinds.NETWORK)
         self.allocations: Mapping[str, NetworkAllocation] = self._read(kinds.ALLOCATION)
         self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
+        self.names: Mapping[str, Name] = self._read(kinds.NAME)
+        self.secrets: Mapping[str, File] = self._read(kinds.SECRET)
+        self.secret_versions: Mapping[str, FileVersion] = self._read(kinds.SECRET_VERSION)
+        self.configs: Mapping[str, File] = self._read(kinds.CONFIG)
+        self.config_versions: Mapping[str, FileVersion] = self._read(kinds.CONFIG_VERSION)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
         self._by_service: dict[str, dict[str, Task]] = {}

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shoal.api.v1 import file_pb2 as _file_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -88,6 +89,8 @@ class ContainerSpec(_message.Message):
     SECCOMP_FIELD_NUMBER: _builtins.int
     NO_NEW_PRIVILEGES_FIELD_NUMBER: _builtins.int
     OOM_SCORE_ADJ_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    CONFIGS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -148,6 +151,12 @@ class ContainerSpec(_message.Message):
 
     @_builtins.property
     def dns(self) -> Global___DnsConfig: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileReference]:
+        """Mounted as files of their own, in memory only."""
+
+    @_builtins.property
+    def configs(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileReference]: ...
     def __init__(
         self,
         *,
@@ -176,10 +185,12 @@ class ContainerSpec(_message.Message):
         seccomp: _builtins.str = ...,
         no_new_privileges: _builtins.bool = ...,
         oom_score_adj: _builtins.int = ...,
+        secrets: _abc.Iterable[_file_pb2.FileReference] | None = ...,
+        configs: _abc.Iterable[_file_pb2.FileReference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "dns", b"dns", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "dns", b"dns", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "hostname", b"hostname", "image", b"image", "labels", b"labels", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "shm_bytes", b"shm_bytes", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "dns", b"dns", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "hostname", b"hostname", "image", b"image", "labels", b"labels", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_grace_ms: _TypeAlias = _typing.Literal["stop_grace_ms"]  # noqa: Y015
     _WhichOneofArgType__stop_grace_ms: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms"]  # noqa: Y015

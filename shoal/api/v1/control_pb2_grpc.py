@@ -147,6 +147,56 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
                 _registered_method=True)
+        self.CreateSecret = channel.unary_unary(
+                '/shoal.api.v1.Control/CreateSecret',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                _registered_method=True)
+        self.UpdateSecret = channel.unary_unary(
+                '/shoal.api.v1.Control/UpdateSecret',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+                _registered_method=True)
+        self.GetSecret = channel.unary_unary(
+                '/shoal.api.v1.Control/GetSecret',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                _registered_method=True)
+        self.ListSecrets = channel.unary_unary(
+                '/shoal.api.v1.Control/ListSecrets',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.RemoveSecret = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveSecret',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+                _registered_method=True)
+        self.CreateConfig = channel.unary_unary(
+                '/shoal.api.v1.Control/CreateConfig',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                _registered_method=True)
+        self.UpdateConfig = channel.unary_unary(
+                '/shoal.api.v1.Control/UpdateConfig',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+                _registered_method=True)
+        self.GetConfig = channel.unary_unary(
+                '/shoal.api.v1.Control/GetConfig',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+                _registered_method=True)
+        self.ListConfigs = channel.unary_unary(
+                '/shoal.api.v1.Control/ListConfigs',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.RemoveConfig = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveConfig',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -292,6 +342,68 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSecret(self, request, context):
+        """Secrets and configs. An update makes a new version and rolls the services that follow it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSecret(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSecret(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSecrets(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSecret(self, request, context):
+        """FAILED_PRECONDITION while a service uses it; the text names the services.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConfigs(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveConfig(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -404,6 +516,56 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Logs,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.SerializeToString,
+            ),
+            'CreateSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSecret,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+            ),
+            'UpdateSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSecret,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.SerializeToString,
+            ),
+            'GetSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSecret,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+            ),
+            'ListSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSecrets,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'RemoveSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSecret,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.SerializeToString,
+            ),
+            'CreateConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConfig,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+            ),
+            'UpdateConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConfig,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.SerializeToString,
+            ),
+            'GetConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConfig,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.FileView.SerializeToString,
+            ),
+            'ListConfigs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConfigs,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'RemoveConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveConfig,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1003,6 +1165,276 @@ class Control:
             '/shoal.api.v1.Control/Logs',
             shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/CreateSecret',
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/UpdateSecret',
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/GetSecret',
+            shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListSecrets',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveSecret',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/CreateConfig',
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/UpdateConfig',
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/GetConfig',
+            shoal_dot_api_dot_v1_dot_control__pb2.GetFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.FileView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConfigs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListConfigs',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveConfig',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,18 @@ class ControlStub:
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
+    CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
+    """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+    UpdateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]
+    GetSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]
+    ListSecrets: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]
+    RemoveSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]
+    """FAILED_PRECONDITION while a service uses it; the text names the services."""
+    CreateConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
+    UpdateConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]
+    GetConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]
+    ListConfigs: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]
+    RemoveConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -99,6 +111,18 @@ class ControlAsyncStub(ControlStub):
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
+    CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
+    """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+    UpdateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]  # type: ignore[assignment]
+    GetSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
+    ListSecrets: _aio.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]  # type: ignore[assignment]
+    RemoveSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]  # type: ignore[assignment]
+    """FAILED_PRECONDITION while a service uses it; the text names the services."""
+    CreateConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
+    UpdateConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]  # type: ignore[assignment]
+    GetConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
+    ListConfigs: _aio.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]  # type: ignore[assignment]
+    RemoveConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]  # type: ignore[assignment]
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
@@ -264,5 +288,77 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.LogsResponse], _abc.AsyncIterator[_control_pb2.LogsResponse]]:
         """The logs of a service's or a task's containers, on whatever nodes they are."""
+
+    @_abc_1.abstractmethod
+    def CreateSecret(
+        self,
+        request: _control_pb2.CreateFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.FileView, _abc.Awaitable[_control_pb2.FileView]]:
+        """Secrets and configs. An update makes a new version and rolls the services that follow it."""
+
+    @_abc_1.abstractmethod
+    def UpdateSecret(
+        self,
+        request: _control_pb2.UpdateFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateFileResponse, _abc.Awaitable[_control_pb2.UpdateFileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetSecret(
+        self,
+        request: _control_pb2.GetFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.FileView, _abc.Awaitable[_control_pb2.FileView]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSecrets(
+        self,
+        request: _control_pb2.ListFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListFilesResponse, _abc.Awaitable[_control_pb2.ListFilesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveSecret(
+        self,
+        request: _control_pb2.RemoveFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveFileResponse, _abc.Awaitable[_control_pb2.RemoveFileResponse]]:
+        """FAILED_PRECONDITION while a service uses it; the text names the services."""
+
+    @_abc_1.abstractmethod
+    def CreateConfig(
+        self,
+        request: _control_pb2.CreateFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.FileView, _abc.Awaitable[_control_pb2.FileView]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateConfig(
+        self,
+        request: _control_pb2.UpdateFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateFileResponse, _abc.Awaitable[_control_pb2.UpdateFileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetConfig(
+        self,
+        request: _control_pb2.GetFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.FileView, _abc.Awaitable[_control_pb2.FileView]]: ...
+
+    @_abc_1.abstractmethod
+    def ListConfigs(
+        self,
+        request: _control_pb2.ListFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListFilesResponse, _abc.Awaitable[_control_pb2.ListFilesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveConfig(
+        self,
+        request: _control_pb2.RemoveFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveFileResponse, _abc.Awaitable[_control_pb2.RemoveFileResponse]]: ...
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

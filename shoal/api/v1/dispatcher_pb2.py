@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import service_pb2 as shoal_dot_api_dot_v1_dot_service__pb2
 from shoal.api.v1 import task_pb2 as shoal_dot_api_dot_v1_dot_task__pb2
 from shoal.api.v1 import node_pb2 as shoal_dot_api_dot_v1_dot_node__pb2
+from shoal.api.v1 import file_pb2 as shoal_dot_api_dot_v1_dot_file__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/dispatcher.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/service.proto\x1a\x17shoal/api/v1/task.proto\x1a\x17shoal/api/v1/node.proto\"\x99\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.shoal.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.shoal.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.shoal.api.v1.StatusBatchH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\"\x0b\n\tHeartbeat\"K\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x08statuses\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus\"\x8a\x01\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.shoal.api.v1.WelcomeH\x00\x12\x30\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.AssignmentsH\x00\x12\x14\n\nstatus_ack\x18\x03 \x01(\x04H\x00\x42\x06\n\x04kind\"1\n\x07Welcome\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12\x10\n\x08managers\x18\x02 \x03(\t\"\xf4\x02\n\x0b\x41ssignments\x12\x10\n\x08snapshot\x18\x01 \x01(\x08\x12\x16\n\x0estore_revision\x18\x02 \x01(\x03\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.shoal.api.v1.Task\x12\x15\n\rremoved_tasks\x18\x04 \x03(\t\x12\x30\n\trevisions\x18\x05 \x03(\x0b\x32\x1d.shoal.api.v1.ServiceRevision\x12\x31\n\x08networks\x18\x06 \x03(\x0b\x32\x1f.shoal.api.v1.NetworkAssignment\x12\x18\n\x10removed_networks\x18\x07 \x03(\t\x12-\n\tendpoints\x18\x08 \x03(\x0b\x32\x1a.shoal.api.v1.TaskEndpoint\x12\x19\n\x11removed_endpoints\x18\t \x03(\t\x12!\n\x05peers\x18\n \x03(\x0b\x32\x12.shoal.api.v1.Peer\x12\x15\n\rremoved_peers\x18\x0b \x03(\t\"W\n\x11NetworkAssignment\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x10\n\x08internal\x18\x04 \x01(\x08\"\xa4\x02\n\x0cTaskEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12,\n\taddresses\x18\x06 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12\x38\n\x07\x61liases\x18\x07 \x03(\x0b\x32\'.shoal.api.v1.TaskEndpoint.AliasesEntry\x12\r\n\x05ready\x18\x08 \x01(\x08\x1a\x43\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.shoal.api.v1.Names:\x02\x38\x01\"\x16\n\x05Names\x12\r\n\x05names\x18\x01 \x03(\t\":\n\x04Peer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t2U\n\nDispatcher\x12G\n\x07Session\x12\x1a.shoal.api.v1.AgentMessage\x1a\x1c.shoal.api.v1.ManagerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dshoal/api/v1/dispatcher.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/service.proto\x1a\x17shoal/api/v1/task.proto\x1a\x17shoal/api/v1/node.proto\x1a\x17shoal/api/v1/file.proto\"\x99\x01\n\x0c\x41gentMessage\x12$\n\x05hello\x18\x01 \x01(\x0b\x32\x13.shoal.api.v1.HelloH\x00\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x17.shoal.api.v1.HeartbeatH\x00\x12-\n\x08statuses\x18\x03 \x01(\x0b\x32\x19.shoal.api.v1.StatusBatchH\x00\x42\x06\n\x04kind\";\n\x05Hello\x12\x32\n\x0b\x64\x65scription\x18\x01 \x01(\x0b\x32\x1d.shoal.api.v1.NodeDescription\"\x0b\n\tHeartbeat\"K\n\x0bStatusBatch\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x08statuses\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.TaskStatus\"\x8a\x01\n\x0eManagerMessage\x12(\n\x07welcome\x18\x01 \x01(\x0b\x32\x15.shoal.api.v1.WelcomeH\x00\x12\x30\n\x0b\x61ssignments\x18\x02 \x01(\x0b\x32\x19.shoal.api.v1.AssignmentsH\x00\x12\x14\n\nstatus_ack\x18\x03 \x01(\x04H\x00\x42\x06\n\x04kind\"1\n\x07Welcome\x12\x14\n\x0cheartbeat_ms\x18\x01 \x01(\r\x12\x10\n\x08managers\x18\x02 \x03(\t\"\x9e\x03\n\x0b\x41ssignments\x12\x10\n\x08snapshot\x18\x01 \x01(\x08\x12\x16\n\x0estore_revision\x18\x02 \x01(\x03\x12!\n\x05tasks\x18\x03 \x03(\x0b\x32\x12.shoal.api.v1.Task\x12\x15\n\rremoved_tasks\x18\x04 \x03(\t\x12\x30\n\trevisions\x18\x05 \x03(\x0b\x32\x1d.shoal.api.v1.ServiceRevision\x12\x31\n\x08networks\x18\x06 \x03(\x0b\x32\x1f.shoal.api.v1.NetworkAssignment\x12\x18\n\x10removed_networks\x18\x07 \x03(\t\x12-\n\tendpoints\x18\x08 \x03(\x0b\x32\x1a.shoal.api.v1.TaskEndpoint\x12\x19\n\x11removed_endpoints\x18\t \x03(\t\x12!\n\x05peers\x18\n \x03(\x0b\x32\x12.shoal.api.v1.Peer\x12\x15\n\rremoved_peers\x18\x0b \x03(\t\x12(\n\x05\x66iles\x18\x14 \x03(\x0b\x32\x19.shoal.api.v1.FileContent\"W\n\x11NetworkAssignment\x12\x12\n\nnetwork_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06subnet\x18\x03 \x01(\t\x12\x10\n\x08internal\x18\x04 \x01(\x08\"\xa4\x02\n\x0cTaskEndpoint\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0f\n\x07node_id\x18\x05 \x01(\t\x12,\n\taddresses\x18\x06 \x03(\x0b\x32\x19.shoal.api.v1.TaskAddress\x12\x38\n\x07\x61liases\x18\x07 \x03(\x0b\x32\'.shoal.api.v1.TaskEndpoint.AliasesEntry\x12\r\n\x05ready\x18\x08 \x01(\x08\x1a\x43\n\x0c\x41liasesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.shoal.api.v1.Names:\x02\x38\x01\"\x16\n\x05Names\x12\r\n\x05names\x18\x01 \x03(\t\":\n\x04Peer\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t2U\n\nDispatcher\x12G\n\x07Session\x12\x1a.shoal.api.v1.AgentMessage\x1a\x1c.shoal.api.v1.ManagerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +37,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TASKENDPOINT_ALIASESENTRY']._loaded_options = None
   _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_options = b'8\001'
-  _globals['_AGENTMESSAGE']._serialized_start=126
-  _globals['_AGENTMESSAGE']._serialized_end=279
-  _globals['_HELLO']._serialized_start=281
-  _globals['_HELLO']._serialized_end=340
-  _globals['_HEARTBEAT']._serialized_start=342
-  _globals['_HEARTBEAT']._serialized_end=353
-  _globals['_STATUSBATCH']._serialized_start=355
-  _globals['_STATUSBATCH']._serialized_end=430
-  _globals['_MANAGERMESSAGE']._serialized_start=433
-  _globals['_MANAGERMESSAGE']._serialized_end=571
-  _globals['_WELCOME']._serialized_start=573
-  _globals['_WELCOME']._serialized_end=622
-  _globals['_ASSIGNMENTS']._serialized_start=625
-  _globals['_ASSIGNMENTS']._serialized_end=997
-  _globals['_NETWORKASSIGNMENT']._serialized_start=999
-  _globals['_NETWORKASSIGNMENT']._serialized_end=1086
-  _globals['_TASKENDPOINT']._serialized_start=1089
-  _globals['_TASKENDPOINT']._serialized_end=1381
-  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_start=1314
-  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_end=1381
-  _globals['_NAMES']._serialized_start=1383
-  _globals['_NAMES']._serialized_end=1405
-  _globals['_PEER']._serialized_start=1407
-  _globals['_PEER']._serialized_end=1465
-  _globals['_DISPATCHER']._serialized_start=1467
-  _globals['_DISPATCHER']._serialized_end=1552
+  _globals['_AGENTMESSAGE']._serialized_start=151
+  _globals['_AGENTMESSAGE']._serialized_end=304
+  _globals['_HELLO']._serialized_start=306
+  _globals['_HELLO']._serialized_end=365
+  _globals['_HEARTBEAT']._serialized_start=367
+  _globals['_HEARTBEAT']._serialized_end=378
+  _globals['_STATUSBATCH']._serialized_start=380
+  _globals['_STATUSBATCH']._serialized_end=455
+  _globals['_MANAGERMESSAGE']._serialized_start=458
+  _globals['_MANAGERMESSAGE']._serialized_end=596
+  _globals['_WELCOME']._serialized_start=598
+  _globals['_WELCOME']._serialized_end=647
+  _globals['_ASSIGNMENTS']._serialized_start=650
+  _globals['_ASSIGNMENTS']._serialized_end=1064
+  _globals['_NETWORKASSIGNMENT']._serialized_start=1066
+  _globals['_NETWORKASSIGNMENT']._serialized_end=1153
+  _globals['_TASKENDPOINT']._serialized_start=1156
+  _globals['_TASKENDPOINT']._serialized_end=1448
+  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_start=1381
+  _globals['_TASKENDPOINT_ALIASESENTRY']._serialized_end=1448
+  _globals['_NAMES']._serialized_start=1450
+  _globals['_NAMES']._serialized_end=1472
+  _globals['_PEER']._serialized_start=1474
+  _globals['_PEER']._serialized_end=1532
+  _globals['_DISPATCHER']._serialized_start=1534
+  _globals['_DISPATCHER']._serialized_end=1619
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import node_pb2 as _node_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
 from shoal.api.v1 import task_pb2 as _task_pb2
@@ -185,6 +186,7 @@ class Assignments(_message.Message):
     REMOVED_ENDPOINTS_FIELD_NUMBER: _builtins.int
     PEERS_FIELD_NUMBER: _builtins.int
     REMOVED_PEERS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
@@ -219,6 +221,12 @@ class Assignments(_message.Message):
 
     @_builtins.property
     def removed_peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileContent]:
+        """Contents of the secrets and configs that those tasks need; each comes once in a session, maybe after its task.
+        An agent drops those that no task of its own needs. Key: key.
+        """
+
     def __init__(
         self,
         *,
@@ -233,10 +241,11 @@ class Assignments(_message.Message):
         removed_endpoints: _abc.Iterable[_builtins.str] | None = ...,
         peers: _abc.Iterable[Global___Peer] | None = ...,
         removed_peers: _abc.Iterable[_builtins.str] | None = ...,
+        files: _abc.Iterable[_file_pb2.FileContent] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
