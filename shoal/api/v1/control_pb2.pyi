@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 from shoal.api.v1 import network_pb2 as _network_pb2
@@ -251,6 +252,116 @@ class RollbackServiceRequest(_message.Message):
 Global___RollbackServiceRequest: _TypeAlias = RollbackServiceRequest  # noqa: Y015
 
 @_typing.final
+class SteerUpdateRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Action:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SteerUpdateRequest._Action.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ACTION_UNSPECIFIED: SteerUpdateRequest._Action.ValueType  # 0
+        PAUSE: SteerUpdateRequest._Action.ValueType  # 1
+        RESUME: SteerUpdateRequest._Action.ValueType  # 2
+        PROMOTE: SteerUpdateRequest._Action.ValueType  # 3
+
+    class Action(_Action, metaclass=_ActionEnumTypeWrapper): ...
+    ACTION_UNSPECIFIED: SteerUpdateRequest.Action.ValueType  # 0
+    PAUSE: SteerUpdateRequest.Action.ValueType  # 1
+    RESUME: SteerUpdateRequest.Action.ValueType  # 2
+    PROMOTE: SteerUpdateRequest.Action.ValueType  # 3
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    action: Global___SteerUpdateRequest.Action.ValueType
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        action: Global___SteerUpdateRequest.Action.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SteerUpdateRequest: _TypeAlias = SteerUpdateRequest  # noqa: Y015
+
+@_typing.final
+class ListRevisionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRevisionsRequest: _TypeAlias = ListRevisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListRevisionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def revisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RevisionView]: ...
+    def __init__(
+        self,
+        *,
+        revisions: _abc.Iterable[Global___RevisionView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["revisions", b"revisions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRevisionsResponse: _TypeAlias = ListRevisionsResponse  # noqa: Y015
+
+@_typing.final
+class RevisionView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVISION_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    current: _builtins.bool
+    """It is what the user asked for last."""
+    effective: _builtins.bool
+    """Its template is what the tasks are to run: another one than the current one's after a rollback."""
+    running: _builtins.int
+    """Tasks that run its template."""
+    @_builtins.property
+    def revision(self) -> _service_pb2.ServiceRevision: ...
+    def __init__(
+        self,
+        *,
+        revision: _service_pb2.ServiceRevision | None = ...,
+        current: _builtins.bool = ...,
+        effective: _builtins.bool = ...,
+        running: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "effective", b"effective", "revision", b"revision", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevisionView: _TypeAlias = RevisionView  # noqa: Y015
+
+@_typing.final
 class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -458,6 +569,10 @@ class ServiceProgress(_message.Message):
     BY_STATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     CONVERGED_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
+    HALTED_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    IS_JOB_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     name: _builtins.str
     desired: _builtins.int
@@ -466,6 +581,11 @@ class ServiceProgress(_message.Message):
     stopping: _builtins.int
     """Tasks that are to stop and have not yet."""
     converged: _builtins.bool
+    halted: _builtins.bool
+    """It will not go on without the user: the update is paused or its canaries wait."""
+    completed: _builtins.int
+    """Jobs: tasks that have ended with exit code 0, of `desired`."""
+    is_job: _builtins.bool
     @_builtins.property
     def by_state(self) -> _containers.ScalarMap[_builtins.int, _builtins.int]:
         """Tasks that are to run, by state (shoal.api.v1.TaskState)."""
@@ -473,6 +593,10 @@ class ServiceProgress(_message.Message):
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Why it does not go on; the newest failures of tasks and the planner's reasons."""
+
+    @_builtins.property
+    def update(self) -> _service_pb2.UpdateStatus:
+        """Of the update to the newest template; unset when there was none."""
 
     def __init__(
         self,
@@ -485,10 +609,14 @@ class ServiceProgress(_message.Message):
         by_state: _abc.Mapping[_builtins.int, _builtins.int] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         converged: _builtins.bool = ...,
+        update: _service_pb2.UpdateStatus | None = ...,
+        halted: _builtins.bool = ...,
+        completed: _builtins.int = ...,
+        is_job: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "converged", b"converged", "desired", b"desired", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stopping", b"stopping"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "completed", b"completed", "converged", b"converged", "desired", b"desired", "halted", b"halted", "is_job", b"is_job", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stopping", b"stopping", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,6 +52,16 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
                 _registered_method=True)
+        self.SteerUpdate = channel.unary_unary(
+                '/shoal.api.v1.Control/SteerUpdate',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+                _registered_method=True)
+        self.ListRevisions = channel.unary_unary(
+                '/shoal.api.v1.Control/ListRevisions',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
+                _registered_method=True)
         self.RollbackService = channel.unary_unary(
                 '/shoal.api.v1.Control/RollbackService',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RollbackServiceRequest.SerializeToString,
@@ -219,6 +229,20 @@ class ControlServicer:
 
     def ScaleServices(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SteerUpdate(self, request, context):
+        """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevisions(self, request, context):
+        """The revisions that are kept, the newest first.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -421,6 +445,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ScaleServices,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.SerializeToString,
+            ),
+            'SteerUpdate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SteerUpdate,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+            ),
+            'ListRevisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevisions,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.SerializeToString,
             ),
             'RollbackService': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackService,
@@ -652,6 +686,60 @@ class Control:
             '/shoal.api.v1.Control/ScaleServices',
             shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ScaleServicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SteerUpdate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/SteerUpdate',
+            shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListRevisions',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

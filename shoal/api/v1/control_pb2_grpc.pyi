@@ -39,6 +39,10 @@ class ControlStub:
     CreateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]
     UpdateService: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]
     ScaleServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]
+    SteerUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]
+    """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
+    """The revisions that are kept, the newest first."""
     RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
     """Makes an earlier revision's spec the newest one again."""
     RemoveService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]
@@ -87,6 +91,10 @@ class ControlAsyncStub(ControlStub):
     CreateService: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateServiceRequest, _control_pb2.CreateServiceResponse]  # type: ignore[assignment]
     UpdateService: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     ScaleServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]  # type: ignore[assignment]
+    SteerUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
+    """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
+    """The revisions that are kept, the newest first."""
     RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """Makes an earlier revision's spec the newest one again."""
     RemoveService: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveServiceRequest, _control_pb2.RemoveServiceResponse]  # type: ignore[assignment]
@@ -150,6 +158,22 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ScaleServicesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ScaleServicesResponse, _abc.Awaitable[_control_pb2.ScaleServicesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SteerUpdate(
+        self,
+        request: _control_pb2.SteerUpdateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
+        """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+
+    @_abc_1.abstractmethod
+    def ListRevisions(
+        self,
+        request: _control_pb2.ListRevisionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListRevisionsResponse, _abc.Awaitable[_control_pb2.ListRevisionsResponse]]:
+        """The revisions that are kept, the newest first."""
 
     @_abc_1.abstractmethod
     def RollbackService(

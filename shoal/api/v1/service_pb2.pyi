@@ -31,6 +31,7 @@ class Service(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     TASK_REVISION_FIELD_NUMBER: _builtins.int
+    STEERING_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Number of the newest entry of the service's history; every change of the spec adds one. From 1."""
     task_revision: _builtins.int
@@ -41,6 +42,10 @@ class Service(_message.Message):
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
     def spec(self) -> Global___ServiceSpec: ...
+    @_builtins.property
+    def steering(self) -> Global___UpdateSteering:
+        """What the user asked of the update that is under way."""
+
     def __init__(
         self,
         *,
@@ -48,14 +53,48 @@ class Service(_message.Message):
         spec: Global___ServiceSpec | None = ...,
         revision: _builtins.int = ...,
         task_revision: _builtins.int = ...,
+        steering: Global___UpdateSteering | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec", "steering", b"steering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "revision", b"revision", "spec", b"spec", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "revision", b"revision", "spec", b"spec", "steering", b"steering", "task_revision", b"task_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class UpdateSteering(_message.Message):
+    """The user's word on one update; written by the control API, answered by the planner in UpdateStatus."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_REVISION_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    PROMOTED_FIELD_NUMBER: _builtins.int
+    task_revision: _builtins.int
+    """The update that it is about: of another task revision it says nothing."""
+    paused: _builtins.bool
+    resumed: _builtins.int
+    """Counts up with each `resume`: a pause that came before the newest of them is over."""
+    promoted: _builtins.bool
+    """The canaries are good: replace the rest too."""
+    def __init__(
+        self,
+        *,
+        task_revision: _builtins.int = ...,
+        paused: _builtins.bool = ...,
+        resumed: _builtins.int = ...,
+        promoted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "promoted", b"promoted", "resumed", b"resumed", "task_revision", b"task_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSteering: _TypeAlias = UpdateSteering  # noqa: Y015
 
 @_typing.final
 class ServiceRevision(_message.Message):
@@ -118,9 +157,14 @@ class ServiceSpec(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     REPLICATED_FIELD_NUMBER: _builtins.int
     GLOBAL_FIELD_NUMBER: _builtins.int
+    REPLICATED_JOB_FIELD_NUMBER: _builtins.int
+    GLOBAL_JOB_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    AUTOSCALE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     stack: _builtins.str
@@ -132,9 +176,25 @@ class ServiceSpec(_message.Message):
     @_builtins.property
     def replicated(self) -> Global___Replicated: ...
     @_builtins.property
+    def replicated_job(self) -> Global___ReplicatedJob: ...
+    @_builtins.property
+    def global_job(self) -> Global___GlobalJob: ...
+    @_builtins.property
     def update(self) -> Global___UpdateConfig: ...
     @_builtins.property
     def endpoint(self) -> Global___Endpoint: ...
+    @_builtins.property
+    def rollback(self) -> Global___UpdateConfig:
+        """How a failed update is undone; unset means as `update`. Its failure_action is PAUSE or CONTINUE."""
+
+    @_builtins.property
+    def schedule(self) -> Global___Schedule:
+        """Runs a job again and again; for jobs only."""
+
+    @_builtins.property
+    def autoscale(self) -> Global___Autoscale:
+        """Chooses the number of replicas; for replicated services only."""
+
     def __init__(
         self,
         *,
@@ -142,15 +202,20 @@ class ServiceSpec(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         task: Global___TaskTemplate | None = ...,
         replicated: Global___Replicated | None = ...,
+        replicated_job: Global___ReplicatedJob | None = ...,
+        global_job: Global___GlobalJob | None = ...,
         update: Global___UpdateConfig | None = ...,
         endpoint: Global___Endpoint | None = ...,
         stack: _builtins.str = ...,
+        rollback: Global___UpdateConfig | None = ...,
+        schedule: Global___Schedule | None = ...,
+        autoscale: Global___Autoscale | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "global", b"global", "mode", b"mode", "replicated", b"replicated", "task", b"task", "update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "mode", b"mode", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint", "global", b"global", "labels", b"labels", "mode", b"mode", "name", b"name", "replicated", b"replicated", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global"]  # noqa: Y015
+    _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global", "replicated_job", "global_job"]  # noqa: Y015
     _WhichOneofArgType_mode: _TypeAlias = _typing.Literal["mode", b"mode"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mode) -> _WhichOneofReturnType_mode | None: ...
 
@@ -192,6 +257,175 @@ class Global(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Global: _TypeAlias = Global  # noqa: Y015
+
+@_typing.final
+class ReplicatedJob(_message.Message):
+    """So many tasks that end with exit code 0, each in a slot of its own. What is done stays done until the template changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_COMPLETIONS_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
+    total_completions: _builtins.int
+    """0 means 1."""
+    max_concurrent: _builtins.int
+    """Tasks that run at once; 0 means all."""
+    def __init__(
+        self,
+        *,
+        total_completions: _builtins.int = ...,
+        max_concurrent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_concurrent", b"max_concurrent", "total_completions", b"total_completions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplicatedJob: _TypeAlias = ReplicatedJob  # noqa: Y015
+
+@_typing.final
+class GlobalJob(_message.Message):
+    """One task that ends with exit code 0 on each node that the placement admits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GlobalJob: _TypeAlias = GlobalJob  # noqa: Y015
+
+@_typing.final
+class Schedule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Overlap:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OverlapEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Schedule._Overlap.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OVERLAP_UNSPECIFIED: Schedule._Overlap.ValueType  # 0
+        """Means FORBID."""
+        FORBID: Schedule._Overlap.ValueType  # 1
+        """A run that is due while another one goes on is left out."""
+        ALLOW: Schedule._Overlap.ValueType  # 2
+        """Runs go on side by side."""
+        REPLACE: Schedule._Overlap.ValueType  # 3
+        """The run that goes on is stopped."""
+
+    class Overlap(_Overlap, metaclass=_OverlapEnumTypeWrapper): ...
+    OVERLAP_UNSPECIFIED: Schedule.Overlap.ValueType  # 0
+    """Means FORBID."""
+    FORBID: Schedule.Overlap.ValueType  # 1
+    """A run that is due while another one goes on is left out."""
+    ALLOW: Schedule.Overlap.ValueType  # 2
+    """Runs go on side by side."""
+    REPLACE: Schedule.Overlap.ValueType  # 3
+    """The run that goes on is stopped."""
+
+    class _Missed:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MissedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Schedule._Missed.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MISSED_UNSPECIFIED: Schedule._Missed.ValueType  # 0
+        """Means SKIP."""
+        SKIP: Schedule._Missed.ValueType  # 1
+        """Runs that were due while nobody planned are left out."""
+        RUN_ONCE: Schedule._Missed.ValueType  # 2
+        """One run makes up for all that were missed."""
+
+    class Missed(_Missed, metaclass=_MissedEnumTypeWrapper): ...
+    MISSED_UNSPECIFIED: Schedule.Missed.ValueType  # 0
+    """Means SKIP."""
+    SKIP: Schedule.Missed.ValueType  # 1
+    """Runs that were due while nobody planned are left out."""
+    RUN_ONCE: Schedule.Missed.ValueType  # 2
+    """One run makes up for all that were missed."""
+
+    CRON_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    cron: _builtins.str
+    """Five fields as in crontab(5): minute, hour, day of month, month, day of week."""
+    timezone: _builtins.str
+    """IANA name, "Europe/Berlin"; empty means UTC."""
+    overlap: Global___Schedule.Overlap.ValueType
+    missed: Global___Schedule.Missed.ValueType
+    history: _builtins.int
+    """Finished runs that are kept, tasks and all; unset means 3."""
+    def __init__(
+        self,
+        *,
+        cron: _builtins.str = ...,
+        timezone: _builtins.str = ...,
+        overlap: Global___Schedule.Overlap.ValueType = ...,
+        missed: Global___Schedule.Missed.ValueType = ...,
+        history: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_history", b"_history", "history", b"history"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_history", b"_history", "cron", b"cron", "history", b"history", "missed", b"missed", "overlap", b"overlap", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__history: _TypeAlias = _typing.Literal["history"]  # noqa: Y015
+    _WhichOneofArgType__history: _TypeAlias = _typing.Literal["_history", b"_history"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__history) -> _WhichOneofReturnType__history | None: ...
+
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+@_typing.final
+class Autoscale(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MIN_REPLICAS_FIELD_NUMBER: _builtins.int
+    MAX_REPLICAS_FIELD_NUMBER: _builtins.int
+    CPU_PERCENT_FIELD_NUMBER: _builtins.int
+    MEMORY_PERCENT_FIELD_NUMBER: _builtins.int
+    UP_COOLDOWN_MS_FIELD_NUMBER: _builtins.int
+    DOWN_COOLDOWN_MS_FIELD_NUMBER: _builtins.int
+    min_replicas: _builtins.int
+    max_replicas: _builtins.int
+    cpu_percent: _builtins.int
+    """Wanted mean use in percent of what a task reserves, else of its limit; 0: does not count."""
+    memory_percent: _builtins.int
+    up_cooldown_ms: _builtins.int
+    """Milliseconds between two steps up; unset means 30,000."""
+    down_cooldown_ms: _builtins.int
+    """Milliseconds between any step and one down; unset means 300,000."""
+    def __init__(
+        self,
+        *,
+        min_replicas: _builtins.int = ...,
+        max_replicas: _builtins.int = ...,
+        cpu_percent: _builtins.int = ...,
+        memory_percent: _builtins.int = ...,
+        up_cooldown_ms: _builtins.int | None = ...,
+        down_cooldown_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_down_cooldown_ms", b"_down_cooldown_ms", "_up_cooldown_ms", b"_up_cooldown_ms", "down_cooldown_ms", b"down_cooldown_ms", "up_cooldown_ms", b"up_cooldown_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_down_cooldown_ms", b"_down_cooldown_ms", "_up_cooldown_ms", b"_up_cooldown_ms", "cpu_percent", b"cpu_percent", "down_cooldown_ms", b"down_cooldown_ms", "max_replicas", b"max_replicas", "memory_percent", b"memory_percent", "min_replicas", b"min_replicas", "up_cooldown_ms", b"up_cooldown_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__down_cooldown_ms: _TypeAlias = _typing.Literal["down_cooldown_ms"]  # noqa: Y015
+    _WhichOneofArgType__down_cooldown_ms: _TypeAlias = _typing.Literal["_down_cooldown_ms", b"_down_cooldown_ms"]  # noqa: Y015
+    _WhichOneofReturnType__up_cooldown_ms: _TypeAlias = _typing.Literal["up_cooldown_ms"]  # noqa: Y015
+    _WhichOneofArgType__up_cooldown_ms: _TypeAlias = _typing.Literal["_up_cooldown_ms", b"_up_cooldown_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__down_cooldown_ms) -> _WhichOneofReturnType__down_cooldown_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__up_cooldown_ms) -> _WhichOneofReturnType__up_cooldown_ms | None: ...
+
+Global___Autoscale: _TypeAlias = Autoscale  # noqa: Y015
 
 @_typing.final
 class TaskTemplate(_message.Message):
@@ -402,26 +636,75 @@ class UpdateConfig(_message.Message):
     STOP_FIRST: UpdateConfig.Order.ValueType  # 1
     START_FIRST: UpdateConfig.Order.ValueType  # 2
 
+    class _FailureAction:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _FailureActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[UpdateConfig._FailureAction.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        FAILURE_ACTION_UNSPECIFIED: UpdateConfig._FailureAction.ValueType  # 0
+        """Means ROLLBACK; in ServiceSpec.rollback, PAUSE."""
+        ROLLBACK: UpdateConfig._FailureAction.ValueType  # 1
+        PAUSE: UpdateConfig._FailureAction.ValueType  # 2
+        CONTINUE: UpdateConfig._FailureAction.ValueType  # 3
+
+    class FailureAction(_FailureAction, metaclass=_FailureActionEnumTypeWrapper): ...
+    FAILURE_ACTION_UNSPECIFIED: UpdateConfig.FailureAction.ValueType  # 0
+    """Means ROLLBACK; in ServiceSpec.rollback, PAUSE."""
+    ROLLBACK: UpdateConfig.FailureAction.ValueType  # 1
+    PAUSE: UpdateConfig.FailureAction.ValueType  # 2
+    CONTINUE: UpdateConfig.FailureAction.ValueType  # 3
+
     PARALLELISM_FIELD_NUMBER: _builtins.int
     DELAY_MS_FIELD_NUMBER: _builtins.int
     ORDER_FIELD_NUMBER: _builtins.int
+    FAILURE_ACTION_FIELD_NUMBER: _builtins.int
+    MONITOR_MS_FIELD_NUMBER: _builtins.int
+    MAX_FAILURE_RATIO_FIELD_NUMBER: _builtins.int
+    PROGRESS_DEADLINE_MS_FIELD_NUMBER: _builtins.int
+    CANARY_FIELD_NUMBER: _builtins.int
+    AUTO_PROMOTE_FIELD_NUMBER: _builtins.int
     parallelism: _builtins.int
     """Tasks replaced at once; 0 means 1."""
     delay_ms: _builtins.int
     """Milliseconds between batches."""
     order: Global___UpdateConfig.Order.ValueType
+    failure_action: Global___UpdateConfig.FailureAction.ValueType
+    monitor_ms: _builtins.int
+    """Milliseconds that a new task has to run (and be healthy) before it counts; unset means 1,000."""
+    max_failure_ratio: _builtins.float
+    """The action is taken when more than this share of the slots has failed, 0.0 to 1.0."""
+    progress_deadline_ms: _builtins.int
+    """Milliseconds without a further task that counts, after which the action is taken; unset means 600,000, 0: never."""
+    canary: _builtins.int
+    """Replace so many tasks first, then wait for promotion; 0 means no canaries."""
+    auto_promote: _builtins.bool
+    """Promote by itself once the canaries count."""
     def __init__(
         self,
         *,
         parallelism: _builtins.int = ...,
         delay_ms: _builtins.int = ...,
         order: Global___UpdateConfig.Order.ValueType = ...,
+        failure_action: Global___UpdateConfig.FailureAction.ValueType = ...,
+        monitor_ms: _builtins.int | None = ...,
+        max_failure_ratio: _builtins.float = ...,
+        progress_deadline_ms: _builtins.int | None = ...,
+        canary: _builtins.int = ...,
+        auto_promote: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_monitor_ms", b"_monitor_ms", "_progress_deadline_ms", b"_progress_deadline_ms", "monitor_ms", b"monitor_ms", "progress_deadline_ms", b"progress_deadline_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_ms", b"delay_ms", "order", b"order", "parallelism", b"parallelism"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_monitor_ms", b"_monitor_ms", "_progress_deadline_ms", b"_progress_deadline_ms", "auto_promote", b"auto_promote", "canary", b"canary", "delay_ms", b"delay_ms", "failure_action", b"failure_action", "max_failure_ratio", b"max_failure_ratio", "monitor_ms", b"monitor_ms", "order", b"order", "parallelism", b"parallelism", "progress_deadline_ms", b"progress_deadline_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__monitor_ms: _TypeAlias = _typing.Literal["monitor_ms"]  # noqa: Y015
+    _WhichOneofArgType__monitor_ms: _TypeAlias = _typing.Literal["_monitor_ms", b"_monitor_ms"]  # noqa: Y015
+    _WhichOneofReturnType__progress_deadline_ms: _TypeAlias = _typing.Literal["progress_deadline_ms"]  # noqa: Y015
+    _WhichOneofArgType__progress_deadline_ms: _TypeAlias = _typing.Literal["_progress_deadline_ms", b"_progress_deadline_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__monitor_ms) -> _WhichOneofReturnType__monitor_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress_deadline_ms) -> _WhichOneofReturnType__progress_deadline_ms | None: ...
 
 Global___UpdateConfig: _TypeAlias = UpdateConfig  # noqa: Y015
 
@@ -557,17 +840,37 @@ class UpdateStatus(_message.Message):
         STATE_UNSPECIFIED: UpdateStatus._State.ValueType  # 0
         UPDATING: UpdateStatus._State.ValueType  # 1
         COMPLETED: UpdateStatus._State.ValueType  # 2
+        PAUSED: UpdateStatus._State.ValueType  # 3
+        """By the user, or after a failure."""
+        CANARY: UpdateStatus._State.ValueType  # 4
+        """The canaries count, and wait for promotion."""
+        ROLLING_BACK: UpdateStatus._State.ValueType  # 5
+        ROLLED_BACK: UpdateStatus._State.ValueType  # 6
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: UpdateStatus.State.ValueType  # 0
     UPDATING: UpdateStatus.State.ValueType  # 1
     COMPLETED: UpdateStatus.State.ValueType  # 2
+    PAUSED: UpdateStatus.State.ValueType  # 3
+    """By the user, or after a failure."""
+    CANARY: UpdateStatus.State.ValueType  # 4
+    """The canaries count, and wait for promotion."""
+    ROLLING_BACK: UpdateStatus.State.ValueType  # 5
+    ROLLED_BACK: UpdateStatus.State.ValueType  # 6
 
     STATE_FIELD_NUMBER: _builtins.int
     TASK_REVISION_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
     LAST_STEP_AT_MS_FIELD_NUMBER: _builtins.int
+    PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_REVISION_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
+    PROMOTED_FIELD_NUMBER: _builtins.int
+    WATCHED_SINCE_MS_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    PROGRESSED_AT_MS_FIELD_NUMBER: _builtins.int
     state: Global___UpdateStatus.State.ValueType
     task_revision: _builtins.int
     """The task revision that the update leads to."""
@@ -576,6 +879,22 @@ class UpdateStatus(_message.Message):
     finished_at_ms: _builtins.int
     last_step_at_ms: _builtins.int
     """When the newest replacement was written; the delay counts from it. Milliseconds since the Unix epoch."""
+    previous_revision: _builtins.int
+    """What the tasks ran before: where a rollback leads."""
+    effective_revision: _builtins.int
+    """The revision whose template the tasks are to run in place of the newest one's; 0: the newest one's.
+    Set by a rollback, and in force until the user changes the template again.
+    """
+    message: _builtins.str
+    """Why it is paused or rolled back, one line for the user."""
+    resumed: _builtins.int
+    """UpdateSteering.resumed as last answered."""
+    promoted: _builtins.bool
+    watched_since_ms: _builtins.int
+    """Failures count from here: the beginning, the newest resume, or the beginning of the rollback. Milliseconds since the epoch."""
+    settled: _builtins.int
+    """Slots that count, and when their number last grew. The progress deadline runs from there. Milliseconds since the epoch."""
+    progressed_at_ms: _builtins.int
     def __init__(
         self,
         *,
@@ -584,10 +903,18 @@ class UpdateStatus(_message.Message):
         started_at_ms: _builtins.int = ...,
         finished_at_ms: _builtins.int = ...,
         last_step_at_ms: _builtins.int = ...,
+        previous_revision: _builtins.int = ...,
+        effective_revision: _builtins.int = ...,
+        message: _builtins.str = ...,
+        resumed: _builtins.int = ...,
+        promoted: _builtins.bool = ...,
+        watched_since_ms: _builtins.int = ...,
+        settled: _builtins.int = ...,
+        progressed_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished_at_ms", b"finished_at_ms", "last_step_at_ms", b"last_step_at_ms", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_revision", b"effective_revision", "finished_at_ms", b"finished_at_ms", "last_step_at_ms", b"last_step_at_ms", "message", b"message", "previous_revision", b"previous_revision", "progressed_at_ms", b"progressed_at_ms", "promoted", b"promoted", "resumed", b"resumed", "settled", b"settled", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision", "watched_since_ms", b"watched_since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
