@@ -27,6 +27,13 @@ def is_live(task: Task, status: TaskStatus | None) -> bool:
     return not is_terminal(observed(task, status))
 
 
+def is_ready(task: Task, status: TaskStatus | None) -> bool:
+    """It serves: it runs, and its health check, if it has one, says so."""
+    if status is None or observed(task, status) != S.RUNNING:
+        return False
+    return status.health in (TaskStatus.NONE, TaskStatus.HEALTHY)
+
+
 def forward(old: TaskStatus | None, new: TaskStatus) -> bool:
     """Whether `new` may follow `old`: a later state, or news of the same one."""
     if old is None:

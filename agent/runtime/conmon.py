@@ -47,8 +47,13 @@ def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: st
     return [*arguments, "--terminal"] if tty else arguments
 
 
-def spawn(arguments: list[str]) -> tuple[int, int]:
-    """Start conmon in the calling thread's namespaces; returns its first process and the read end of its pipe."""
+def spawn(arguments: list[str], directory: Path) -> tuple[int, int]:
+    """Start conmon in the calling thread's namespaces; returns its first process and the read end of its pipe.
+
+    The thread must have called unshare(CLONE_FS) before: it changes to `directory`, so that conmon, which writes a file
+    `oom` where it stands, does so there.
+    """
+    os.chdir(directory)
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     sync = 3

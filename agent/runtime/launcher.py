@@ -126,7 +126,7 @@ class Launcher:
             learn = self._write_spec(program, request, files)
             step("spec")
             tty = request.spec.tty
-            first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty))
+            first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty), bundle)
             step("spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")

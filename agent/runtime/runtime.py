@@ -76,7 +76,7 @@ class OciRuntime:
         self._on_step = on_step
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
-        self._starting: set[str] = set()
+        self._starting: dict[str, asyncio.Event] = {}
         self._trash = Trash(self._places.trash)
         self._watch = ExitWatch(places=self._places, cgroups=self._cgroups, clock=clock, on_end=self._ended)
         self._logs = Logs(directory=self._places.logs, running=self._watch.running)
@@ -108,12 +108,12 @@ class OciRuntime:
         task_id = request.task_id
         if task_id in self._records or task_id in self._starting:
             raise AlreadyExists(f"task {task_id} has a container already; remove it first")
-        self._starting.add(task_id)
+        self._starting[task_id] = asyncio.Event()
         try:
             record = await self._launcher.start(request)
+            self._adopt(record)
         finally:
-            self._starting.discard(task_id)
-        self._adopt(record)
+            self._starting.pop(task_id).set()
         if self._ends[task_id].done():
             # It was faster than this process; the caller first learns that it ran.
             asyncio.get_running_loop().call_soon(self._on_exit, task_id, self._ends[task_id].result())
@@ -130,7 +130,12 @@ class OciRuntime:
             await asyncio.to_thread(self._cgroups.kill, task_id)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
-        """As `Runtime.remove`. The end of a container that still ran is told before this returns."""
+        """As `Runtime.remove`. The end of a container that still ran is told before this returns.
+
+        A start under way is awaited first: nobody meets a half-made container, and none comes after its removal.
+        """
+        if (starting := self._starting.get(task_id)) is not None:
+            await starting.wait()
         if self._watch.running(task_id):
             await self.signal(task_id, "SIGKILL")
             await asyncio.shield(self._ends[task_id])
@@ -221,7 +226,7 @@ class OciRuntime:
         records = []
         with_logs_only = {entry.name for entry in os.scandir(self._places.logs_root)}
         traces = self._known() | set(supervision_processes(self._places).values())
-        for task_id in traces - self._starting:
+        for task_id in traces - self._starting.keys():
             record = read_record(self._places.bundle(task_id))
             waits = self._places.runtime_root(record.program) / task_id / "exec.fifo" if record else None
             if record is not None and waits is not None and not (record.program == "crun" and waits.exists()):

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from shoal.api.v1 import file_pb2 as shoal_dot_api_dot_v1_dot_file__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cshoal/api/v1/container.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/file.proto\"\xbb\x06\n\rContainerSpec\x12\r\n\x05image\x18\x01 \x01(\t\x12\x12\n\nentrypoint\x18\x02 \x03(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x0b\n\x03\x65nv\x18\x04 \x03(\t\x12\x13\n\x0bworking_dir\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x0e\n\x06groups\x18\x07 \x03(\t\x12\x10\n\x08hostname\x18\x08 \x01(\t\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.shoal.api.v1.ContainerSpec.LabelsEntry\x12\x0b\n\x03tty\x18\n \x01(\x08\x12\x11\n\tread_only\x18\x0b \x01(\x08\x12\x13\n\x0bstop_signal\x18\x0c \x01(\t\x12\x1a\n\rstop_grace_ms\x18\r \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63\x61p_add\x18\x0e \x03(\t\x12\x10\n\x08\x63\x61p_drop\x18\x0f \x03(\t\x12\x12\n\nprivileged\x18\x10 \x01(\x08\x12\x39\n\x07sysctls\x18\x11 \x03(\x0b\x32(.shoal.api.v1.ContainerSpec.SysctlsEntry\x12%\n\x07ulimits\x18\x12 \x03(\x0b\x32\x14.shoal.api.v1.Ulimit\x12\x11\n\tshm_bytes\x18\x13 \x01(\x03\x12#\n\x06mounts\x18\x14 \x03(\x0b\x32\x13.shoal.api.v1.Mount\x12\x13\n\x0b\x65xtra_hosts\x18\x15 \x03(\t\x12$\n\x03\x64ns\x18\x16 \x01(\x0b\x32\x17.shoal.api.v1.DnsConfig\x12\x0f\n\x07seccomp\x18\x17 \x01(\t\x12\x19\n\x11no_new_privileges\x18\x18 \x01(\x08\x12\x15\n\room_score_adj\x18\x19 \x01(\x05\x12,\n\x07secrets\x18( \x03(\x0b\x32\x1b.shoal.api.v1.FileReference\x12,\n\x07\x63onfigs\x18) \x03(\x0b\x32\x1b.shoal.api.v1.FileReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSysctlsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_stop_grace_ms\"2\n\x06Ulimit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04soft\x18\x02 \x01(\x03\x12\x0c\n\x04hard\x18\x03 \x01(\x03\"\xbe\x01\n\x05Mount\x12&\n\x04type\x18\x01 \x01(\x0e\x32\x18.shoal.api.v1.Mount.Type\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\x12\x13\n\x0btmpfs_bytes\x18\x05 \x01(\x03\x12\x12\n\ntmpfs_mode\x18\x06 \x01(\r\"1\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x42IND\x10\x01\x12\t\n\x05TMPFS\x10\x02\"A\n\tDnsConfig\x12\x13\n\x0bnameservers\x18\x01 \x03(\t\x12\x0e\n\x06search\x18\x02 \x03(\t\x12\x0f\n\x07options\x18\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cshoal/api/v1/container.proto\x12\x0cshoal.api.v1\x1a\x17shoal/api/v1/file.proto\"\xfd\t\n\rContainerSpec\x12\r\n\x05image\x18\x01 \x01(\t\x12\x12\n\nentrypoint\x18\x02 \x03(\t\x12\x0f\n\x07\x63ommand\x18\x03 \x03(\t\x12\x0b\n\x03\x65nv\x18\x04 \x03(\t\x12\x13\n\x0bworking_dir\x18\x05 \x01(\t\x12\x0c\n\x04user\x18\x06 \x01(\t\x12\x0e\n\x06groups\x18\x07 \x03(\t\x12\x10\n\x08hostname\x18\x08 \x01(\t\x12\x37\n\x06labels\x18\t \x03(\x0b\x32\'.shoal.api.v1.ContainerSpec.LabelsEntry\x12\x0b\n\x03tty\x18\n \x01(\x08\x12\x11\n\tread_only\x18\x0b \x01(\x08\x12\x13\n\x0bstop_signal\x18\x0c \x01(\t\x12\x1a\n\rstop_grace_ms\x18\r \x01(\x03H\x00\x88\x01\x01\x12\x0f\n\x07\x63\x61p_add\x18\x0e \x03(\t\x12\x10\n\x08\x63\x61p_drop\x18\x0f \x03(\t\x12\x12\n\nprivileged\x18\x10 \x01(\x08\x12\x39\n\x07sysctls\x18\x11 \x03(\x0b\x32(.shoal.api.v1.ContainerSpec.SysctlsEntry\x12%\n\x07ulimits\x18\x12 \x03(\x0b\x32\x14.shoal.api.v1.Ulimit\x12\x11\n\tshm_bytes\x18\x13 \x01(\x03\x12#\n\x06mounts\x18\x14 \x03(\x0b\x32\x13.shoal.api.v1.Mount\x12\x13\n\x0b\x65xtra_hosts\x18\x15 \x03(\t\x12$\n\x03\x64ns\x18\x16 \x01(\x0b\x32\x17.shoal.api.v1.DnsConfig\x12\x0f\n\x07seccomp\x18\x17 \x01(\t\x12\x19\n\x11no_new_privileges\x18\x18 \x01(\x08\x12\x15\n\room_score_adj\x18\x19 \x01(\x05\x12\x0c\n\x04init\x18\x1a \x01(\x08\x12\x12\n\ndomainname\x18\x1b \x01(\t\x12\x35\n\x0fhost_namespaces\x18\x1c \x01(\x0b\x32\x1c.shoal.api.v1.HostNamespaces\x12%\n\x07\x64\x65vices\x18\x1d \x03(\x0b\x32\x14.shoal.api.v1.Device\x12\x1b\n\x13\x64\x65vice_cgroup_rules\x18\x1e \x03(\t\x12$\n\x03\x63pu\x18\x1f \x01(\x0b\x32\x17.shoal.api.v1.CpuTuning\x12*\n\x06memory\x18  \x01(\x0b\x32\x1a.shoal.api.v1.MemoryTuning\x12\x41\n\x0b\x61nnotations\x18! \x03(\x0b\x32,.shoal.api.v1.ContainerSpec.AnnotationsEntry\x12\x12\n\nstdin_open\x18\" \x01(\x08\x12.\n\x0bhealthcheck\x18# \x01(\x0b\x32\x19.shoal.api.v1.Healthcheck\x12\x16\n\x0eunmasked_paths\x18$ \x01(\x08\x12,\n\x07secrets\x18( \x03(\x0b\x32\x1b.shoal.api.v1.FileReference\x12,\n\x07\x63onfigs\x18) \x03(\x0b\x32\x1b.shoal.api.v1.FileReference\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSysctlsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x41nnotationsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x10\n\x0e_stop_grace_ms\"7\n\x0eHostNamespaces\x12\x0b\n\x03pid\x18\x01 \x01(\x08\x12\x0b\n\x03ipc\x18\x02 \x01(\x08\x12\x0b\n\x03uts\x18\x03 \x01(\x08\"=\n\x06\x44\x65vice\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\x13\n\x0bpermissions\x18\x03 \x01(\t\"j\n\tCpuTuning\x12\x13\n\x0b\x63puset_cpus\x18\x01 \x01(\t\x12\x13\n\x0b\x63puset_mems\x18\x02 \x01(\t\x12\x0e\n\x06shares\x18\x03 \x01(\x04\x12\x10\n\x08quota_us\x18\x04 \x01(\x03\x12\x11\n\tperiod_us\x18\x05 \x01(\x04\"\x93\x01\n\x0cMemoryTuning\x12\x17\n\nswap_bytes\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nswappiness\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x19\n\x11reservation_bytes\x18\x03 \x01(\x03\x12\x18\n\x10oom_kill_disable\x18\x04 \x01(\x08\x42\r\n\x0b_swap_bytesB\r\n\x0b_swappiness\"\xe7\x01\n\x0bHealthcheck\x12\x10\n\x08\x64isabled\x18\x01 \x01(\x08\x12\x0c\n\x04test\x18\x02 \x03(\t\x12%\n\x04http\x18\x03 \x01(\x0b\x32\x17.shoal.api.v1.HttpProbe\x12#\n\x03tcp\x18\x04 \x01(\x0b\x32\x16.shoal.api.v1.TcpProbe\x12\x13\n\x0binterval_ms\x18\x05 \x01(\x03\x12\x12\n\ntimeout_ms\x18\x06 \x01(\x03\x12\x0f\n\x07retries\x18\x07 \x01(\r\x12\x17\n\x0fstart_period_ms\x18\x08 \x01(\x03\x12\x19\n\x11start_interval_ms\x18\t \x01(\x03\"\'\n\tHttpProbe\x12\x0c\n\x04port\x18\x01 \x01(\r\x12\x0c\n\x04path\x18\x02 \x01(\t\"\x18\n\x08TcpProbe\x12\x0c\n\x04port\x18\x01 \x01(\r\"2\n\x06Ulimit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04soft\x18\x02 \x01(\x03\x12\x0c\n\x04hard\x18\x03 \x01(\x03\"\xbe\x01\n\x05Mount\x12&\n\x04type\x18\x01 \x01(\x0e\x32\x18.shoal.api.v1.Mount.Type\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x11\n\tread_only\x18\x04 \x01(\x08\x12\x13\n\x0btmpfs_bytes\x18\x05 \x01(\x03\x12\x12\n\ntmpfs_mode\x18\x06 \x01(\r\"1\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\x08\n\x04\x42IND\x10\x01\x12\t\n\x05TMPFS\x10\x02\"A\n\tDnsConfig\x12\x13\n\x0bnameservers\x18\x01 \x03(\t\x12\x0e\n\x06search\x18\x02 \x03(\t\x12\x0f\n\x07options\x18\x03 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_CONTAINERSPEC_SYSCTLSENTRY']._loaded_options = None
   _globals['_CONTAINERSPEC_SYSCTLSENTRY']._serialized_options = b'8\001'
+  _globals['_CONTAINERSPEC_ANNOTATIONSENTRY']._loaded_options = None
+  _globals['_CONTAINERSPEC_ANNOTATIONSENTRY']._serialized_options = b'8\001'
   _globals['_CONTAINERSPEC']._serialized_start=72
-  _globals['_CONTAINERSPEC']._serialized_end=899
-  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_start=788
-  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_end=833
-  _globals['_CONTAINERSPEC_SYSCTLSENTRY']._serialized_start=835
-  _globals['_CONTAINERSPEC_SYSCTLSENTRY']._serialized_end=881
-  _globals['_ULIMIT']._serialized_start=901
-  _globals['_ULIMIT']._serialized_end=951
-  _globals['_MOUNT']._serialized_start=954
-  _globals['_MOUNT']._serialized_end=1144
-  _globals['_MOUNT_TYPE']._serialized_start=1095
-  _globals['_MOUNT_TYPE']._serialized_end=1144
-  _globals['_DNSCONFIG']._serialized_start=1146
-  _globals['_DNSCONFIG']._serialized_end=1211
+  _globals['_CONTAINERSPEC']._serialized_end=1349
+  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_start=1186
+  _globals['_CONTAINERSPEC_LABELSENTRY']._serialized_end=1231
+  _globals['_CONTAINERSPEC_SYSCTLSENTRY']._serialized_start=1233
+  _globals['_CONTAINERSPEC_SYSCTLSENTRY']._serialized_end=1279
+  _globals['_CONTAINERSPEC_ANNOTATIONSENTRY']._serialized_start=1281
+  _globals['_CONTAINERSPEC_ANNOTATIONSENTRY']._serialized_end=1331
+  _globals['_HOSTNAMESPACES']._serialized_start=1351
+  _globals['_HOSTNAMESPACES']._serialized_end=1406
+  _globals['_DEVICE']._serialized_start=1408
+  _globals['_DEVICE']._serialized_end=1469
+  _globals['_CPUTUNING']._serialized_start=1471
+  _globals['_CPUTUNING']._serialized_end=1577
+  _globals['_MEMORYTUNING']._serialized_start=1580
+  _globals['_MEMORYTUNING']._serialized_end=1727
+  _globals['_HEALTHCHECK']._serialized_start=1730
+  _globals['_HEALTHCHECK']._serialized_end=1961
+  _globals['_HTTPPROBE']._serialized_start=1963
+  _globals['_HTTPPROBE']._serialized_end=2002
+  _globals['_TCPPROBE']._serialized_start=2004
+  _globals['_TCPPROBE']._serialized_end=2028
+  _globals['_ULIMIT']._serialized_start=2030
+  _globals['_ULIMIT']._serialized_end=2080
+  _globals['_MOUNT']._serialized_start=2083
+  _globals['_MOUNT']._serialized_end=2273
+  _globals['_MOUNT_TYPE']._serialized_start=2224
+  _globals['_MOUNT_TYPE']._serialized_end=2273
+  _globals['_DNSCONFIG']._serialized_start=2275
+  _globals['_DNSCONFIG']._serialized_end=2340
 # @@protoc_insertion_point(module_scope)

@@ -64,6 +64,26 @@ class ContainerSpec(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class AnnotationsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     IMAGE_FIELD_NUMBER: _builtins.int
     ENTRYPOINT_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
@@ -89,6 +109,17 @@ class ContainerSpec(_message.Message):
     SECCOMP_FIELD_NUMBER: _builtins.int
     NO_NEW_PRIVILEGES_FIELD_NUMBER: _builtins.int
     OOM_SCORE_ADJ_FIELD_NUMBER: _builtins.int
+    INIT_FIELD_NUMBER: _builtins.int
+    DOMAINNAME_FIELD_NUMBER: _builtins.int
+    HOST_NAMESPACES_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
+    DEVICE_CGROUP_RULES_FIELD_NUMBER: _builtins.int
+    CPU_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    ANNOTATIONS_FIELD_NUMBER: _builtins.int
+    STDIN_OPEN_FIELD_NUMBER: _builtins.int
+    HEALTHCHECK_FIELD_NUMBER: _builtins.int
+    UNMASKED_PATHS_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
@@ -98,7 +129,7 @@ class ContainerSpec(_message.Message):
     user: _builtins.str
     """user[:group], names or numbers; empty means the image's."""
     hostname: _builtins.str
-    """Host name inside the container; empty means the task's name."""
+    """Host name inside the container; empty means the task's name as one label, "web-3-<id>"."""
     tty: _builtins.bool
     read_only: _builtins.bool
     stop_signal: _builtins.str
@@ -109,10 +140,18 @@ class ContainerSpec(_message.Message):
     shm_bytes: _builtins.int
     """Bytes of /dev/shm; 0 means 64 MiB."""
     seccomp: _builtins.str
-    """Run without the default seccomp profile when "unconfined"; empty means the default profile."""
+    """Empty means the default profile, "unconfined" none; else a profile of one's own as JSON, in Docker's form."""
     no_new_privileges: _builtins.bool
     oom_score_adj: _builtins.int
     """-1000 to 1000 (proc(5), oom_score_adj)."""
+    init: _builtins.bool
+    """An init of the node's as process 1, which reaps zombies and passes signals on."""
+    domainname: _builtins.str
+    """NIS domain name; empty means none."""
+    stdin_open: _builtins.bool
+    """Keep standard input open though nobody writes to it; else it is at its end at once."""
+    unmasked_paths: _builtins.bool
+    """Paths of /proc and /sys that are masked or read-only by default are open (Docker's systempaths=unconfined)."""
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's entrypoint when not empty (Compose `entrypoint`)."""
@@ -152,6 +191,24 @@ class ContainerSpec(_message.Message):
     @_builtins.property
     def dns(self) -> Global___DnsConfig: ...
     @_builtins.property
+    def host_namespaces(self) -> Global___HostNamespaces: ...
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Device]: ...
+    @_builtins.property
+    def device_cgroup_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules of the device cgroup in the kernel's form, "c 10:200 rwm"."""
+
+    @_builtins.property
+    def cpu(self) -> Global___CpuTuning: ...
+    @_builtins.property
+    def memory(self) -> Global___MemoryTuning: ...
+    @_builtins.property
+    def annotations(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Handed to the OCI runtime."""
+
+    @_builtins.property
+    def healthcheck(self) -> Global___Healthcheck: ...
+    @_builtins.property
     def secrets(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileReference]:
         """Mounted as files of their own, in memory only."""
 
@@ -185,18 +242,268 @@ class ContainerSpec(_message.Message):
         seccomp: _builtins.str = ...,
         no_new_privileges: _builtins.bool = ...,
         oom_score_adj: _builtins.int = ...,
+        init: _builtins.bool = ...,
+        domainname: _builtins.str = ...,
+        host_namespaces: Global___HostNamespaces | None = ...,
+        devices: _abc.Iterable[Global___Device] | None = ...,
+        device_cgroup_rules: _abc.Iterable[_builtins.str] | None = ...,
+        cpu: Global___CpuTuning | None = ...,
+        memory: Global___MemoryTuning | None = ...,
+        annotations: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        stdin_open: _builtins.bool = ...,
+        healthcheck: Global___Healthcheck | None = ...,
+        unmasked_paths: _builtins.bool = ...,
         secrets: _abc.Iterable[_file_pb2.FileReference] | None = ...,
         configs: _abc.Iterable[_file_pb2.FileReference] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "dns", b"dns", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "cpu", b"cpu", "dns", b"dns", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "dns", b"dns", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "hostname", b"hostname", "image", b"image", "labels", b"labels", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stop_grace_ms: _TypeAlias = _typing.Literal["stop_grace_ms"]  # noqa: Y015
     _WhichOneofArgType__stop_grace_ms: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_grace_ms) -> _WhichOneofReturnType__stop_grace_ms | None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class HostNamespaces(_message.Message):
+    """Namespaces of the node that the container is in, in place of its own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PID_FIELD_NUMBER: _builtins.int
+    IPC_FIELD_NUMBER: _builtins.int
+    UTS_FIELD_NUMBER: _builtins.int
+    pid: _builtins.bool
+    ipc: _builtins.bool
+    uts: _builtins.bool
+    def __init__(
+        self,
+        *,
+        pid: _builtins.bool = ...,
+        ipc: _builtins.bool = ...,
+        uts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ipc", b"ipc", "pid", b"pid", "uts", b"uts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostNamespaces: _TypeAlias = HostNamespaces  # noqa: Y015
+
+@_typing.final
+class Device(_message.Message):
+    """A device node of the node's, or all in a directory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PERMISSIONS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Absolute path on the node."""
+    target: _builtins.str
+    """Absolute path in the container; empty means the same."""
+    permissions: _builtins.str
+    """Of "rwm": read, write, make; empty means all."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        target: _builtins.str = ...,
+        permissions: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["permissions", b"permissions", "source", b"source", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Device: _TypeAlias = Device  # noqa: Y015
+
+@_typing.final
+class CpuTuning(_message.Message):
+    """CPU controls beside `limits.nano_cpus`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPUSET_CPUS_FIELD_NUMBER: _builtins.int
+    CPUSET_MEMS_FIELD_NUMBER: _builtins.int
+    SHARES_FIELD_NUMBER: _builtins.int
+    QUOTA_US_FIELD_NUMBER: _builtins.int
+    PERIOD_US_FIELD_NUMBER: _builtins.int
+    cpuset_cpus: _builtins.str
+    """Lists of CPUs and of memory nodes (cpuset(7)), "0-2,7"; empty means all."""
+    cpuset_mems: _builtins.str
+    shares: _builtins.int
+    """Relative weight, 2 to 262144; 0 means 1024."""
+    quota_us: _builtins.int
+    """Microseconds of CPU time in each period; 0 means as `limits.nano_cpus` says. Not both."""
+    period_us: _builtins.int
+    """Microseconds, 1000 to 1000000; 0 means 100000."""
+    def __init__(
+        self,
+        *,
+        cpuset_cpus: _builtins.str = ...,
+        cpuset_mems: _builtins.str = ...,
+        shares: _builtins.int = ...,
+        quota_us: _builtins.int = ...,
+        period_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpuset_cpus", b"cpuset_cpus", "cpuset_mems", b"cpuset_mems", "period_us", b"period_us", "quota_us", b"quota_us", "shares", b"shares"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CpuTuning: _TypeAlias = CpuTuning  # noqa: Y015
+
+@_typing.final
+class MemoryTuning(_message.Message):
+    """Memory controls beside `limits.memory_bytes`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SWAP_BYTES_FIELD_NUMBER: _builtins.int
+    SWAPPINESS_FIELD_NUMBER: _builtins.int
+    RESERVATION_BYTES_FIELD_NUMBER: _builtins.int
+    OOM_KILL_DISABLE_FIELD_NUMBER: _builtins.int
+    swap_bytes: _builtins.int
+    """Bytes of memory and swap together; -1 means no bound on swap; unset means the memory limit, so no swap."""
+    swappiness: _builtins.int
+    """0 to 100; unset means the node's (cgroup version 1 only)."""
+    reservation_bytes: _builtins.int
+    """Bytes that the kernel leaves to it while memory is short elsewhere; 0 means none."""
+    oom_kill_disable: _builtins.bool
+    """Processes wait for memory in place of being killed (cgroup version 1 only)."""
+    def __init__(
+        self,
+        *,
+        swap_bytes: _builtins.int | None = ...,
+        swappiness: _builtins.int | None = ...,
+        reservation_bytes: _builtins.int = ...,
+        oom_kill_disable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_swap_bytes", b"_swap_bytes", "_swappiness", b"_swappiness", "swap_bytes", b"swap_bytes", "swappiness", b"swappiness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_swap_bytes", b"_swap_bytes", "_swappiness", b"_swappiness", "oom_kill_disable", b"oom_kill_disable", "reservation_bytes", b"reservation_bytes", "swap_bytes", b"swap_bytes", "swappiness", b"swappiness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__swap_bytes: _TypeAlias = _typing.Literal["swap_bytes"]  # noqa: Y015
+    _WhichOneofArgType__swap_bytes: _TypeAlias = _typing.Literal["_swap_bytes", b"_swap_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__swappiness: _TypeAlias = _typing.Literal["swappiness"]  # noqa: Y015
+    _WhichOneofArgType__swappiness: _TypeAlias = _typing.Literal["_swappiness", b"_swappiness"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swap_bytes) -> _WhichOneofReturnType__swap_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__swappiness) -> _WhichOneofReturnType__swappiness | None: ...
+
+Global___MemoryTuning: _TypeAlias = MemoryTuning  # noqa: Y015
+
+@_typing.final
+class Healthcheck(_message.Message):
+    """How to tell that a container serves. A number that is 0 and a test that is empty are the image's, else the default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISABLED_FIELD_NUMBER: _builtins.int
+    TEST_FIELD_NUMBER: _builtins.int
+    HTTP_FIELD_NUMBER: _builtins.int
+    TCP_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    RETRIES_FIELD_NUMBER: _builtins.int
+    START_PERIOD_MS_FIELD_NUMBER: _builtins.int
+    START_INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    disabled: _builtins.bool
+    """No check, not even the image's."""
+    interval_ms: _builtins.int
+    """Milliseconds between two checks; default 30,000."""
+    timeout_ms: _builtins.int
+    """Milliseconds that a check may take; default 30,000."""
+    retries: _builtins.int
+    """Failures in a row that make it unhealthy; default 3."""
+    start_period_ms: _builtins.int
+    """Milliseconds from the start in which failures do not count; default: until the first interval is over."""
+    start_interval_ms: _builtins.int
+    """Milliseconds between two checks until the first success, at most; default 5,000."""
+    @_builtins.property
+    def test(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """["CMD", program, arguments …] or ["CMD-SHELL", text]; run in the container, exit code 0 means healthy."""
+
+    @_builtins.property
+    def http(self) -> Global___HttpProbe:
+        """Asked by the agent, in the container's network namespace; at most one of test, http and tcp."""
+
+    @_builtins.property
+    def tcp(self) -> Global___TcpProbe: ...
+    def __init__(
+        self,
+        *,
+        disabled: _builtins.bool = ...,
+        test: _abc.Iterable[_builtins.str] | None = ...,
+        http: Global___HttpProbe | None = ...,
+        tcp: Global___TcpProbe | None = ...,
+        interval_ms: _builtins.int = ...,
+        timeout_ms: _builtins.int = ...,
+        retries: _builtins.int = ...,
+        start_period_ms: _builtins.int = ...,
+        start_interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["http", b"http", "tcp", b"tcp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "http", b"http", "interval_ms", b"interval_ms", "retries", b"retries", "start_interval_ms", b"start_interval_ms", "start_period_ms", b"start_period_ms", "tcp", b"tcp", "test", b"test", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Healthcheck: _TypeAlias = Healthcheck  # noqa: Y015
+
+@_typing.final
+class HttpProbe(_message.Message):
+    """GET; a status of 200 to 399 means healthy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    path: _builtins.str
+    """With query, "/health?deep=1"; empty means "/"."""
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["path", b"path", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HttpProbe: _TypeAlias = HttpProbe  # noqa: Y015
+
+@_typing.final
+class TcpProbe(_message.Message):
+    """A connection that is accepted means healthy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TcpProbe: _TypeAlias = TcpProbe  # noqa: Y015
 
 @_typing.final
 class Ulimit(_message.Message):

@@ -5,6 +5,7 @@ What an agent keeps on its disk. Read by the same agent only, never sent."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from shoal.api.v1 import container_pb2 as _container_pb2
 from shoal.api.v1 import task_pb2 as _task_pb2
 import builtins as _builtins
 import sys
@@ -26,6 +27,7 @@ class JournalEntry(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     IMAGE_STOP_SIGNAL_FIELD_NUMBER: _builtins.int
+    HEALTHCHECK_FIELD_NUMBER: _builtins.int
     image_stop_signal: _builtins.str
     """The image's own stop signal, "SIGTERM"; empty when it names none."""
     @_builtins.property
@@ -34,16 +36,21 @@ class JournalEntry(_message.Message):
     def status(self) -> _task_pb2.TaskStatus:
         """The agent's last word on it."""
 
+    @_builtins.property
+    def healthcheck(self) -> _container_pb2.Healthcheck:
+        """The check that the container is under, completed from the image's; unset when there is none."""
+
     def __init__(
         self,
         *,
         task: _task_pb2.Task | None = ...,
         status: _task_pb2.TaskStatus | None = ...,
         image_stop_signal: _builtins.str = ...,
+        healthcheck: _container_pb2.Healthcheck | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "task", b"task"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["healthcheck", b"healthcheck", "status", b"status", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image_stop_signal", b"image_stop_signal", "status", b"status", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["healthcheck", b"healthcheck", "image_stop_signal", b"image_stop_signal", "status", b"status", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

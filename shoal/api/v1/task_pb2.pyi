@@ -210,6 +210,25 @@ class TaskStatus(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Health:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _HealthEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[TaskStatus._Health.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        NONE: TaskStatus._Health.ValueType  # 0
+        """There is no check, or it does not run yet."""
+        STARTING: TaskStatus._Health.ValueType  # 1
+        HEALTHY: TaskStatus._Health.ValueType  # 2
+        UNHEALTHY: TaskStatus._Health.ValueType  # 3
+
+    class Health(_Health, metaclass=_HealthEnumTypeWrapper): ...
+    NONE: TaskStatus.Health.ValueType  # 0
+    """There is no check, or it does not run yet."""
+    STARTING: TaskStatus.Health.ValueType  # 1
+    HEALTHY: TaskStatus.Health.ValueType  # 2
+    UNHEALTHY: TaskStatus.Health.ValueType  # 3
+
     TASK_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
@@ -219,6 +238,8 @@ class TaskStatus(_message.Message):
     PID_FIELD_NUMBER: _builtins.int
     IMAGE_DIGEST_FIELD_NUMBER: _builtins.int
     RUNNING_AT_MS_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
+    HEALTH_OUTPUT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -235,6 +256,9 @@ class TaskStatus(_message.Message):
     """Digest of the image's manifest that runs, "sha256:…"; empty before READY."""
     running_at_ms: _builtins.int
     """When it reached RUNNING; 0 before. Milliseconds since the Unix epoch."""
+    health: Global___TaskStatus.Health.ValueType
+    health_output: _builtins.str
+    """Last line of the last check's output."""
     def __init__(
         self,
         *,
@@ -247,10 +271,12 @@ class TaskStatus(_message.Message):
         pid: _builtins.int = ...,
         image_digest: _builtins.str = ...,
         running_at_ms: _builtins.int = ...,
+        health: Global___TaskStatus.Health.ValueType = ...,
+        health_output: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "image_digest", b"image_digest", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
