@@ -884,6 +884,7 @@ class NodeView(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     RESERVED_FIELD_NUMBER: _builtins.int
     TASKS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     tasks: _builtins.int
     @_builtins.property
     def node(self) -> _node_pb2.Node: ...
@@ -893,6 +894,10 @@ class NodeView(_message.Message):
     def reserved(self) -> _meta_pb2.Resources:
         """Sum of the reservations of its tasks."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is odd about it though it works, one line each ("MTU 1400, others have 1500")."""
+
     def __init__(
         self,
         *,
@@ -900,10 +905,11 @@ class NodeView(_message.Message):
         status: _node_pb2.NodeStatus | None = ...,
         reserved: _meta_pb2.Resources | None = ...,
         tasks: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "reserved", b"reserved", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "reserved", b"reserved", "status", b"status", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "reserved", b"reserved", "status", b"status", "tasks", b"tasks", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1021,16 +1027,20 @@ class CreateNetworkResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NETWORK_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def network(self) -> _network_pb2.Network: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         network: _network_pb2.Network | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1063,8 +1073,12 @@ class NetworkView(_message.Message):
     ALLOCATION_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     ADDRESSES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
     addresses: _builtins.int
     """Addresses in use."""
+    problem: _builtins.str
+    """Why it has no subnet, one line; empty when it has one."""
     @_builtins.property
     def network(self) -> _network_pb2.Network: ...
     @_builtins.property
@@ -1073,6 +1087,10 @@ class NetworkView(_message.Message):
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services that attach to it."""
 
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkEndpoint]:
+        """Tasks on it that have not ended, by name; GetNetwork alone tells them."""
+
     def __init__(
         self,
         *,
@@ -1080,14 +1098,214 @@ class NetworkView(_message.Message):
         allocation: _network_pb2.NetworkAllocation | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         addresses: _builtins.int = ...,
+        problem: _builtins.str = ...,
+        endpoints: _abc.Iterable[Global___NetworkEndpoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "allocation", b"allocation", "network", b"network", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "allocation", b"allocation", "endpoints", b"endpoints", "network", b"network", "problem", b"problem", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkView: _TypeAlias = NetworkView  # noqa: Y015
+
+@_typing.final
+class NetworkEndpoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    TASK_NAME_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    task_name: _builtins.str
+    node_id: _builtins.str
+    node_hostname: _builtins.str
+    address: _builtins.str
+    state: _builtins.int
+    """shoal.api.v1.TaskState, as observed."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        task_name: _builtins.str = ...,
+        node_id: _builtins.str = ...,
+        node_hostname: _builtins.str = ...,
+        address: _builtins.str = ...,
+        state: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "node_hostname", b"node_hostname", "node_id", b"node_id", "state", b"state", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkEndpoint: _TypeAlias = NetworkEndpoint  # noqa: Y015
+
+@_typing.final
+class CheckNetworkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    network: _builtins.str
+    """Name or id of a network: only the nodes that take part in it. Empty means every node."""
+    def __init__(
+        self,
+        *,
+        network: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckNetworkRequest: _TypeAlias = CheckNetworkRequest  # noqa: Y015
+
+@_typing.final
+class CheckNetworkResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePair]: ...
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PortCheck]: ...
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes that were asked and did not answer, and why, one line each."""
+
+    def __init__(
+        self,
+        *,
+        pairs: _abc.Iterable[Global___NodePair] | None = ...,
+        ports: _abc.Iterable[Global___PortCheck] | None = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs", "ports", b"ports", "problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckNetworkResponse: _TypeAlias = CheckNetworkResponse  # noqa: Y015
+
+@_typing.final
+class NodePair(_message.Message):
+    """How one node reaches another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
+    TO_HOSTNAME_FIELD_NUMBER: _builtins.int
+    UNDERLAY_FIELD_NUMBER: _builtins.int
+    OVERLAY_FIELD_NUMBER: _builtins.int
+    from_hostname: _builtins.str
+    to_hostname: _builtins.str
+    @_builtins.property
+    def underlay(self) -> Global___PathReport:
+        """Over the underlay, by ICMP."""
+
+    @_builtins.property
+    def overlay(self) -> Global___PathReport:
+        """Through the tunnel; unset when the two nodes share no network, and so have no tunnel."""
+
+    def __init__(
+        self,
+        *,
+        from_hostname: _builtins.str = ...,
+        to_hostname: _builtins.str = ...,
+        underlay: Global___PathReport | None = ...,
+        overlay: Global___PathReport | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["overlay", b"overlay", "underlay", b"underlay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_hostname", b"from_hostname", "overlay", b"overlay", "to_hostname", b"to_hostname", "underlay", b"underlay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodePair: _TypeAlias = NodePair  # noqa: Y015
+
+@_typing.final
+class PathReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_FIELD_NUMBER: _builtins.int
+    RECEIVED_FIELD_NUMBER: _builtins.int
+    MEDIAN_US_FIELD_NUMBER: _builtins.int
+    WORST_US_FIELD_NUMBER: _builtins.int
+    MTU_FIELD_NUMBER: _builtins.int
+    EXPECTED_MTU_FIELD_NUMBER: _builtins.int
+    sent: _builtins.int
+    received: _builtins.int
+    median_us: _builtins.int
+    """Microseconds from probe to answer; 0 without answers."""
+    worst_us: _builtins.int
+    mtu: _builtins.int
+    """The largest packet that passes unfragmented (for the tunnel: the largest inner packet that passes), bytes."""
+    expected_mtu: _builtins.int
+    """What it should be, by the interface of the node that asks."""
+    def __init__(
+        self,
+        *,
+        sent: _builtins.int = ...,
+        received: _builtins.int = ...,
+        median_us: _builtins.int = ...,
+        worst_us: _builtins.int = ...,
+        mtu: _builtins.int = ...,
+        expected_mtu: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_mtu", b"expected_mtu", "median_us", b"median_us", "mtu", b"mtu", "received", b"received", "sent", b"sent", "worst_us", b"worst_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathReport: _TypeAlias = PathReport  # noqa: Y015
+
+@_typing.final
+class PortCheck(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    service_name: _builtins.str
+    node_hostname: _builtins.str
+    address: _builtins.str
+    port: _builtins.int
+    open: _builtins.bool
+    """A TCP connection came about."""
+    from_hostname: _builtins.str
+    """The node that tried."""
+    error: _builtins.str
+    """Why it is not open, one line."""
+    def __init__(
+        self,
+        *,
+        service_name: _builtins.str = ...,
+        node_hostname: _builtins.str = ...,
+        address: _builtins.str = ...,
+        port: _builtins.int = ...,
+        open: _builtins.bool = ...,
+        from_hostname: _builtins.str = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "error", b"error", "from_hostname", b"from_hostname", "node_hostname", b"node_hostname", "open", b"open", "port", b"port", "service_name", b"service_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PortCheck: _TypeAlias = PortCheck  # noqa: Y015
 
 @_typing.final
 class ListNetworksRequest(_message.Message):

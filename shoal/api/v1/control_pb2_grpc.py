@@ -142,6 +142,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
                 _registered_method=True)
+        self.CheckNetwork = channel.unary_unary(
+                '/shoal.api.v1.Control/CheckNetwork',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
+                _registered_method=True)
         self.GetCluster = channel.unary_unary(
                 '/shoal.api.v1.Control/GetCluster',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
@@ -347,6 +352,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckNetwork(self, request, context):
+        """Nodes probe each other, and the ports that are published. Takes a few seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCluster(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -535,6 +547,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveNetwork,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.SerializeToString,
+            ),
+            'CheckNetwork': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckNetwork,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.SerializeToString,
             ),
             'GetCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCluster,
@@ -1172,6 +1189,33 @@ class Control:
             '/shoal.api.v1.Control/RemoveNetwork',
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckNetwork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/CheckNetwork',
+            shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
             options,
             channel_credentials,
             insecure,

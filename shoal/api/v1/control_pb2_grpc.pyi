@@ -63,6 +63,8 @@ class ControlStub:
     GetNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetNetworkRequest, _control_pb2.NetworkView]
     ListNetworks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListNetworksRequest, _control_pb2.ListNetworksResponse]
     RemoveNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]
+    CheckNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.CheckNetworkResponse]
+    """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
@@ -115,6 +117,8 @@ class ControlAsyncStub(ControlStub):
     GetNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.GetNetworkRequest, _control_pb2.NetworkView]  # type: ignore[assignment]
     ListNetworks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListNetworksRequest, _control_pb2.ListNetworksResponse]  # type: ignore[assignment]
     RemoveNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]  # type: ignore[assignment]
+    CheckNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.CheckNetworkResponse]  # type: ignore[assignment]
+    """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
@@ -290,6 +294,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveNetworkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveNetworkResponse, _abc.Awaitable[_control_pb2.RemoveNetworkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CheckNetwork(
+        self,
+        request: _control_pb2.CheckNetworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CheckNetworkResponse, _abc.Awaitable[_control_pb2.CheckNetworkResponse]]:
+        """Nodes probe each other, and the ports that are published. Takes a few seconds."""
 
     @_abc_1.abstractmethod
     def GetCluster(

@@ -259,11 +259,17 @@ class NetworkAssignment(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     INTERNAL_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
+    NODE_LOCAL_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     name: _builtins.str
     subnet: _builtins.str
     """CIDR."""
     internal: _builtins.bool
+    block: _builtins.str
+    """CIDR that the subnet may be widened to; empty when it stays as it is."""
+    node_local: _builtins.bool
+    """Tasks of one node reach each other alone, and the endpoints told are this node's."""
     def __init__(
         self,
         *,
@@ -271,10 +277,12 @@ class NetworkAssignment(_message.Message):
         name: _builtins.str = ...,
         subnet: _builtins.str = ...,
         internal: _builtins.bool = ...,
+        block: _builtins.str = ...,
+        node_local: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["internal", b"internal", "name", b"name", "network_id", b"network_id", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +323,7 @@ class TaskEndpoint(_message.Message):
     ADDRESSES_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     READY_FIELD_NUMBER: _builtins.int
+    PORTS_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     service_id: _builtins.str
     service_name: _builtins.str
@@ -328,6 +337,10 @@ class TaskEndpoint(_message.Message):
     def aliases(self) -> _containers.MessageMap[_builtins.str, Global___Names]:
         """Names beside the service's own, by network id."""
 
+    @_builtins.property
+    def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointPort]:
+        """What its service publishes, for SRV records."""
+
     def __init__(
         self,
         *,
@@ -339,10 +352,11 @@ class TaskEndpoint(_message.Message):
         addresses: _abc.Iterable[_task_pb2.TaskAddress] | None = ...,
         aliases: _abc.Mapping[_builtins.str, Global___Names] | None = ...,
         ready: _builtins.bool = ...,
+        ports: _abc.Iterable[Global___EndpointPort] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "aliases", b"aliases", "node_id", b"node_id", "ready", b"ready", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "aliases", b"aliases", "node_id", b"node_id", "ports", b"ports", "ready", b"ready", "service_id", b"service_id", "service_name", b"service_name", "slot", b"slot", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -367,6 +381,33 @@ class Names(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Names: _TypeAlias = Names  # noqa: Y015
+
+@_typing.final
+class EndpointPort(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIELD_NUMBER: _builtins.int
+    protocol: _builtins.int
+    """shoal.api.v1.PublishedPort.Protocol"""
+    target: _builtins.int
+    published: _builtins.int
+    """0 when the planner chooses one for each task."""
+    def __init__(
+        self,
+        *,
+        protocol: _builtins.int = ...,
+        target: _builtins.int = ...,
+        published: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointPort: _TypeAlias = EndpointPort  # noqa: Y015
 
 @_typing.final
 class Peer(_message.Message):

@@ -73,24 +73,83 @@ class NetworkSpec(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ReservedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     DRIVER_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     INTERNAL_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
+    ATTACHABLE_FIELD_NUMBER: _builtins.int
+    GATEWAY_FIELD_NUMBER: _builtins.int
+    IP_RANGE_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     driver: _builtins.str
-    """"overlay" is the only one so far."""
+    """"overlay": one network on all nodes. "bridge": one on each node by itself, out of the same subnet."""
     subnet: _builtins.str
-    """CIDR; empty lets the planner choose a /24 of 10.0.0.0/8."""
+    """CIDR; empty lets the planner choose one of 10.0.0.0/8 that can grow."""
     internal: _builtins.bool
     """No route out of the network."""
     stack: _builtins.str
     """Name of the stack that made it; empty outside a stack."""
+    attachable: _builtins.bool
+    """Containers that no service runs may attach too."""
+    gateway: _builtins.str
+    """An address of the subnet that no task gets, recorded for the user. Containers' next hop is 169.254.1.1 on every network."""
+    ip_range: _builtins.str
+    """CIDR inside the subnet: tasks get addresses of it unless they ask for another one of the subnet."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def reserved(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Addresses of the subnet that no task gets, by the name that the user gives them (Compose `aux_addresses`)."""
+
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The driver's options; none is known, so each is refused by name."""
+
     def __init__(
         self,
         *,
@@ -100,10 +159,15 @@ class NetworkSpec(_message.Message):
         subnet: _builtins.str = ...,
         internal: _builtins.bool = ...,
         stack: _builtins.str = ...,
+        attachable: _builtins.bool = ...,
+        gateway: _builtins.str = ...,
+        ip_range: _builtins.str = ...,
+        reserved: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["driver", b"driver", "internal", b"internal", "labels", b"labels", "name", b"name", "stack", b"stack", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "gateway", b"gateway", "internal", b"internal", "ip_range", b"ip_range", "labels", b"labels", "name", b"name", "options", b"options", "reserved", b"reserved", "stack", b"stack", "subnet", b"subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -111,24 +175,28 @@ Global___NetworkSpec: _TypeAlias = NetworkSpec  # noqa: Y015
 
 @_typing.final
 class NetworkAllocation(_message.Message):
-    """Key: /shoal/v1/networks/<id>/allocation, written by the planner only, once."""
+    """Key: /shoal/v1/networks/<id>/allocation, written by the planner only."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
+    BLOCK_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     subnet: _builtins.str
-    """CIDR, disjoint from every other network's."""
+    """CIDR, disjoint from every other network's. It only ever widens."""
+    block: _builtins.str
+    """CIDR that holds the subnet: it may be widened up to this when its addresses are used up. Empty: it stays as it is."""
     def __init__(
         self,
         *,
         network_id: _builtins.str = ...,
         subnet: _builtins.str = ...,
+        block: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["network_id", b"network_id", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "network_id", b"network_id", "subnet", b"subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -212,6 +212,7 @@ class NodeDescription(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     KERNEL_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
+    HOST_PREFIXES_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -236,6 +237,12 @@ class NodeDescription(_message.Message):
     def engine_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """"engine.labels.<name>" in constraints."""
 
+    @_builtins.property
+    def host_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """CIDRs that the host itself routes (its LANs and what lies behind them, not the default route): no network of
+        containers may overlap them. At most 64.
+        """
+
     def __init__(
         self,
         *,
@@ -250,10 +257,11 @@ class NodeDescription(_message.Message):
         agent_version: _builtins.str = ...,
         kernel: _builtins.str = ...,
         runtime: _builtins.str = ...,
+        host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "hostname", b"hostname", "kernel", b"kernel", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "kernel", b"kernel", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -571,8 +571,13 @@ class NetworkAttachment(_message.Message):
 
     NETWORK_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
     network: _builtins.str
-    """Name or id as given by the user; a manager puts the id."""
+    """Name or id as given by the user; a manager puts the id. "host" (the node's own network), "none" (loopback only) and
+    "bridge" (the node's own pool, as without any network) are no networks of the cluster and stay as they are.
+    """
+    address: _builtins.str
+    """The address of the service's one task; empty lets the planner choose."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further DNS names of the service on this network."""
@@ -582,10 +587,11 @@ class NetworkAttachment(_message.Message):
         *,
         network: _builtins.str = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
+        address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "aliases", b"aliases", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

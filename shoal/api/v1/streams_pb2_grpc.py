@@ -39,6 +39,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.FromString,
                 _registered_method=True)
+        self.Probe = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/Probe',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -51,6 +56,13 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Probe(self, request, context):
+        """How this node reaches others, measured now. Takes about a second.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +70,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.ReadLogs,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.SerializeToString,
+            ),
+            'Probe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probe,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,6 +104,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/ReadLogs',
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/Probe',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,12 +33,16 @@ class AgentStreamsStub:
     def __new__(cls, channel: _aio.Channel) -> AgentStreamsAsyncStub: ...
     ReadLogs: _grpc.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogRecord]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
+    Probe: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]
+    """How this node reaches others, measured now. Takes about a second."""
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadLogs: _aio.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogRecord]  # type: ignore[assignment]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
+    Probe: _aio.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]  # type: ignore[assignment]
+    """How this node reaches others, measured now. Takes about a second."""
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -48,5 +52,13 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.LogRecord], _abc.AsyncIterator[_streams_pb2.LogRecord]]:
         """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
+
+    @_abc_1.abstractmethod
+    def Probe(
+        self,
+        request: _streams_pb2.ProbeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.ProbeResponse, _abc.Awaitable[_streams_pb2.ProbeResponse]]:
+        """How this node reaches others, measured now. Takes about a second."""
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
