@@ -1,6 +1,6 @@
 """Waiting until services have converged: what every command that changes a service does unless it is detached."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -13,7 +13,14 @@ from shoal.errors import Timeout
 NOT_CONVERGED = 3
 
 
-def wait(client: Client, services: Sequence[str], *, seconds: float, until_removed: bool = False) -> None:
+def wait(
+    client: Client,
+    services: Sequence[str],
+    *,
+    seconds: float,
+    until_removed: bool = False,
+    names: Mapping[str, str] | None = None,
+) -> None:
     """Show progress until the services have converged (or are gone).
 
     Ctrl-C detaches: the cluster goes on, the command says so and ends with 130.
@@ -21,6 +28,7 @@ def wait(client: Client, services: Sequence[str], *, seconds: float, until_remov
     Args:
         services: ids.
         seconds: how long to wait at most.
+        names: by id, of services that the cluster no longer knows by name.
     Raises:
         Failed: with exit code 3 and the reasons, when they have not converged in time.
     """
@@ -29,7 +37,7 @@ def wait(client: Client, services: Sequence[str], *, seconds: float, until_remov
     request = WatchServicesRequest(services=services, until_removed=until_removed)
     try:
         for progress in client.stream(client.control.WatchServices, request, seconds=seconds):
-            last = tuple(progress.services)
+            last = tuple(_named(service, names or {}) for service in progress.services)
             display.update(last)
             if progress.done:
                 return
@@ -39,6 +47,11 @@ def wait(client: Client, services: Sequence[str], *, seconds: float, until_remov
         names = " ".join(service.name for service in last) or "the service"
         warn(f"detached: the cluster goes on with {names}; see `shoal service ps {names.split()[0]}`")
         raise click.exceptions.Abort from None
+
+
+def _named(service: ServiceProgress, names: Mapping[str, str]) -> ServiceProgress:
+    service.name = names.get(service.service_id, service.name)
+    return service
 
 
 def _unfinished(services: Sequence[ServiceProgress], seconds: float) -> str:

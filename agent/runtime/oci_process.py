@@ -46,7 +46,7 @@ def process_section(
 
 def hostname(request: ContainerRequest) -> str:
     """The spec's, else the task's name cut to what gethostname(2) holds."""
-    return request.spec.hostname or request.name[:63].rstrip(".-")
+    return request.spec.hostname or request.name.replace(".", "-")[:63].rstrip(".-")
 
 
 def command_line(spec: ContainerSpec, config: ImageConfig) -> tuple[str, ...]:

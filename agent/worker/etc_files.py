@@ -15,8 +15,11 @@ _LOCAL = ("127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback")
 
 
 def hostname(spec: ContainerSpec, name: str) -> str:
-    """The name inside the container: the spec's, else the task's, cut to what a host name may have."""
-    return (spec.hostname or name)[:MAX_HOSTNAME].rstrip(".-")
+    """The name inside the container: the spec's, else the task's as one label, `web-3-<id>`.
+
+    A dot in it would make the rest a domain that resolvers search first (resolv.conf(5)).
+    """
+    return (spec.hostname or name.replace(".", "-"))[:MAX_HOSTNAME].rstrip(".-")
 
 
 def etc_files(spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_resolv_conf: str) -> Mapping[str, bytes]:
@@ -51,6 +54,9 @@ def _resolv_conf(dns: DnsConfig, resolver: str, host: str) -> bytes:
     if not servers:
         return _with_dns(host, dns)
     lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
+    if not any(option.startswith("ndots:") for option in dns.options):
+        # Services have names of one label: they are asked for as they stand, before any search domain.
+        lines.append("options ndots:0")
     return _with_dns("\n".join(lines) + "\n", dns)
 
 

@@ -114,7 +114,7 @@ class ContainerRequest:
 
     Attributes:
         task_id: names the container, its bundle, its cgroup.
-        name: for the user, `web.3.<id>`; the host name where the spec gives none (cut to 63 characters).
+        name: for the user, `web.3.<id>`; with dashes for dots the host name where the spec gives none (63 characters).
         limits: 0 in a field means no limit; pids 0 means the agent's default.
         netns_fd: network namespace to join; None for a container without network of its own to come (`host`, -1: the
             node's own).

@@ -48,7 +48,7 @@ def build_all(output: Path, files: Path) -> tuple[Path, ...]:
 
 def _settings(version: str) -> Mapping[str, object]:
     return {
-        "Entrypoint": ["/entrypoint.sh"],
+        "Cmd": ["/entrypoint.sh"],
         "Env": ["PATH=/bin", "PORT=80", f"HELLO_VERSION={version}"],
         "WorkingDir": "/",
         "StopSignal": "SIGTERM",

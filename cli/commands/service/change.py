@@ -121,9 +121,9 @@ def rollback(client: Client, *, service: str, revision: int | None, detach: bool
 @pass_client
 def remove(client: Client, *, services: tuple[str, ...], detach: bool, timeout: float) -> None:
     """Remove SERVICES and stop their tasks."""
-    removed = []
+    removed = {}
     for service in services:
-        removed.append(client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id)
+        removed[client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id] = service
         click.echo(service)
     if not detach:
-        wait(client, removed, seconds=timeout, until_removed=True)
+        wait(client, list(removed), seconds=timeout, until_removed=True, names=removed)

@@ -34,7 +34,7 @@ def test_limits_and_isolation(clean: Cluster) -> None:
     status = Path(f"/proc/{pid}/status").read_text()
     assert "Seccomp:\t2" in status
     (task,) = clean.tasks("web")
-    assert inside(pid, "/bin/hostname").stdout.strip() == f"{task['name']}.{task['id']}"[:63]
+    assert inside(pid, "/bin/hostname").stdout.strip() == f"web-1-{task['id']}"
 
 
 def test_cross_host_ping_and_http_by_name(clean: Cluster) -> None:

@@ -36,8 +36,8 @@ def test_why_it_ended() -> None:
 def test_files_of_etc() -> None:
     spec = ContainerSpec(extra_hosts=["db:10.1.1.1"], dns=DnsConfig(search=["example.org"], options=["ndots:0"]))
     files = etc_files(spec, "web.1.abc", Sandbox(3, {"net": "10.0.0.7"}, "10.255.0.1"), "nameserver 192.0.2.53\n")
-    assert files["/etc/hostname"] == b"web.1.abc\n"
-    assert b"10.0.0.7\tweb.1.abc\n" in files["/etc/hosts"] and b"10.1.1.1\tdb\n" in files["/etc/hosts"]
+    assert files["/etc/hostname"] == b"web-1-abc\n"
+    assert b"10.0.0.7\tweb-1-abc\n" in files["/etc/hosts"] and b"10.1.1.1\tdb\n" in files["/etc/hosts"]
     assert files["/etc/resolv.conf"] == b"nameserver 10.255.0.1\nsearch example.org\noptions ndots:0\n"
 
 

@@ -40,7 +40,7 @@ def test_a_task_runs_after_its_network_is_there(machine: Machine) -> None:
         assert [each.network_id for each in machine.networks.applied[-1][0]] == ["net"]
         request = machine.runtime.requests["t1"]
         assert request.name == "polite.1.t1"
-        assert b"10.0.0.7\tpolite.1.t1" in request.files["/etc/hosts"]
+        assert b"10.0.0.7\tpolite-1-t1" in request.files["/etc/hosts"]
 
     scenario(machine, play)
 
