@@ -29,24 +29,28 @@ class AgentMessage(_message.Message):
     HELLO_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
     @_builtins.property
     def statuses(self) -> Global___StatusBatch: ...
+    @_builtins.property
+    def applied(self) -> Global___Applied: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
         statuses: Global___StatusBatch | None = ...,
+        applied: Global___Applied | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -86,6 +90,27 @@ class Heartbeat(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Applied(_message.Message):
+    """The node's datapath holds what the assignments up to this sequence say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Applied: _TypeAlias = Applied  # noqa: Y015
 
 @_typing.final
 class StatusBatch(_message.Message):
@@ -187,10 +212,15 @@ class Assignments(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     REMOVED_PEERS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
     """The store's revision that this brings the agent to."""
+    sequence: _builtins.int
+    """Counts up from 1 in a session."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """Tasks of this node, desired states included. Key: id."""
@@ -227,6 +257,12 @@ class Assignments(_message.Message):
         An agent drops those that no task of its own needs. Key: key.
         """
 
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceEndpoint]:
+        """How services are reached as a whole on those networks. Key: service_id."""
+
+    @_builtins.property
+    def removed_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -242,10 +278,13 @@ class Assignments(_message.Message):
         peers: _abc.Iterable[Global___Peer] | None = ...,
         removed_peers: _abc.Iterable[_builtins.str] | None = ...,
         files: _abc.Iterable[_file_pb2.FileContent] | None = ...,
+        sequence: _builtins.int = ...,
+        services: _abc.Iterable[Global___ServiceEndpoint] | None = ...,
+        removed_services: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -261,6 +300,7 @@ class NetworkAssignment(_message.Message):
     INTERNAL_FIELD_NUMBER: _builtins.int
     BLOCK_FIELD_NUMBER: _builtins.int
     NODE_LOCAL_FIELD_NUMBER: _builtins.int
+    MESH_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     name: _builtins.str
     subnet: _builtins.str
@@ -270,6 +310,8 @@ class NetworkAssignment(_message.Message):
     """CIDR that the subnet may be widened to; empty when it stays as it is."""
     node_local: _builtins.bool
     """Tasks of one node reach each other alone, and the endpoints told are this node's."""
+    mesh: _builtins.bool
+    """The routing mesh's own: every node takes part, names do not lead there, and its tasks do not reach each other by it."""
     def __init__(
         self,
         *,
@@ -279,10 +321,11 @@ class NetworkAssignment(_message.Message):
         internal: _builtins.bool = ...,
         block: _builtins.str = ...,
         node_local: _builtins.bool = ...,
+        mesh: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,6 +451,42 @@ class EndpointPort(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EndpointPort: _TypeAlias = EndpointPort  # noqa: Y015
+
+@_typing.final
+class ServiceEndpoint(_message.Message):
+    """A service's own addresses and ports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
+    MESH_PORTS_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    service_name: _builtins.str
+    @_builtins.property
+    def virtual_addresses(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.VirtualAddress]:
+        """At most one a network; none where the name leads to the tasks themselves."""
+
+    @_builtins.property
+    def mesh_ports(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.PublishedPort]:
+        """Ports of every node that lead to the service's tasks."""
+
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        virtual_addresses: _abc.Iterable[_service_pb2.VirtualAddress] | None = ...,
+        mesh_ports: _abc.Iterable[_service_pb2.PublishedPort] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "service_id", b"service_id", "service_name", b"service_name", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceEndpoint: _TypeAlias = ServiceEndpoint  # noqa: Y015
 
 @_typing.final
 class Peer(_message.Message):

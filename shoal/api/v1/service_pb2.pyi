@@ -718,17 +718,41 @@ Global___UpdateConfig: _TypeAlias = UpdateConfig  # noqa: Y015
 class Endpoint(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Mode:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Endpoint._Mode.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MODE_UNSPECIFIED: Endpoint._Mode.ValueType  # 0
+        """Means VIP."""
+        VIP: Endpoint._Mode.ValueType  # 1
+        """The service's name leads to one address on each network, behind which connections are spread over its tasks."""
+        DNSRR: Endpoint._Mode.ValueType  # 2
+        """The service's name leads to the addresses of its tasks."""
+
+    class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
+    MODE_UNSPECIFIED: Endpoint.Mode.ValueType  # 0
+    """Means VIP."""
+    VIP: Endpoint.Mode.ValueType  # 1
+    """The service's name leads to one address on each network, behind which connections are spread over its tasks."""
+    DNSRR: Endpoint.Mode.ValueType  # 2
+    """The service's name leads to the addresses of its tasks."""
+
     PORTS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    mode: Global___Endpoint.Mode.ValueType
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedPort]: ...
     def __init__(
         self,
         *,
         ports: _abc.Iterable[Global___PublishedPort] | None = ...,
+        mode: Global___Endpoint.Mode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "ports", b"ports"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,27 +788,36 @@ class PublishedPort(_message.Message):
     class _ModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[PublishedPort._Mode.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         MODE_UNSPECIFIED: PublishedPort._Mode.ValueType  # 0
+        """Means INGRESS."""
         HOST: PublishedPort._Mode.ValueType  # 1
         """On each node that runs a task of the service, straight to that task."""
+        INGRESS: PublishedPort._Mode.ValueType  # 2
+        """On every node, to any task of the service."""
 
     class Mode(_Mode, metaclass=_ModeEnumTypeWrapper): ...
     MODE_UNSPECIFIED: PublishedPort.Mode.ValueType  # 0
+    """Means INGRESS."""
     HOST: PublishedPort.Mode.ValueType  # 1
     """On each node that runs a task of the service, straight to that task."""
+    INGRESS: PublishedPort.Mode.ValueType  # 2
+    """On every node, to any task of the service."""
 
     PROTOCOL_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     PUBLISHED_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     HOST_ADDRESS_FIELD_NUMBER: _builtins.int
+    LOCAL_ONLY_FIELD_NUMBER: _builtins.int
     protocol: Global___PublishedPort.Protocol.ValueType
     target: _builtins.int
     """Port in the container, 1 to 65535."""
     published: _builtins.int
-    """Port on the node, 1 to 65535; 0 lets the planner choose one of 30000 to 32767 for each task."""
+    """Port on the node, 1 to 65535; 0 lets the planner choose one of 30000 to 32767 (HOST: for each task)."""
     mode: Global___PublishedPort.Mode.ValueType
     host_address: _builtins.str
     """Address of the node to bind; empty means every one."""
+    local_only: _builtins.bool
+    """INGRESS only: each node leads to its own tasks alone, and refuses where it has none."""
     def __init__(
         self,
         *,
@@ -793,10 +826,11 @@ class PublishedPort(_message.Message):
         published: _builtins.int = ...,
         mode: Global___PublishedPort.Mode.ValueType = ...,
         host_address: _builtins.str = ...,
+        local_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_address", b"host_address", "mode", b"mode", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_address", b"host_address", "local_only", b"local_only", "mode", b"mode", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -811,6 +845,8 @@ class ServiceStatus(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
+    MESH_PORTS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
@@ -818,20 +854,53 @@ class ServiceStatus(_message.Message):
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line for each reason why the service does not converge; empty when it does."""
 
+    @_builtins.property
+    def virtual_addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___VirtualAddress]:
+        """The service's own address on each of its networks; none with endpoint mode DNSRR."""
+
+    @_builtins.property
+    def mesh_ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedPort]:
+        """Ports of every node that lead to the service, `published` always set."""
+
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         update: Global___UpdateStatus | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
+        mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["problems", b"problems", "service_id", b"service_id", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceStatus: _TypeAlias = ServiceStatus  # noqa: Y015
+
+@_typing.final
+class VirtualAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_ID_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    network_id: _builtins.str
+    address: _builtins.str
+    """Without a prefix length, "10.0.1.5"."""
+    def __init__(
+        self,
+        *,
+        network_id: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "network_id", b"network_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VirtualAddress: _TypeAlias = VirtualAddress  # noqa: Y015
 
 @_typing.final
 class UpdateStatus(_message.Message):

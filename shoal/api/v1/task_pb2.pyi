@@ -100,6 +100,7 @@ class Task(_message.Message):
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     STOPPED_AT_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    DRAINED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -120,6 +121,8 @@ class Task(_message.Message):
     """When the desired state left RUNNING; 0 before. Milliseconds since the Unix epoch."""
     attempt: _builtins.int
     """How many tasks of the slot ended in a row before this one was made."""
+    drained: _builtins.bool
+    """Set by the dispatcher in assignments alone: it is to stop, and every node has withdrawn it from its datapath."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
     @_builtins.property
@@ -140,10 +143,11 @@ class Task(_message.Message):
         created_at_ms: _builtins.int = ...,
         stopped_at_ms: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        drained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
