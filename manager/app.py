@@ -89,7 +89,8 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
         store=store, manager_id=own.manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
     )
     agents = AgentChannels(lambda: own.current)
-    control = _control(settings, store, authority, agents)
+    images = RegistryImageResolver(read_registries(settings.registries_file))
+    control = _control(store, authority, agents, images)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
@@ -106,7 +107,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
         group.create_task(leadership.register(manager), name="registration")
         group.create_task(leadership.run(_term(settings, store, own.manager_id)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
-        async with _started(api_server), _started(join_server), _closing(agents):
+        async with _started(api_server), _started(join_server), _closing(agents), images:
             directory = settings.state_directory / "admin"
             write_admin(authority, directory, manager.api_address, datetime.now(UTC))
             _log.info("ready: API on %s, nodes join on %s", manager.api_address, manager.join_address)
@@ -115,9 +116,8 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
 
 
 def _control(
-    settings: Settings, store: Store, authority: CertificateAuthority, agents: AgentChannels
+    store: Store, authority: CertificateAuthority, agents: AgentChannels, images: RegistryImageResolver
 ) -> ControlService:
-    images = RegistryImageResolver(read_registries(settings.registries_file))
     return ControlService(
         Nouns(
             services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),

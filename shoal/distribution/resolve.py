@@ -1,7 +1,10 @@
 """A tag to the digest that it names now, so that all tasks of a service run the same image."""
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
+from shoal.distribution.client import Distribution
 from shoal.distribution.image_config import platform_in_config
 from shoal.distribution.manifests import Index, Manifest, Platform, parse_manifest, platforms_of
 from shoal.distribution.registries import Registries
@@ -24,11 +27,21 @@ class ResolvedImage:
 
 
 class RegistryImageResolver:
-    """Resolves by asking the image's registry, each time anew."""
+    """Resolves by asking the image's registry, each time anew, over connections that are kept.
+
+    An async context manager; belongs to one event loop.
+    """
 
     def __init__(self, registries: Registries, *, policy: RetryPolicy | None = None) -> None:
-        self._registries = registries
-        self._policy = policy or RetryPolicy(attempts=2)
+        self._distribution = Distribution(registries, policy=policy or RetryPolicy(attempts=2))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._distribution.aclose()
 
     async def resolve(self, reference: str) -> ResolvedImage:
         """The digest of a reference and the platforms that it has.
@@ -37,17 +50,14 @@ class RegistryImageResolver:
             InvalidInput: not a reference, or a manifest that is broken.
             NotFound, Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
         """
-        from shoal.distribution.client import Distribution  # httpx costs 86 ms: not at a manager's start
-
         wanted = parse(reference)
-        async with Distribution(self._registries, policy=self._policy) as distribution:
-            repository = distribution.repository(wanted)
-            raw = await repository.manifest(wanted.target)
-            manifest = _parse(raw.content, raw.media_type, wanted)
-            if isinstance(manifest, Index):
-                platforms = platforms_of(manifest)
-            else:
-                platforms = (platform_in_config(await repository.blob(manifest.config)),)
+        repository = self._distribution.repository(wanted)
+        raw = await repository.manifest(wanted.target)
+        manifest = _parse(raw.content, raw.media_type, wanted)
+        if isinstance(manifest, Index):
+            platforms = platforms_of(manifest)
+        else:
+            platforms = (platform_in_config(await repository.blob(manifest.config)),)
         return ResolvedImage(str(wanted.tagged().with_digest(raw.digest)), platforms)
 
 

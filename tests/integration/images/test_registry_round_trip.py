@@ -54,7 +54,8 @@ def test_push_resolve_and_pull_the_hello_image(tmp_path: Path) -> None:
             pushed = await push(archive, reference, Registries(), ignore)
             assert (pushed.blobs_sent, pushed.blobs_there) == (3, 0)
             assert (await push(archive, reference, Registries(), ignore)).blobs_sent == 0
-            resolved = await RegistryImageResolver(Registries()).resolve(reference)
+            async with RegistryImageResolver(Registries()) as resolver:
+                resolved = await resolver.resolve(reference)
             assert resolved.reference_with_digest == pushed.reference == f"{reference}@{pushed.digest}"
             assert (await inspect(reference, Registries())).config.settings["Entrypoint"] == ["/entrypoint.sh"]
             store = store_in(tmp_path / "images", Registries(), resolved.platforms[0])
@@ -154,7 +155,8 @@ def test_each_platform_gets_its_own_manifest(tmp_path: Path) -> None:
         async with running_registry(tmp_path / "registry") as server:
             reference = f"127.0.0.1:{server.port}/two:1"
             assert (await push(archive, reference, Registries(), ignore)).digest == top
-            resolved = await RegistryImageResolver(Registries()).resolve(reference)
+            async with RegistryImageResolver(Registries()) as resolver:
+                resolved = await resolver.resolve(reference)
             assert resolved.platforms == (AMD64, ARM64)
             for wanted, found in ((AMD64, "linux/amd64"), (Platform("linux", "arm64"), "linux/arm64/v8")):
                 store = store_in(tmp_path / found.replace("/", "-"), Registries(), wanted)
@@ -309,10 +311,11 @@ def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     async def run() -> None:
         port = free_port()
         with pytest.raises(Unavailable, match=f"127.0.0.1:{port} cannot be reached"):
-            await RegistryImageResolver(Registries(), policy=QUICK).resolve(f"127.0.0.1:{port}/a:1")
-        async with running_registry(tmp_path / "registry") as server:
+            async with RegistryImageResolver(Registries(), policy=QUICK) as resolver:
+                await resolver.resolve(f"127.0.0.1:{port}/a:1")
+        async with running_registry(tmp_path / "registry") as server, RegistryImageResolver(Registries()) as resolver:
             with pytest.raises(NotFound, match=rf"127.0.0.1:{server.port}/absent:7 is not in registry"):
-                await RegistryImageResolver(Registries()).resolve(f"127.0.0.1:{server.port}/absent:7")
+                await resolver.resolve(f"127.0.0.1:{server.port}/absent:7")
             with pytest.raises(NotFound, match="no such file"):
                 await push(tmp_path / "none.tar", f"127.0.0.1:{server.port}/a:1", Registries(), ignore)
 

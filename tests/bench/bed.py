@@ -1,0 +1,74 @@
+"""What the end-to-end figures are measured on: a playground of their own, the example image in its registry."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from cli.client import Client
+from cli.contexts.contexts import Contexts
+from cli.playground.layout import Layout
+from cli.playground.playground import Playground
+
+SHOAL = Path(sys.executable).parent / "shoal"
+ARCHIVE = Path(__file__).parents[2] / "build" / "images" / "hello-1.tar"
+IMAGE = "registry:5000/hello:1"
+SUBNET = IPv4Network("198.18.21.0/24")
+
+
+@dataclass(frozen=True)
+class Bed:
+    """A cluster, and the command line as a user runs it."""
+
+    playground: Playground
+    config: Path
+
+    def shoal(self, *arguments: str) -> str:
+        """Run `shoal …`; its standard output."""
+        environment = {**os.environ, "SHOAL_CONFIG": str(self.config)}
+        done = subprocess.run([SHOAL, *arguments], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"shoal {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    def seconds(self, *arguments: str) -> float:
+        """How long `shoal …` takes, from its start to its end."""
+        begin = time.perf_counter()
+        self.shoal(*arguments)
+        return time.perf_counter() - begin
+
+    def client(self) -> Client:
+        """A connection of this process."""
+        return self.playground.client()
+
+
+@contextmanager
+def cluster(hosts: int) -> Iterator[Bed]:
+    """A playground with the image on every host; all of it is removed at the end."""
+    if not ARCHIVE.exists():
+        raise RuntimeError(f"{ARCHIVE} is missing; `make images` makes it")
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
+        root = Path(directory)
+        layout = Layout(
+            name=f"b{os.getpid() % 1_000_000}",
+            hosts=hosts,
+            subnet=SUBNET,
+            state_root=root / "state",
+            run_root=root / "run",
+        )
+        playground = Playground(layout, contexts=Contexts(root / "config"))
+        playground.up()
+        try:
+            bed = Bed(playground, root / "config")
+            bed.shoal("image", "push", "--quiet", str(ARCHIVE), IMAGE)
+            bed.shoal("service", "create", "--name", "warm", "--replicas", str(4 * hosts), IMAGE)
+            bed.shoal("service", "rm", "warm")
+            yield bed
+        finally:
+            playground.down()
