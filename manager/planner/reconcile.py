@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from manager.planner import history, restart, update
+from manager.planner import history, restart, rollout, update
 from manager.planner.demand import Demand, demand_of
 from manager.planner.draft import Draft
+from manager.planner.effective import current_update, effective
 from manager.planner.filters import standing, unmet
 from manager.planner.place import Need, Placing
 from manager.planner.replicas import choose_slots
 from manager.planner.slots import Key, Slot, age, slots_of
 from manager.planner.template import Wanted
+from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
 from shoal.api.v1.node_pb2 import NodeSpec
-from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig
+from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-
-RUNNING = TaskState.RUNNING
+from shoal.task_states import is_ready
 
 
 def plan_service(draft: Draft, service: Service) -> None:
@@ -29,27 +30,31 @@ class _ServicePass:
 
     def __init__(self, draft: Draft, service: Service) -> None:
         self._draft = draft
-        self._service = service
+        self._newest = service
+        self._service = effective(draft.view, service)
         self._id = service.meta.id
-        self._spec = service.spec
+        self._spec = self._service.spec
         self._is_global = service.spec.HasField("global")
-        self._wanted = Wanted(draft.view, service)
-        self._demand: Demand = demand_of(service.spec)
+        self._wanted = Wanted(draft.view, self._service)
+        self._demand: Demand = demand_of(self._spec)
+        self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._needs: list[tuple[Key, Need]] = []
         self._movers: list[tuple[Slot, Mover]] = []
         self._unsettled: list[Unsettled] = []
+        self._outdated: list[Task] = []
         self._problems: set[str] = set()
 
     def run(self) -> None:
         slots = slots_of(self._draft, self._id)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
+            self._trial.note(slot)
             self._decide(slot)
-        stepped = self._update()
+        progress = self._update(len(kept))
         self._place(slots.values())
         for slot in slots.values():
             history.trim(self._draft, slot, self._spec.task.restart)
-        self._tell(stepped)
+        self._tell(progress)
 
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         keep, release = choose_slots(self._draft, slots, self._spec.replicated.replicas)
@@ -76,7 +81,7 @@ class _ServicePass:
         if fresh:
             self._close(slot)
             best = self._keep_best(fresh, "another task has its slot")
-            self._keep_fresh(best, stale)
+            self._keep_fresh(slot, best, stale)
             if best.node_id and self._wanted.is_behind(best):
                 self._draft.renumber(best, self._wanted.revision)
         elif stale:
@@ -94,30 +99,37 @@ class _ServicePass:
     def _keep_best(self, tasks: list[Task], reason: str) -> Task:
         if len(tasks) == 1:
             return tasks[0]
-        best = max(tasks, key=lambda task: (self._draft.state(task) == RUNNING, bool(task.node_id), age(task)))
+        best = max(tasks, key=lambda task: (self._is_ready(task), bool(task.node_id), age(task)))
         for task in tasks:
             if task is not best:
                 self._draft.stop(task, TaskState.SHUTDOWN, reason)
         return best
 
-    def _keep_fresh(self, best: Task, stale: list[Task]) -> None:
-        running = self._draft.state(best) == RUNNING
-        if running:
+    def _keep_fresh(self, slot: Slot, best: Task, stale: list[Task]) -> None:
+        counts_at = self._trial.counts_at(best)
+        if counts_at is not None and counts_at <= self._draft.now_ms:
             for task in stale:
                 self._draft.stop(task, TaskState.SHUTDOWN, self._why_moved(task))
             return
+        if counts_at is not None:
+            self._draft.wake(self._id, counts_at)
         if stale:
             self._keep_best(stale, "another task has its slot")
-        self._unsettled.append(Unsettled(best.created_at_ms, not best.node_id, best.attempt > 0))
+        failed = self._trial.has_failed(slot)
+        self._unsettled.append(Unsettled(best.created_at_ms, not best.node_id, best.attempt > 0, failed))
         if not best.node_id:
             self._needs.append((best.slot, Need(best.slot, best.attempt, best, beside=False)))
 
     def _consider_moving(self, slot: Slot, task: Task) -> None:
+        outdated = self._wanted.differs(task)
+        if outdated:
+            self._outdated.append(task)
         if self._starts_first() and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
-        self._movers.append((slot, Mover(task, self._draft.state(task) == RUNNING, self._wanted.differs(task))))
+        drained = self._draft.is_drained(task.node_id)
+        self._movers.append((slot, Mover(task, self._is_ready(task), outdated, drained)))
 
     def _refill(self, slot: Slot, *, beside: bool) -> None:
         """Fill a slot that has no task to run, unless the restart policy says later or never."""
@@ -132,7 +144,10 @@ class _ServicePass:
             attempt = restart.next_attempt(newest, self._draft.view.task_status.get(newest.id))
         self._close(slot)
         if not beside:
-            self._unsettled.append(Unsettled(crashing=attempt > 0))
+            # A node that a global service cannot fill has no record that would say so.
+            hopeless = self._is_global and not any(slot.all())
+            failed = self._trial.has_failed(slot)
+            self._unsettled.append(Unsettled(pending=hopeless, crashing=attempt > 0, failed=failed))
         number = slot.key if isinstance(slot.key, int) else 0
         self._needs.append((slot.key, Need(number, attempt, beside=beside)))
 
@@ -150,25 +165,50 @@ class _ServicePass:
         if verdict.due_ms is not None and verdict.due_ms > self._draft.now_ms:
             self._draft.wake(self._id, verdict.due_ms)
         if verdict.problem or verdict.due_ms is not None:
-            self._unsettled.append(Unsettled(crashing=True))
+            self._unsettled.append(Unsettled(crashing=True, failed=self._trial.has_failed(slot)))
         return verdict
 
     def _starts_first(self) -> bool:
         return self._spec.update.order == UpdateConfig.START_FIRST and not self._demand.has_fixed_port
 
-    def _update(self) -> bool:
-        """Take the next step; whether it replaces outdated tasks."""
+    def _update(self, slots: int) -> UpdateStatus | None:
+        """Take the next step of an update or a drain; how the update stands then."""
+        now_ms = self._draft.now_ms
         known = self._draft.view.service_status.get(self._id)
-        status = known.update if known is not None and known.update.task_revision == self._wanted.revision else None
-        movers = [mover for _, mover in self._movers]
-        step = update.next_step(self._spec.update, status, movers, self._unsettled, self._draft.now_ms)
-        if step.wake_at_ms is not None:
-            self._draft.wake(self._id, step.wake_at_ms)
+        before = known.update if known is not None and known.HasField("update") else None
+        progress = rollout.advance(
+            before,
+            self._facts(slots),
+            spec=self._newest.spec,
+            task_revision=self._newest.task_revision,
+            steering=self._newest.steering,
+            now_ms=now_ms,
+        )
+        if progress is not None and progress.effective_revision != self._trial.effective_revision:
+            return progress  # what was seen is not of the template that is in force from now on
+        config = rollout.config_of(self._newest.spec, progress)
+        step = update.next_step(config, progress, [mover for _, mover in self._movers], self._unsettled, now_ms)
+        step = update.spare_the_rest(step, config, progress, slots=slots, outdated=len(self._outdated))
+        for due in (step.wake_at_ms, rollout.due_ms(progress, self._newest.spec)):
+            if due is not None and due > now_ms:
+                self._draft.wake(self._id, due)
         chosen = {mover.task.id for mover in step.replace}
         for slot, mover in self._movers:
             if mover.task.id in chosen:
                 self._move(slot, mover)
-        return any(mover.outdated for mover in step.replace)
+        if progress is not None and any(mover.outdated for mover in step.replace):
+            progress.last_step_at_ms = now_ms
+        return progress
+
+    def _facts(self, slots: int) -> rollout.Facts:
+        return rollout.Facts(
+            slots=slots,
+            outdated=len(self._outdated),
+            in_flight=update.in_flight(self._trial.update, self._unsettled),
+            failed=self._trial.failed,
+            reason=self._trial.reason,
+            running=max((task.revision for task in self._outdated), default=0),
+        )
 
     def _move(self, slot: Slot, mover: Mover) -> None:
         if mover.running and self._starts_first():
@@ -194,20 +234,14 @@ class _ServicePass:
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))
 
-    def _tell(self, stepped: bool) -> None:
-        known = self._draft.view.service_status.get(self._id)
+    def _tell(self, progress: UpdateStatus | None) -> None:
         status = ServiceStatus(service_id=self._id, problems=sorted(self._problems - {""})[:10])
-        progress = update.progress(
-            known.update if known is not None and known.HasField("update") else None,
-            task_revision=self._wanted.revision,
-            outdated=any(mover.outdated for _, mover in self._movers),
-            settled=not self._unsettled and not self._movers,
-            stepped=stepped,
-            now_ms=self._draft.now_ms,
-        )
         if progress is not None:
             status.update.CopyFrom(progress)
         self._draft.tell(status)
+
+    def _is_ready(self, task: Task) -> bool:
+        return is_ready(task, self._draft.view.task_status.get(task.id))
 
 
 def _release(draft: Draft, slot: Slot, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""Replaces tasks a few at a time: those of another template, and those on nodes that are being drained.
+"""The pace of replacements: those of another template, and those on nodes that are being drained.
 
-The next step waits until the replaced ones run. What is known between passes lies in the tasks and in
-`ServiceStatus.update`, so another leader goes on exactly where this one stopped.
+The next step waits until the replaced ones count. What is known between passes lies in the tasks and in
+`ServiceStatus.update` (see `rollout`), so another leader goes on exactly where this one stopped.
 """
 
 from collections.abc import Sequence
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from shoal.api.v1.service_pb2 import UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task
+
+_HOLDING = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 
 @dataclass(frozen=True)
@@ -19,26 +21,30 @@ class Mover:
         task: runs, or is on its way to.
         running: it serves; replacing one that does not makes nothing worse.
         outdated: of another template; otherwise its node is being drained.
+        drained: its node is being drained.
     """
 
     task: Task
     running: bool
     outdated: bool
+    drained: bool = False
 
 
 @dataclass(frozen=True)
 class Unsettled:
-    """A slot that has no running task of the wanted template, and none that could be replaced.
+    """A slot that has no task of the wanted template that counts, and none that could be replaced.
 
     Attributes:
         since_ms: when its task was made, 0 when it has none. Milliseconds since the Unix epoch.
         pending: its task has found no node.
         crashing: it is a successor of a task that ended by itself.
+        failed: a replacement has failed in it since the update began.
     """
 
     since_ms: int = 0
     pending: bool = False
     crashing: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,12 @@ class Step:
     wake_at_ms: int | None = None
 
 
+def in_flight(update: UpdateStatus | None, unsettled: Sequence[Unsettled]) -> int:
+    """Slots for which an update waits: not those that have failed, nor those that found no node before it began."""
+    began = update.started_at_ms if update is not None else 0
+    return sum(not slot.failed and not (slot.pending and slot.since_ms < began) for slot in unsettled)
+
+
 def next_step(
     config: UpdateConfig,
     update: UpdateStatus | None,
@@ -56,48 +68,42 @@ def next_step(
     unsettled: Sequence[Unsettled],
     now_ms: int,
 ) -> Step:
-    """Choose what to replace: all that do not run, and of those that run as many as parallelism leaves."""
+    """Choose what to replace: all that do not run, and of those that run as many as parallelism leaves.
+
+    Args:
+        update: as it stands after this pass; one that is paused or waits replaces nothing.
+        movers: all there are.
+    """
+    held = update is not None and update.state in _HOLDING
+    movers = [mover for mover in movers if not (held and mover.outdated and not mover.drained)]
     updating = any(mover.outdated for mover in movers)
-    started = update.started_at_ms if update is not None else now_ms
-    idle = tuple(mover for mover in movers if not mover.running)
+    idle = [mover for mover in movers if not mover.running]
     serving = sorted((mover for mover in movers if mover.running), key=_order)
-    in_flight = len(idle) + sum(_counts(slot, updating, started) for slot in unsettled)
-    free = max(0, (config.parallelism or 1) - in_flight)
+    busy = len(idle) + (in_flight(update, unsettled) if updating else sum(not slot.crashing for slot in unsettled))
+    free = max(0, (config.parallelism or 1) - busy)
     rested_at = update.last_step_at_ms + config.delay_ms if update is not None and update.last_step_at_ms else 0
     if free and serving and updating and rested_at > now_ms:
-        return Step(idle, rested_at)
+        return Step(tuple(idle), rested_at)
     return Step((*idle, *serving[:free]))
 
 
-def progress(
-    known: UpdateStatus | None, *, task_revision: int, outdated: bool, settled: bool, stepped: bool, now_ms: int
-) -> UpdateStatus | None:
-    """The update's status after this pass.
+def spare_the_rest(step: Step, config: UpdateConfig, update: UpdateStatus | None, *, slots: int, outdated: int) -> Step:
+    """The step cut to what the canaries leave: no more slots than `config.canary` before the promotion.
 
     Args:
-        outdated: a task of another template is left.
-        settled: every slot runs the wanted template.
-        stepped: this pass replaces tasks.
+        outdated: tasks of another template that are wanted still.
     """
-    running = known is not None and known.state == UpdateStatus.UPDATING and known.task_revision == task_revision
-    if not running and not outdated:
-        return known
-    status = UpdateStatus(state=UpdateStatus.UPDATING, task_revision=task_revision, started_at_ms=now_ms)
-    if running and known is not None:
-        status.CopyFrom(known)
-    if stepped:
-        status.last_step_at_ms = now_ms
-    if settled and not outdated:
-        status.state = UpdateStatus.COMPLETED
-        status.finished_at_ms = now_ms
-    return status
-
-
-def _counts(slot: Unsettled, updating: bool, started_ms: int) -> bool:
-    # A task that found no node before the update began must not hold it up, nor a crash loop a drain.
-    if updating:
-        return not (slot.pending and slot.since_ms < started_ms)
-    return not slot.crashing
+    if update is None or update.state != UpdateStatus.UPDATING or update.promoted or not config.canary:
+        return step
+    left = max(0, config.canary - (slots - outdated))
+    kept: list[Mover] = []
+    for mover in step.replace:
+        if mover.outdated and not mover.drained:
+            if not left:
+                continue
+            left -= 1
+        kept.append(mover)
+    return Step(tuple(kept), step.wake_at_ms)
 
 
 def _order(mover: Mover) -> tuple[bool, int, str]:

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from manager.planner.agenda import Agenda
 from manager.planner.ledger import Ledger
 from manager.planner.plan import Outcome, Scope, plan, plan_scope
+from manager.planner.template import work
 from manager.store import kinds
 from manager.store.changes import Change, Write
 from manager.store.kinds import Kind, M
@@ -90,10 +91,10 @@ class World:
         old = self.tables.services.get(name)
         number = old.revision + 1 if old is not None else 1
         task_revision = number
-        if old is not None and old.spec.task.container == spec.task.container:
-            task_revision = old.task_revision
         spec = ServiceSpec.FromString(spec.SerializeToString())
         spec.name = name
+        if old is not None and work(old.spec) == work(spec):
+            task_revision = old.task_revision
         self.put(kinds.REVISION, f"{name}/{number}", ServiceRevision(service_id=name, number=number, spec=spec))
         service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)
         self.put(kinds.SERVICE, name, service)
