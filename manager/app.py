@@ -19,6 +19,7 @@ from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAut
 from manager.control_api.agent_channels import AgentChannels
 from manager.control_api.cluster import ClusterCalls
 from manager.control_api.collector import Collector
+from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
@@ -29,6 +30,8 @@ from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
+from manager.files.contents import PlainContents, SealedContents
+from manager.files.nouns import CONFIGS, SECRETS
 from manager.leadership.leadership import Lead, Leadership
 from manager.own_identity import OwnIdentity, write_admin
 from manager.planner.loop import Planner
@@ -46,7 +49,7 @@ from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Unavailable
-from shoal.identity import sealing
+from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access
 from shoal.rpc.channel import MAX_STREAM_BYTES
@@ -82,7 +85,9 @@ async def run(settings: Settings) -> None:
 
 async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     """Everything that stands on a loaded store."""
-    authority = await _authority(settings, store)
+    # Only a cluster's first manager makes the key: any other has to be given it.
+    keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
+    authority = await _authority(store, keyring)
     directory = settings.state_directory / "identity"
     own = OwnIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
     dispatcher = Dispatcher(
@@ -90,7 +95,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     )
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
-    control = _control(store, authority, agents, images)
+    control = _control(store, authority, agents, images, keyring)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
@@ -116,8 +121,13 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
 
 
 def _control(
-    store: Store, authority: CertificateAuthority, agents: AgentChannels, images: RegistryImageResolver
+    store: Store,
+    authority: CertificateAuthority,
+    agents: AgentChannels,
+    images: RegistryImageResolver,
+    keyring: Keyring,
 ) -> ControlService:
+    sealed, plain = SealedContents(keyring), PlainContents()
     return ControlService(
         Nouns(
             services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
@@ -125,6 +135,8 @@ def _control(
             tasks=Tasks(store=store),
             nodes=Nodes(store=store, now_ms=now_ms),
             networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id),
+            secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
+            configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
             cluster=ClusterCalls(
                 store=store,
                 agent_token=authority.join_token,
@@ -152,11 +164,8 @@ def _term(settings: Settings, store: Store, manager_id: str) -> Lead:
     return lead
 
 
-async def _authority(settings: Settings, store: Store) -> CertificateAuthority:
-    """The cluster's authority. Only a cluster's first manager makes the key: any other has to be given it."""
-    load = sealing.load_or_make_key if store.tables.cluster is None else sealing.load_key
-    key = load(settings.key_file)
-    authority = CertificateAuthority(store=store, cluster_key=key, clock=time.time, new_id=ids.new_id)
+async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:
+    authority = CertificateAuthority(store=store, keyring=keyring, clock=time.time, new_id=ids.new_id)
     await authority.bootstrap()
     return authority
 

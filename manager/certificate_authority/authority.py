@@ -20,6 +20,7 @@ from shoal.errors import Conflict, InvalidInput, PermissionDenied, Unauthenticat
 from shoal.identity import certificates, join_token
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
+from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Caller, Role
 from shoal.ids import NewId
 
@@ -54,13 +55,13 @@ class CertificateAuthority:
     """Signs for the cluster.
 
     Args:
-        cluster_key: 32 bytes that open what is sealed in the record; the same on every manager.
+        keyring: opens what is sealed in the record; the same cluster key on every manager.
         clock: seconds since the Unix epoch.
     """
 
-    def __init__(self, *, store: Records, cluster_key: bytes, clock: Callable[[], float], new_id: NewId) -> None:
+    def __init__(self, *, store: Records, keyring: Keyring, clock: Callable[[], float], new_id: NewId) -> None:
         self._store = store
-        self._key = cluster_key
+        self._keyring = keyring
         self._clock = clock
         self._new_id = new_id
 
@@ -80,7 +81,7 @@ class CertificateAuthority:
                         await anext(changes)
             except TimeoutError:
                 raise Unavailable("another manager is founding the cluster, but its record does not arrive") from None
-        records.open_authority(cluster, self._key)
+        records.open_authority(cluster, self._keyring)
         return cluster
 
     def cluster(self) -> Cluster:
@@ -115,7 +116,7 @@ class CertificateAuthority:
 
     def join_token(self) -> str:
         """The token that agents join with."""
-        return str(records.join_token(self.cluster(), self._key))
+        return str(records.join_token(self.cluster(), self._keyring))
 
     async def rotate_join_token(self) -> str:
         """Make another token; the old one is worth nothing from now on. Nodes that have joined do not notice.
@@ -125,10 +126,10 @@ class CertificateAuthority:
         """
         version = self._store.version_of(kinds.CLUSTER, "")
         changed = records.with_secret(
-            self.cluster(), join_token.new_secret(), cluster_key=self._key, now_ms=self._now_ms()
+            self.cluster(), join_token.new_secret(), keyring=self._keyring, now_ms=self._now_ms()
         )
         await self._store.commit([put(kinds.CLUSTER, "", changed)], expects=[expect(kinds.CLUSTER, "", version)])
-        return str(records.join_token(changed, self._key))
+        return str(records.join_token(changed, self._keyring))
 
     def check_token(self, text: str) -> None:
         """Whether this is the cluster's join token.
@@ -136,7 +137,7 @@ class CertificateAuthority:
         Raises:
             Unauthenticated: it is not; the text says whether it is one at all.
         """
-        right = records.join_token(self.cluster(), self._key)
+        right = records.join_token(self.cluster(), self._keyring)
         try:
             given = join_token.parse(text)
         except InvalidInput as error:
@@ -182,7 +183,7 @@ class CertificateAuthority:
             cluster_id,
             Authority.create(cluster_id, now),
             join_token.new_secret(),
-            cluster_key=self._key,
+            keyring=self._keyring,
             now_ms=self._now_ms(),
         )
         try:
@@ -195,7 +196,7 @@ class CertificateAuthority:
         return self._authority().issue(Caller(identifier, role, self.cluster().meta.id), self._now())
 
     def _authority(self) -> Authority:
-        return records.open_authority(self.cluster(), self._key)
+        return records.open_authority(self.cluster(), self._keyring)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -11,6 +11,10 @@ LABEL_VALUE_BYTES: Final = 4096
 LIST_ENTRIES: Final = 1024
 TEXT_BYTES: Final = 128 * 1024  # Linux: MAX_ARG_STRLEN, one argument or environment string of execve(2)
 PORTS: Final = 256
+FILE_BYTES: Final = 500 * 1024
+FILE_REFERENCES: Final = 256
+# Users of an object that an error names, before it says "…".
+NAMED: Final = 5
 NETWORKS: Final = 32
 CONSTRAINTS: Final = 64
 REPLICAS: Final = 1_000_000

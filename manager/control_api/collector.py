@@ -1,4 +1,4 @@
-"""Deletes networks that are being removed, once the last task has left them.
+"""Deletes what nothing needs any more: networks being removed, once the last task has left; versions of files.
 
 Run by the leader alone, beside the planner.
 """
@@ -7,9 +7,10 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from manager.control_api import networks
+from manager.control_api import file_changes, networks
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
+from manager.files.nouns import NOUNS
 from manager.store import kinds
 from shoal.errors import Conflict, Timeout, Unavailable
 
@@ -17,7 +18,17 @@ _log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 1.0
 """Between two looks: nobody waits for it, and looking may cost a pass over all tasks."""
-_WAKING = frozenset({kinds.TASK.name, kinds.SERVICE.name, kinds.NETWORK.name, kinds.TASK_STATUS.name})
+_WAKING = frozenset(
+    {
+        kinds.TASK.name,
+        kinds.SERVICE.name,
+        kinds.NETWORK.name,
+        kinds.TASK_STATUS.name,
+        kinds.REVISION.name,
+        kinds.SECRET.name,
+        kinds.CONFIG.name,
+    }
+)
 
 
 class Collector:
@@ -42,7 +53,8 @@ class Collector:
 
     async def _collect(self, fence: int) -> None:
         try:
-            for step in list(emptied_networks(self._store)):
+            unused = [step for noun in NOUNS for step in file_changes.collection(self._store, noun)]
+            for step in (*emptied_networks(self._store), *unused):
                 await self._store.commit(step.writes, expects=step.expects, fence=fence)
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("clearing away is put off: %s", error)

@@ -4,7 +4,9 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from manager.files.nouns import FileNoun
 from manager.store.tables import View
+from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import Node
 from shoal.api.v1.service_pb2 import Service
@@ -30,6 +32,14 @@ def find_network(view: View, reference: str) -> Network:
     if named is not None:
         return named
     return _by_id("network", view.networks, reference, [network.spec.name for network in view.networks.values()])
+
+
+def find_file(view: View, noun: FileNoun, reference: str) -> File:
+    """A secret or config. Raises as `find_service`."""
+    files = noun.files(view)
+    return noun.named(view, reference) or _by_id(
+        noun.name, files, reference, [file.spec.name for file in files.values()]
+    )
 
 
 def find_node(view: View, reference: str) -> Node:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from manager.control_api.cluster import ClusterCalls
+from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
@@ -26,6 +27,8 @@ class Nouns:
     tasks: Tasks
     nodes: Nodes
     networks: Networks
+    secrets: Files
+    configs: Files
     cluster: ClusterCalls
     logs: Logs
     progress: Progress
@@ -99,6 +102,36 @@ class ControlService(ControlServicer):
 
     async def RemoveNetwork(self, request: api.RemoveNetworkRequest, context: Context) -> api.RemoveNetworkResponse:
         return await self._nouns.networks.remove(request)
+
+    async def CreateSecret(self, request: api.CreateFileRequest, context: Context) -> api.FileView:
+        return await self._nouns.secrets.create(request)
+
+    async def UpdateSecret(self, request: api.UpdateFileRequest, context: Context) -> api.UpdateFileResponse:
+        return await self._nouns.secrets.update(request)
+
+    async def GetSecret(self, request: api.GetFileRequest, context: Context) -> api.FileView:
+        return await self._nouns.secrets.get(request)
+
+    async def ListSecrets(self, request: api.ListFilesRequest, context: Context) -> api.ListFilesResponse:
+        return await self._nouns.secrets.list(request)
+
+    async def RemoveSecret(self, request: api.RemoveFileRequest, context: Context) -> api.RemoveFileResponse:
+        return await self._nouns.secrets.remove(request)
+
+    async def CreateConfig(self, request: api.CreateFileRequest, context: Context) -> api.FileView:
+        return await self._nouns.configs.create(request)
+
+    async def UpdateConfig(self, request: api.UpdateFileRequest, context: Context) -> api.UpdateFileResponse:
+        return await self._nouns.configs.update(request)
+
+    async def GetConfig(self, request: api.GetFileRequest, context: Context) -> api.FileView:
+        return await self._nouns.configs.get(request)
+
+    async def ListConfigs(self, request: api.ListFilesRequest, context: Context) -> api.ListFilesResponse:
+        return await self._nouns.configs.list(request)
+
+    async def RemoveConfig(self, request: api.RemoveFileRequest, context: Context) -> api.RemoveFileResponse:
+        return await self._nouns.configs.remove(request)
 
     async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.get(request)

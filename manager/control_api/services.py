@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from manager.control_api import bounds, names, revisions
+from manager.control_api import bounds, file_uses, names, revisions
 from manager.control_api.counting import service_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
@@ -138,7 +138,8 @@ def creation(view: View, service: Service) -> tuple[list[Write], list[Expect]]:
     """Writes and conditions of a new service."""
     name, free = names.take("service", service.spec.name, service.meta.id)
     touched, present = names.use_networks(names.networks_of(view, service.spec))
-    return [*revisions.record_writes(service), name, *touched], [free, *present]
+    files, unchanged = file_uses.touch(view, service.spec)
+    return [*revisions.record_writes(service), name, *touched, *files], [free, *present, *unchanged]
 
 
 def alteration(view: View, service: Service, changed: Service) -> tuple[list[Write], list[Expect]]:
@@ -146,8 +147,9 @@ def alteration(view: View, service: Service, changed: Service) -> tuple[list[Wri
     had = {attachment.network for attachment in service.spec.task.networks}
     new = [network for network in names.networks_of(view, changed.spec) if network.meta.id not in had]
     touched, present = names.use_networks(new)
-    writes = [*revisions.record_writes(changed), *revisions.pruning_writes(view, changed), *touched]
-    return writes, [revisions.unchanged_since(service), *present]
+    files, unchanged = file_uses.touch(view, changed.spec, service.spec)
+    writes = [*revisions.record_writes(changed), *revisions.pruning_writes(view, changed), *touched, *files]
+    return writes, [revisions.unchanged_since(service), *present, *unchanged]
 
 
 def removal(service: Service) -> list[Write]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from manager.control_api import file_uses
 from manager.control_api.lookup import find_network
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_ports import port_warnings
@@ -49,12 +50,14 @@ async def examine(
     images: ImageResolver,
     previous: ServiceSpec | None = None,
     coming: Mapping[str, str] | None = None,
+    coming_files: file_uses.Coming | None = None,
 ) -> Submission:
     """Check and complete a spec.
 
     Args:
         previous: the service's present spec, whose digest is kept while a registry is away.
         coming: ids of networks that the same call will make, by name.
+        coming_files: secrets and configs that the same call will make or change.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
@@ -62,6 +65,7 @@ async def examine(
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
     faults += _resolve_networks(checked, view, coming or {})
+    faults += file_uses.resolve(checked, view, coming_files or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
     return Submission(checked, (*faults, *image_faults), (*warnings, *port_warnings(checked)))
 

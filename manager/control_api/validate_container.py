@@ -14,6 +14,7 @@ from manager.control_api.text_rules import (
     check_range,
     check_texts,
 )
+from manager.control_api.validate_files import check_references
 from shoal import image_reference
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
 from shoal.errors import Fault, InvalidInput
@@ -58,6 +59,7 @@ def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
     for index, mount in enumerate(spec.mounts):
         yield from _check_mount(f"{path}.mounts[{index}]", mount)
     yield from _check_targets(f"{path}.mounts", spec)
+    yield from check_references(path, spec)
     yield from _check_hosts(f"{path}.extra_hosts", spec)
     yield from _check_dns(f"{path}.dns", spec.dns)
 

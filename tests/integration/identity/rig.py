@@ -29,6 +29,7 @@ from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreams
 from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
+from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Caller, Role
 from shoal.ids import new_id
 from shoal.rpc import access
@@ -143,7 +144,7 @@ async def serving(server: aio.Server) -> AsyncGenerator[None]:
 async def cluster() -> AsyncGenerator[Cluster]:
     """A founded cluster with one manager that serves its API and lets nodes join."""
     async with loaded_store(MemoryEtcd()) as store:
-        authority = CertificateAuthority(store=store, cluster_key=CLUSTER_KEY, clock=time.time, new_id=new_id)
+        authority = CertificateAuthority(store=store, keyring=Keyring(CLUSTER_KEY), clock=time.time, new_id=new_id)
         await authority.bootstrap()
         await store.commit([put(kinds.MANAGER, "m1", Manager(id="m1", api_address="192.0.2.1:4242"))])
         # Only some of its methods: the rest stays as the stubs have it, unserved.

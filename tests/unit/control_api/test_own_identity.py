@@ -8,6 +8,7 @@ from manager.certificate_authority.authority import CertificateAuthority
 from manager.own_identity import OwnIdentity, write_admin
 from shoal.identity.certificates import caller_of
 from shoal.identity.identity import Identity
+from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Role
 from shoal.ids import new_id
 from tests.fakes.loaded_store import loaded_store
@@ -15,13 +16,14 @@ from tests.fakes.memory_etcd import MemoryEtcd
 
 DAY = 24 * 3600.0
 BEGIN = 1_800_000_000.0
+KEYRING = Keyring(bytes(32))
 
 
 def test_the_id_outlives_restarts_and_renewals(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with loaded_store(MemoryEtcd()) as store:
             now = BEGIN
-            authority = CertificateAuthority(store=store, cluster_key=bytes(32), clock=lambda: now, new_id=new_id)
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: now, new_id=new_id)
             await authority.bootstrap()
 
             def own() -> OwnIdentity:
@@ -43,7 +45,7 @@ def test_an_identity_of_another_cluster_is_replaced(tmp_path: Path) -> None:
         seen = []
         for _ in range(2):
             async with loaded_store(MemoryEtcd()) as store:
-                authority = CertificateAuthority(store=store, cluster_key=bytes(32), clock=lambda: BEGIN, new_id=new_id)
+                authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
                 await authority.bootstrap()
                 own = OwnIdentity(authority=authority, directory=tmp_path, clock=lambda: BEGIN, new_id=new_id)
                 seen.append(own.manager_id)
@@ -55,7 +57,7 @@ def test_an_identity_of_another_cluster_is_replaced(tmp_path: Path) -> None:
 def test_the_admin_files_are_kept_while_good(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with loaded_store(MemoryEtcd()) as store:
-            authority = CertificateAuthority(store=store, cluster_key=bytes(32), clock=lambda: BEGIN, new_id=new_id)
+            authority = CertificateAuthority(store=store, keyring=KEYRING, clock=lambda: BEGIN, new_id=new_id)
             await authority.bootstrap()
             now = datetime.fromtimestamp(BEGIN, UTC)
             write_admin(authority, tmp_path, "10.0.0.1:7440", now)

@@ -25,12 +25,14 @@ from shoal.errors import InvalidInput, NotFound, Refused
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
-def shop(*services: ServiceSpec, networks: Sequence[str] = ("front",), **more: bool) -> DeployStackRequest:
+def shop(
+    *services: ServiceSpec, networks: Sequence[str] = ("front",), prune: bool = False, dry_run: bool = False
+) -> DeployStackRequest:
     for service in services:
         for network in networks:
             service.task.networks.add(network=network)
     specs = [NetworkSpec(name=name) for name in networks]
-    return DeployStackRequest(stack="shop", services=services, networks=specs, **more)
+    return DeployStackRequest(stack="shop", services=services, networks=specs, prune=prune, dry_run=dry_run)
 
 
 def actions(answer: DeployStackResponse) -> list[str]:

@@ -15,6 +15,7 @@ from manager.store.store import Store
 from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.errors import InvalidInput, PermissionDenied, Unauthenticated, Unavailable
 from shoal.identity import certificates, join_token
+from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Caller, Role
 from shoal.ids import new_id
 from tests.fakes.loaded_store import loaded_store
@@ -25,7 +26,7 @@ NOW = 1_800_000_000.0
 
 
 def _authority(store: Store, key: bytes = KEY) -> CertificateAuthority:
-    return CertificateAuthority(store=store, cluster_key=key, clock=lambda: NOW, new_id=new_id)
+    return CertificateAuthority(store=store, keyring=Keyring(key), clock=lambda: NOW, new_id=new_id)
 
 
 @asynccontextmanager
@@ -89,7 +90,7 @@ def test_before_the_record_is_loaded_the_authority_is_away() -> None:
 def test_nothing_secret_lies_open_in_the_record() -> None:
     async def scenario(store: Store, authority: CertificateAuthority) -> None:
         stored = authority.cluster().SerializeToString()
-        key = records.open_authority(authority.cluster(), KEY).key
+        key = records.open_authority(authority.cluster(), Keyring(KEY)).key
         assert certificates.key_to_der(key) not in stored
         assert join_token.parse(authority.join_token()).secret.encode() not in stored
 
