@@ -44,8 +44,9 @@ def wait(
     except Timeout:
         raise Failed(_unfinished(last, seconds), NOT_CONVERGED) from None
     except KeyboardInterrupt:
-        names = " ".join(service.name for service in last) or "the service"
-        warn(f"detached: the cluster goes on with {names}; see `shoal service ps {names.split()[0]}`")
+        listed = [service.name for service in last]
+        hint = f" with {' '.join(listed)}; see `shoal service ps {listed[0]}`" if listed else ""
+        warn(f"detached: the cluster goes on{hint}")
         raise click.exceptions.Abort from None
 
 

@@ -83,7 +83,8 @@ def test_a_global_service_has_a_task_on_each_node(clean: Cluster) -> None:
 
 
 def test_logs_of_all_tasks(clean: Cluster) -> None:
-    clean.shoal("service", "create", "--name", "talker", "--replicas", "3", f"{HELLO}:1", "echo", "I have spoken")
+    talk = "echo I have spoken; exec sleep 1000"
+    clean.shoal("service", "create", "--name", "talker", "--replicas", "3", f"{HELLO}:1", "sh", "-c", talk)
     lines = clean.until(
         lambda: [line for line in clean.shoal("service", "logs", "talker").splitlines() if "I have spoken" in line],
         "logs",
