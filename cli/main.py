@@ -4,6 +4,7 @@ Every command is a module that is imported only when it is called: the start of 
 figure that a user sees.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -31,6 +32,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
+
+GARBAGE_THRESHOLD = 50_000
+"""Objects that a command makes before the first search for cycles; Python's own 700 is met a hundred times by imports."""
 
 
 class LazyGroup(click.Group):
@@ -71,6 +75,8 @@ def shoal(ctx: click.Context, context_name: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point; always ends the process."""
+    # Searches for garbage cost 10 ms while modules are loaded and, without the freeze below, 20 ms at the end.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
     except click.exceptions.Abort:
@@ -90,4 +96,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader (`head`, a pager) has had enough. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)

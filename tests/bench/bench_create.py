@@ -1,10 +1,13 @@
-"""From the return key to a running container: `shoal service create`, whole path. Run: python -m tests.bench.bench_create
+"""From the return key to a running container: `shoal service create`, the whole path.
+
+    python -m tests.bench.bench_create
 
 One replica, the image present. The steps are what the records tell: when the service was written, when its task was,
 when the container ran. All clocks are this machine's.
 """
 
 import time
+from itertools import pairwise
 
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListTasksRequest
 from tests.bench.bed import IMAGE, Bed, cluster
@@ -40,7 +43,7 @@ def create(bed: Bed, name: str) -> tuple[float, float, float, float]:
         (view,) = client.call(client.control.ListTasks, ListTasksRequest(service=name)).tasks
     bed.shoal("service", "rm", name)
     moments = (begin, service.meta.created_at_ms, view.task.created_at_ms, view.status.running_at_ms, end)
-    first, second, third, fourth = (later - earlier for earlier, later in zip(moments, moments[1:], strict=False))
+    first, second, third, fourth = (later - earlier for earlier, later in pairwise(moments))
     return first, second, third, fourth
 
 
