@@ -34,7 +34,7 @@ EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 GARBAGE_THRESHOLD = 50_000
-"""Objects that a command makes before the first search for cycles; Python's own 700 is met a hundred times by imports."""
+"""Objects made before the first search for cycles; Python's own 700 is met by imports a hundred times."""
 
 
 class LazyGroup(click.Group):
