@@ -21,6 +21,7 @@ from manager.control_api.cluster import ClusterCalls
 from manager.control_api.collector import Collector
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
+from manager.control_api.network_check import NetworkCheck
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
@@ -28,6 +29,7 @@ from manager.control_api.servicer import ControlService, Nouns
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
+from manager.control_api.updates import Updates
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
 from manager.files.contents import PlainContents, SealedContents
@@ -91,7 +93,11 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     directory = settings.state_directory / "identity"
     own = OwnIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
     dispatcher = Dispatcher(
-        store=store, manager_id=own.manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
+        store=store,
+        manager_id=own.manager_id,
+        now_ms=now_ms,
+        secrets=SealedContents(keyring),
+        heartbeat_seconds=settings.heartbeat_seconds,
     )
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
@@ -131,10 +137,12 @@ def _control(
     return ControlService(
         Nouns(
             services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            updates=Updates(store=store, now_ms=now_ms),
             stacks=Stacks(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
             tasks=Tasks(store=store),
             nodes=Nodes(store=store, now_ms=now_ms),
             networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id),
+            network_check=NetworkCheck(store=store, prober=agents),
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
             cluster=ClusterCalls(

@@ -5,16 +5,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from manager.planner import constraints
+from manager.planner.effective import current_update, effective
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.service_pb2 import Service, UpdateStatus, UpdateSteering
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import InvalidInput
 from shoal.task_states import is_terminal, is_wanted, observed
 
 PROBLEMS_SHOWN = 5
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
+_HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 
 @dataclass
@@ -62,8 +64,8 @@ def _admitted(view: View, service: Service) -> Iterator[str]:
             yield identifier
 
 
-def count(view: View, service_id: str, task_revision: int) -> Count:
-    """Look at each task of the service once. `task_revision` is the oldest whose tasks need no replacement."""
+def count(view: View, service_id: str, fresh: range) -> Count:
+    """Look at each task of the service once. `fresh` are the revisions whose tasks need no replacement."""
     counted = Count()
     for task in view.tasks_of(service_id).values():
         status = view.task_status.get(task.id)
@@ -73,10 +75,10 @@ def count(view: View, service_id: str, task_revision: int) -> Count:
             counted.by_state[state] += 1
             if state == TaskState.RUNNING:
                 counted.running_any += 1
-                counted.running += task.revision >= task_revision
+                counted.running += task.revision in fresh
         elif not is_terminal(state) and task.node_id:
             _count_stopping(view, task, counted)
-        _note_trouble(task, status, state, task_revision, counted)
+        _note_trouble(task, status, state, fresh, counted)
     return counted
 
 
@@ -88,8 +90,8 @@ def _count_stopping(view: View, task: Task, counted: Count) -> None:
         counted.unreachable += 1
 
 
-def _note_trouble(task: Task, status: TaskStatus | None, state: int, task_revision: int, counted: Count) -> None:
-    if state in _FAILED and status is not None and task.revision >= task_revision:
+def _note_trouble(task: Task, status: TaskStatus | None, state: int, fresh: range, counted: Count) -> None:
+    if state in _FAILED and status is not None and task.revision in fresh:
         counted.failures.append((status.at_ms, status.message or f"ended with exit code {status.exit_code}"))
     elif state == TaskState.PENDING and is_wanted(task) and task.reason:
         counted.pending[task.reason] += 1
@@ -97,7 +99,7 @@ def _note_trouble(task: Task, status: TaskStatus | None, state: int, task_revisi
 
 def service_view(view: View, service: Service) -> ServiceView:
     """What lists and `inspect` show."""
-    counted = count(view, service.meta.id, service.task_revision)
+    counted = count(view, service.meta.id, _fresh(effective(view, service)))
     return ServiceView(
         service=service,
         status=view.service_status.get(service.meta.id),
@@ -110,12 +112,14 @@ def progress(view: View, service: Service) -> ServiceProgress:
     """How far the service is.
 
     It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
-    still to stop. That says at once that the planner has acted on the newest spec: any older one's tasks differ in
-    number or in revision.
+    still to stop, and the update, if there is one, has ended. That says at once that the planner has acted on the
+    newest spec: any older one's tasks differ in number or in revision.
     """
-    counted = count(view, service.meta.id, service.task_revision)
-    wanted = desired(view, service)
-    converged = counted.running == counted.wanted == wanted and not counted.stopping
+    in_force = effective(view, service)
+    counted = count(view, service.meta.id, _fresh(in_force))
+    wanted = desired(view, in_force)
+    update = current_update(view, service)
+    converged = counted.running == counted.wanted == wanted and not counted.stopping and not _is_under_way(update)
     return ServiceProgress(
         service_id=service.meta.id,
         name=service.spec.name,
@@ -125,12 +129,33 @@ def progress(view: View, service: Service) -> ServiceProgress:
         by_state=dict(counted.by_state),
         problems=[] if converged else list(_problems(view, service, counted)),
         converged=converged,
+        update=update,
+        halted=update is not None and _is_halted(update, service.steering),
     )
+
+
+def _fresh(service: Service) -> range:
+    """Revisions whose tasks run what the service, as it is in force, says."""
+    return range(service.task_revision, service.revision + 1)
+
+
+def _is_halted(update: UpdateStatus, steering: UpdateSteering) -> bool:
+    """It waits for the user, and the user has not spoken since."""
+    if steering.task_revision != update.task_revision:
+        return update.state in _HALTED
+    if update.state == UpdateStatus.CANARY:
+        return not steering.promoted
+    return update.state == UpdateStatus.PAUSED and steering.resumed == update.resumed
+
+
+def _is_under_way(update: UpdateStatus | None) -> bool:
+    # New tasks have to run for a while before they count, and the planner says when they have.
+    return update is not None and update.state not in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK)
 
 
 def removal_progress(view: View, service_id: str, name: str) -> ServiceProgress:
     """How far the removal is: `converged` when the service is gone, and its tasks too."""
-    counted = count(view, service_id, 0)
+    counted = count(view, service_id, range(0))
     remaining = counted.stopping + counted.wanted
     gone = service_id not in view.services and remaining == 0
     return ServiceProgress(service_id=service_id, name=name, stopping=remaining, converged=gone)
@@ -139,6 +164,11 @@ def removal_progress(view: View, service_id: str, name: str) -> ServiceProgress:
 def _problems(view: View, service: Service, counted: Count) -> Iterator[str]:
     status = view.service_status.get(service.meta.id)
     lines = list(status.problems) if status is not None else []
+    update = current_update(view, service)
+    if update is not None and update.message:
+        lines.insert(
+            0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"
+        )
     lines += [f"{number} pending: {reason}" for reason, number in counted.pending.most_common()]
     lines += [message for _, message in sorted(counted.failures, reverse=True)]
     if counted.unreachable:

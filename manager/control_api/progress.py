@@ -77,9 +77,11 @@ class Progress:
 
 
 def snapshot(view: View, watched: Mapping[str, str], until_removed: bool) -> ServicesProgress:
-    """The progress of all. A service that is gone, tasks and all, counts as converged."""
+    """The progress of all. A service that is gone, tasks and all, counts as converged; one that waits for its user is
+    not waited for.
+    """
     services = [_one(view, identifier, name, until_removed) for identifier, name in watched.items()]
-    return ServicesProgress(services=services, done=all(service.converged for service in services))
+    return ServicesProgress(services=services, done=all(service.converged or service.halted for service in services))
 
 
 def _one(view: View, identifier: str, name: str, until_removed: bool) -> ServiceProgress:

@@ -31,6 +31,7 @@ def following(service: Service, spec: ServiceSpec, now_ms: int) -> Service | Non
     changed.meta.updated_at_ms = now_ms
     if work(service.spec) != work(spec):
         changed.task_revision = changed.revision
+        changed.ClearField("steering")
     return changed
 
 
@@ -51,6 +52,9 @@ def pruning_writes(view: View, service: Service) -> list[Write]:
     It looks back a hundred: one that a task held for longer goes with its service.
     """
     named = {task.revision for task in view.tasks_of(service.meta.id).values()} | {service.task_revision}
+    status = view.service_status.get(service.meta.id)
+    if status is not None:
+        named |= {status.update.task_revision, status.update.previous_revision, status.update.effective_revision}
     oldest_kept = service.revision - bounds.REVISIONS_KEPT + 1
     identifiers = (
         f"{service.meta.id}/{number}"

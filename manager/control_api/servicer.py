@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from manager.control_api.cluster import ClusterCalls
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
+from manager.control_api.network_check import NetworkCheck
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
+from manager.control_api.updates import Updates
 from shoal.api.v1 import control_pb2 as api
 from shoal.api.v1.control_pb2_grpc import ControlServicer
 from shoal.rpc.guard import Context
@@ -23,10 +25,12 @@ class Nouns:
     """What the calls are about, one object each."""
 
     services: Services
+    updates: Updates
     stacks: Stacks
     tasks: Tasks
     nodes: Nodes
     networks: Networks
+    network_check: NetworkCheck
     secrets: Files
     configs: Files
     cluster: ClusterCalls
@@ -50,6 +54,12 @@ class ControlService(ControlServicer):
 
     async def ScaleServices(self, request: api.ScaleServicesRequest, context: Context) -> api.ScaleServicesResponse:
         return await self._nouns.services.scale(request)
+
+    async def SteerUpdate(self, request: api.SteerUpdateRequest, context: Context) -> api.UpdateServiceResponse:
+        return await self._nouns.updates.steer(request)
+
+    async def ListRevisions(self, request: api.ListRevisionsRequest, context: Context) -> api.ListRevisionsResponse:
+        return await self._nouns.updates.revisions(request)
 
     async def RollbackService(self, request: api.RollbackServiceRequest, context: Context) -> api.UpdateServiceResponse:
         return await self._nouns.services.rollback(request)
@@ -132,6 +142,9 @@ class ControlService(ControlServicer):
 
     async def RemoveConfig(self, request: api.RemoveFileRequest, context: Context) -> api.RemoveFileResponse:
         return await self._nouns.configs.remove(request)
+
+    async def CheckNetwork(self, request: api.CheckNetworkRequest, context: Context) -> api.CheckNetworkResponse:
+        return await self._nouns.network_check.check(request)
 
     async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.get(request)

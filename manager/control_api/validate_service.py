@@ -30,6 +30,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_range("replicated.replicas", spec.replicated.replicas, 0, bounds.REPLICAS)
     yield from _check_task("task", spec.task)
     yield from _check_update("update", spec.update)
+    yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)
 
 
@@ -114,3 +115,20 @@ def _check_update(path: str, update: UpdateConfig) -> Iterator[Fault]:
     yield from check_duration(f"{path}.delay_ms", update.delay_ms)
     if update.order not in UpdateConfig.Order.values():
         yield Fault(f"{path}.order", "must be stop-first or start-first")
+    if update.failure_action not in UpdateConfig.FailureAction.values():
+        yield Fault(f"{path}.failure_action", "must be rollback, pause or continue")
+    if not 0 <= update.max_failure_ratio <= 1:  # NaN too
+        yield Fault(f"{path}.max_failure_ratio", f"{update.max_failure_ratio:g} is out of range; 0 to 1 are allowed")
+    yield from check_duration(f"{path}.monitor_ms", update.monitor_ms)
+    yield from check_duration(f"{path}.progress_deadline_ms", update.progress_deadline_ms)
+    yield from check_range(f"{path}.canary", update.canary, 0, bounds.REPLICAS)
+    if update.auto_promote and not update.canary:
+        yield Fault(f"{path}.auto_promote", "needs canaries: say how many in canary")
+
+
+def _check_rollback(path: str, rollback: UpdateConfig) -> Iterator[Fault]:
+    yield from _check_update(path, rollback)
+    if rollback.failure_action == UpdateConfig.ROLLBACK:
+        yield Fault(f"{path}.failure_action", "must be pause or continue: a rollback is not rolled back")
+    if rollback.canary:
+        yield Fault(f"{path}.canary", "a rollback has no canaries")

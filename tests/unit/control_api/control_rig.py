@@ -12,6 +12,7 @@ from manager.control_api.progress import Progress
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
+from manager.control_api.updates import Updates
 from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
@@ -46,6 +47,7 @@ class Api:
         self.stacks = Stacks(store=self.store, images=self.images, now_ms=lambda: 1000, new_id=self.new_id)
         self.networks = Networks(store=self.store, now_ms=lambda: 1000, new_id=self.new_id)
         self.nodes = Nodes(store=self.store, now_ms=lambda: 1000)
+        self.updates = Updates(store=self.store, now_ms=lambda: 1000)
         self.tasks = Tasks(store=self.store)
         self.progress = Progress(store=self.store, seconds=asyncio.get_running_loop().time)
 
