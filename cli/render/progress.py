@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -11,6 +12,8 @@ from shoal.api.v1.task_pb2 import TaskState
 
 BAR = 30
 """Characters of a bar."""
+LINE_SECONDS = 1.0
+"""Between two lines on the same service, where there is no terminal."""
 
 
 def bar(progress: ServiceProgress, width: int = BAR) -> str:
@@ -31,10 +34,16 @@ def bar(progress: ServiceProgress, width: int = BAR) -> str:
 class Display:
     """Draws the progress of services; on a terminal over the lines that it drew before.
 
-    Not a terminal: a line a service each time that its number of running tasks changes, so that a log stays short.
+    Not a terminal: a line a service when its number of running tasks has changed, at most one a second until it has
+    converged, so that a log stays short.
+
+    Args:
+        clock: seconds, from any start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said_at: dict[str, float] = {}
         self._live = sys.stderr.isatty()
         self._drawn = 0
         self._said: dict[str, str] = {}
@@ -48,9 +57,14 @@ class Display:
             line = f"{service.name}: {service.running}/{service.desired} running"
             if service.converged:
                 line += ", converged"
-            if self._said.get(service.service_id) != line:
-                self._said[service.service_id] = line
-                click.echo(line, err=True)
+            self._say(service, line)
+
+    def _say(self, service: ServiceProgress, line: str) -> None:
+        key, now = service.service_id, self._clock()
+        soon = now - self._said_at.get(key, now - LINE_SECONDS) < LINE_SECONDS
+        if self._said.get(key) != line and (service.converged or not soon):
+            self._said[key], self._said_at[key] = line, now
+            click.echo(line, err=True)
 
     def _redraw(self, services: Sequence[ServiceProgress]) -> None:
         width = shutil.get_terminal_size().columns
