@@ -64,7 +64,7 @@ async def run(settings: AgentSettings) -> None:
         )
         outbox = Outbox()
         worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox)
-        await stack.enter_async_context(_streams(f"{address}:{settings.stream_port}", membership, runtime))
+        await stack.enter_async_context(_streams(f"{address}:{settings.stream_port}", membership, runtime, network))
         description = host.describe(settings, network.description())
         session = AgentSession(
             managers=managers,
@@ -110,10 +110,12 @@ async def _worker(
 
 
 @asynccontextmanager
-async def _streams(address: str, membership: Membership, runtime: OciRuntime) -> AsyncGenerator[aio.Server]:
+async def _streams(
+    address: str, membership: Membership, runtime: OciRuntime, network: NodeNetwork
+) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers alone."""
     server = make_server(AGENT_STREAMS)
-    add_AgentStreamsServicer_to_server(AgentStreams(logs=runtime), server)
+    add_AgentStreamsServicer_to_server(AgentStreams(logs=runtime, prober=network.probing), server)
     listen(server, address, membership.current)
     await server.start()
     try:

@@ -3,20 +3,14 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 
 from agent.network.names import GATEWAY, link_name
 from agent.network.netlink.messages import Message, Neighbour, Route, add_address, add_neighbour, add_route
+from agent.network.protocols import protocol_number
 from agent.network.tables import Subnet
-from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskPort
 
-_PROTOCOLS = {
-    PublishedPort.PROTOCOL_UNSPECIFIED: 6,
-    PublishedPort.TCP: 6,
-    PublishedPort.UDP: 17,
-    PublishedPort.SCTP: 132,
-}
 CONTAINER_INDEX = 2
 """Of eth0 in the container's namespace."""
 
@@ -34,8 +28,7 @@ class Port:
 def port(message: TaskPort) -> Port:
     """The value of a message that the planner wrote."""
     host = IPv4Address(message.host_address) if message.host_address not in ("", "0.0.0.0") else None  # noqa: S104
-    protocol = _PROTOCOLS[PublishedPort.Protocol.ValueType(message.protocol)]
-    return Port(protocol, host, message.published, message.target)
+    return Port(protocol_number(message.protocol), host, message.published, message.target)
 
 
 @dataclass(frozen=True)
@@ -48,6 +41,7 @@ class Attachment:
         addresses: by network id; the one of the node's own pool under "".
         exit_address: the address for what leaves the cluster and for published ports; None when all networks are
             internal.
+        resolvers: for names that are not the cluster's; none means the node's.
     """
 
     task_id: str
@@ -56,6 +50,7 @@ class Attachment:
     addresses: Mapping[str, IPv4Address]
     exit_address: IPv4Address | None
     ports: Sequence[Port]
+    resolvers: Sequence[IPv4Address | IPv6Address] = ()
 
     @property
     def name(self) -> str:
@@ -64,7 +59,9 @@ class Attachment:
     @property
     def alias(self) -> str:
         """The link's alias: what a later process of this agent cannot learn from the task."""
-        return f"{self.task_id} mac={self.mac} exit={self.exit_address or ''} local={self.addresses.get('', '')}"
+        resolvers = ",".join(map(str, self.resolvers))
+        local = self.addresses.get("", "")
+        return f"{self.task_id} mac={self.mac} exit={self.exit_address or ''} local={local} dns={resolvers}"
 
 
 @dataclass(frozen=True)
@@ -75,17 +72,19 @@ class Alias:
     mac: str
     exit_address: IPv4Address | None
     local: IPv4Address | None
+    resolvers: tuple[IPv4Address | IPv6Address, ...] = ()
 
 
-_ALIAS = re.compile(r"(\w+) mac=([0-9a-f:]{17}) exit=([0-9.]*) local=([0-9.]*)")
+_ALIAS = re.compile(r"(\w+) mac=([0-9a-f:]{17}) exit=([0-9.]*) local=([0-9.]*)(?: dns=([0-9a-f.:,]*))?")
 
 
 def read_alias(text: str) -> Alias | None:
     """None when it is not one of ours."""
     if (match := _ALIAS.fullmatch(text)) is None:
         return None
-    task_id, mac, out, local = match.groups()
-    return Alias(task_id, mac, IPv4Address(out) if out else None, IPv4Address(local) if local else None)
+    task_id, mac, out, local, given = match.groups()
+    resolvers = tuple(ip_address(text) for text in (given or "").split(",") if text)
+    return Alias(task_id, mac, IPv4Address(out) if out else None, IPv4Address(local) if local else None, resolvers)
 
 
 def exit_address(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages
+from agent.network.balancing.elements import Slots, changed, rebalanced
+from agent.network.balancing.frontends import Services
 from agent.network.kernel_state import KernelState, kernel_state, plan
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
@@ -40,6 +42,8 @@ class Datapath:
         self._connection = Connection()
         self._nftables = Nftables()
         self._tables = Tables()
+        self._services = Services()
+        self._slots: Slots = {}
         self._attachments: dict[str, Attachment] = {}
         self._overlay = 0
         self._in_doubt = True
@@ -56,6 +60,10 @@ class Datapath:
     def attachments(self) -> Collection[Attachment]:
         return self._attachments.values()
 
+    def leads_to(self, node: IPv4Address) -> bool:
+        """Whether the overlay leads to the node of this underlay address. Safe from any thread."""
+        return node in self._tables.peers
+
     def close(self) -> None:
         self._nftables.close()
         self._connection.close()
@@ -71,7 +79,7 @@ class Datapath:
             self._load_table(nft.merged(nft.listed(present), self._elements()))
 
     def _chains(self) -> dict[str, tuple[str, ...]]:
-        return chains(self._settings.vni, self._settings.vxlan_port)
+        return chains(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
 
     def _warn_of_overlap(self) -> None:
         pool = self._settings.local_pool
@@ -86,7 +94,7 @@ class Datapath:
 
     def _load_table(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""
-        rules = definition(self._settings.vni, self._settings.vxlan_port)
+        rules = definition(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
         self._nftables.run(rules + nft.transaction(nft.NONE, elements))
 
     def _make_overlay(self) -> None:
@@ -122,23 +130,32 @@ class Datapath:
     def _elements(self) -> nft.Elements:
         return nft.elements(self._tables, self.attachments, self._settings.local_pool)
 
+    def _all_elements(self) -> nft.Elements:
+        return nft.merged(self._elements(), nft.of_services(self._services, self._slots))
+
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
         return kernel_state(tables, attachments, self._overlay, self._settings.local_pool)
 
-    def apply(self, tables: Tables) -> None:
-        """Bring the kernel from the tables of the last call to these.
+    def apply(self, tables: Tables, services: Services) -> None:
+        """Bring the kernel from the tables and services of the last call to these.
 
         Raises:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
         """
-        elements, changed = self._elements(), without_common(self._tables, tables)
+        elements, differing = self._elements(), without_common(self._tables, tables)
+        old = self._services, self._slots
+        self._services, self._slots = services, rebalanced(self._slots, services)
         self._tables, self._told = tables, True
         if self._in_doubt:
             self.verify()
             return
         self._in_doubt = True
-        self._commit(elements, self._elements())
-        self._connection.apply(plan(*(self._state(each, ()) for each in changed)))
+        before, after = changed(old[1], self._slots)
+        self._commit(
+            nft.merged(elements, nft.of_services(old[0], before)),
+            nft.merged(self._elements(), nft.of_services(services, after)),
+        )
+        self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
         self._in_doubt = False
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
@@ -245,6 +262,7 @@ class Datapath:
             routes=frozenset(inventory.own_routes(self._connection)),
             neighbours=frozenset(entry for entry in inventory.neighbours(self._connection) if entry.link in links),
             forwarding=frozenset(inventory.forwarding(self._connection, self._overlay)),
+            rules=frozenset(inventory.own_rules(self._connection)),
         )
         todo = plan(present, self._state(self._tables, self.attachments))
         self._connection.apply(todo)
@@ -261,9 +279,9 @@ class Datapath:
     def _repair_table(self) -> list[str]:
         objects = self._nftables.list_table(names.FAMILY, names.TABLE)
         if not nft.rules_are_whole(objects, self._chains()):
-            self._load_table(self._elements())
+            self._load_table(self._all_elements())
             return [f"the nftables table {names.TABLE} was missing or its rules were changed"]
-        if not (command := nft.transaction(nft.listed(objects), self._elements())):
+        if not (command := nft.transaction(nft.listed(objects), self._all_elements())):
             return []
         self._nftables.run(command)
         return [f"elements of the nftables table {names.TABLE} differed: {command.splitlines()[0][:200]}"]
@@ -279,6 +297,7 @@ class Datapath:
                 )
         self.sweep()
         self._connection.apply([messages.delete_link(names.VXLAN_DEVICE)])
+        self._connection.apply(messages.delete_rule(rule) for rule in inventory.own_rules(self._connection))
         self._connection.apply(messages.delete_route(route) for route in inventory.own_routes(self._connection))
 
 

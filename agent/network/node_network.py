@@ -8,12 +8,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ParamSpec, TypeVar
 
-from agent.network.askers import Askers
 from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
+from agent.network.balancing.frontends import Services, services
 from agent.network.datapath import Datapath
+from agent.network.dns.askers import Askers
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import HostResolvers, Upstream
 from agent.network.dns.zone import Zone, zone
@@ -23,10 +24,11 @@ from agent.network.namespaces import Namespace, NamespacePool
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import Link
 from agent.network.ports import PortHolder
+from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Subnet, Tables, tables
 from agent.worker.seams import Sandbox
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Refused, ShoalError, Unavailable
@@ -100,6 +102,8 @@ class NodeNetwork:
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
         opened.push_async_callback(self._in_maker, self._pool.close)
+        self.probing = Probing(underlay=self._datapath.underlay, has_tunnel=self._datapath.leads_to)
+        opened.callback(self.probing.close)
         await self._dns.start(str(GATEWAY))
         opened.push_async_callback(self._dns.stop)
 
@@ -117,7 +121,11 @@ class NodeNetwork:
         return NodeDescription(address=str(underlay.address), vtep_mac=underlay.vtep_mac, underlay_mtu=underlay.mtu)
 
     async def apply(
-        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
+        self,
+        networks: Sequence[NetworkAssignment],
+        endpoints: Sequence[TaskEndpoint],
+        peers: Sequence[Peer],
+        records: Sequence[ServiceEndpoint] = (),
     ) -> None:
         """See `Networks.apply`. Names change after the routes that they need.
 
@@ -125,31 +133,40 @@ class NodeNetwork:
             InvalidInput: the tables are no tables; nothing is changed.
             Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
         """
-        wanted, names = await self._in_kernel(self._read, networks, endpoints, peers)
+        wanted, spread, names = await self._in_kernel(self._read, networks, endpoints, peers, records)
         self._subnets = wanted.subnets
         try:
-            await self._in_kernel(self._datapath.apply, wanted)
+            await self._in_kernel(self._datapath.apply, wanted, spread)
         finally:
             self._dns.zone = names
 
     def _read(
-        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
-    ) -> tuple[Tables, Zone]:
-        return tables(networks, endpoints, peers, self._node_id), zone(networks, endpoints)
+        self,
+        networks: Sequence[NetworkAssignment],
+        endpoints: Sequence[TaskEndpoint],
+        peers: Sequence[Peer],
+        records: Sequence[ServiceEndpoint],
+    ) -> tuple[Tables, Services, Zone]:
+        return (
+            tables(networks, endpoints, peers, self._node_id),
+            services(networks, endpoints, records, self._node_id),
+            zone(networks, endpoints, records),
+        )
 
-    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         """See `Networks.attach`.
 
         Args:
             internal_only: no way out of the cluster, whatever the networks; without networks, loopback only.
+            resolvers: addresses that are asked for names that are not the cluster's; none means the node's.
         """
         if (held := self._held.get(task.id)) is None:
-            held = await self._attach(task, internal_only)
+            held = await self._attach(replace(self._attachment(task, internal_only), resolvers=_addresses(resolvers)))
         return Sandbox(os.dup(held.namespace.descriptor), held.sandbox.addresses, held.sandbox.resolver)
 
-    async def _attach(self, task: Task, internal_only: bool) -> _Held:
-        wanted = self._attachment(task, internal_only)
-        self._ports.hold(task.id, wanted.ports)
+    async def _attach(self, wanted: Attachment) -> _Held:
+        task_id = wanted.task_id
+        self._ports.hold(task_id, wanted.ports)
         self._askers.add(wanted)
         namespace: Namespace | None = None
         try:
@@ -158,16 +175,16 @@ class NodeNetwork:
             await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
         except BaseException:
             # After a cancellation the thread may still be at work: what undoes it must queue behind it.
-            self._kernel.submit(self._abandon, task.id, namespace)
-            self._forget(task.id)
+            self._kernel.submit(self._abandon, task_id, namespace)
+            self._forget(task_id)
             raise
         finally:
             # Only now: making the next one would contend for the kernel's one lock of network configuration.
             self._taken.set()
         namespace.connection.close()
         addresses = {network: str(address) for network, address in wanted.addresses.items()}
-        self._held[task.id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))
-        return self._held[task.id]
+        self._held[task_id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))
+        return self._held[task_id]
 
     def _abandon(self, task_id: str, namespace: Namespace | None) -> None:
         try:
@@ -225,7 +242,8 @@ class NodeNetwork:
         addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
         if alias.local is not None:
             addresses[""] = alias.local
-        return Attachment(task.id, link.index, alias.mac, addresses, alias.exit_address, tuple(map(port, task.ports)))
+        ports = tuple(map(port, task.ports))
+        return Attachment(task.id, link.index, alias.mac, addresses, alias.exit_address, ports, alias.resolvers)
 
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
@@ -272,6 +290,10 @@ class NodeNetwork:
                 await self.verify()
             except Unavailable as error:
                 log.error("The node's network could not be set right, and is tried again: %s", error)
+
+
+def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:
+    return tuple(map(ip_address, texts))
 
 
 @asynccontextmanager

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from agent.network.attachment import Port
+from agent.network.protocols import PROTOCOL_NAMES
 from shoal.errors import Refused, Unavailable
-
-_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
-
 
 _RESOLVER_PORT = 53
 """Our own resolver listens there, at the gateway address; so of all others only the node's is held."""
@@ -85,7 +83,7 @@ def _bind_once(port: Port, host: str, *, reuse: bool) -> socket.socket:
 
 
 def _refusal(port: Port, error: OSError) -> Refused | Unavailable:
-    name = f"{_NAMES[port.protocol]} port {port.published}"
+    name = f"{PROTOCOL_NAMES[port.protocol]} port {port.published}"
     if error.errno == errno.EADDRINUSE:
         where = f" at {port.host}" if port.host else ""
         return Refused(f"{name}{where} is already in use on this host: publish another, or stop what listens there")

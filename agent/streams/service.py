@@ -1,4 +1,4 @@
-"""The servicer of `AgentStreams`: the logs of this node's tasks, for managers."""
+"""The servicer of `AgentStreams`: the logs of this node's tasks and the reach of its network, for managers."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
@@ -8,7 +8,7 @@ from grpc import aio
 
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
 from shoal.errors import InvalidInput, NotFound
 
@@ -25,11 +25,31 @@ class LogFiles(Protocol):
         ...
 
 
+class Prober(Protocol):
+    """`agent.network.probing.Probing` is one."""
+
+    async def probe(self, request: ProbeRequest) -> ProbeResponse:
+        """Raises InvalidInput when it is too much, or no addresses."""
+        ...
+
+
 class AgentStreams(AgentStreamsServicer):
     """Reads what is on disk; needs no container to run."""
 
-    def __init__(self, *, logs: LogFiles) -> None:
+    def __init__(self, *, logs: LogFiles, prober: Prober) -> None:
         self._logs = logs
+        self._prober = prober
+
+    async def Probe(  # noqa: N802  # named by the protocol
+        self, request: ProbeRequest, context: aio.ServicerContext[ProbeRequest, ProbeResponse]
+    ) -> ProbeResponse:
+        """Measures now.
+
+        Raises:
+            InvalidInput: see `Prober`.
+        """
+        del context
+        return await self._prober.probe(request)
 
     async def ReadLogs(  # noqa: N802  # named by the protocol
         self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogRecord]

@@ -27,7 +27,7 @@ def etc_files(spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_reso
 
     Args:
         name: of the task, `web.3.<id>`.
-        sandbox: None for a container in the node's own network namespace.
+        sandbox: None for a container in the node's own network namespace, or without network.
         host_resolv_conf: the node's own, for containers that the node's resolver does not serve.
     """
     own = hostname(spec, name)
@@ -49,11 +49,16 @@ def _hosts(own: str, addresses: Sequence[str], extra: Sequence[str]) -> bytes:
 
 
 def _resolv_conf(dns: DnsConfig, resolver: str, host: str) -> bytes:
-    """The node's resolver first: it alone knows services. Names given by the user are asked when it does not answer."""
-    servers = [*([resolver] if resolver else []), *dns.nameservers]
+    """The node's resolver alone: it knows services, and asks the user's resolvers for all other names.
+
+    Where it does not serve the container, the user's own, else the node's.
+    """
+    servers = [resolver] if resolver else list(dns.nameservers)
     if not servers:
         return _with_dns(host, dns)
     lines = [f"nameserver {server}" for server in servers[:MAX_NAMESERVERS]]
+    if resolver and not dns.search:
+        lines += [line for line in host.splitlines() if line.split()[:1] in (["search"], ["domain"])]
     if not any(option.startswith("ndots:") for option in dns.options):
         # Services have names of one label: they are asked for as they stand, before any search domain.
         lines.append("options ndots:0")

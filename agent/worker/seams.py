@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shoal.api.v1.container_pb2 import ContainerSpec
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.api.v1.task_pb2 import Task
@@ -79,6 +79,10 @@ class Sandbox:
     resolver: str
 
 
+WITHOUT_NAMESPACE = Sandbox(-1, {}, "")
+"""Of a task on the node's own network, or with none at all; nobody made it, and there is nothing to close."""
+
+
 class Networks(Protocol):
     """The node's datapath and names."""
 
@@ -87,13 +91,16 @@ class Networks(Protocol):
         networks: Sequence[NetworkAssignment],
         endpoints: Sequence[TaskEndpoint],
         peers: Sequence[Peer],
+        records: Sequence[ServiceEndpoint] = (),
     ) -> None:
         """Bring routes, forwarding entries, policy and names to exactly this. Changes only what differs."""
         ...
 
-    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         """A namespace with the task's addresses, routes, and its published ports. Idempotent for a task.
 
+        Args:
+            resolvers: addresses asked for names that are not the cluster's; none means the node's.
         Raises:
             Unavailable: the kernel refused. Refused: a port is taken on this host.
         """
@@ -109,6 +116,24 @@ class Networks(Protocol):
 
 
 @dataclass(frozen=True)
+class MountedFile:
+    """A secret or config for a container: a read-only file of its own, in memory.
+
+    Attributes:
+        path: absolute, in the container.
+        mode: permission bits.
+        executable: programs may be started from it.
+    """
+
+    path: str
+    content: bytes = field(repr=False)
+    uid: int
+    gid: int
+    mode: int
+    executable: bool
+
+
+@dataclass(frozen=True)
 class ContainerRequest:
     """Everything that a start needs.
 
@@ -120,6 +145,7 @@ class ContainerRequest:
             node's own).
         files: content of small files bound over the image's, by path in the container: /etc/hosts, /etc/resolv.conf,
             /etc/hostname.
+        mounted: secrets and configs.
     """
 
     task_id: str
@@ -130,6 +156,7 @@ class ContainerRequest:
     image: Image
     netns_fd: int | None
     files: Mapping[str, bytes]
+    mounted: Sequence[MountedFile] = ()
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,15 @@ from collections.abc import Coroutine
 
 from agent.worker.endings import final_state, why
 from agent.worker.etc_files import etc_files
-from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
+from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Exit, Image, MountedFile, Running, Sandbox
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
-from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.service_pb2 import ServiceRevision, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.network_modes import HOST, NONE, mode_of
 
 DEFAULT_GRACE_MS = 10_000
 DEFAULT_STOP_SIGNAL = "SIGTERM"
@@ -54,6 +55,7 @@ class TaskRunner:
         self._found = found
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
+        self._mounted: tuple[MountedFile, ...] = ()
         self._signalled_at: float | None = None
         self._overdue = False
         self._detached = False
@@ -178,11 +180,20 @@ class TaskRunner:
             )
             self._image_stop_signal = self._image.config.stop_signal
             self._status.image_digest = self._image.digest
+            self._mounted = await self._tools.contents.arrived(
+                revision.spec.task.container, lambda line: self._report(TaskState.PREPARING, line)
+            )
             await self._tools.datapath.applied()
             async with self._tools.starts:
-                self._sandbox = await self._tools.networks.attach(self._task, self._internal_only())
+                self._sandbox = await self._attach(revision.spec.task)
         except ShoalError as error:
             await self._end(TaskState.REJECTED, str(error))
+
+    async def _attach(self, template: TaskTemplate) -> Sandbox:
+        if mode_of(template) in (HOST, NONE):
+            return WITHOUT_NAMESPACE
+        resolvers = template.container.dns.nameservers
+        return await self._tools.networks.attach(self._task, self._internal_only(), resolvers)
 
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None
@@ -198,10 +209,12 @@ class TaskRunner:
                 self._status.pid = running.pid
             finally:
                 self._close_sandbox()
+                self._mounted = ()
 
     def _request(self, image: Image, sandbox: Sandbox) -> ContainerRequest:
         template = self._spec().spec.task
         name = task_states.task_name(self._spec().spec.name, self._task)
+        own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
         return ContainerRequest(
             task_id=self._task.id,
             name=name,
@@ -209,8 +222,9 @@ class TaskRunner:
             limits=template.limits,
             log=template.log,
             image=image,
-            netns_fd=sandbox.netns_fd,
-            files=etc_files(template.container, name, sandbox, self._tools.host_resolv_conf()),
+            netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
+            files=etc_files(template.container, name, own, self._tools.host_resolv_conf()),
+            mounted=self._mounted,
         )
 
     def _report_running(self) -> None:
@@ -326,7 +340,8 @@ class TaskRunner:
 
     def _close_sandbox(self) -> None:
         if self._sandbox is not None:
-            os.close(self._sandbox.netns_fd)
+            if self._sandbox is not WITHOUT_NAMESPACE:
+                os.close(self._sandbox.netns_fd)
             self._sandbox = None
 
 

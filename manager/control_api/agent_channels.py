@@ -9,7 +9,7 @@ import grpc
 from grpc import aio
 
 from manager.control_api.seams import AgentAddress
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.errors import Unavailable
 from shoal.identity.identity import Identity
@@ -59,6 +59,18 @@ class AgentChannels:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
             finally:
                 call.cancel()
+
+    async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
+        """How the node reaches others.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                return await AgentStreamsStub(channel).Probe(request)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
 
     async def close(self) -> None:
         """Close all channels; calls under way end."""

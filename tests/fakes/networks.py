@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from agent.worker.seams import Sandbox
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
 
@@ -21,14 +21,18 @@ class FakeNetworks:
         self.apply_error: ShoalError | None = None
 
     async def apply(
-        self, networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], peers: Sequence[Peer]
+        self,
+        networks: Sequence[NetworkAssignment],
+        endpoints: Sequence[TaskEndpoint],
+        peers: Sequence[Peer],
+        records: Sequence[ServiceEndpoint] = (),
     ) -> None:
         """As `Networks.apply`."""
         if self.apply_error is not None:
             raise self.apply_error
         self.applied.append((list(networks), list(endpoints), list(peers)))
 
-    async def attach(self, task: Task, internal_only: bool = False) -> Sandbox:
+    async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         """As `Networks.attach`."""
         if task.id in self.errors:
             raise self.errors[task.id]

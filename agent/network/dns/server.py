@@ -11,7 +11,9 @@ from typing import Any
 
 import dns.rcode
 
-from agent.network.dns.answer import Answer, Asker, Forward, answer, refusal
+from agent.network.dns.answer import Forward, parsed, refusal
+from agent.network.dns.askers import Asker
+from agent.network.dns.kept import KeptAnswers
 from agent.network.dns.upstream import Upstream
 from agent.network.dns.zone import Zone
 from shoal.errors import Unavailable
@@ -34,15 +36,21 @@ class DnsServer:
     """
 
     def __init__(self, *, find_asker: FindAsker, upstream: Upstream, ttl_seconds: int, shuffle: random.Random) -> None:
-        self.zone = Zone()
+        self._answers = KeptAnswers(ttl_seconds=ttl_seconds, shuffle=shuffle)
         self._find_asker = find_asker
         self._upstream = upstream
-        self._ttl_seconds = ttl_seconds
-        self._shuffle = shuffle
         self._forwarded: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._datagrams: asyncio.DatagramTransport | None = None
         self._listener: asyncio.Server | None = None
+
+    @property
+    def zone(self) -> Zone:
+        return self._answers.zone
+
+    @zone.setter
+    def zone(self, zone: Zone) -> None:
+        self._answers.zone = zone
 
     async def start(self, address: str, port: int = 53) -> None:
         """Listen on both transports.
@@ -70,18 +78,15 @@ class DnsServer:
             task.cancel()
         await asyncio.gather(*self._forwarded, return_exceptions=True)
 
-    def _decide(self, wire: bytes, source: Source, *, tcp: bool) -> Answer | Forward:
-        asker = self._find_asker(IPv4Address(source[0]))
-        return answer(wire, asker, self.zone, ttl=self._ttl_seconds, tcp=tcp, shuffle=self._shuffle)
-
     def _receive(self, wire: bytes, source: Source) -> None:
-        decision = self._decide(wire, source, tcp=False)
-        if isinstance(decision, Answer):
-            self._reply(decision.wire, source)
+        asker = self._find_asker(IPv4Address(source[0]))
+        answer = self._answers.answer(wire, asker, tcp=False)
+        if not isinstance(answer, Forward):
+            self._reply(answer, source)
         elif len(self._forwarded) >= _FORWARDED_AT_ONCE:
-            self._reply(refusal(decision.query, dns.rcode.SERVFAIL), source)
+            self._reply(_failure(wire), source)
         else:
-            self._in_background(self._forward_datagram(wire, decision, source))
+            self._in_background(self._forward_datagram(wire, asker, source))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -93,9 +98,12 @@ class DnsServer:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("A query could not be forwarded", exc_info=error)
 
-    async def _forward_datagram(self, wire: bytes, forward: Forward, source: Source) -> None:
-        response = await self._upstream.ask(wire, tcp=False)
-        self._reply(response or refusal(forward.query, dns.rcode.SERVFAIL), source)
+    async def _forward_datagram(self, wire: bytes, asker: Asker | None, source: Source) -> None:
+        self._reply(await self._ask_upstream(wire, asker, tcp=False), source)
+
+    async def _ask_upstream(self, wire: bytes, asker: Asker | None, *, tcp: bool) -> bytes | None:
+        response = await self._upstream.ask(wire, tcp=tcp, resolvers=asker.upstreams if asker is not None else ())
+        return response or _failure(wire)
 
     def _reply(self, wire: bytes | None, source: Source) -> None:
         if wire is not None and self._datagrams is not None and not self._datagrams.is_closing():
@@ -117,16 +125,19 @@ class DnsServer:
     async def _serve_query(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with asyncio.timeout(_IDLE_SECONDS):
             wire = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-        decision = self._decide(wire, writer.get_extra_info("peername"), tcp=True)
-        if isinstance(decision, Forward):
-            response = await self._upstream.ask(wire, tcp=True)
-            response = response or refusal(decision.query, dns.rcode.SERVFAIL)
-        elif decision.wire is None:
+        asker = self._find_asker(IPv4Address(writer.get_extra_info("peername")[0]))
+        response = self._answers.answer(wire, asker, tcp=True)
+        if isinstance(response, Forward):
+            response = await self._ask_upstream(wire, asker, tcp=True)
+        if response is None:
             raise EOFError("no query")
-        else:
-            response = decision.wire
         writer.write(struct.pack(">H", len(response)) + response)
         await writer.drain()
+
+
+def _failure(wire: bytes) -> bytes | None:
+    query = parsed(wire)
+    return refusal(query, dns.rcode.SERVFAIL) if query is not None else None
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -6,14 +6,14 @@ import os
 import secrets
 import struct
 from collections.abc import Callable, Sequence
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 
 from agent.network.names import GATEWAY
 
 log = logging.getLogger(__name__)
 
-Resolvers = Callable[[], Sequence[IPv4Address]]
+Resolvers = Callable[[], Sequence[IPv4Address | IPv6Address]]
 _HEADER_BYTES = 12
 
 
@@ -72,10 +72,16 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._port = port
 
-    async def ask(self, query: bytes, *, tcp: bool) -> bytes | None:
-        """The first answer, under the query's own number; None when no resolver answered in time."""
+    async def ask(
+        self, query: bytes, *, tcp: bool, resolvers: Sequence[IPv4Address | IPv6Address] = ()
+    ) -> bytes | None:
+        """The first answer, under the query's own number; None when no resolver answered in time.
+
+        Args:
+            resolvers: those of the asker; none means the node's.
+        """
         renumbered = secrets.token_bytes(2) + query[2:]
-        for resolver in self._resolvers():
+        for resolver in resolvers or self._resolvers():
             try:
                 async with asyncio.timeout(self._timeout_seconds):
                     ask = self._ask_tcp if tcp else self._ask_udp

@@ -4,9 +4,26 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
+from agent.network.protocols import PROTOCOL_NAMES, protocol_number
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
 
 Addresses = Sequence[IPv4Address]
+PortKey = tuple[str, int]
+"""A protocol's lower-case name, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The task that has an address.
+
+    Attributes:
+        name: its full name.
+        ports: port in the container, by what names lead to it: that port itself, and the published one.
+    """
+
+    network: str
+    name: str
+    ports: Mapping[PortKey, int]
 
 
 @dataclass(frozen=True)
@@ -15,12 +32,12 @@ class Zone:
 
     Attributes:
         names: addresses by lower-case name, by network id.
-        owners: network id and full task name by address.
+        owners: the task that has an address.
         subnets: prefixes of all networks: reverse names in them are nobody else's to answer.
     """
 
     names: Mapping[str, Mapping[str, Addresses]] = field(default_factory=dict)
-    owners: Mapping[IPv4Address, tuple[str, str]] = field(default_factory=dict)
+    owners: Mapping[IPv4Address, Owner] = field(default_factory=dict)
     subnets: Sequence[IPv4Network] = ()
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
@@ -28,30 +45,80 @@ class Zone:
         found = (self.names[network].get(name) for network in networks if network in self.names)
         return next((addresses for addresses in found if addresses is not None), None)
 
+    def tasks(self, name: str, networks: Iterable[str]) -> Addresses | None:
+        """The same, but always those of tasks, where the plain name may lead to a virtual address."""
+        places = tuple(networks)
+        found = self.find(f"tasks.{name}", places)
+        return found if found is not None else self.find(name, places)
+
     def owner(self, address: IPv4Address, networks: Collection[str]) -> str | None:
         """The name of the task that has the address, when it is on one of the networks."""
-        network, name = self.owners.get(address, ("", ""))
-        return name if network in networks else None
+        owner = self.owners.get(address)
+        return owner.name if owner is not None and owner.network in networks else None
 
     def covers(self, address: IPv4Address) -> bool:
         return any(address in subnet for subnet in self.subnets)
 
 
-def zone(networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint]) -> Zone:
-    """The names of these endpoints. Addresses must be valid, as `tables` found them."""
-    names: dict[str, dict[str, list[IPv4Address]]] = {network.network_id: {} for network in networks}
-    owners: dict[IPv4Address, tuple[str, str]] = {}
+def zone(
+    networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], services: Sequence[ServiceEndpoint] = ()
+) -> Zone:
+    """The names of these endpoints and services. Addresses must be valid, as `tables` found them."""
+    names: dict[str, dict[str, list[IPv4Address]]] = {
+        network.network_id: {} for network in networks if not network.mesh
+    }
+    owners: dict[IPv4Address, Owner] = {}
+    virtual = _virtual_addresses(services)
+    for service in services:
+        for place in service.virtual_addresses:
+            if (known := names.get(place.network_id)) is not None:
+                known.setdefault(service.service_name.lower(), []).append(IPv4Address(place.address))
+                owners[IPv4Address(place.address)] = Owner(place.network_id, service.service_name, {})
+    ports: dict[str, Mapping[PortKey, int]] = {}
     for endpoint in endpoints:
+        if endpoint.service_id not in ports or not endpoint.service_id:
+            ports[endpoint.service_id] = _ports(endpoint)
         for place in endpoint.addresses:
             if (known := names.get(place.network_id)) is None:
                 continue
             address = IPv4Address(place.address)
+            common = virtual.get((endpoint.service_id, place.network_id))
             for name in _names(endpoint, place.network_id):
                 listed = known.setdefault(name.lower(), [])
-                if endpoint.ready:
+                if common is not None and _is_shared(name, endpoint):
+                    if common not in listed:
+                        listed.append(common)
+                elif endpoint.ready:
                     listed.append(address)
-            owners[address] = (place.network_id, _task_name(endpoint))
+            owners[address] = Owner(place.network_id, _task_name(endpoint), ports[endpoint.service_id])
     return Zone(names, owners, tuple(IPv4Network(network.subnet) for network in networks))
+
+
+def _virtual_addresses(services: Iterable[ServiceEndpoint]) -> Mapping[tuple[str, str], IPv4Address]:
+    """By service and network."""
+    return {
+        (service.service_id, place.network_id): IPv4Address(place.address)
+        for service in services
+        for place in service.virtual_addresses
+    }
+
+
+def _is_shared(name: str, endpoint: TaskEndpoint) -> bool:
+    """Whether the name is of the service, so that it leads to its virtual address where there is one."""
+    own = (f"tasks.{endpoint.service_name}", f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}")
+    return name not in own and name != _task_name(endpoint)
+
+
+def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
+    """The same for all tasks of a service. A port in the container has precedence over the same number published."""
+    found: dict[PortKey, int] = {}
+    for port in endpoint.ports:
+        protocol = PROTOCOL_NAMES[protocol_number(port.protocol)]
+        if port.published:
+            found.setdefault((protocol, port.published), port.target)
+    for port in endpoint.ports:
+        found[PROTOCOL_NAMES[protocol_number(port.protocol)], port.target] = port.target
+    return found
 
 
 def _task_name(endpoint: TaskEndpoint) -> str:

@@ -8,7 +8,7 @@ import pytest
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
 from agent.streams.service import AgentStreams
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
 from shoal.errors import InvalidInput, NotFound
 
 
@@ -37,9 +37,14 @@ class Files:
                 yield Line(time_ns, "stdout", b"line", False)
 
 
+class NoProber:
+    async def probe(self, request: ProbeRequest) -> ProbeResponse:
+        raise AssertionError(request)
+
+
 async def read(request: ReadLogsRequest) -> list[LogRecord]:
     context: object = None
-    return [record async for record in AgentStreams(logs=Files()).ReadLogs(request, context)]  # type: ignore[arg-type]
+    return [record async for record in AgentStreams(logs=Files(), prober=NoProber()).ReadLogs(request, context)]  # type: ignore[arg-type]
 
 
 def test_in_order() -> None:

@@ -11,12 +11,14 @@ import dns.rcode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.askers import Askers
 from agent.network.attachment import Attachment
-from agent.network.dns.answer import Answer, Asker, Forward, answer
+from agent.network.dns.answer import Forward
+from agent.network.dns.askers import Asker, Askers
+from agent.network.dns.kept import KeptAnswers
 from agent.network.dns.upstream import HostResolvers, matches, resolvers
 from agent.network.dns.zone import Zone, zone
-from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, TaskEndpoint
+from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskAddress
 
 ASKER = Asker(("back", "front"), may_leave=True)
@@ -29,6 +31,7 @@ NETWORKS = [
 def endpoint(slot: int, *places: str, service: str = "web", ready: bool = True) -> TaskEndpoint:
     return TaskEndpoint(
         task_id=f"t{slot}",
+        service_id=f"id-of-{service}",
         service_name=service,
         slot=slot,
         node_id="node7",
@@ -37,6 +40,10 @@ def endpoint(slot: int, *places: str, service: str = "web", ready: bool = True) 
         ],
         aliases={"front": Names(names=["www", service])},
         ready=ready,
+        ports=[
+            EndpointPort(protocol=PublishedPort.TCP, target=80, published=8080),
+            EndpointPort(protocol=PublishedPort.UDP, target=53),
+        ],
     )
 
 
@@ -53,10 +60,22 @@ def names() -> Zone:
     )
 
 
+def answers(of: Zone) -> KeptAnswers:
+    kept = KeptAnswers(ttl_seconds=5, shuffle=random.Random(1))
+    kept.zone = of
+    return kept
+
+
 def ask(wire: bytes, asker: Asker | None = ASKER, *, tcp: bool = False) -> dns.message.Message | None:
-    decision = answer(wire, asker, names(), ttl=5, tcp=tcp, shuffle=random.Random(1))
-    assert isinstance(decision, Answer)
-    return dns.message.from_wire(decision.wire) if decision.wire is not None else None
+    response = answers(names()).answer(wire, asker, tcp=tcp)
+    assert not isinstance(response, Forward)
+    return dns.message.from_wire(response) if response is not None else None
+
+
+def query(name: str, kind: str = "A", asker: Asker = ASKER) -> dns.message.Message:
+    response = ask(dns.message.make_query(name, kind).to_wire(), asker)
+    assert response is not None
+    return response
 
 
 def test_a_name_is_looked_for_on_the_askers_networks_in_their_order() -> None:
@@ -76,10 +95,10 @@ def test_reverse_names_are_of_the_askers_networks_only() -> None:
 
 
 def test_answers_have_the_queries_number_and_a_short_life() -> None:
-    query = dns.message.make_query("web", "A", use_edns=0)
-    response = ask(query.to_wire())
+    question = dns.message.make_query("web", "A", use_edns=0)
+    response = ask(question.to_wire())
     assert response is not None
-    assert response.id == query.id
+    assert response.id == question.id
     assert response.flags & dns.flags.AA and response.flags & dns.flags.RA
     assert response.answer[0].ttl == 5
     assert response.edns == 0
@@ -92,10 +111,10 @@ def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:
 
 
 def test_refusals() -> None:
-    query = dns.message.make_query("web", "A")
-    stranger = ask(query.to_wire(), None)
-    query.set_opcode(dns.opcode.NOTIFY)
-    notify = ask(query.to_wire())
+    question = dns.message.make_query("web", "A")
+    stranger = ask(question.to_wire(), None)
+    question.set_opcode(dns.opcode.NOTIFY)
+    notify = ask(question.to_wire())
     chaos = ask(dns.message.make_query("version.bind", "TXT", "CH").to_wire())
     unknown = ask(dns.message.make_query("example.org", "A").to_wire(), Asker(("front",), may_leave=False))
     codes = [response.rcode() for response in (stranger, notify, chaos, unknown) if response is not None]
@@ -103,10 +122,9 @@ def test_refusals() -> None:
 
 
 def test_other_names_are_forwarded() -> None:
-    for name in ("example.org", "elsewhere", "1.1.168.192.in-addr.arpa", "_web._tcp.example.org"):
+    for name in ("example.org", "elsewhere", "1.1.168.192.in-addr.arpa", "_web._tcp.example.org", "_80._tcp.elsewhere"):
         wire = dns.message.make_query(name, "A").to_wire()
-        decision = answer(wire, ASKER, names(), ttl=5, tcp=False, shuffle=random.Random(1))
-        assert isinstance(decision, Forward), name
+        assert isinstance(answers(names()).answer(wire, ASKER, tcp=False), Forward), name
 
 
 def test_answers_themselves_get_no_answer() -> None:
@@ -116,21 +134,91 @@ def test_answers_themselves_get_no_answer() -> None:
 
 @given(st.binary(max_size=200))
 def test_no_bytes_break_it(wire: bytes) -> None:
-    answer(wire, ASKER, Zone(), ttl=5, tcp=False, shuffle=random.Random(1))
+    kept = answers(names())
+    for asker in (ASKER, None):
+        response = kept.answer(wire, asker, tcp=False)
+        # Nobody can make us send much more than was sent to us.
+        assert response is None or isinstance(response, Forward) or len(response) <= len(wire) + 64
 
 
 @given(st.integers(0, 300), st.sampled_from([0, 512, 1232, 4096]), st.booleans())
 def test_no_answer_is_larger_than_the_asker_takes(count: int, payload: int, tcp: bool) -> None:
     tasks = [endpoint(n, f"front=10.0.1.{n % 250 + 1}", service="long-name-of-a-service") for n in range(1, count + 2)]
     edns = {"use_edns": 0, "payload": payload} if payload else {}
-    query = dns.message.make_query("long-name-of-a-service", "A", **edns)  # type: ignore[arg-type]
-    decision = answer(query.to_wire(), ASKER, zone(NETWORKS, tasks), ttl=5, tcp=tcp, shuffle=random.Random(1))
-    assert isinstance(decision, Answer) and decision.wire is not None
-    response = dns.message.from_wire(decision.wire)
+    question = dns.message.make_query("long-name-of-a-service", "A", **edns)  # type: ignore[arg-type]
+    wire = answers(zone(NETWORKS, tasks)).answer(question.to_wire(), ASKER, tcp=tcp)
+    assert isinstance(wire, bytes)
+    response = dns.message.from_wire(wire)
     whole = len(response.answer[0]) == min(count + 1, 250)
     assert bool(response.flags & dns.flags.TC) != whole
     assert tcp <= whole
-    assert tcp or len(decision.wire) <= min(max(payload, 512), 1232)
+    assert tcp or len(wire) <= min(max(payload, 512), 1232)
+
+
+def targets(response: dns.message.Message) -> list[tuple[str, int]]:
+    assert response.rcode() == dns.rcode.NOERROR
+    return sorted((record.target.to_text(), record.port) for rrset in response.answer for record in rrset)
+
+
+def test_srv_records_lead_to_the_ready_tasks_by_either_number_of_a_published_port() -> None:
+    everyone = [("Everywhere.node7.t0.", 80), ("web.1.t1.", 80), ("web.2.t2.", 80)]
+    front = Asker(("front",), may_leave=True)
+    for name in ("_80._tcp.web", "_8080._tcp.tasks.web", "_8080._TCP.WEB"):
+        assert targets(query(name, "SRV", front)) == everyone[1:]
+    assert targets(query("_80._tcp.www", "SRV", front)) == everyone
+    assert targets(query("_53._udp.web.2", "SRV", front)) == [("web.2.t2.", 53)]
+    assert targets(query("_80._tcp.web.3", "SRV", front)) == []
+    additional = {record.to_text() for rrset in query("_80._tcp.web", "SRV", front).additional for record in rrset}
+    assert additional == {"10.0.1.1", "10.0.1.2"}
+
+
+def test_srv_records_of_ports_that_nobody_publishes_do_not_exist() -> None:
+    assert query("_81._tcp.web", "SRV").rcode() == dns.rcode.NXDOMAIN
+    assert query("_80._udp.web", "SRV").rcode() == dns.rcode.NXDOMAIN
+    assert query("_80._tcp.web", "TXT").answer == []
+    # A network that the asker is not on has no names for it, behind whatever prefix.
+    assert query("_80._tcp.www", "SRV", Asker(("back",), may_leave=False)).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_many_srv_records_are_cut_over_udp() -> None:
+    tasks = [endpoint(n, f"front=10.0.1.{n}", service="long-name-of-a-service") for n in range(1, 101)]
+    wire = dns.message.make_query("_80._tcp.long-name-of-a-service", "SRV", use_edns=0, payload=4096).to_wire()
+    over_udp, over_tcp = (answers(zone(NETWORKS, tasks)).answer(wire, ASKER, tcp=tcp) for tcp in (False, True))
+    assert isinstance(over_udp, bytes) and isinstance(over_tcp, bytes)
+    assert len(over_udp) <= 1232 and dns.message.from_wire(over_udp).flags & dns.flags.TC
+    assert len(targets(dns.message.from_wire(over_tcp))) == 100
+
+
+def test_the_question_comes_back_in_the_case_in_which_it_was_asked() -> None:
+    for name in ("wEb", "TASKS.web", "_80._tCp.WeB"):
+        assert query(name, "ANY").question[0].name.to_text() == f"{name}."
+
+
+def test_kept_answers_differ_by_asker_and_transport_and_end_with_their_zone() -> None:
+    kept = answers(names())
+    wire = dns.message.make_query("web", "A").to_wire()
+    outcomes = {}
+    for asker in (ASKER, Asker(("front",), may_leave=True), None, ASKER):
+        response = kept.answer(wire, asker, tcp=False)
+        assert isinstance(response, bytes) and response[:2] == wire[:2]
+        outcomes[asker] = response
+    assert len(set(outcomes.values())) == 3
+    renumbered = kept.answer(b"\xab\xcd" + wire[2:], ASKER, tcp=False)
+    assert isinstance(renumbered, bytes) and renumbered == b"\xab\xcd" + outcomes[ASKER][2:]
+    kept.zone = Zone()
+    assert isinstance(kept.answer(wire, ASKER, tcp=False), Forward)
+
+
+def test_every_address_comes_first_at_times() -> None:
+    tasks = [endpoint(n, f"front=10.0.1.{n}") for n in range(1, 6)]
+    kept = answers(zone(NETWORKS, tasks))
+    wire = dns.message.make_query("web", "A").to_wire()
+    first = set()
+    for _ in range(200):
+        response = kept.answer(wire, ASKER, tcp=False)
+        assert isinstance(response, bytes)
+        first.add(dns.message.from_wire(response).answer[0][0].to_text())
+    assert len(first) == 5
 
 
 def test_the_hosts_resolvers_are_read_again_when_they_change_and_never_ourselves(tmp_path: Path) -> None:
@@ -147,14 +235,14 @@ def test_the_hosts_resolvers_are_read_again_when_they_change_and_never_ourselves
 
 
 def test_only_the_answer_to_our_own_question_is_believed() -> None:
-    query = dns.message.make_query("example.org", "A")
-    other = dns.message.make_query("example.com", "A", id=query.id)
-    number = dns.message.make_query("example.org", "A", id=query.id ^ 1)
-    assert matches(query.to_wire(), dns.message.make_response(query).to_wire())
+    asked = dns.message.make_query("example.org", "A")
+    other = dns.message.make_query("example.com", "A", id=asked.id)
+    number = dns.message.make_query("example.org", "A", id=asked.id ^ 1)
+    assert matches(asked.to_wire(), dns.message.make_response(asked).to_wire())
     for forged in (other, number):
-        assert not matches(query.to_wire(), dns.message.make_response(forged).to_wire())
-    assert not matches(query.to_wire(), query.to_wire())
-    assert not matches(query.to_wire(), b"")
+        assert not matches(asked.to_wire(), dns.message.make_response(forged).to_wire())
+    assert not matches(asked.to_wire(), asked.to_wire())
+    assert not matches(asked.to_wire(), b"")
 
 
 def test_an_address_belongs_to_the_task_that_was_given_it_last() -> None:

@@ -1,9 +1,25 @@
 """Who asks the resolver: source addresses of this node's containers."""
 
-from ipaddress import IPv4Address
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from agent.network.attachment import Attachment
-from agent.network.dns.answer import Asker
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks.
+
+    Attributes:
+        networks: in the order in which names are looked for.
+        may_leave: the cluster; else no upstream resolver is asked for it.
+        upstreams: resolvers of its own for other names; none means the node's.
+    """
+
+    networks: Sequence[str]
+    may_leave: bool
+    upstreams: Sequence[IPv4Address | IPv6Address] = ()
 
 
 class Askers:
@@ -15,7 +31,7 @@ class Askers:
 
     def add(self, attachment: Attachment) -> None:
         networks = tuple(filter(None, attachment.addresses))
-        asker = Asker(networks, may_leave=attachment.exit_address is not None)
+        asker = Asker(networks, may_leave=attachment.exit_address is not None, upstreams=attachment.resolvers)
         self._tasks[attachment.task_id] = attachment
         for address in attachment.addresses.values():
             self._owners[address] = (attachment.task_id, asker)

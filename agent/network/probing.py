@@ -1,0 +1,150 @@
+"""How this node reaches others, measured when a manager asks: loss, time and MTU of each path, and published ports."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from ipaddress import AddressValueError, IPv4Address
+
+from agent.network.echoes import SMALLEST_BYTES, IcmpEchoes, TunnelEchoes
+from agent.network.underlay import Underlay
+from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
+from shoal.errors import Fault, InvalidInput
+
+MOST_TARGETS = 1_000
+MOST_PROBES = 100
+USUAL_PROBES = 10
+_AT_ONCE = 64
+_SPACING_SECONDS = 0.02
+_PATIENCE_SECONDS = 1.0
+_SIZE_PATIENCE_SECONDS = 0.25
+_PORT_SECONDS = 2.0
+
+Ask = Callable[[int, float], Awaitable[float | None]]
+"""Takes a packet's bytes and how long to wait, seconds; returns the seconds until its echo, None without one."""
+
+
+class Probing:
+    """Asks other nodes, and lets them ask this one. Make and close it in the event loop.
+
+    Args:
+        has_tunnel: whether the overlay leads to the node of an underlay address.
+    """
+
+    def __init__(self, *, underlay: Underlay, has_tunnel: Callable[[IPv4Address], bool]) -> None:
+        self._underlay = underlay
+        self._has_tunnel = has_tunnel
+        self._icmp = IcmpEchoes(underlay.address)
+        try:
+            self._tunnel = TunnelEchoes(underlay.vtep_mac)
+        except BaseException:
+            self._icmp.close()
+            raise
+
+    def close(self) -> None:
+        self._icmp.close()
+        self._tunnel.close()
+
+    async def probe(self, request: ProbeRequest) -> ProbeResponse:
+        """Measure. Nodes and ports are probed side by side, a bounded number at once.
+
+        Raises:
+            InvalidInput: too many targets, or one is no IPv4 address.
+        """
+        _check(request)
+        room = asyncio.Semaphore(_AT_ONCE)
+        probes = request.count or USUAL_PROBES
+
+        async def node(target: ProbedNode) -> NodeReach:
+            async with room:
+                return await self._node(target, probes)
+
+        async def port(target: ProbedPort) -> str:
+            async with room:
+                return await connection_fault(target.address, target.port)
+
+        async with asyncio.TaskGroup() as group:
+            nodes = [group.create_task(node(target)) for target in request.nodes]
+            ports = [group.create_task(port(target)) for target in request.ports]
+        return ProbeResponse(nodes=[task.result() for task in nodes], ports=[task.result() for task in ports])
+
+    async def _node(self, target: ProbedNode, probes: int) -> NodeReach:
+        address = IPv4Address(target.address)
+        reach = NodeReach(node_id=target.node_id)
+        underlay = await measure(
+            lambda size, seconds: self._icmp.ask(address, size, seconds), probes=probes, expected=self._underlay.mtu
+        )
+        reach.underlay.CopyFrom(underlay)
+        if target.vtep_mac and self._has_tunnel(address):
+            overlay = await measure(
+                lambda size, seconds: self._tunnel.ask(target.vtep_mac, size, seconds),
+                probes=probes,
+                expected=self._underlay.overlay_mtu,
+            )
+            reach.overlay.CopyFrom(overlay)
+        return reach
+
+
+async def measure(ask: Ask, *, probes: int, expected: int) -> Path:
+    """Small packets for loss and time, then the largest that passes.
+
+    Args:
+        expected: MTU that the path should have, bytes.
+    """
+
+    async def one(number: int) -> float | None:
+        await asyncio.sleep(number * _SPACING_SECONDS)
+        return await ask(SMALLEST_BYTES, _PATIENCE_SECONDS)
+
+    answers = await asyncio.gather(*map(one, range(probes)))
+    heard = [round(seconds * 1e6) for seconds in answers if seconds is not None]
+    mtu = await largest(ask, expected) if heard else 0
+    return Path(sent=probes, answers_us=heard, mtu=mtu, expected_mtu=expected)
+
+
+async def largest(ask: Ask, expected: int) -> int:
+    """The largest packet that gets an echo, at most `expected` bytes: at once where the path is as it should be."""
+    if await _passes(ask, expected):
+        return expected
+    low, high = SMALLEST_BYTES, expected
+    while high - low > 1:
+        middle = (low + high) // 2
+        if await _passes(ask, middle):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+async def _passes(ask: Ask, size: int) -> bool:
+    """Three times, since a single packet may be lost."""
+    for _ in range(3):
+        if await ask(size, _SIZE_PATIENCE_SECONDS) is not None:
+            return True
+    return False
+
+
+async def connection_fault(address: str, port: int) -> str:
+    """Why a TCP connection does not come about, one line; empty when it does."""
+    try:
+        async with asyncio.timeout(_PORT_SECONDS):
+            _, writer = await asyncio.open_connection(address, port)
+    except TimeoutError:
+        return f"no answer in {_PORT_SECONDS:g} s"
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    writer.close()
+    return ""
+
+
+def _check(request: ProbeRequest) -> None:
+    faults = []
+    if len(request.nodes) > MOST_TARGETS or len(request.ports) > MOST_TARGETS:
+        faults.append(Fault("", f"at most {MOST_TARGETS} nodes and ports can be probed at once"))
+    if request.count > MOST_PROBES:
+        faults.append(Fault("count", f"{request.count} is out of range; at most {MOST_PROBES} are allowed"))
+    for index, target in enumerate(request.nodes):
+        try:
+            IPv4Address(target.address)
+        except AddressValueError:
+            faults.append(Fault(f"nodes[{index}].address", f"'{target.address[:80]}' is no IPv4 address"))
+    if faults:
+        raise InvalidInput(faults)

@@ -1,0 +1,179 @@
+"""The check of the whole network: every node probes every other one, and the ports that are published."""
+
+import asyncio
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from manager.control_api.lookup import find_network, hostname_of
+from manager.control_api.seams import AgentAddress, Records
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import ShoalError
+from shoal.rpc.addresses import HostPort
+from shoal.task_states import is_wanted, observed
+
+CHECK_SECONDS = 60.0
+MOST_PORTS = 1_000
+
+
+class Prober(Protocol):
+    """`manager.control_api.agent_channels.AgentChannels` is one."""
+
+    async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
+        """Raises Unavailable when the node does not answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A published port on a node."""
+
+    service: str
+    node_id: str
+    address: str
+    port: int
+
+
+class NetworkCheck:
+    """The call `CheckNetwork`."""
+
+    def __init__(self, *, store: Records, prober: Prober) -> None:
+        self._store = store
+        self._prober = prober
+
+    async def check(self, request: CheckNetworkRequest) -> CheckNetworkResponse:
+        """Asks every ready node at once. Nodes that do not answer are told, not raised.
+
+        Raises:
+            NotFound, InvalidInput: there is no such network.
+        """
+        view = self._store.tables
+        nodes = _ready(view, request.network)
+        asked = {node_id: _request(view, node_id, nodes) for node_id in nodes}
+        async with asyncio.TaskGroup() as group:
+            running = {
+                node_id: group.create_task(self._probe(view, nodes[node_id], probes))
+                for node_id, (probes, _) in asked.items()
+            }
+        response = CheckNetworkResponse(problems=_away(view, nodes, whole=not request.network))
+        for node_id, task in running.items():
+            answer = task.result()
+            if isinstance(answer, str):
+                response.problems.append(answer)
+            else:
+                _tell(response, view, node_id, answer, asked[node_id][1])
+        return response
+
+    async def _probe(self, view: View, status: NodeStatus, request: ProbeRequest) -> ProbeResponse | str:
+        about = status.description
+        agent = AgentAddress(status.node_id, str(HostPort(about.address, about.stream_port)))
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await self._prober.probe(agent, request)
+        except TimeoutError:
+            return f"node {hostname_of(view, status.node_id)} was not done in {CHECK_SECONDS:g} s"
+        except ShoalError as error:
+            return f"node {hostname_of(view, status.node_id)}: {error}"
+
+
+def _ready(view: View, reference: str) -> Mapping[str, NodeStatus]:
+    """The nodes to ask: those that are ready and, where a network is named, have a task on it."""
+    ready = {
+        node_id: status
+        for node_id, status in view.node_status.items()
+        if status.state == NodeStatus.READY and node_id in view.nodes
+    }
+    if not reference:
+        return ready
+    network_id = find_network(view, reference).meta.id
+    taking_part = {
+        task.node_id
+        for task in view.tasks.values()
+        if is_wanted(task) and any(address.network_id == network_id for address in task.addresses)
+    }
+    return {node_id: status for node_id, status in ready.items() if node_id in taking_part}
+
+
+def _away(view: View, asked: Mapping[str, NodeStatus], *, whole: bool) -> list[str]:
+    if not whole:
+        return []
+    return [f"node {hostname_of(view, node_id)} is not ready" for node_id in view.nodes if node_id not in asked]
+
+
+def _request(view: View, node_id: str, nodes: Mapping[str, NodeStatus]) -> tuple[ProbeRequest, Sequence[Target]]:
+    """What one node is to probe: all others, and the published ports of the next one, so that each is tried once."""
+    order = sorted(nodes)
+    following = order[(order.index(node_id) + 1) % len(order)]
+    targets = published(view, nodes[following])[:MOST_PORTS]
+    request = ProbeRequest(
+        nodes=[_probed(status) for other, status in nodes.items() if other != node_id],
+        ports=[ProbedPort(address=target.address, port=target.port) for target in targets],
+    )
+    return request, targets
+
+
+def _probed(status: NodeStatus) -> ProbedNode:
+    about = status.description
+    return ProbedNode(node_id=status.node_id, address=about.address, vtep_mac=about.vtep_mac)
+
+
+def published(view: View, status: NodeStatus) -> list[Target]:
+    """TCP ports that the node is to answer at: those of its running tasks, and those of the mesh."""
+    found: dict[Target, None] = {}
+    address = status.description.address
+    for task in view.tasks_on(status.node_id).values():
+        if not is_wanted(task) or observed(task, view.task_status.get(task.id)) != TaskState.RUNNING:
+            continue
+        revision = view.revision_of(task.service_id, task.revision)
+        name = revision.spec.name if revision is not None else task.service_id
+        for port in task.ports:
+            if port.protocol in (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP):
+                found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
+    return [target for target in found if not target.address.startswith("127.")]
+
+
+def _reached_at(host_address: str, node_address: str) -> str:
+    return node_address if host_address in ("", "0.0.0.0") else host_address  # noqa: S104  (compared, not bound)
+
+
+def _tell(
+    response: CheckNetworkResponse, view: View, node_id: str, answer: ProbeResponse, targets: Sequence[Target]
+) -> None:
+    own = hostname_of(view, node_id)
+    for reach in answer.nodes:
+        pair = NodePair(from_hostname=own, to_hostname=hostname_of(view, reach.node_id))
+        pair.underlay.CopyFrom(report(reach.underlay))
+        if reach.HasField("overlay"):
+            pair.overlay.CopyFrom(report(reach.overlay))
+        response.pairs.append(pair)
+    for target, error in zip(targets, answer.ports, strict=True):
+        response.ports.append(
+            PortCheck(
+                service_name=target.service,
+                node_hostname=hostname_of(view, target.node_id),
+                address=target.address,
+                port=target.port,
+                open=not error,
+                from_hostname=own,
+                error=error,
+            )
+        )
+
+
+def report(path: Path) -> PathReport:
+    """A path's answers in figures."""
+    answers = path.answers_us
+    return PathReport(
+        sent=path.sent,
+        received=len(answers),
+        median_us=round(statistics.median(answers)) if answers else 0,
+        worst_us=max(answers, default=0),
+        mtu=path.mtu,
+        expected_mtu=path.expected_mtu,
+    )
