@@ -15,13 +15,14 @@ from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
 from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
+from agent.runtime.mounted_files import mount_files
 from agent.runtime.oci_process import command_line
 from agent.runtime.oci_spec import HostFacts, oci_spec
 from agent.runtime.places import Places, Record, process_started, write_record
 from agent.runtime.root_file_system import mount_overlay, private_mounts, read_in_root
 from agent.runtime.scrap import scrap
 from agent.runtime.users import resolve_user
-from agent.worker.seams import ContainerRequest
+from agent.worker.seams import ContainerRequest, MountedFile
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
 
@@ -123,7 +124,8 @@ class Launcher:
             step("mount namespace")
             mount_overlay(request.image.layers, self._places.upper(request.task_id), bundle / "rootfs")
             step("overlay")
-            learn = self._write_spec(program, request, files)
+            mounted = mount_files(bundle / "mounted", request.mounted)
+            learn = self._write_spec(program, request, files, mounted)
             step("spec")
             tty = request.spec.tty
             first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty), bundle)
@@ -160,7 +162,13 @@ class Launcher:
             files[path].chmod(0o644)
         return files
 
-    def _write_spec(self, program: Program, request: ContainerRequest, files: Mapping[str, Path]) -> str | None:
+    def _write_spec(
+        self,
+        program: Program,
+        request: ContainerRequest,
+        files: Mapping[str, Path],
+        mounted: Mapping[Path, MountedFile],
+    ) -> str | None:
         """Write config.json; returns the key under which to keep the filter that the runtime is going to compile."""
         bundle = self._places.bundle(request.task_id)
         root = bundle / "rootfs"
@@ -171,7 +179,7 @@ class Launcher:
             group=read_in_root(root, "/etc/group"),
         )
         cgroup = self._cgroups.name(request.task_id)
-        spec = oci_spec(request, user=user, rootfs=root, cgroup=cgroup, files=files, host=self._host)
+        spec = oci_spec(request, user=user, rootfs=root, cgroup=cgroup, files=files, mounted=mounted, host=self._host)
         learn = self._filters.apply(spec) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))
         return learn

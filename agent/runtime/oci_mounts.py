@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from agent.worker.seams import MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import Fault, InvalidInput
 
@@ -27,11 +28,14 @@ MASKED_PATHS = (
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def mounts_section(spec: ContainerSpec, files: Mapping[str, Path]) -> list[dict[str, Any]]:
-    """Kernel file systems, then the given files, then the spec's mounts, parents before what lies in them.
+def mounts_section(
+    spec: ContainerSpec, files: Mapping[str, Path], mounted: Mapping[Path, MountedFile]
+) -> list[dict[str, Any]]:
+    """Kernel file systems, the given files, the spec's mounts, parents before what lies in them; secrets and configs.
 
     Args:
         files: path on this host by path in the container, each bound over the image's.
+        mounted: secrets and configs by path on this host.
     Raises:
         InvalidInput: a mount without type, or paths that are not absolute.
     """
@@ -39,7 +43,8 @@ def mounts_section(spec: ContainerSpec, files: Mapping[str, Path]) -> list[dict[
     bound = [_bind(str(source), target, read_only=False) for target, source in files.items()]
     own = [_of_spec(mount, f"spec.mounts[{place}]") for place, mount in enumerate(spec.mounts)]
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
-    return [*_kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES), *bound, *own]
+    shown = [_file(source, file) for source, file in mounted.items()]
+    return [*_kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES), *bound, *own, *shown]
 
 
 def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
@@ -74,6 +79,11 @@ def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
 
 def _bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
     return _mount(target, "bind", source, ["rbind", "rprivate", "ro" if read_only else "rw"])
+
+
+def _file(source: Path, file: MountedFile) -> dict[str, Any]:
+    execution = [] if file.executable else ["noexec"]
+    return _mount(file.path, "bind", str(source), ["bind", "rprivate", "ro", "nosuid", "nodev", *execution])
 
 
 def _mount(target: str, kind: str, source: str, options: list[str]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, mounts_section
 from agent.runtime.oci_process import hostname, process_section
 from agent.runtime.seccomp import SeccompProfile, seccomp_section
 from agent.runtime.users import User
-from agent.worker.seams import ContainerRequest
+from agent.worker.seams import ContainerRequest, MountedFile
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import Fault, InvalidInput
 
@@ -48,12 +49,14 @@ def oci_spec(
     cgroup: str,
     files: Mapping[str, Path],
     host: HostFacts,
+    mounted: Mapping[Path, MountedFile] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The whole config.json.
 
     Args:
         cgroup: absolute name of the container's cgroup.
         files: path on this host by path in the container.
+        mounted: secrets and configs by path on this host.
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
@@ -63,7 +66,7 @@ def oci_spec(
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.spec.read_only},
         "hostname": hostname(request),
-        "mounts": mounts_section(request.spec, files),
+        "mounts": mounts_section(request.spec, files, mounted),
         "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host),
     }
 

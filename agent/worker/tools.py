@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from agent.files.contents import FileContents
 from agent.journal.journal import Journal
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Images, Networks, Runtime
@@ -16,6 +17,7 @@ class Tools:
     """What all runners of an agent share.
 
     Attributes:
+        contents: secrets and configs that managers have sent.
         starts: bounds how many containers are started at once.
         report: takes each new status of a task.
         network: an assigned network by id, None when it is not known.
@@ -28,6 +30,7 @@ class Tools:
     networks: Networks
     datapath: Datapath
     journal: Journal
+    contents: FileContents
     starts: asyncio.Semaphore
     report: Callable[[TaskStatus], None]
     network: Callable[[str], NetworkAssignment | None]

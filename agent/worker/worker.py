@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from agent.files.contents import FileContents
+from agent.files.needs import needed_by
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
@@ -49,6 +51,7 @@ class Worker:
         self._networks = networks
         self._journal = journal
         self._datapath = Datapath(networks=networks, journal=journal)
+        self._contents = FileContents()
         self._assigned = Assigned()
         self._runners: dict[str, TaskRunner] = {}
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
@@ -60,6 +63,7 @@ class Worker:
             networks=networks,
             datapath=self._datapath,
             journal=journal,
+            contents=self._contents,
             starts=asyncio.Semaphore(parallel_starts),
             report=report,
             network=self._network,
@@ -130,6 +134,8 @@ class Worker:
 
     async def _take(self, assignments: Assignments) -> None:
         old, self._assigned = self._assigned, merge(self._assigned, assignments)
+        self._contents.take(assignments.files)
+        self._contents.keep_only(needed_by(self._assigned.revisions.values()))
         if not self._assigned.same_datapath(old):
             await self._datapath.wish(self._assigned)
         for task_id, runner in self._runners.items():

@@ -9,13 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from manager.dispatcher.needs import Needs, trimmed
+from manager.dispatcher.service_records import ServiceRecords
+from manager.files.nouns import needed_versions
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal import task_states
 from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.published_ports import MESH_NETWORK
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Catalogue:
         self._nodes_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._peers: dict[str, Peer] = {}
         self._trimmed: dict[str, ServiceRevision] = {}
+        self._services = ServiceRecords(view)
         for node_id in view.node_status:
             self._refresh_peer(node_id)
         for task_id in view.tasks:
@@ -60,6 +65,8 @@ class Catalogue:
                 affected |= self._refresh_peer(change.identifier)
             elif change.kind.name in (kinds.NETWORK.name, kinds.ALLOCATION.name):
                 affected |= self._nodes_on([change.identifier])
+            elif change.kind.name in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
+                affected |= self._nodes_on(self._services.refresh(change.identifier))
             elif change.kind.name == kinds.REVISION.name and change.new is None:
                 self._trimmed.pop(change.identifier, None)
         return affected
@@ -68,16 +75,20 @@ class Catalogue:
         """Everything that the node is to know."""
         mine = self._by_node.get(node_id, {})
         live = [entry.task for entry in mine.values() if entry.live]
-        names = {address.network_id for task in live for address in task.addresses}
+        names = {address.network_id for task in live for address in task.addresses} | self._mesh()
         networks = {name: network for name in sorted(names) if (network := self._network(name)) is not None}
         endpoints = self._endpoints(networks)
-        others = {endpoint.node_id for endpoint in endpoints.values()} - {node_id}
+        # Clients come in by any node, so each must know the way back to every other.
+        known = self._peers if MESH_NETWORK in networks else {endpoint.node_id for endpoint in endpoints.values()}
+        others = set(known) - {node_id}
         return Needs(
             tasks={entry.task.id: entry.task for entry in mine.values() if not _is_over(entry)},
             revisions=self._revisions(live),
             networks=networks,
             endpoints=endpoints,
             peers={other: self._peers[other] for other in others if other in self._peers},
+            services=self._services.on(networks.keys()),
+            files=self._files(live),
         )
 
     def _refresh_task(self, task_id: str) -> set[str]:
@@ -103,7 +114,8 @@ class Catalogue:
             del self._peers[node_id]
         else:
             self._peers[node_id] = new
-        return self._nodes_on(_networks_of(self._by_node.get(node_id, {}).values())) - {node_id}
+        networks = _networks_of(self._by_node.get(node_id, {}).values()) | self._mesh()
+        return self._nodes_on(networks) - {node_id}
 
     def _entry(self, task_id: str) -> Entry | None:
         task = self._view.tasks.get(task_id)
@@ -133,7 +145,14 @@ class Catalogue:
                 del self._nodes_of[name][task.node_id]
 
     def _nodes_on(self, networks: Iterable[str]) -> set[str]:
-        return {node_id for name in networks for node_id in self._nodes_of.get(name, ())}
+        return {node_id for name in networks for node_id in self._members(name)}
+
+    def _members(self, network_id: str) -> Iterable[str]:
+        return self._peers if network_id == MESH_NETWORK else self._nodes_of.get(network_id, ())
+
+    def _mesh(self) -> set[str]:
+        """The mesh's network, once there is one."""
+        return {MESH_NETWORK} & self._view.networks.keys()
 
     def _network(self, network_id: str) -> NetworkAssignment | None:
         network, allocation = self._view.networks.get(network_id), self._view.allocations.get(network_id)
@@ -144,6 +163,7 @@ class Catalogue:
             name=network.spec.name,
             subnet=allocation.subnet,
             internal=network.spec.internal,
+            mesh=network_id == MESH_NETWORK,
         )
 
     def _endpoints(self, networks: Mapping[str, NetworkAssignment]) -> dict[str, TaskEndpoint]:
@@ -157,6 +177,12 @@ class Catalogue:
     def _revisions(self, live: Iterable[Task]) -> dict[str, ServiceRevision]:
         keys = {_revision_key(task) for task in live}
         return {key: self._trim(self._view.revisions[key]) for key in sorted(keys) if key in self._view.revisions}
+
+    def _files(self, live: Iterable[Task]) -> dict[str, FileVersion]:
+        """What the containers of these tasks alone need."""
+        revisions = [self._view.revisions.get(key) for key in sorted({_revision_key(task) for task in live})]
+        containers = (revision.spec.task.container for revision in revisions if revision is not None)
+        return {key: version for each in containers for key, version in needed_versions(self._view, each)}
 
     def _trim(self, revision: ServiceRevision) -> ServiceRevision:
         key = f"{revision.service_id}/{revision.number}"

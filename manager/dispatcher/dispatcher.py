@@ -8,12 +8,14 @@ from contextlib import aclosing, suppress
 from grpc import aio
 
 from manager.dispatcher.catalogue import Catalogue
+from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
 from manager.dispatcher.needs import Needs
 from manager.dispatcher.node_records import NodeRecords, NowMs
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.dispatcher.statuses import Batch, StatusCommitter
+from manager.files.contents import Contents
 from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, Welcome
@@ -34,6 +36,7 @@ class Dispatcher(DispatcherServicer):
     Args:
         manager_id: written into the status of the nodes that have their session here.
         now_ms: milliseconds since the Unix epoch.
+        secrets: opens the secrets that a node's own tasks need.
         identify: whom a call's certificate names; a session is of that node and no other.
     """
 
@@ -43,6 +46,7 @@ class Dispatcher(DispatcherServicer):
         store: Records,
         manager_id: str,
         now_ms: NowMs,
+        secrets: Contents,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         identify: Callable[[Context], Caller] = caller,
     ) -> None:
@@ -51,6 +55,7 @@ class Dispatcher(DispatcherServicer):
         self._heartbeat_seconds = heartbeat_seconds
         self._identify = identify
         self._catalogue = Catalogue(store.tables)
+        self._files = FileContents(view=store.tables, secrets=secrets)
         self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
         self._committer = StatusCommitter(store=store)
         self._liveness = Liveness(heartbeat_seconds)
@@ -87,7 +92,7 @@ class Dispatcher(DispatcherServicer):
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
-            async with aclosing(session.messages(self._needs)) as messages:
+            async with aclosing(session.messages(self._needs, self._files)) as messages:
                 async for message in messages:
                     yield message
         finally:

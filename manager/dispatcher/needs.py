@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
 
@@ -22,6 +23,9 @@ class Needs:
     networks: Mapping[str, NetworkAssignment] = field(default_factory=dict)
     endpoints: Mapping[str, TaskEndpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
+    files: Mapping[str, FileVersion] = field(default_factory=dict)
+    """As stored, secrets sealed, by `FileContent.key`; `diff` leaves them to `manager.dispatcher.file_contents`."""
 
 
 NOTHING = Needs()
@@ -47,7 +51,14 @@ def diff(old: Needs, new: Needs, revision: int) -> Assignments:
         removed_endpoints=_removed(old.endpoints, new.endpoints),
         peers=_changed(old.peers, new.peers),
         removed_peers=_removed(old.peers, new.peers),
+        services=_changed(old.services, new.services),
+        removed_services=_removed(old.services, new.services),
     )
+
+
+def new_files(old: Needs, new: Needs) -> Mapping[str, FileVersion]:
+    """Versions that the agent has not been sent. They are never removed by name, as revisions are not."""
+    return {key: version for key, version in new.files.items() if key not in old.files}
 
 
 def is_empty(increment: Assignments) -> bool:

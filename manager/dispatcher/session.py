@@ -1,10 +1,11 @@
 """One agent's session as the manager sees it: what was sent, and what waits to be sent."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 
-from manager.dispatcher.needs import Needs, diff, is_empty, snapshot
-from shoal.api.v1.dispatcher_pb2 import ManagerMessage
+from manager.dispatcher.file_contents import FileContents
+from manager.dispatcher.needs import NOTHING, Needs, diff, is_empty, new_files, snapshot
+from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
 from shoal.errors import ShoalError
 
 
@@ -41,11 +42,14 @@ class AgentSession:
             self._over, self._reason = True, reason
             self._wake.set()
 
-    async def messages(self, needs: Callable[[str], tuple[Needs, int]]) -> AsyncGenerator[ManagerMessage]:
+    async def messages(
+        self, needs: Callable[[str], tuple[Needs, int]], files: FileContents
+    ) -> AsyncGenerator[ManagerMessage]:
         """A snapshot, then increments and acknowledgements, until the end.
 
         Args:
             needs: what a node needs, and the store's revision of that.
+            files: opens the contents that it needs.
         Raises:
             ShoalError: the reason given to `end`.
         """
@@ -57,15 +61,17 @@ class AgentSession:
             if self._acknowledged > self._told:
                 self._told = self._acknowledged
                 yield ManagerMessage(status_ack=self._told)
-            if self._stale and (message := self._assignments(*needs(self.node_id))) is not None:
-                yield message
+            if self._stale:
+                for increment in self._increments(*needs(self.node_id), files):
+                    yield ManagerMessage(assignments=increment)
         if self._reason is not None:
             raise self._reason
 
-    def _assignments(self, needs: Needs, revision: int) -> ManagerMessage | None:
+    def _increments(self, needs: Needs, revision: int, files: FileContents) -> Iterator[Assignments]:
+        """What the agent lacks: first everything but contents, which are opened one message at a time."""
         self._stale = False
         was, self._sent = self._sent, needs
-        if was is None:
-            return ManagerMessage(assignments=snapshot(needs, revision))
-        increment = diff(was, needs, revision)
-        return None if is_empty(increment) else ManagerMessage(assignments=increment)
+        first = snapshot(needs, revision) if was is None else diff(was, needs, revision)
+        if was is None or not is_empty(first):
+            yield first
+        yield from files.messages(new_files(was or NOTHING, needs), revision)

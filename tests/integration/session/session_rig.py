@@ -14,6 +14,7 @@ from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from agent.worker.assigned import Assigned, merge
 from manager.dispatcher.dispatcher import Dispatcher
+from manager.files.contents import SealedContents
 from manager.store.changes import put
 from manager.store.kinds import MANAGER, NODE, TASK
 from manager.store.store import Store
@@ -24,6 +25,7 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.identity.authority import Authority
+from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import connect_aio
@@ -88,6 +90,7 @@ class SessionRig:
                 store=store,
                 manager_id=manager_id,
                 now_ms=lambda: time.time_ns() // 1_000_000,
+                secrets=SealedContents(Keyring(bytes(32))),
                 heartbeat_seconds=HEARTBEAT_SECONDS,
             )
             server = make_server(MANAGER_API)

@@ -1,0 +1,1 @@
+"""Secrets and configs of this node's tasks."""

@@ -1,0 +1,54 @@
+"""The contents that managers have sent, in this process's memory and nowhere else on the host.
+
+They never pass through the journal, the log or an error. A container that runs has its own copy in a tmpfs that only
+its mount namespace has, so an agent that starts anew needs none for it; for what it is yet to start the managers send
+them again.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+
+from agent.files import needs
+from agent.worker.seams import MountedFile, Report
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.file_pb2 import FileContent
+
+
+class FileContents:
+    """Contents by key ("secret/<id>/<version>"). Use it from the event loop."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes] = {}
+        self._changed = asyncio.Event()
+
+    def take(self, files: Iterable[FileContent]) -> None:
+        """Keep what a manager sent."""
+        for file in files:
+            self._contents[file.key] = file.content
+        self._wake()
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget what no task needs any more."""
+        self._contents = {key: content for key, content in self._contents.items() if key in keys}
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those that have not come yet."""
+        return [key for key in keys if key not in self._contents]
+
+    async def wait(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """All of these contents, once they have come."""
+        while self.missing(keys):
+            await self._changed.wait()
+        return {key: self._contents[key] for key in keys}
+
+    async def arrived(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:
+        """A container's secrets and configs, once all have come; what is waited for is reported by its name."""
+        keys = needs.needed(container).keys()
+        if missing := self.missing(keys):
+            report(needs.waiting_for(container, missing))
+        return needs.mounted_files(container, await self.wait(keys))
+
+    def _wake(self) -> None:
+        """Everyone who waits looks once."""
+        self._changed.set()
+        self._changed = asyncio.Event()
