@@ -3,10 +3,12 @@
 It remembers no decision. Forgetting all of it costs a full pass and nothing else.
 """
 
+import logging
 from collections.abc import Iterable
 
 from manager.planner.ledger import Ledger
 from manager.planner.plan import Outcome, Scope, plan_scope
+from manager.planner.rolls import Rolls
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -15,6 +17,8 @@ from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.ids import NewId
 
+_log = logging.getLogger(__name__)
+
 
 class Agenda:
     """The services to look at, those that are due at a time, and the ledger of the view."""
@@ -22,6 +26,7 @@ class Agenda:
     def __init__(self, view: View) -> None:
         self._view = view
         self.ledger = Ledger.of(view)
+        self.rolls = Rolls.of(view, view.services_with_tasks())
         self._global = {identifier for identifier, service in view.services.items() if service.spec.HasField("global")}
         self._dirty: set[str] = set()
         self._strays: set[str] = set()
@@ -37,15 +42,20 @@ class Agenda:
             record = change.new if change.new is not None else change.old
             match record:
                 case Task():
+                    self._note_task(change)
                     tasks[change.identifier] = None
                     self._dirty.add(record.service_id)
                 case TaskStatus():
+                    self._wake(change.identifier)
                     tasks[change.identifier] = None
                 case Node() | NodeStatus():
                     nodes[change.identifier] = None
                 case Service():
                     self._note_service(change.identifier, record)
-                case ServiceRevision() | ServiceStatus():
+                case ServiceRevision():
+                    self.rolls.roll(record.service_id).wake_all()
+                    self._dirty.add(record.service_id)
+                case ServiceStatus():
                     self._dirty.add(change.identifier.partition("/")[0])
                 case Network() | NetworkAllocation():
                     self._dirty |= self._unplaced
@@ -63,7 +73,7 @@ class Agenda:
     def plan(self, *, now_ms: int, new_id: NewId) -> Outcome:
         """Plan what is due. Ask again only after the plan's writes have been noted, or `plan_everything`."""
         scope = self._scope(now_ms)
-        outcome = plan_scope(self._view, self.ledger, scope, now_ms=now_ms, new_id=new_id)
+        outcome = plan_scope(self._view, self.ledger, self.rolls, scope, now_ms=now_ms, new_id=new_id)
         for service_id in scope.services:
             self._timers.pop(service_id, None)
         self._timers.update(outcome.timers)
@@ -76,7 +86,10 @@ class Agenda:
 
     def _scope(self, now_ms: int) -> Scope:
         if self._everything:
-            return Scope.full(self._view)
+            scope = Scope.full(self._view)
+            if self.rolls.audit(self._view, scope.services):
+                _log.warning("the tasks of the view are not those that its changes told of; they are read anew")
+            return scope
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
         services = self._dirty | due
         # What the others are given in this very pass may change why a task waits.
@@ -84,10 +97,22 @@ class Agenda:
 
     def _note_service(self, identifier: str, service: Service) -> None:
         self._dirty.add(identifier)
+        self.rolls.roll(identifier).wake_all()
         if service.spec.HasField("global") and identifier in self._view.services:
             self._global.add(identifier)
         else:
             self._global.discard(identifier)
+
+    def _note_task(self, change: Change) -> None:
+        old, new = change.old, change.new
+        assert old is None or isinstance(old, Task)
+        assert new is None or isinstance(new, Task)
+        self.rolls.put(change.identifier, old, new)
+
+    def _wake(self, task_id: str) -> None:
+        task = self._view.tasks.get(task_id)
+        if task is not None:
+            self.rolls.wake(task)
 
     def _note_tasks(self, identifiers: Iterable[str]) -> None:
         for identifier in identifiers:
@@ -103,5 +128,7 @@ class Agenda:
     def _note_nodes(self, identifiers: Iterable[str]) -> None:
         for identifier in identifiers:
             self.ledger.see_node(self._view, identifier)
-            self._dirty.update(task.service_id for task in self._view.tasks_on(identifier).values())
+            for task in self._view.tasks_on(identifier).values():
+                self._dirty.add(task.service_id)
+                self.rolls.wake(task)
             self._dirty |= self._global | self._unplaced

@@ -4,7 +4,13 @@ Only a beginning of the writes may get committed (the leader may change between 
 then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
 """
 
-from manager.planner.ledger import Ledger
+from collections.abc import Hashable
+
+from manager.planner.demand import Demand
+from manager.planner.filters import standing
+from manager.planner.ledger import Host, Ledger
+from manager.planner.ranking import Ranking
+from manager.planner.rolls import Rolls
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.tables import View
@@ -19,14 +25,16 @@ from shoal.task_states import observed
 class Draft:
     """Gathers writes, times to wake at and services with tasks that found no node."""
 
-    def __init__(self, *, view: View, ledger: Ledger, now_ms: int, new_id: NewId, claimed: set[str]) -> None:
+    def __init__(self, *, view: View, ledger: Ledger, rolls: Rolls, now_ms: int, new_id: NewId) -> None:
         self.view = view
         self.ledger = ledger
+        self.rolls = rolls
         self.now_ms = now_ms
         self.new_id = new_id
         self.timers: dict[str, int] = {}
         self.unplaced: set[str] = set()
-        self._claimed = claimed
+        self.effects = 0
+        """Rises with each decision, also with one that is drafted already."""
         self._down: dict[str, NodeStatus | None] = {}
         self._drained: dict[str, bool] = {}
         self._allocations: dict[str, NetworkAllocation | None] = {}
@@ -35,6 +43,7 @@ class Draft:
         self._tasks: dict[str, Task] = {}
         self._statuses: dict[str, ServiceStatus] = {}
         self._last: list[Write] = []
+        self._rankings: dict[Hashable, Ranking] = {}
 
     def down(self, node_id: str) -> NodeStatus | None:
         """The node's status when it is down; looked up once a pass."""
@@ -56,6 +65,7 @@ class Draft:
 
     def wake(self, service_id: str, at_ms: int) -> None:
         """The service is to be planned again at that time at the latest."""
+        self.effects += 1
         self.timers[service_id] = min(self.timers.get(service_id, at_ms), at_ms)
 
     def stop(self, task: Task, desired: TaskState.ValueType, reason: str) -> None:
@@ -63,6 +73,7 @@ class Draft:
         current = self._stops.get(task.id, task)
         if task.id in self._forgotten or current.desired_state >= desired:
             return
+        self.effects += 1
         if not task.node_id:
             self.forget(task)  # no agent has seen it, so none will tell of its end
             return
@@ -75,6 +86,7 @@ class Draft:
 
     def renumber(self, task: Task, revision: int) -> None:
         """The task runs this revision too: it has the same template as the task's own."""
+        self.effects += 1
         changed = Task()
         changed.CopyFrom(self._stops.get(task.id, task))
         changed.revision = revision
@@ -82,6 +94,7 @@ class Draft:
 
     def orphan(self, task: Task, reason: str) -> None:
         """Give the task up with its node."""
+        self.effects += 1
         changed = Task()
         changed.CopyFrom(self._stops.get(task.id, task))
         changed.state = TaskState.ORPHANED
@@ -92,6 +105,7 @@ class Draft:
 
     def forget(self, task: Task) -> None:
         """Delete the task and its status."""
+        self.effects += 1
         self._stops.pop(task.id, None)
         self._forgotten[task.id] = None
 
@@ -99,12 +113,18 @@ class Draft:
         """Whether this plan deletes it."""
         return task.id in self._forgotten
 
-    def add(self, task: Task) -> None:
-        """Write a new task, or a pending one anew; one with a node holds what it was given from now on."""
-        self._tasks[task.id] = task
-        if task.node_id:
-            self.ledger.claim(self.view, task)
-            self._claimed.add(task.id)
+    def add(self, identifier: str, task: Task) -> None:
+        """Write a new task, or a pending one anew. What it holds has been claimed in the ledger."""
+        self._tasks[identifier] = task
+
+    def ranked(self, demand: Demand) -> list[Host]:
+        """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort."""
+        key = demand.constraints
+        ranking = self._rankings.get(key)
+        if ranking is None:
+            fit = [host for host in self.ledger.hosts.values() if standing(host, demand) is None]
+            ranking = self._rankings[key] = Ranking(fit, self.ledger.touched)
+        return ranking.hosts()
 
     def allocate(self, network_id: str, allocation: NetworkAllocation | None) -> None:
         """Write a network's allocation, or delete it."""
@@ -135,7 +155,7 @@ class Draft:
         for identifier in self._forgotten:
             found.append(delete(kinds.TASK, identifier))
             found.append(delete(kinds.TASK_STATUS, identifier))
-        found += (put(kinds.TASK, task.id, task) for task in self._tasks.values())
+        found += [put(kinds.TASK, identifier, task) for identifier, task in self._tasks.items()]
         found += (put(kinds.SERVICE_STATUS, status.service_id, status) for status in self._statuses.values())
         return (*found, *self._last)
 

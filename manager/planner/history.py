@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from manager.planner.draft import Draft
-from manager.planner.slots import Slot
+from manager.planner.slots import FAILURE_WINDOW_MS, FAILURES, Slot
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import TaskState
 
@@ -12,9 +12,8 @@ KEPT_PER_SLOT = 5
 # A restart policy that counts more attempts than that needs them kept, up to this.
 _MOST_KEPT = 100
 
-FAILURES = 3
-FAILURE_WINDOW_MS = 5 * 60_000
-"""A node where the service failed so often within this time gets its tasks last."""
+_TOO_OFTEN = 3
+"""A node where the service failed so often within FAILURE_WINDOW_MS gets its tasks last."""
 
 
 def trim(draft: Draft, slot: Slot, policy: RestartPolicy) -> None:
@@ -37,7 +36,7 @@ def failing_nodes(draft: Draft, slots: Iterable[Slot]) -> frozenset[str]:
     for slot in slots:
         for task in slot.ended:
             status = draft.view.task_status.get(task.id)
-            failed = status is not None and status.state in (TaskState.FAILED, TaskState.REJECTED)
+            failed = status is not None and status.state in FAILURES
             if failed and status is not None and status.at_ms >= since:
                 failures[task.node_id] += 1
-    return frozenset(node for node, number in failures.items() if number >= FAILURES)
+    return frozenset(node for node, number in failures.items() if number >= _TOO_OFTEN)

@@ -39,6 +39,10 @@ class Host:
             self.used_cpus / self.cpus if self.cpus else 0.0, self.used_memory / self.memory if self.memory else 0.0
         )
 
+    def rank(self) -> tuple[float, int, str]:
+        """Sorts nodes: the least reserved share, the fewest tasks, the id."""
+        return self.share(), self.tasks, self.id
+
     def port_taken(self, protocol: int, published: int, address: str) -> bool:
         """Whether a live task of the node has the port, on that address or on one that covers it."""
         if not self.ports:
@@ -53,6 +57,10 @@ class Ledger:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self.touched: list[Host] = []
+        """Those that a plan has claimed on, in the order of its claims, over and over."""
+        self._undo: dict[Host, tuple[int, int, int, set[Port] | None]] = {}
+        self._taken: list[tuple[Pool, int]] = []
         self.pools: dict[str, Pool] = {}
         self._counted: dict[str, Task] = {}
         self._sizes: dict[tuple[str, int], Size] = {}
@@ -79,19 +87,21 @@ class Ledger:
         """Count these tasks as the view has them; whether what is in use changed by it."""
         changed = False
         for identifier in task_ids:
-            counted = self._counted.pop(identifier, None)
+            counted = self._counted.get(identifier)
             task = view.tasks.get(identifier)
             live = task is not None and bool(task.node_id) and is_live(task, view.task_status.get(identifier))
+            if live and counted is task:
+                continue  # the usual news of a task: it is one state further
             if counted is not None:
+                del self._counted[identifier]
                 self._release(counted)
             changed = changed or live != (counted is not None)
             if live and task is not None:
-                self.claim(view, task)
+                self._claim(view, identifier, task)
         return changed
 
-    def claim(self, view: View, task: Task) -> None:
-        """The task, which has a node, holds its resources, ports and addresses."""
-        self._counted[task.id] = task
+    def _claim(self, view: View, identifier: str, task: Task) -> None:
+        self._counted[identifier] = task
         cpus, memory = self._size(view, task)
         host = self._host(task.node_id)
         host.tasks += 1
@@ -107,17 +117,41 @@ class Ledger:
         found = self.pools.get(network_id)
         return found if found is not None else self.pools.setdefault(network_id, Pool())
 
+    def reserve(self, host: Host, cpus: int, memory: int, ports: Iterable[Port] = ()) -> None:
+        """A plan wants to place a task there. Within `trial` only."""
+        ports = tuple(ports)
+        if host not in self._undo:
+            self._undo[host] = host.tasks, host.used_cpus, host.used_memory, None
+        if ports:
+            tasks, used_cpus, used_memory, before = self._undo[host]
+            self._undo[host] = tasks, used_cpus, used_memory, set(host.ports) if before is None else before
+            host.ports.update(ports)
+        host.tasks += 1
+        host.used_cpus += cpus
+        host.used_memory += memory
+        self.touched.append(host)
+
+    def take(self, network_id: str, address: int, now_ms: int) -> None:
+        """A plan wants to give out the address. Within `trial` only."""
+        pool = self.pool(network_id)
+        pool.add(address, now_ms)
+        self._taken.append((pool, address))
+
     @contextmanager
-    def trial(self, view: View) -> Iterator[set[str]]:
-        """Claims whose tasks' ids are added to the set are taken back at the end, hands included."""
+    def trial(self) -> Iterator[None]:
+        """What is reserved and taken within is given back at the end, hands of pools included."""
         hands = {network: (pool.hand, pool.hand_at_ms) for network, pool in self.pools.items()}
-        claimed: set[str] = set()
         try:
-            yield claimed
+            yield
         finally:
-            self.settle(view, claimed)
+            for host, (tasks, cpus, memory, ports) in self._undo.items():
+                host.tasks, host.used_cpus, host.used_memory = tasks, cpus, memory
+                host.ports = host.ports if ports is None else ports
+            for pool, address in self._taken:
+                pool.used.discard(address)
             for network, pool in self.pools.items():
                 pool.hand, pool.hand_at_ms = hands.get(network, (0, 0))
+            self._undo, self._taken, self.touched = {}, [], []
 
     def _release(self, task: Task) -> None:
         cpus, memory = self._sizes[task.service_id, task.revision]

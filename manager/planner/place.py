@@ -1,15 +1,14 @@
 """Gives a service's tasks nodes, addresses and ports, and writes them: placed, or PENDING with the reason."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.planner.addresses import Subnet, dotted
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.filters import explain, fitting, standing
+from manager.planner.filters import explain, fitting
 from manager.planner.ledger import Host
-from manager.planner.schedule import Batch
+from manager.planner.schedule import places
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState
 
 DYNAMIC_PORTS = range(30_000, 32_768)
@@ -41,24 +40,29 @@ class Placing:
         self._demand = demand
         self._subnets: list[tuple[str, Subnet]] = []
         self._obstacle = self._find_subnets()
+        self._placed = Task(
+            service_id=service_id,
+            revision=revision,
+            state=TaskState.ASSIGNED,
+            desired_state=TaskState.RUNNING,
+            created_at_ms=draft.now_ms,
+        )
 
-    def spread(self, needs: Sequence[Need], counts: Counter[str], failing: Iterable[str]) -> list[str]:
+    def spread(self, needs: Sequence[Need], counts: dict[str, int], failing: Iterable[str]) -> list[str]:
         """Place tasks wherever they fit best; returns why some are not placed.
 
         Args:
             counts: the service's wanted tasks by node; kept up.
             failing: nodes where the service keeps failing.
         """
-        hosts = self._draft.ledger.hosts.values()
         demand = self._demand
-        fit = [host for host in hosts if standing(host, demand) is None] if not demand.fault else []
-        batch = Batch(fit, demand, counts, frozenset(failing))
-        reason = ""
+        reason = demand.fault or self._obstacle
+        order = iter(()) if reason else places(self._draft.ranked(demand), demand, counts, frozenset(failing))
         for need in needs:
             host = None
-            if not reason and not (reason := self._obstacle or self._exhausted()):
-                host = batch.take()
-                reason = "" if host is not None else explain(hosts, demand, counts)
+            if not reason and not (reason := self._exhausted()):
+                host = next(order, None)
+                reason = "" if host is not None else explain(self._draft.ledger.hosts.values(), demand, counts)
             if host is not None:
                 self._write(need, host)
             else:
@@ -95,47 +99,48 @@ class Placing:
         return ""
 
     def _write(self, need: Need, host: Host) -> None:
-        pending = need.pending
-        self._draft.add(
-            Task(
-                id=pending.id if pending is not None else self._draft.new_id(),
-                service_id=self._service_id,
-                revision=self._revision,
-                slot=need.slot,
-                node_id=host.id,
-                state=TaskState.ASSIGNED,
-                desired_state=TaskState.RUNNING,
-                addresses=self._addresses(),
-                ports=self._ports(host),
-                created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
-                attempt=need.attempt,
-            )
-        )
+        draft, pending = self._draft, need.pending
+        task = Task()
+        task.CopyFrom(self._placed)
+        identifier = task.id = pending.id if pending is not None else draft.new_id()
+        task.slot, task.node_id = need.slot, host.id
+        if pending is not None:
+            task.created_at_ms = pending.created_at_ms
+        if need.attempt:
+            task.attempt = need.attempt
+        if self._subnets:
+            task.addresses.extend(self._addresses())
+        if self._demand.ports:
+            task.ports.extend(self._ports(host))
+        ports = [(port.protocol, port.published, port.host_address) for port in task.ports]
+        draft.ledger.reserve(host, self._demand.cpus, self._demand.memory, ports)
+        draft.add(identifier, task)
 
     def _postpone(self, need: Need, reason: str) -> None:
         self._draft.unplaced.add(self._service_id)
         pending = need.pending
         if need.beside or (pending is not None and (pending.reason, pending.revision) == (reason, self._revision)):
             return
-        self._draft.add(
-            Task(
-                id=pending.id if pending is not None else self._draft.new_id(),
-                service_id=self._service_id,
-                revision=self._revision,
-                slot=need.slot,
-                state=TaskState.PENDING,
-                desired_state=TaskState.RUNNING,
-                reason=reason,
-                created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
-                attempt=need.attempt,
-            )
+        identifier = pending.id if pending is not None else self._draft.new_id()
+        task = Task(
+            id=identifier,
+            service_id=self._service_id,
+            revision=self._revision,
+            slot=need.slot,
+            state=TaskState.PENDING,
+            desired_state=TaskState.RUNNING,
+            reason=reason,
+            created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
+            attempt=need.attempt,
         )
+        self._draft.add(identifier, task)
 
     def _addresses(self) -> list[TaskAddress]:
-        found = []
+        ledger, found = self._draft.ledger, []
         for network_id, subnet in self._subnets:
-            free = self._draft.ledger.pool(network_id).next_free(subnet)
+            free = ledger.pool(network_id).next_free(subnet)
             assert free is not None  # _exhausted has looked
+            ledger.take(network_id, free, self._draft.now_ms)
             found.append(TaskAddress(network_id=network_id, address=dotted(free)))
         return found
 

@@ -9,6 +9,7 @@ from manager.planner.ledger import Ledger
 from manager.planner.networks import plan_subnets
 from manager.planner.reconcile import plan_service
 from manager.planner.remove import plan_removal, plan_strays
+from manager.planner.rolls import Rolls
 from manager.store.changes import Write
 from manager.store.tables import View
 from shoal.ids import NewId
@@ -42,7 +43,7 @@ class Scope:
     @staticmethod
     def full(view: View) -> "Scope":
         """Everything in the view."""
-        services = {task.service_id for task in view.tasks.values()}
+        services = set(view.services_with_tasks())
         services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
         return Scope(services, view.task_status.keys() - view.tasks.keys())
 
@@ -63,14 +64,16 @@ class Outcome:
 
 def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
     """Plan everything. Pure: the same view, time and ids give the same plan."""
-    outcome = plan_scope(view, Ledger.of(view), Scope.full(view), now_ms=now_ms, new_id=new_id)
+    scope = Scope.full(view)
+    rolls = Rolls.of(view, scope.services)
+    outcome = plan_scope(view, Ledger.of(view), rolls, scope, now_ms=now_ms, new_id=new_id)
     return Plan(outcome.writes, min(outcome.timers.values(), default=None))
 
 
-def plan_scope(view: View, ledger: Ledger, scope: Scope, *, now_ms: int, new_id: NewId) -> Outcome:
-    """Plan some services only. The ledger is that of the view, and is so again afterwards."""
-    with ledger.trial(view) as claimed:
-        draft = Draft(view=view, ledger=ledger, now_ms=now_ms, new_id=new_id, claimed=claimed)
+def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms: int, new_id: NewId) -> Outcome:
+    """Plan some services only. Ledger and rolls are those of the view, and are so again afterwards."""
+    with ledger.trial():
+        draft = Draft(view=view, ledger=ledger, rolls=rolls, now_ms=now_ms, new_id=new_id)
         plan_subnets(draft)
         gone = []
         for identifier in sorted(scope.services):

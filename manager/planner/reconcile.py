@@ -10,7 +10,8 @@ from manager.planner.effective import current_update, effective
 from manager.planner.filters import standing, unmet
 from manager.planner.place import Need, Placing
 from manager.planner.replicas import choose_slots
-from manager.planner.slots import Key, Slot, age, slots_of
+from manager.planner.rolls import Key
+from manager.planner.slots import Slot, age, rest, slots_of
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
@@ -38,6 +39,8 @@ class _ServicePass:
         self._wanted = Wanted(draft.view, self._service)
         self._demand: Demand = demand_of(self._spec)
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
+        self._roll = draft.rolls.roll(self._id)
+        self._size = 0
         self._needs: list[tuple[Key, Need]] = []
         self._movers: list[tuple[Slot, Mover]] = []
         self._unsettled: list[Unsettled] = []
@@ -45,22 +48,38 @@ class _ServicePass:
         self._problems: set[str] = set()
 
     def run(self) -> None:
-        slots = slots_of(self._draft, self._id)
+        if self._trial.is_on or self._is_shrinking():
+            self._roll.wake_all()
+        slots = slots_of(self._draft, self._roll)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
             self._trial.note(slot)
+            before = self._effects()
             self._decide(slot)
-        progress = self._update(len(kept))
+            if not self._trial.is_on and self._effects() == before:
+                rest(self._draft, self._roll, slot)
+        progress = self._update(self._size)
         self._place(slots.values())
         for slot in slots.values():
             history.trim(self._draft, slot, self._spec.task.restart)
         self._tell(progress)
 
+    def _is_shrinking(self) -> bool:
+        return not self._is_global and len(self._roll.quiet) > self._spec.replicated.replicas
+
+    def _effects(self) -> tuple[int, ...]:
+        """Changes with everything that a decision about a slot does, or leaves for the stages after it."""
+        left = len(self._needs), len(self._movers), len(self._unsettled), len(self._outdated), len(self._problems)
+        return self._draft.effects, *left
+
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
-        keep, release = choose_slots(self._draft, slots, self._spec.replicated.replicas)
-        for slot in release:
+        choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas)
+        for slot in choice.release:
             _release(self._draft, slot, "scaled down")
-        return keep
+        self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
+        self._needs += [(number, Need(number)) for number in choice.fresh]
+        self._unsettled += [Unsettled()] * len(choice.fresh)
+        return choice.keep
 
     def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         hosts = self._draft.ledger.hosts
@@ -71,7 +90,9 @@ class _ServicePass:
             if isinstance(key, int) or host.node.spec.availability == NodeSpec.DRAIN or unmet(host, self._demand):
                 _release(self._draft, slot, "the placement does not admit the node")
         fit = sorted(identifier for identifier, host in hosts.items() if standing(host, self._demand) is None)
-        return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit]
+        self._size = len(fit)
+        quiet = self._roll.quiet
+        return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
 
     def _decide(self, slot: Slot) -> None:
         fresh: list[Task] = []
@@ -229,7 +250,9 @@ class _ServicePass:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
             return
         slots = list(slots)
-        counts = Counter(task.node_id for slot in slots for task in slot.wanted if task.node_id)
+        counts = Counter(self._roll.homes)
+        loud = [slot for slot in slots if slot.key not in self._roll.quiet]
+        counts.update(task.node_id for slot in loud for task in slot.wanted if task.node_id)
         failing = history.failing_nodes(draft, slots)
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))

@@ -11,7 +11,9 @@ from shoal.api.v1.task_pb2 import TaskState
 
 def plan_removal(draft: Draft, service_id: str, revisions: Iterable[str]) -> None:
     """Stop the tasks of a service that is gone; once none is left, delete its status and its revisions."""
-    for slot in slots_of(draft, service_id).values():
+    roll = draft.rolls.roll(service_id)
+    roll.wake_all()
+    for slot in slots_of(draft, roll).values():
         for task in slot.all():
             draft.stop(task, TaskState.REMOVE, "the service was removed")
         for task in slot.ended:

@@ -1,28 +1,56 @@
 """Which slots a replicated service has: those it holds, more when there are too few, fewer when there are too many."""
 
+from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from itertools import count, islice
 
 from manager.planner.draft import Draft
-from manager.planner.slots import Key, Slot
+from manager.planner.rolls import Key, Roll
+from manager.planner.slots import Slot, slots_of
 from shoal.api.v1.task_pb2 import TaskState
 
 
-def choose_slots(draft: Draft, slots: dict[Key, Slot], replicas: int) -> tuple[list[Slot], list[Slot]]:
-    """Slots to keep, new ones included, and slots to release; both in the order of their numbers.
+@dataclass(frozen=True)
+class Choice:
+    """What follows from the number of replicas.
 
-    New slots get the lowest free numbers and are added to `slots`.
+    Attributes:
+        keep: loud slots that stay.
+        fresh: numbers of new ones, which have no task yet.
+        release: slots to give up.
+    """
+
+    keep: list[Slot]
+    fresh: list[int]
+    release: list[Slot]
+
+
+def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int) -> Choice:
+    """Which slots to keep, to add and to release, each in the order of their numbers.
+
+    Quiet slots stay too; when there are too many, none is quiet any more. New ones get the lowest free numbers.
     """
     held = {key: slot for key, slot in slots.items() if isinstance(key, int) and slot.is_held()}
+    quiet = roll.quiet
+    missing = replicas - len(held) - len(quiet)
+    if missing < 0 and quiet:
+        roll.wake_all()
+        slots.clear()
+        slots.update(slots_of(draft, roll))
+        return choose_slots(draft, slots, roll, replicas)
+    chosen = list(islice((key for key in count(1) if key not in held and key not in quiet), max(0, missing)))
+    fresh = []
     others = [slot for key, slot in slots.items() if key not in held]
-    missing = replicas - len(held)
-    for key in islice((number for number in count(1) if number not in held), max(0, missing)):
-        held[key] = slots.setdefault(key, Slot(key))
+    for key in chosen:
+        if key in slots:
+            held[key] = slots[key]
+        else:
+            fresh.append(key)
     surplus = _surplus(draft, held, max(0, -missing))
     keep = [held[key] for key in sorted(held) if key not in surplus]
     kept = {slot.key for slot in keep}
     release = [slot for slot in others if slot.key not in kept] + [held[key] for key in sorted(surplus)]
-    return keep, release
+    return Choice(keep, fresh, release)
 
 
 def _surplus(draft: Draft, held: dict[int, Slot], excess: int) -> set[int]:

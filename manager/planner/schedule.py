@@ -1,12 +1,13 @@
-"""Places a batch of like tasks: a heap of nodes, so that each task costs the depth of the heap and not the cluster.
+"""The order in which a batch of like tasks goes to nodes.
 
-Order among nodes that fit: those that do not keep failing the service, fewest tasks of the service, least reserved
-share, fewest tasks, id. With spread preferences the heaps hang in a tree with a level for each preference, and a
-task goes to the value that has the fewest tasks of the service.
+Among nodes that fit: those that do not keep failing the service, fewest tasks of the service, then `Host.rank` (least
+reserved share, fewest tasks, id). With spread preferences, nodes with the same values of all keys are one cell, and a
+task goes to the cell whose values have the fewest tasks of the service, the first key before the second.
+
+Nodes are taken in rounds, one task each, so a task costs its share of one sort and never the cluster's size.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 
 from manager.planner.constraints import fact
@@ -14,82 +15,84 @@ from manager.planner.demand import Demand
 from manager.planner.filters import fitting
 from manager.planner.ledger import Host
 
-_Entry = tuple[bool, int, float, int, str, Host]
+Counts = dict[str, int]
+"""The service's tasks by node; whoever takes a node counts it."""
 
 
-class Batch:
-    """Nodes in the order in which a service's tasks go to them."""
+def places(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str] = ()) -> Iterator[Host]:
+    """The node for each next task, until none fits. The caller claims on a node before asking for the next one.
 
-    def __init__(
-        self, hosts: Iterable[Host], demand: Demand, counts: Counter[str], failing: Collection[str] = ()
-    ) -> None:
-        """`hosts` have passed the standing filters; `counts` are the service's tasks by node, and are kept up."""
-        self._tree = _grow(list(hosts), demand, counts, failing, demand.spread)
-        self._counts = counts
-
-    def take(self) -> Host | None:
-        """The node for the next task, or None when none fits. The caller claims for the task before the next call."""
-        host = self._tree.take()
-        if host is not None:
-            self._counts[host.id] += 1
-        return host
+    Args:
+        hosts: those that have passed the standing filters, by rank.
+    """
+    if demand.spread:
+        return _over_cells(hosts, demand, counts, failing)
+    return _rounds(hosts, demand, counts, failing)
 
 
-class _Leaf:
-    """A heap of nodes. The node taken last is still on top, under its old key, until the next call."""
-
-    def __init__(self, hosts: list[Host], demand: Demand, counts: Counter[str], failing: Collection[str]) -> None:
-        self._demand, self._counts, self._failing = demand, counts, failing
-        self._heap: list[_Entry] = [self._entry(host) for host in hosts]
-        heapify(self._heap)
-        self._stale = False
-
-    def take(self) -> Host | None:
-        heap = self._heap
-        if self._stale:
-            heapreplace(heap, self._entry(heap[0][5]))
-            self._stale = False
-        while heap:
-            host = heap[0][5]
-            if fitting(host, self._demand, self._counts[host.id]) is None:
-                self._stale = True
-                return host
-            heappop(heap)  # nothing comes free within a batch
-        return None
-
-    def _entry(self, host: Host) -> _Entry:
-        return (host.id in self._failing, self._counts[host.id], host.share(), host.tasks, host.id, host)
+def _rounds(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> Iterator[Host]:
+    if failing:
+        yield from _levels([host for host in hosts if host.id not in failing], demand, counts)
+        hosts = [host for host in hosts if host.id in failing]
+    yield from _levels(hosts, demand, counts)
 
 
-class _Branch:
-    """A heap of subtrees, one for each value of a preference's key."""
-
-    def __init__(self, children: Iterable[tuple[int, str, "_Leaf | _Branch"]]) -> None:
-        self._heap = list(children)
-        heapify(self._heap)
-
-    def take(self) -> Host | None:
-        heap = self._heap
-        while heap:
-            count, value, child = heap[0]
-            host = child.take()
-            if host is not None:
-                heapreplace(heap, (count + 1, value, child))
-                return host
-            heappop(heap)
-        return None
-
-
-def _grow(
-    hosts: list[Host], demand: Demand, counts: Counter[str], failing: Collection[str], levels: tuple[str, ...]
-) -> _Leaf | _Branch:
-    if not levels:
-        return _Leaf(hosts, demand, counts, failing)
-    by_value: dict[str, list[Host]] = {}
+def _levels(hosts: Sequence[Host], demand: Demand, counts: Counts) -> Iterator[Host]:
+    """Those with the fewest tasks of the service once each, then those with one more."""
+    waiting: dict[int, list[Host]] = {}
     for host in hosts:
-        if host.node is not None and host.status is not None:
-            by_value.setdefault(fact(levels[0], host.node, host.status) or "", []).append(host)
-    return _Branch(
-        (sum(counts[host.id] for host in members), value, _grow(members, demand, counts, failing, levels[1:]))
-        for value, members in by_value.items()
-    )
+        waiting.setdefault(counts.get(host.id, 0), []).append(host)
+    while waiting:
+        level = min(waiting)
+        taken = []
+        for host in waiting.pop(level):
+            if fitting(host, demand, level) is None:  # else never again: nothing comes free within a batch
+                counts[host.id] = level + 1
+                taken.append(host)
+                yield host
+        if taken:
+            waiting[level + 1] = sorted(taken + waiting.get(level + 1, []), key=Host.rank)
+
+
+class _Cell:
+    """Nodes that have the same values of all preferences' keys."""
+
+    def __init__(self, values: tuple[str, ...]) -> None:
+        self.prefixes = tuple(values[: length + 1] for length in range(len(values)))
+        self.hosts: list[Host] = []
+
+    def key(self, used: dict[tuple[str, ...], int]) -> tuple[tuple[int, str], ...]:
+        return tuple((used[prefix], prefix[-1]) for prefix in self.prefixes)
+
+
+def _over_cells(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> Iterator[Host]:
+    cells: dict[tuple[str, ...], _Cell] = {}
+    used: dict[tuple[str, ...], int] = {}
+    for host in hosts:
+        values = _values(host, demand.spread)
+        cell = cells.get(values) or cells.setdefault(values, _Cell(values))
+        cell.hosts.append(host)
+        for prefix in cell.prefixes:
+            used[prefix] = used.get(prefix, 0) + counts.get(host.id, 0)
+    heap = [(cell.key(used), _rounds(cell.hosts, demand, counts, failing), cell) for cell in cells.values()]
+    heapify(heap)
+    while heap:
+        key, rest, cell = heap[0]
+        now = cell.key(used)
+        if now != key:  # cells only ever get worse, so the best one is known once its key is up to date
+            heapreplace(heap, (now, rest, cell))
+            continue
+        place = next(rest, None)
+        if place is None:
+            heappop(heap)
+            continue
+        for prefix in cell.prefixes:
+            used[prefix] += 1
+        yield place
+
+
+def _values(host: Host, keys: Sequence[str]) -> tuple[str, ...]:
+    if host.node is None or host.status is None:
+        return ("",) * len(keys)
+    node, status = host.node, host.status
+    return tuple(fact(key, node, status) or "" for key in keys)

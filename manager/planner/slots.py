@@ -4,15 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from manager.planner.draft import Draft
+from manager.planner.rolls import Key, Roll
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal
 
+FAILURE_WINDOW_MS = 5 * 60_000
+"""For so long a task that failed counts against its node."""
+
+FAILURES = frozenset({TaskState.FAILED, TaskState.REJECTED})
+
 ORPHAN_AFTER_MS = 24 * 3600 * 1000
 """How long a node is down before its tasks are given up, and with them their addresses and ports."""
-
-Key = int | str
-"""The slot's number; a node's id for a global service."""
 
 
 @dataclass(slots=True)
@@ -53,22 +56,33 @@ def age(task: Task) -> tuple[int, int, str]:
     return task.created_at_ms, task.attempt, task.id
 
 
-def slots_of(draft: Draft, service_id: str) -> dict[Key, Slot]:
-    """Sort the service's tasks. Those on removed nodes are forgotten, those on nodes that are down are stopped."""
+def slots_of(draft: Draft, roll: Roll) -> dict[Key, Slot]:
+    """Sort the loud slots' tasks. Those on removed nodes are forgotten, those on nodes that are down are stopped."""
     slots: dict[Key, Slot] = {}
-    view = draft.view
-    for task in view.tasks_of(service_id).values():
-        key: Key = task.slot or task.node_id
-        slot = slots.get(key)
-        if slot is None:
-            slot = slots[key] = Slot(key)
-        if task.node_id and task.node_id not in view.nodes:
-            draft.forget(task)
-        else:
-            _sort_in(draft, slot, task)
-    for slot in slots.values():
-        slot.ended.sort(key=age)
+    nodes = draft.view.nodes
+    for key, tasks in roll.loud_slots():
+        slot = slots[key] = Slot(key)
+        for task in tasks if len(tasks) == 1 else sorted(tasks, key=age):
+            if task.node_id and task.node_id not in nodes:
+                draft.forget(task)
+            else:
+                _sort_in(draft, slot, task)
     return slots
+
+
+def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
+    """A decision about the slot had no effect, so that none is needed until something changes.
+
+    Unless time alone may make a difference: tasks that fail count against their node for a while.
+    """
+    if slot.stopping or slot.away or len(slot.wanted) > 1:
+        return
+    statuses = draft.view.task_status
+    for task in slot.ended:
+        status = statuses.get(task.id)
+        if status is None or (status.state in FAILURES and status.at_ms >= draft.now_ms - FAILURE_WINDOW_MS):
+            return
+    roll.rest(slot.key, slot.wanted[0].node_id if slot.wanted else "")
 
 
 def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:

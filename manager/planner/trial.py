@@ -12,6 +12,8 @@ from shoal.task_states import is_ready
 class Trial:
     """Judges the tasks of the template in force that were made since the update (or its rollback) began.
 
+    `is_on` while there is something to judge.
+
     Args:
         update: how the update to the newest template stands; None when there was none.
     """
@@ -22,7 +24,7 @@ class Trial:
         self._policy = spec.task.restart
         self.update = update
         self.effective_revision = update.effective_revision if update is not None else 0
-        self._on = update is not None and update.state in rollout.WATCHED
+        self.is_on = update is not None and update.state in rollout.WATCHED
         self._since_ms = update.watched_since_ms if update is not None else 0
         self._monitor_ms = rollout.monitor_ms(rollout.config_of(spec, update))
         self._failed: set[int | str] = set()
@@ -43,7 +45,7 @@ class Trial:
 
     def note(self, slot: Slot) -> None:
         """Look for failures in the slot's ended tasks."""
-        if not self._on:
+        if not self.is_on:
             return
         for task in slot.ended:
             status = self._draft.view.task_status.get(task.id)
@@ -65,7 +67,7 @@ class Trial:
         return ready_at + self._monitor_ms
 
     def _is_judged(self, task: Task) -> bool:
-        return self._on and task.created_at_ms >= self._since_ms and not self._wanted.differs(task)
+        return self.is_on and task.created_at_ms >= self._since_ms and not self._wanted.differs(task)
 
     def _is_failure(self, task: Task, status: TaskStatus) -> bool:
         if not restart.ended_by_itself(task, status):

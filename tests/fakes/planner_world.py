@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 from manager.planner.agenda import Agenda
 from manager.planner.ledger import Ledger
 from manager.planner.plan import Outcome, Scope, plan, plan_scope
+from manager.planner.rolls import Rolls
 from manager.planner.template import work
 from manager.store import kinds
 from manager.store.changes import Change, Write
@@ -103,9 +104,10 @@ class World:
 
     def plan(self, *, cut: int | None = None) -> Outcome:
         """Plan and commit, or commit a beginning of the plan only, after which another leader plans."""
-        full = plan_scope(
-            self.tables, self.agenda.ledger, Scope.full(self.tables), now_ms=self.now_ms, new_id=self._ids()
-        )
+        scope = Scope.full(self.tables)
+        rolls = Rolls.of(self.tables, scope.services)
+        ledger = self.agenda.ledger
+        full = plan_scope(self.tables, ledger, rolls, scope, now_ms=self.now_ms, new_id=self._ids())
         outcome = self.agenda.plan(now_ms=self.now_ms, new_id=self._ids())
         only = [write for write in full.writes if write not in outcome.writes]
         assert outcome.writes == full.writes, f"an incremental pass differs from a full one, which has {only}"

@@ -1,0 +1,164 @@
+"""Each service's tasks by slot, kept between passes, and which slots a pass has to decide about.
+
+A slot is quiet when the last decision about it left nothing to do: deciding again would leave nothing again, until a
+record of one of its tasks or of their nodes changes, or the service does. Then it is loud, and stays so until it has
+been decided about without effect. Which slots are quiet changes the cost of a pass and never its result.
+"""
+
+from collections.abc import Iterable
+
+from manager.store.tables import View
+from shoal.api.v1.task_pb2 import Task, TaskState
+
+_RUNNING = TaskState.RUNNING
+
+Key = int | str
+"""The slot's number; a node's id for a global service."""
+
+
+def key_of(task: Task) -> Key:
+    """The slot that the task belongs to; it never changes."""
+    return task.slot or task.node_id
+
+
+class Roll:
+    """One service's slots.
+
+    Attributes:
+        tasks: by slot, ended ones too.
+        loud: slots to decide about.
+        quiet: the other slots, with the node of the task that runs there (empty when none does).
+        homes: how many of the quiet slots' tasks each node runs.
+    """
+
+    __slots__ = ("homes", "loud", "quiet", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks: dict[Key, tuple[Task, ...]] = {}
+        self.loud: set[Key] = set()
+        self.quiet: dict[Key, str] = {}
+        self.homes: dict[str, int] = {}
+
+    def put(self, identifier: str, key: Key, task: Task | None) -> None:
+        """The record of a task of this slot has become another one, or is gone."""
+        before = self.tasks.get(key, ())
+        others = tuple(other for other in before if other.id != identifier) if before else ()
+        after = (*others, task) if task is not None else others
+        if after:
+            self.tasks[key] = after
+        else:
+            self.tasks.pop(key, None)
+        self.wake(key)
+
+    def wake(self, key: Key) -> None:
+        """Decide about the slot in the next pass."""
+        home = self.quiet.pop(key, None)
+        if home:
+            left = self.homes[home] - 1
+            if left:
+                self.homes[home] = left
+            else:
+                del self.homes[home]
+        if key in self.tasks:
+            self.loud.add(key)
+        else:
+            self.loud.discard(key)
+
+    def wake_all(self) -> None:
+        """Decide about every slot in the next pass."""
+        if self.quiet:
+            self.loud.update(self.quiet)
+            self.quiet.clear()
+            self.homes.clear()
+
+    def rest(self, key: Key, home: str) -> None:
+        """A decision about the slot had no effect."""
+        if key in self.loud:
+            self.loud.remove(key)
+            self.quiet[key] = home
+            if home:
+                self.homes[home] = self.homes.get(home, 0) + 1
+
+    def loud_slots(self) -> list[tuple[Key, tuple[Task, ...]]]:
+        """Those to decide about, numbers before nodes, each in order."""
+        numbers = sorted(key for key in self.loud if isinstance(key, int))
+        nodes = sorted(key for key in self.loud if isinstance(key, str))
+        order: list[Key] = [*numbers, *nodes]
+        return [(key, self.tasks[key]) for key in order]
+
+
+class Rolls:
+    """The rolls of all services that have tasks."""
+
+    def __init__(self) -> None:
+        self._rolls: dict[str, Roll] = {}
+
+    @staticmethod
+    def of(view: View, services: Iterable[str]) -> "Rolls":
+        """The rolls of a whole view, every slot loud."""
+        rolls = Rolls()
+        for service_id in services:
+            rolls.read(view, service_id)
+        return rolls
+
+    def read(self, view: View, service_id: str) -> None:
+        """Take over all tasks of a service as the view has them, every slot loud."""
+        slots: dict[Key, tuple[Task, ...]] = {}
+        for task in view.tasks_of(service_id).values():
+            key = task.slot or task.node_id
+            slots[key] = (*slots[key], task) if key in slots else (task,)
+        if slots:
+            roll = self._rolls[service_id] = Roll()
+            roll.tasks, roll.loud = slots, set(slots)
+        else:
+            self._rolls.pop(service_id, None)
+
+    def roll(self, service_id: str) -> Roll:
+        """That of one service; an empty one that is not kept when it has no tasks."""
+        found = self._rolls.get(service_id)
+        return found if found is not None else Roll()
+
+    def put(self, identifier: str, old: Task | None, new: Task | None) -> None:
+        """A task's record has changed."""
+        task = new if new is not None else old
+        if task is None:
+            return
+        roll = self._rolls.get(task.service_id)
+        if roll is None:
+            roll = self._rolls[task.service_id] = Roll()
+        roll.put(identifier, key_of(task), new)
+        if not roll.tasks:
+            del self._rolls[task.service_id]
+
+    def wake(self, task: Task) -> None:
+        """Something that the decision about the task's slot rests on has changed."""
+        self.roll(task.service_id).wake(key_of(task))
+
+    def audit(self, view: View, services: Iterable[str]) -> bool:
+        """Compare with the view, record by record, and take over what differs; whether anything did.
+
+        Nothing does, unless a change was lost.
+        """
+        differing = [service_id for service_id in services if not self._agrees(view, service_id)]
+        for service_id in differing:
+            self.read(view, service_id)
+        return bool(differing)
+
+    def _agrees(self, view: View, service_id: str) -> bool:
+        tasks, roll = view.tasks_of(service_id), self.roll(service_id)
+        slots, quiet, statuses = roll.tasks, roll.quiet, view.task_status
+        if sum(map(len, slots.values())) != len(tasks):
+            return False
+        for identifier, task in tasks.items():
+            key = task.slot or task.node_id
+            known = slots.get(key, ())
+            if len(known) == 1:
+                if known[0] is not task:
+                    return False
+            elif not any(other is task for other in known):
+                return False
+            if quiet.get(key) and task.desired_state <= _RUNNING:
+                status = statuses.get(identifier)
+                if status is None or status.state < _RUNNING:
+                    return False
+        return True
