@@ -18,11 +18,13 @@ from shoal.errors import InvalidInput, ShoalError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "cluster": ("cli.commands.cluster", "Show the cluster and its join token"),
     "completion": ("cli.commands.completion", "Print the completion script of a shell"),
+    "config": ("cli.commands.config", "Manage configs"),
     "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
     "image": ("cli.commands.image", "Push and inspect images in a registry"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),
     "playground": ("cli.commands.playground", "Run a whole cluster on this machine"),
+    "secret": ("cli.commands.secret", "Manage secrets"),
     "service": ("cli.commands.service", "Manage services"),
     "stack": ("cli.commands.stack", "Deploy Compose files"),
     "task": ("cli.commands.task", "Look at single tasks"),

@@ -4,9 +4,11 @@ from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.flags import files
 from cli.flags.mounts import parse_mount
 from cli.flags.ports import parse_publish
 from shoal.api.v1.container_pb2 import Ulimit
+from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -187,6 +189,13 @@ def _worded(flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], M
     return Listing(flag, metavar, text, *_words(flag, field))
 
 
+def _referring(flag: str, text: str) -> Listing:
+    def references(spec: ServiceSpec) -> MutableSequence[FileReference]:
+        return spec.task.container.secrets if flag == "--secret" else spec.task.container.configs
+
+    return Listing(flag, "FILE", text, files.adding(flag, references), files.removing(flag, references))
+
+
 LISTINGS = (
     Listing("--env", "NAME=VALUE", "Set a variable.", add_env, _remove_env),
     _mapped("--label", "NAME=VALUE", "Label the service.", lambda spec: spec.labels),
@@ -196,6 +205,8 @@ LISTINGS = (
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
     Listing("--placement-pref", "spread=LABEL", "Spread over a label's values.", _spread, _remove_spread),
     Listing("--mount", "MOUNT", "Mount: type=bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
+    _referring("--secret", "Mount a secret: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
+    _referring("--config", "Mount a config, likewise."),
     _worded("--host", "NAME:ADDRESS", "Add a line to /etc/hosts.", lambda spec: spec.task.container.extra_hosts),
     _worded("--group", "GROUP", "Add a supplementary group.", lambda spec: spec.task.container.groups),
     _worded("--dns", "ADDRESS", "Use this resolver upstream.", lambda spec: spec.task.container.dns.nameservers),

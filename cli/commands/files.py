@@ -1,0 +1,183 @@
+"""`shoal secret …` and `shoal config …`: the same commands over two nouns."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.render.structure import show_document, to_document
+from cli.render.table import show
+from cli.render.units import age
+from shoal.api.v1.control_pb2 import (
+    CreateFileRequest,
+    FileView,
+    GetFileRequest,
+    ListFilesRequest,
+    ListFilesResponse,
+    RemoveFileRequest,
+    RemoveFileResponse,
+    UpdateFileRequest,
+    UpdateFileResponse,
+)
+from shoal.api.v1.control_pb2_grpc import ControlStub
+from shoal.api.v1.file_pb2 import FileSpec
+from shoal.errors import InvalidInput
+
+COLUMNS = ("id", "name", "version", "size", "updated", "services")
+_MOST_BYTES = 500 * 1024
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The calls of one noun."""
+
+    create: "grpc.UnaryUnaryMultiCallable[CreateFileRequest, FileView]"
+    update: "grpc.UnaryUnaryMultiCallable[UpdateFileRequest, UpdateFileResponse]"
+    get: "grpc.UnaryUnaryMultiCallable[GetFileRequest, FileView]"
+    list: "grpc.UnaryUnaryMultiCallable[ListFilesRequest, ListFilesResponse]"
+    remove: "grpc.UnaryUnaryMultiCallable[RemoveFileRequest, RemoveFileResponse]"
+
+
+def group(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Group:
+    """The commands of a noun."""
+    made = click.Group(noun, help=f"Manage {noun}s.")
+    for build in (_create, _update, _list, _inspect, _remove):
+        made.add_command(build(noun, calls))
+    return made
+
+
+def read_content(noun: str, path: str) -> bytes:
+    """The content of a file, or of standard input for "-"; one byte more than is allowed at most.
+
+    Raises:
+        InvalidInput: it cannot be read.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read(_MOST_BYTES + 1)
+        with Path(path).open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise InvalidInput(f"cannot read the {noun} from {path}: {error.strerror}") from None
+
+
+def labels(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
+    """ "NAME=VALUE" …"""
+    found = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key:
+            raise InvalidInput(f"{flag}: {text!r} has no name")
+        found[key] = value
+    return found
+
+
+def row(view: FileView, now_ms: int) -> dict[str, object]:
+    """A row of the listing."""
+    newest = next((each for each in view.versions if each.version == view.version), None)
+    return {
+        "id": view.meta.id,
+        "name": view.spec.name,
+        "version": view.version[:12],
+        "size": newest.size_bytes if newest is not None else 0,
+        "updated": age(now_ms - view.meta.updated_at_ms),
+        "services": ", ".join(view.services),
+    }
+
+
+def _create(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+    examples = f"\b\nExamples:\n  shoal {noun} create NAME FILE\n  some-command | shoal {noun} create NAME -"
+
+    @click.command("create", epilog=examples, help=f"Make the {noun} NAME from FILE; - is standard input.")
+    @click.option("--label", multiple=True, metavar="NAME=VALUE", help=f"Label the {noun}.")
+    @click.argument("name")
+    @click.argument("file")
+    @pass_client
+    def create(client: Client, *, name: str, file: str, label: tuple[str, ...]) -> None:
+        spec = FileSpec(name=name, labels=labels("--label", label))
+        request = CreateFileRequest(spec=spec, content=read_content(noun, file))
+        click.echo(client.call(calls(client.control).create, request).meta.id)
+
+    return create
+
+
+def _update(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+    text = f"Give the {noun} NAME the content of FILE; services that follow it are rolled to the new version."
+
+    @click.command("update", help=text)
+    @click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Set a label.")
+    @click.option("--label-rm", multiple=True, metavar="NAME", help="Remove a label.")
+    @click.argument("name")
+    @click.argument("file", required=False)
+    @pass_client
+    def update(
+        client: Client, *, name: str, file: str | None, label_add: tuple[str, ...], label_rm: tuple[str, ...]
+    ) -> None:
+        request = UpdateFileRequest(file=name, labels_add=labels("--label-add", label_add), labels_remove=label_rm)
+        if file is not None:
+            request.content = read_content(noun, file)
+        elif not (label_add or label_rm):
+            raise InvalidInput("nothing to change; give a FILE (- is standard input), --label-add or --label-rm")
+        answer = client.call(calls(client.control).update, request)
+        click.echo(f"{answer.file.spec.name} is at version {answer.file.version[:12]}")
+        for service in answer.services:
+            click.echo(f"~ service {service} (update)")
+
+    return update
+
+
+def _list(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+    @click.command("ls", help=f"List {noun}s.")
+    @format_option
+    @quiet_option
+    @pass_client
+    def list_files(client: Client, *, form: str, quiet: bool) -> None:
+        views = client.call(calls(client.control).list, ListFilesRequest()).files
+        now_ms = int(time.time() * 1000)
+        show([row(view, now_ms) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+
+    return list_files
+
+
+def _inspect(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+    shown = "with its content" if noun == "config" else "but the content, which is never shown"
+
+    @click.command("inspect", help=f"Show everything about {noun}s, {shown}.")
+    @format_option
+    @click.argument("names", nargs=-1, required=True)
+    @pass_client
+    def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
+        views = [client.call(calls(client.control).get, GetFileRequest(file=name)) for name in names]
+        show_document([document(view) for view in views], form=form)
+
+    return inspect
+
+
+def _remove(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+    @click.command("rm", help=f"Remove {noun}s that no service uses.")
+    @click.argument("names", nargs=-1, required=True)
+    @pass_client
+    def remove(client: Client, *, names: tuple[str, ...]) -> None:
+        for name in names:
+            client.call(calls(client.control).remove, RemoveFileRequest(file=name))
+            click.echo(name)
+
+    return remove
+
+
+def document(view: FileView) -> dict[str, Any]:
+    """Everything that the managers tell; a content that is not text is shown by its size alone."""
+    whole = to_document(view)
+    if view.content:
+        try:
+            whole["content"] = view.content.decode()
+        except UnicodeDecodeError:
+            whole["content"] = f"<{len(view.content)} bytes that are not text>"
+    return whole
