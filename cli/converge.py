@@ -8,9 +8,12 @@ from cli.client import Client
 from cli.render.failure import Failed, warn
 from cli.render.progress import Display
 from shoal.api.v1.control_pb2 import ServiceProgress, WatchServicesRequest
+from shoal.api.v1.service_pb2 import UpdateStatus
 from shoal.errors import Timeout
 
 NOT_CONVERGED = 3
+
+_FAILED = {UpdateStatus.PAUSED: "paused", UpdateStatus.ROLLED_BACK: "rolled back"}
 
 
 def wait(
@@ -30,17 +33,20 @@ def wait(
         seconds: how long to wait at most.
         names: by id, of services that the cluster no longer knows by name.
     Raises:
-        Failed: with exit code 3 and the reasons, when they have not converged in time.
+        Failed: with exit code 3 and the reasons, when they have not converged in time; with 1 when an update was paused
+            or rolled back meanwhile.
     """
     display = Display()
+    first: tuple[ServiceProgress, ...] = ()
     last: tuple[ServiceProgress, ...] = ()
     request = WatchServicesRequest(services=services, until_removed=until_removed)
     try:
         for progress in client.stream(client.control.WatchServices, request, seconds=seconds):
             last = tuple(_named(service, names or {}) for service in progress.services)
+            first = first or last
             display.update(last)
             if progress.done:
-                return
+                break
     except Timeout:
         raise Failed(_unfinished(last, seconds), NOT_CONVERGED) from None
     except KeyboardInterrupt:
@@ -48,6 +54,26 @@ def wait(
         hint = f" with {' '.join(listed)}; see `shoal service ps {listed[0]}`" if listed else ""
         warn(f"detached: the cluster goes on{hint}")
         raise click.exceptions.Abort from None
+    _judge(first, last)
+
+
+def _judge(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) -> None:
+    """Tell how updates ended that went on while we looked."""
+    failed = []
+    for before, after in zip(first, last, strict=True):
+        state, message = after.update.state, after.update.message
+        if state == UpdateStatus.CANARY:
+            warn(f"{after.name}: the canaries run; `shoal service promote {after.name}` replaces the rest")
+        elif state in _FAILED and _was_so(before.update, after.update):
+            warn(f"{after.name}: the update is {_FAILED[state]} since before: {message}")
+        elif state in _FAILED:
+            failed.append(f"{after.name}: the update was {_FAILED[state]}: {message}")
+    if failed:
+        raise Failed("\n       ".join(failed))
+
+
+def _was_so(before: UpdateStatus, after: UpdateStatus) -> bool:
+    return (before.state, before.started_at_ms, before.resumed) == (after.state, after.started_at_ms, after.resumed)
 
 
 def _named(service: ServiceProgress, names: Mapping[str, str]) -> ServiceProgress:

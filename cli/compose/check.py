@@ -17,6 +17,10 @@ Found = Iterator[tuple[YamlPath, str]]
 
 _ANY: Mapping[str, Any] = {}
 
+_PACE: Mapping[str, Any] = dict.fromkeys(
+    ("parallelism", "delay", "order", "monitor", "failure_action", "max_failure_ratio")
+)
+
 SUPPORTED: Mapping[str, Any] = {
     "name": None,
     # Obsolete in the specification, and without effect there too.
@@ -64,7 +68,8 @@ SUPPORTED: Mapping[str, Any] = {
                 },
                 "placement": {"constraints": None, "preferences": None, "max_replicas_per_node": None},
                 "restart_policy": {"condition": None, "delay": None, "max_attempts": None, "window": None},
-                "update_config": {"parallelism": None, "delay": None, "order": None},
+                "update_config": _PACE,
+                "rollback_config": _PACE,
             },
         }
     },

@@ -5,7 +5,8 @@ from typing import Any
 
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
 from cli.flags.ports import from_long, from_short
-from cli.flags.scalars import CONDITIONS, ORDERS, choice
+from cli.flags.scalars import CONDITIONS, choice, count
+from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.network_pb2 import NetworkSpec
@@ -72,11 +73,32 @@ def restart_policy(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
 
 def update_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
-    """`parallelism`, `delay`, `order`."""
-    spec.update.parallelism = number(value.get("parallelism", 1))
-    spec.update.delay_ms = duration_ms(value.get("delay", "0"))
+    """All keys of Compose, and the extensions `x-canary`, `x-auto-promote` and `x-progress-deadline`."""
+    _pace(spec.update, value, ACTIONS)
+    spec.update.canary = count("x-canary", scalar(value.get("x-canary", 0)))
+    spec.update.auto_promote = bool(value.get("x-auto-promote", False))
+
+
+def rollback_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
+    """As `update_config`, without canaries."""
+    spec.rollback.SetInParent()
+    _pace(spec.rollback, value, ROLLBACK_ACTIONS)
+
+
+def _pace(config: UpdateConfig, value: Mapping[str, Value], actions: Mapping[str, int]) -> None:
+    config.parallelism = number(value.get("parallelism", 1))
+    config.delay_ms = duration_ms(value.get("delay", "0"))
     if "order" in value:
-        spec.update.order = UpdateConfig.Order.ValueType(choice("order", str(value["order"]), ORDERS))
+        config.order = UpdateConfig.Order.ValueType(choice("order", str(value["order"]), ORDERS))
+    if "failure_action" in value:
+        action = choice("failure_action", str(value["failure_action"]), actions)
+        config.failure_action = UpdateConfig.FailureAction.ValueType(action)
+    if "monitor" in value:
+        config.monitor_ms = duration_ms(value["monitor"])
+    if "max_failure_ratio" in value:
+        config.max_failure_ratio = ratio(scalar(value["max_failure_ratio"]))
+    if "x-progress-deadline" in value:
+        config.progress_deadline_ms = duration_ms(value["x-progress-deadline"])
 
 
 SECTIONS = {
@@ -85,6 +107,7 @@ SECTIONS = {
     "placement": placement,
     "restart_policy": restart_policy,
     "update_config": update_config,
+    "rollback_config": rollback_config,
 }
 
 

@@ -7,10 +7,13 @@ import click
 
 from cli.flags.listings import LISTINGS, add_env_file
 from cli.flags.scalars import SCALARS, Scalar
+from cli.flags.updates import UPDATE_SCALARS
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
+
+ALL_SCALARS = (*SCALARS, *UPDATE_SCALARS)
 
 
 def create_options(command: Command) -> Command:
@@ -31,7 +34,7 @@ def update_options(command: Command) -> Command:
 
 
 def _scalar_options(command: Command) -> Command:
-    for scalar in reversed(SCALARS):
+    for scalar in reversed(ALL_SCALARS):
         if scalar.metavar:
             command = click.option(scalar.flag, metavar=scalar.metavar, help=scalar.help)(command)
         else:
@@ -57,7 +60,7 @@ def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> None:
         name = _name(listing.flag)
         for value in (*(given.get(name) or ()), *(given.get(f"{name}_add") or ())):
             _try(faults, listing.add, spec, value)
-    for scalar in SCALARS:
+    for scalar in ALL_SCALARS:
         if (value := given.get(_name(scalar.flag))) is not None:
             _try(faults, scalar.apply, spec, _text(scalar, value), scalar.flag)
     if faults:

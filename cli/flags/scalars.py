@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
-from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec
 from shoal.errors import InvalidInput
 
 Apply = Callable[[ServiceSpec, str], None]
@@ -42,7 +42,6 @@ def count(flag: str, value: str, most: int = 1_000_000) -> int:
 
 
 CONDITIONS = {"none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
-ORDERS = {"stop-first": UpdateConfig.STOP_FIRST, "start-first": UpdateConfig.START_FIRST}
 
 
 def _replicas(spec: ServiceSpec, value: str) -> None:
@@ -63,10 +62,6 @@ def _limit_pids(spec: ServiceSpec, value: str) -> None:
     spec.task.limits.pids = count("--limit-pids", value)
 
 
-def _parallelism(spec: ServiceSpec, value: str) -> None:
-    spec.update.parallelism = count("--update-parallelism", value)
-
-
 def _max_per_node(spec: ServiceSpec, value: str) -> None:
     spec.task.placement.max_per_node = count("--replicas-max-per-node", value)
 
@@ -79,10 +74,6 @@ def _restart_condition(spec: ServiceSpec, value: str) -> None:
     spec.task.restart.condition = RestartPolicy.Condition.ValueType(choice("--restart-condition", value, CONDITIONS))
 
 
-def _update_order(spec: ServiceSpec, value: str) -> None:
-    spec.update.order = UpdateConfig.Order.ValueType(choice("--update-order", value, ORDERS))
-
-
 def _entrypoint(spec: ServiceSpec, value: str) -> None:
     spec.task.container.entrypoint[:] = shlex.split(value)
 
@@ -90,10 +81,6 @@ def _entrypoint(spec: ServiceSpec, value: str) -> None:
 def _set(path: str, field: str, parse: Callable[[str], int]) -> Apply:
     """Set a number in the part of the task template that `path` names."""
     return lambda spec, value: setattr(getattr(spec.task, path), field, parse(value))
-
-
-def _update_delay(spec: ServiceSpec, value: str) -> None:
-    spec.update.delay_ms = parse_duration_ms(value)
 
 
 def _stop_grace(spec: ServiceSpec, value: str) -> None:
@@ -128,9 +115,6 @@ SCALARS = (
     Scalar(
         "--restart-window", "TIME", "Time in which attempts count.", _set("restart", "window_ms", parse_duration_ms)
     ),
-    Scalar("--update-parallelism", "NUMBER", "Tasks replaced at once (1).", _parallelism),
-    Scalar("--update-delay", "TIME", "Wait between replacements.", _update_delay),
-    Scalar("--update-order", "ORDER", f"Replace by: {', '.join(ORDERS)}.", _update_order),
     Scalar("--user", "USER[:GROUP]", "User that the container runs as.", _container("user")),
     Scalar("--workdir", "PATH", "Working directory in the container.", _container("working_dir")),
     Scalar("--hostname", "NAME", "Host name in the container.", _container("hostname")),

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from shoal.api.v1.control_pb2 import ServiceProgress
+from shoal.api.v1.service_pb2 import UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
+
+_TOLD = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY, UpdateStatus.ROLLING_BACK, UpdateStatus.ROLLED_BACK})
 
 BAR = 30
 """Characters of a bar."""
@@ -55,6 +58,8 @@ class Display:
             return
         for service in services:
             line = f"{service.name}: {service.running}/{service.desired} running"
+            if service.update.state in _TOLD:
+                line += f", {UpdateStatus.State.Name(service.update.state).lower().replace('_', ' ')}"
             if service.converged:
                 line += ", converged"
             self._say(service, line)

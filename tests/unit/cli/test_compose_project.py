@@ -132,15 +132,16 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    depends_on: [db]\n"
         "    stop_grace_period: soon\n"
         "    deploy:\n"
-        "      update_config: {failure_action: rollback}\n"
+        "      update_config: {failure_action: explode}\n"
         "  db:\n"
         "    command: run\n"
         "    networks: [missing]\n"
     )
     assert told == [
         "file1.yaml:4:5: services.web.depends_on: 'depends_on' is not supported yet",
-        "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'failure_action' is not supported yet",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
+        "file1.yaml:7:7: services.web.deploy.update_config: failure_action: 'explode' is not one of "
+        "rollback, pause, continue",
         "file1.yaml:8:3: services.db: image is missing",
         "file1.yaml:10:5: services.db.networks.missing: network 'missing' is not among the file's networks",
     ]

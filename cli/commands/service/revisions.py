@@ -1,0 +1,94 @@
+"""`shoal service history|diff`."""
+
+import difflib
+import time
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client
+from cli.render.differences import changed_paths, lines_of
+from cli.render.table import show
+from cli.render.tasks import timestamp
+from cli.render.units import age
+from shoal.api.v1.control_pb2 import ListRevisionsRequest, RevisionView
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.errors import NotFound
+
+COLUMNS = ("revision", "age", "state", "running", "changes")
+MOST_CHANGES = 5
+"""Fields that a line of the history names."""
+
+
+@click.command(
+    "history", epilog="\b\nExamples:\n  shoal service history web\n  shoal service history --format json web"
+)
+@format_option
+@click.argument("service")
+@pass_client
+def history(client: Client, *, service: str, form: str) -> None:
+    """List the revisions of SERVICE: when, what changed, and which of them runs."""
+    views = list(client.call(client.control.ListRevisions, ListRevisionsRequest(service=service)).revisions)
+    show(history_rows(views, now_ms=int(time.time() * 1000)), COLUMNS, form=form, quiet=None)
+
+
+def history_rows(views: list[RevisionView], *, now_ms: int) -> list[dict[str, object]]:
+    """A row a revision, the newest first; each tells what it changed of the one before that is kept."""
+    rows = []
+    for view, older in zip(views, [*views[1:], None], strict=True):
+        changes = changed_paths(older.revision.spec, view.revision.spec) if older is not None else []
+        more = f", and {len(changes) - MOST_CHANGES} more" if len(changes) > MOST_CHANGES else ""
+        rows.append(
+            {
+                "revision": view.revision.number,
+                "age": f"{age(now_ms - view.revision.created_at_ms)} ago",
+                "state": _state(view),
+                "running": view.running,
+                "changes": ", ".join(changes[:MOST_CHANGES]) + more,
+                "created_at": timestamp(view.revision.created_at_ms),
+                "changed": changes,
+            }
+        )
+    return rows
+
+
+def _state(view: RevisionView) -> str:
+    if view.effective:
+        return "in force" if view.current else "in force (rolled back to)"
+    return "newest" if view.current else ""
+
+
+@click.command(
+    "diff", epilog="\b\nExamples:\n  shoal service diff web      (the last change)\n  shoal service diff web 3 5"
+)
+@click.argument("service")
+@click.argument("old", type=click.IntRange(min=1), required=False)
+@click.argument("new", type=click.IntRange(min=1), required=False)
+@pass_client
+def diff(client: Client, *, service: str, old: int | None, new: int | None) -> None:
+    """Show what changed in the spec of SERVICE from revision OLD (the one before NEW) to NEW (the newest)."""
+    views = client.call(client.control.ListRevisions, ListRevisionsRequest(service=service)).revisions
+    kept = {view.revision.number: view.revision for view in views}
+    later = _kept(kept, new or max(kept, default=0))
+    earlier = _kept(kept, old or max((number for number in kept if number < later.number), default=0))
+    lines = difflib.unified_diff(
+        lines_of(earlier.spec),
+        lines_of(later.spec),
+        f"revision {earlier.number}",
+        f"revision {later.number}",
+        lineterm="",
+    )
+    for line in lines:
+        click.echo(_coloured(line))
+
+
+def _kept(kept: dict[int, ServiceRevision], number: int) -> ServiceRevision:
+    if number in kept:
+        return kept[number]
+    known = ", ".join(map(str, sorted(kept)))
+    raise NotFound(f"there is no revision {number}; kept are {known}" if number else f"there is only revision {known}")
+
+
+def _coloured(line: str) -> str:
+    colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
+    return click.style(line, fg=colour) if colour else line
