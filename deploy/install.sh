@@ -1,5 +1,6 @@
 #!/bin/sh
 # Install Shoal on a VM or on bare metal (Debian 12 or later), from a checkout of this repository, as root.
+# Running it again upgrades: containers live on.
 #
 #   deploy/install.sh manager [--advertise ADDRESS]
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
@@ -35,7 +36,7 @@ install_packages() {
 
 install_venv() {
   test -x "$prefix/venv/bin/python" || python3 -m venv "$prefix/venv"
-  "$prefix/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$top"
+  "$prefix/venv/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade "$top"
   cp "$top/README.md" "$prefix/"
   for program in shoal shoal-manager shoal-agent; do ln -sf "$prefix/venv/bin/$program" "/usr/local/bin/$program"; done
 }
@@ -43,7 +44,8 @@ install_venv() {
 enable() {
   cp "$top/deploy/systemd/$1.service" /etc/systemd/system/
   systemctl daemon-reload
-  systemctl enable --now "$1"
+  systemctl enable "$1"
+  systemctl restart "$1"
 }
 
 setting() { # NAME VALUE FILE: one line of an environment file, readable by root only
@@ -78,11 +80,18 @@ install_agent() {
 
 install_registry() {
   install_packages registry
-  sh "$top/deploy/registry/install.sh" "$address"
+  systemctl disable --now docker-registry 2>/dev/null || true
+  test -e /etc/shoal/registry/config.yml || install -D -m 644 "$top/deploy/registry/config.yml" /etc/shoal/registry/config.yml
+  sed -i "s/^  addr: .*/  addr: $address/" /etc/shoal/registry/config.yml
+  cp "$top/deploy/registry/shoal-registry.service" /etc/systemd/system/
+  systemctl daemon-reload
+  systemctl enable shoal-registry
+  systemctl restart shoal-registry
+  echo "The registry listens on $address, without TLS and logins: see deploy/registry/README.md for both."
 }
 
 remove() {
-  for unit in shoal-agent shoal-manager; do
+  for unit in shoal-agent shoal-manager shoal-registry; do
     systemctl disable --now "$unit" 2>/dev/null || true
     rm -f "/etc/systemd/system/$unit.service"
   done
@@ -90,7 +99,7 @@ remove() {
   systemctl daemon-reload
   rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
   rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token
-  echo "Shoal is gone. Kept: /var/lib/shoal/manager (the cluster's state), /etc/shoal/manager.env."
+  echo "Shoal is gone. Kept: /var/lib/shoal/manager (the cluster's state), /var/lib/shoal-registry, settings in /etc/shoal."
 }
 
 role=${1:-}
