@@ -138,7 +138,13 @@ def _control(
         Nouns(
             services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
             updates=Updates(store=store, now_ms=now_ms),
-            stacks=Stacks(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
+            stacks=Stacks(
+                store=store,
+                images=images,
+                contents={SECRETS.name: sealed, CONFIGS.name: plain},
+                now_ms=now_ms,
+                new_id=ids.new_id,
+            ),
             tasks=Tasks(store=store),
             nodes=Nodes(store=store, now_ms=now_ms),
             networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id),

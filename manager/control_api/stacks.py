@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from manager.control_api import bounds, stack_plan
+from manager.control_api import bounds, stack_files, stack_plan
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import Submission, examine
 from manager.control_api.text_rules import check_name
@@ -15,6 +15,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackRequest,
     RemoveStackResponse,
 )
+from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput, NotFound
@@ -26,8 +27,17 @@ LOOKUPS_AT_ONCE = 8
 class Stacks:
     """The stacks' calls. Names are `<stack>_<name>`, as Docker's; a service is also found by its short name."""
 
-    def __init__(self, *, store: Records, images: ImageResolver, now_ms: NowMs, new_id: NewId) -> None:
+    def __init__(
+        self,
+        *,
+        store: Records,
+        images: ImageResolver,
+        contents: stack_files.NounContents,
+        now_ms: NowMs,
+        new_id: NewId,
+    ) -> None:
         self._store = store
+        self._contents = contents
         self._images = images
         self._now_ms = now_ms
         self._new_id = new_id
@@ -45,15 +55,19 @@ class Stacks:
         network_specs, specs = stack_plan.network_specs(request), stack_plan.service_specs(request)
         planned = stack_plan.plan_networks(view, network_specs, self._new_id, self._now_ms())
         coming = {each.change.name: each.change.id for each in planned}
-        submissions = await self._examine(specs, coming)
-        if faults := self._faults(request.stack, network_specs, submissions):
+        files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
+        submissions = await self._examine(specs, coming, files.coming)
+        if faults := [*files.faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)
+        keep = frozenset(each.change.name for each in planned)
+        planned += files.planned
         planned += [
             stack_plan.plan_service(view, submission.spec, self._new_id, self._now_ms()) for submission in submissions
         ]
+        planned += stack_files.plan_followers(view, files, request.stack, self._now_ms())
         if request.prune:
-            keep = frozenset(each.change.name for each in planned)
-            planned += stack_plan.plan_removal(self._store, request.stack, keep=keep)
+            named = stack_files.named_by([submission.spec for submission in submissions])
+            planned += self._pruning(request.stack, keep | {spec.name for spec in specs}, files.kept | named)
         if not request.dry_run:
             await commit_all(self._store, [each.step for each in planned if each.step is not None])
         warnings = [warning for submission in submissions for warning in submission.warnings]
@@ -61,7 +75,7 @@ class Stacks:
 
     async def remove(self, request: RemoveStackRequest) -> RemoveStackResponse:
         """Raises NotFound when the stack has neither services nor networks."""
-        planned = stack_plan.plan_removal(self._store, request.stack, keep=frozenset())
+        planned = self._pruning(request.stack, frozenset(), frozenset())
         if not planned:
             raise NotFound(f'no stack "{request.stack}"')
         await commit_all(self._store, [each.step for each in planned if each.step is not None])
@@ -71,7 +85,15 @@ class Stacks:
             networks=[change.id for change in changes if change.kind == "network"],
         )
 
-    async def _examine(self, specs: Sequence[ServiceSpec], coming: Mapping[str, str]) -> list[Submission]:
+    def _pruning(self, stack: str, keep: frozenset[str], files: frozenset[str]) -> list[stack_plan.Planned]:
+        """Removal of what is not to be kept; what stays uses the files by its new spec, which has been examined."""
+        planned = stack_plan.plan_removal(self._store, stack, keep=keep)
+        own = {each.spec.name for each in self._store.tables.services.values() if each.spec.stack == stack}
+        return planned + stack_files.plan_removal(self._store, stack, keep=files, going=frozenset(own))
+
+    async def _examine(
+        self, specs: Sequence[ServiceSpec], coming: Mapping[str, str], files: Mapping[str, File]
+    ) -> list[Submission]:
         """All at once, for the registries' sake; results in the order of the specs."""
         room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         view = self._store.tables
@@ -80,7 +102,9 @@ class Stacks:
             present = view.service_named(spec.name)
             previous = present.spec if present is not None else None
             async with room:
-                return await examine(spec, view=view, images=self._images, previous=previous, coming=coming)
+                return await examine(
+                    spec, view=view, images=self._images, previous=previous, coming=coming, coming_files=files
+                )
 
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(one(spec)) for spec in specs]
@@ -100,7 +124,7 @@ class Stacks:
 
 def _request_faults(request: DeployStackRequest) -> list[Fault]:
     faults = list(check_name("stack", request.stack))
-    if not request.services and not request.networks:
+    if not (request.services or request.networks or request.secrets or request.configs):
         faults.append(Fault("services", "the stack has no service and no network"))
     for kind, named in (("services", request.services), ("networks", request.networks)):
         if len(named) > bounds.SERVICES_IN_STACK:

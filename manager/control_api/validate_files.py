@@ -15,7 +15,8 @@ _ID_MOST = 2**32 - 2  # 2**32 - 1 means "no change" to chown(2)
 
 def check_file(spec: FileSpec, content: bytes) -> Iterator[Fault]:
     """Every fault of a new secret or config."""
-    yield from check_object_name("name", spec.name, spec.stack)
+    # A stack may have a file under a name of the user's own choice (Compose `name`).
+    yield from check_object_name("name", spec.name, spec.stack if spec.name.startswith(f"{spec.stack}_") else "")
     yield from check_labels("labels", spec.labels)
     yield from check_content("content", content)
 

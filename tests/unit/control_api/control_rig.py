@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 
+from manager.control_api.files import Files
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
@@ -13,6 +14,8 @@ from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
+from manager.files.contents import Contents, PlainContents, SealedContents
+from manager.files.nouns import CONFIGS, SECRETS
 from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
@@ -20,6 +23,7 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
+from shoal.identity.keyring import Keyring
 from tests.fakes.images import FakeImages
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -44,7 +48,24 @@ class Api:
 
     def __post_init__(self) -> None:
         self.services = Services(store=self.store, images=self.images, now_ms=lambda: 1000, new_id=self.new_id)
-        self.stacks = Stacks(store=self.store, images=self.images, now_ms=lambda: 1000, new_id=self.new_id)
+        contents: dict[str, Contents] = {
+            SECRETS.name: SealedContents(Keyring(bytes(32))),
+            CONFIGS.name: PlainContents(),
+        }
+        self.stacks = Stacks(
+            store=self.store, images=self.images, contents=contents, now_ms=lambda: 1000, new_id=self.new_id
+        )
+        self.secrets, self.configs = (
+            Files(
+                noun=noun,
+                contents=contents[noun.name],
+                readable=noun is CONFIGS,
+                store=self.store,
+                now_ms=lambda: 1000,
+                new_id=self.new_id,
+            )
+            for noun in (SECRETS, CONFIGS)
+        )
         self.networks = Networks(store=self.store, now_ms=lambda: 1000, new_id=self.new_id)
         self.nodes = Nodes(store=self.store, now_ms=lambda: 1000)
         self.updates = Updates(store=self.store, now_ms=lambda: 1000)
