@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import signal as signals
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -13,9 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agent.health.probes import Execution
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.conmon import Program
+from agent.runtime.execution import Executor
 from agent.runtime.exits import ExitWatch
 from agent.runtime.filters import Filters
 from agent.runtime.host_facts import read_host_facts
@@ -28,7 +31,7 @@ from agent.runtime.rotation import rotate_if_large
 from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.trash import Trash, delete_trees
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
-from shoal.errors import AlreadyExists, InvalidInput, Unavailable
+from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +91,8 @@ class OciRuntime:
         await asyncio.to_thread(self._prepare)
         self._launcher = self._make_launcher()
         self._life.callback(self._launcher.close)
+        self._executor = Executor(places=self._places, hide=self._layout.hybrid_mount)
+        self._life.callback(self._executor.close)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(asyncio.TaskGroup())
         for task in (group.create_task(self._rotate_logs()), group.create_task(self._trash.keep_empty())):
@@ -168,6 +173,19 @@ class OciRuntime:
         wanted = tuple(task_ids)
         read = await asyncio.to_thread(lambda: [(task_id, self._cgroups.stats(task_id)) for task_id in wanted])
         return {task_id: stats for task_id, stats in read if stats is not None}
+
+    async def execute(self, task_id: str, words: tuple[str, ...]) -> Execution:
+        """As `Containers.execute` of the health checks."""
+        return await self._executor.execute(self._running(task_id), words)
+
+    async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
+        """As `Containers.open_socket` of the health checks."""
+        return await self._executor.open_socket(self._running(task_id), family)
+
+    def _running(self, task_id: str) -> Record:
+        if not self._watch.running(task_id):
+            raise NotFound(f"task {task_id} does not run")
+        return self._records[task_id]
 
     async def reset(self) -> None:
         """Remove every container and everything else of ours on this host, logs and the tmpfs included."""

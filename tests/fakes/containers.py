@@ -31,6 +31,10 @@ _APPLETS = (
     "ls",
     "yes",
     "head",
+    "mkdir",
+    "ip",
+    "nc",
+    "httpd",
 )
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"
 _GROUP = "root:x:0:\napp:x:1000:\naudio:x:29:app\n"
