@@ -17,7 +17,7 @@ from shoal.errors import NotFound
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime, shell
 
 Body = Callable[[OciRuntime, Image], Awaitable[None]]
-SERVE = "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www; nc -l -p 9090; sleep 1000"
+SERVE = "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www; nc -l -p 9090 -e /bin/sleep 1000; sleep 1000"
 
 
 def with_runtime(directory: Path, body: Body, *, programs: tuple[str, ...] = ("crun", "runc")) -> None:
