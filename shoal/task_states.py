@@ -6,6 +6,10 @@ S = TaskState
 
 TERMINAL = frozenset({S.COMPLETE, S.SHUTDOWN, S.FAILED, S.REJECTED, S.REMOVE, S.ORPHANED})
 
+# Looking a value up in an enum takes a microsecond, which the planner would notice.
+_RUNNING = S.RUNNING
+_READY_HEALTH = frozenset({TaskStatus.NONE, TaskStatus.HEALTHY})
+
 
 def is_terminal(state: int) -> bool:
     """Nothing runs any more, and the state will not change but to ORPHANED."""
@@ -19,7 +23,7 @@ def observed(task: Task, status: TaskStatus | None) -> int:
 
 def is_wanted(task: Task) -> bool:
     """The planner wants it to run."""
-    return task.desired_state <= S.RUNNING
+    return task.desired_state <= _RUNNING
 
 
 def is_live(task: Task, status: TaskStatus | None) -> bool:
@@ -29,9 +33,9 @@ def is_live(task: Task, status: TaskStatus | None) -> bool:
 
 def is_ready(task: Task, status: TaskStatus | None) -> bool:
     """It serves: it runs, and its health check, if it has one, says so."""
-    if status is None or observed(task, status) != S.RUNNING:
+    if status is None or observed(task, status) != _RUNNING:
         return False
-    return status.health in (TaskStatus.NONE, TaskStatus.HEALTHY)
+    return status.health in _READY_HEALTH
 
 
 def forward(old: TaskStatus | None, new: TaskStatus) -> bool:

@@ -7,7 +7,10 @@ from manager.planner.draft import Draft
 from manager.planner.rolls import Key, Roll
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.task_states import is_terminal
+from shoal.task_states import is_ready, is_terminal
+
+# Looking a value up in an enum costs as much as a decision.
+_RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
 
 FAILURE_WINDOW_MS = 5 * 60_000
 """For so long a task that failed counts against its node."""
@@ -37,7 +40,7 @@ class Slot:
 
     def is_held(self) -> bool:
         """It belongs to the service's replicas: something in it is more than left over from scaling down."""
-        return any(task.desired_state < TaskState.REMOVE for task in self.all())
+        return any(task.desired_state < _REMOVE for task in self.all())
 
     def all(self) -> Iterable[Task]:
         yield from self.wanted
@@ -48,7 +51,7 @@ class Slot:
     def last_end(self) -> Task | None:
         """The newest ended task when it is still wanted: its end is to be answered by the restart policy."""
         newest = self.ended[-1] if self.ended else None
-        return newest if newest is not None and newest.desired_state <= TaskState.RUNNING else None
+        return newest if newest is not None and newest.desired_state <= _RUNNING else None
 
 
 def age(task: Task) -> tuple[int, int, str]:
@@ -85,12 +88,29 @@ def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
     roll.rest(slot.key, slot.wanted[0].node_id if slot.wanted else "")
 
 
+def rest_the_obvious(draft: Draft, roll: Roll, revision: int) -> None:
+    """Make slots quiet at a glance whose only task runs the wanted revision, is ready, and is on a node that is well.
+
+    Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it.
+    """
+    nodes, statuses = draft.view.nodes, draft.view.task_status
+    for key in list(roll.loud):
+        tasks = roll.tasks[key]
+        task = tasks[0]
+        if len(tasks) > 1 or task.revision != revision or task.desired_state > _RUNNING:
+            continue
+        node_id = task.node_id
+        is_well = node_id in nodes and not draft.down(node_id) and not draft.is_drained(node_id)
+        if is_well and is_ready(task, statuses.get(task.id)):
+            roll.rest(key, node_id)
+
+
 def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:
     if is_terminal(draft.state(task)):
         slot.ended.append(task)
     elif (status := draft.down(task.node_id)) is not None:
         _give_away(draft, slot, task, status)
-    elif task.desired_state <= TaskState.RUNNING:
+    elif task.desired_state <= _RUNNING:
         slot.wanted.append(task)
     else:
         slot.stopping.append(task)
