@@ -63,7 +63,13 @@ def deploy(
     project = load_files(stack, paths, os.environ)
     warn(*project.warnings)
     request = DeployStackRequest(
-        stack=stack, services=project.services, networks=project.networks, prune=prune, dry_run=dry_run
+        stack=stack,
+        services=project.services,
+        networks=project.networks,
+        secrets=project.secrets,
+        configs=project.configs,
+        prune=prune,
+        dry_run=dry_run,
     )
     response = client.call(client.control.DeployStack, request)
     warn(*response.warnings)

@@ -51,6 +51,8 @@ SUPPORTED: Mapping[str, Any] = {
             "shm_size": None,
             "tmpfs": None,
             "volumes": None,
+            "secrets": None,
+            "configs": None,
             "extra_hosts": None,
             "dns": None,
             "dns_search": None,
@@ -72,6 +74,10 @@ SUPPORTED: Mapping[str, Any] = {
                 "rollback_config": _PACE,
             },
         }
+    },
+    "secrets": {"*": {"name": None, "external": None, "labels": None, "file": None, "environment": None}},
+    "configs": {
+        "*": {"name": None, "external": None, "labels": None, "file": None, "environment": None, "content": None}
     },
     "networks": {
         "*": {

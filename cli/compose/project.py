@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.compose import check, container, deploy
+from cli.compose import check, container, deploy, files
 from cli.compose.document import Document, YamlPath, dotted, read
 from cli.compose.interpolate import interpolate
 from cli.compose.merge import merge
 from cli.flags.ports import HOST_MODE_ONLY
+from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
@@ -23,6 +24,8 @@ class Project:
 
     services: tuple[ServiceSpec, ...]
     networks: tuple[NetworkSpec, ...]
+    secrets: tuple[StackFile, ...] = ()
+    configs: tuple[StackFile, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -86,6 +89,9 @@ class _Conversion:
         self._stack = stack
         self._services: Mapping[str, Any] = merged.get("services") or {}
         self._networks: Mapping[str, Any] = merged.get("networks") or {}
+        self._files: Mapping[str, Mapping[str, Any]] = {
+            noun: merged.get(f"{noun}s") or {} for noun in ("secret", "config")
+        }
         self._variables = variables
         self._directory = directory
         self._faults = faults
@@ -101,7 +107,37 @@ class _Conversion:
         default = self._cluster_name(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
             networks.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
-        return Project(services, tuple(networks), tuple(self._warnings()))
+        return Project(
+            services=services,
+            networks=tuple(networks),
+            secrets=self._stack_files("secret"),
+            configs=self._stack_files("config"),
+            warnings=tuple(self._warnings()),
+        )
+
+    def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
+        found: list[StackFile] = []
+        for name, body in self._files[noun].items():
+            if not (body or {}).get("external"):
+                self._faults.attempt(
+                    (f"{noun}s", name),
+                    lambda name=name, body=body: found.append(  # type: ignore[misc]
+                        files.stack_file(self._stack, noun, name, body or {}, self._variables, self._directory)
+                    ),
+                )
+        return tuple(found)
+
+    def _refer(self, spec: ServiceSpec, path: YamlPath, body: Mapping[str, Any]) -> None:
+        """The service's secrets and configs."""
+        own = {"secret": spec.task.container.secrets, "config": spec.task.container.configs}
+        for noun, target in own.items():
+            for index, entry in enumerate(body.get(f"{noun}s") or []):
+                self._faults.attempt(
+                    (*path, f"{noun}s", index),
+                    lambda noun=noun, target=target, entry=entry: target.extend(  # type: ignore[misc]
+                        files.references(self._stack, noun, [entry], self._files[noun])
+                    ),
+                )
 
     def _warnings(self) -> Iterator[str]:
         for name, body in self._services.items():
@@ -133,6 +169,7 @@ class _Conversion:
             self._faults.attempt((*path, "ports", index), lambda entry=entry: deploy.port(spec, entry))  # type: ignore[misc]
         if body.get("logging"):
             self._faults.attempt((*path, "logging"), lambda: deploy.logging(spec, body["logging"]))
+        self._refer(spec, path, body)
         self._attach(spec, name, body.get("networks"))
         return spec
 
