@@ -95,7 +95,10 @@ class NodeSpec(_message.Message):
 
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    DRAIN_BY_MS_FIELD_NUMBER: _builtins.int
     availability: Global___NodeSpec.Availability.ValueType
+    drain_by_ms: _builtins.int
+    """Until when a drain is gentle: what is left then is stopped at once. Milliseconds since the Unix epoch; 0: for ever."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """User's labels, "node.labels.<name>" in constraints."""
@@ -105,10 +108,11 @@ class NodeSpec(_message.Message):
         *,
         availability: Global___NodeSpec.Availability.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        drain_by_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_by_ms", b"drain_by_ms", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -165,10 +165,13 @@ class ServiceSpec(_message.Message):
     ROLLBACK_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     AUTOSCALE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     stack: _builtins.str
     """Name of the stack that the service belongs to; empty outside a stack."""
+    priority: _builtins.int
+    """-1000 to 1000. Tasks that find no room displace those of services with a lower one."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -210,10 +213,11 @@ class ServiceSpec(_message.Message):
         rollback: Global___UpdateConfig | None = ...,
         schedule: Global___Schedule | None = ...,
         autoscale: Global___Autoscale | None = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "mode", b"mode", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "priority", b"priority", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global", "replicated_job", "global_job"]  # noqa: Y015
     _WhichOneofArgType_mode: _TypeAlias = _typing.Literal["mode", b"mode"]  # noqa: Y015
@@ -540,6 +544,9 @@ class Placement(_message.Message):
     CONSTRAINTS_FIELD_NUMBER: _builtins.int
     SPREAD_FIELD_NUMBER: _builtins.int
     MAX_PER_NODE_FIELD_NUMBER: _builtins.int
+    PREFERENCES_FIELD_NUMBER: _builtins.int
+    AFFINITIES_FIELD_NUMBER: _builtins.int
+    PLATFORMS_FIELD_NUMBER: _builtins.int
     max_per_node: _builtins.int
     """At most so many tasks of the service on a node; 0 means no bound."""
     @_builtins.property
@@ -550,20 +557,99 @@ class Placement(_message.Message):
     def spread(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Spread over the values of these, the first first: "node.labels.zone"."""
 
+    @_builtins.property
+    def preferences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preference]:
+        """Weighed against each other, before `spread`."""
+
+    @_builtins.property
+    def affinities(self) -> _containers.RepeatedCompositeFieldContainer[Global___Affinity]: ...
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.Platform]:
+        """What the image exists for; empty means any. A manager fills it when it resolves the image."""
+
     def __init__(
         self,
         *,
         constraints: _abc.Iterable[_builtins.str] | None = ...,
         spread: _abc.Iterable[_builtins.str] | None = ...,
         max_per_node: _builtins.int = ...,
+        preferences: _abc.Iterable[Global___Preference] | None = ...,
+        affinities: _abc.Iterable[Global___Affinity] | None = ...,
+        platforms: _abc.Iterable[_meta_pb2.Platform] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["constraints", b"constraints", "max_per_node", b"max_per_node", "spread", b"spread"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affinities", b"affinities", "constraints", b"constraints", "max_per_node", b"max_per_node", "platforms", b"platforms", "preferences", b"preferences", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Placement: _TypeAlias = Placement  # noqa: Y015
+
+@_typing.final
+class Preference(_message.Message):
+    """What makes one of the nodes that fit better than another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPREAD_FIELD_NUMBER: _builtins.int
+    BINPACK_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    spread: _builtins.str
+    """Over the values of this key, the ones with the fewest tasks of the service first."""
+    binpack: _builtins.str
+    """Nodes that are full of these first: "cpus", "memory", or "load" for the fuller of the two."""
+    weight: _builtins.int
+    """1 to 1000; 0 means 100. A task more on a value weighs as much as a node's whole CPUs or memory."""
+    def __init__(
+        self,
+        *,
+        spread: _builtins.str = ...,
+        binpack: _builtins.str = ...,
+        weight: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["binpack", b"binpack", "kind", b"kind", "spread", b"spread"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binpack", b"binpack", "kind", b"kind", "spread", b"spread", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["spread", "binpack"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___Preference: _TypeAlias = Preference  # noqa: Y015
+
+@_typing.final
+class Affinity(_message.Message):
+    """Wishes to be with another service's tasks, or away from them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    ANTI_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    OVER_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Name of the other service."""
+    anti: _builtins.bool
+    """Away from them."""
+    weight: _builtins.int
+    """1 to 1000: how much it is preferred, as in `Preference`; 0 means that it has to be."""
+    over: _builtins.str
+    """On nodes that have the same value of this key, "node.labels.zone"; empty means on the same node."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        anti: _builtins.bool = ...,
+        weight: _builtins.int = ...,
+        over: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anti", b"anti", "over", b"over", "service", b"service", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Affinity: _TypeAlias = Affinity  # noqa: Y015
 
 @_typing.final
 class NetworkAttachment(_message.Message):

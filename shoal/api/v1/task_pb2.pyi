@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shoal.api.v1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -100,6 +101,7 @@ class Task(_message.Message):
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     STOPPED_AT_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    GENERIC_FIELD_NUMBER: _builtins.int
     DRAINED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
@@ -127,6 +129,10 @@ class Task(_message.Message):
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskPort]: ...
+    @_builtins.property
+    def generic(self) -> _containers.RepeatedCompositeFieldContainer[_meta_pb2.GenericResource]:
+        """What the task has of its reservations of generic resources: names, or a count where there are none."""
+
     def __init__(
         self,
         *,
@@ -143,11 +149,12 @@ class Task(_message.Message):
         created_at_ms: _builtins.int = ...,
         stopped_at_ms: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        generic: _abc.Iterable[_meta_pb2.GenericResource] | None = ...,
         drained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
