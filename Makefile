@@ -10,11 +10,12 @@ HOSTS ?= 3
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli tests
 
-.PHONY: help up down test unit check bench fmt protos check-protos images install clean
+.PHONY: help up down test test-vm unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make down    stop the playground; nothing is left"
+	@echo "make test-vm the main job in a virtual machine with cgroup version 2 (minutes)"
 	@echo "make check   format, lint, types, layers, generated code"
 	@echo "make bench   the figures (takes minutes; the machine should be idle)"
 	@echo "make fmt     format and mend what ruff can"
@@ -47,6 +48,11 @@ down:
 
 test: install images
 	$(BIN)/python -m pytest
+
+test-vm: install images
+	sh deploy/packages.sh tests/vm/packages.txt
+	sh tests/vm/build.sh
+	$(BIN)/python -m tests.vm.run
 
 unit: install
 	$(BIN)/python -m pytest tests/unit
