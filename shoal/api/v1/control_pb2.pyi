@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shoal.api.v1 import event_pb2 as _event_pb2
 from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 from shoal.api.v1 import network_pb2 as _network_pb2
@@ -676,12 +677,22 @@ class DeployStackResponse(_message.Message):
         NAME_FIELD_NUMBER: _builtins.int
         ACTION_FIELD_NUMBER: _builtins.int
         ID_FIELD_NUMBER: _builtins.int
+        FIELDS_FIELD_NUMBER: _builtins.int
+        MOVES_FIELD_NUMBER: _builtins.int
         kind: _builtins.str
         """"service", "network", "secret", "config" or "volume"."""
         name: _builtins.str
         action: _builtins.str
         """"create", "update", "unchanged" or "remove"."""
         id: _builtins.str
+        @_builtins.property
+        def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldChange]:
+            """Of a service that is updated."""
+
+        @_builtins.property
+        def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskMove]:
+            """A dry run: where tasks would go, as the planner says."""
+
         def __init__(
             self,
             *,
@@ -689,10 +700,12 @@ class DeployStackResponse(_message.Message):
             name: _builtins.str = ...,
             action: _builtins.str = ...,
             id: _builtins.str = ...,
+            fields: _abc.Iterable[Global___FieldChange] | None = ...,
+            moves: _abc.Iterable[Global___TaskMove] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "id", b"id", "kind", b"kind", "name", b"name"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "fields", b"fields", "id", b"id", "kind", b"kind", "moves", b"moves", "name", b"name"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1832,3 +1845,137 @@ class StackFile(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StackFile: _TypeAlias = StackFile  # noqa: Y015
+
+@_typing.final
+class FieldChange(_message.Message):
+    """---- Stacks on trial, and events
+
+    A field of a spec, as JSON texts; empty where there is none.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """"task.container.image"."""
+    before: _builtins.str
+    after: _builtins.str
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        before: _builtins.str = ...,
+        after: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldChange: _TypeAlias = FieldChange  # noqa: Y015
+
+@_typing.final
+class TaskMove(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
+    TO_HOSTNAME_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"shop_web.3"."""
+    from_hostname: _builtins.str
+    """Hostnames; the first is empty for a new task, the second for one that only stops or finds no place."""
+    to_hostname: _builtins.str
+    pending: _builtins.str
+    """Why there is no place for it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        from_hostname: _builtins.str = ...,
+        to_hostname: _builtins.str = ...,
+        pending: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_hostname", b"from_hostname", "name", b"name", "pending", b"pending", "to_hostname", b"to_hostname"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskMove: _TypeAlias = TaskMove  # noqa: Y015
+
+@_typing.final
+class WatchEventsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    TYPES_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    STACKS_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    since_ms: _builtins.int
+    """Milliseconds since the Unix epoch; 0: from now on."""
+    until_ms: _builtins.int
+    """Ends the stream; 0: never."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Each empty one admits all; several of one kind admit any of them. Names, or beginnings of ids."""
+
+    @_builtins.property
+    def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def stacks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        since_ms: _builtins.int = ...,
+        until_ms: _builtins.int = ...,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        services: _abc.Iterable[_builtins.str] | None = ...,
+        nodes: _abc.Iterable[_builtins.str] | None = ...,
+        stacks: _abc.Iterable[_builtins.str] | None = ...,
+        actions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "nodes", b"nodes", "services", b"services", "since_ms", b"since_ms", "stacks", b"stacks", "types", b"types", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
+
+@_typing.final
+class WatchEventsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    warning: _builtins.str
+    """Some are missing, and why."""
+    @_builtins.property
+    def event(self) -> _event_pb2.Event: ...
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+        warning: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "kind", b"kind", "warning", b"warning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "kind", b"kind", "warning", b"warning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["event", "warning"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015

@@ -102,6 +102,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/shoal.api.v1.Control/WatchEvents',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.GetNode = channel.unary_unary(
                 '/shoal.api.v1.Control/GetNode',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetNodeRequest.SerializeToString,
@@ -299,6 +304,13 @@ class ControlServicer:
 
     def ListTasks(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What has happened, from the time asked for on as far as the manager remembers, then what happens.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -507,6 +519,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.SerializeToString,
             ),
             'GetNode': grpc.unary_unary_rpc_method_handler(
                     servicer.GetNode,
@@ -973,6 +990,33 @@ class Control:
             '/shoal.api.v1.Control/ListTasks',
             shoal_dot_api_dot_v1_dot_control__pb2.ListTasksRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.Control/WatchEvents',
+            shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,8 @@ class ControlStub:
     """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run."""
     RemoveStack: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]
     ListTasks: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]
+    """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
     GetNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.NodeView]
     ListNodes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]
     UpdateNode: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.NodeView]
@@ -108,6 +110,8 @@ class ControlAsyncStub(ControlStub):
     """Applies a whole stack: makes, changes and (with prune) removes; a plan when dry_run."""
     RemoveStack: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveStackRequest, _control_pb2.RemoveStackResponse]  # type: ignore[assignment]
     ListTasks: _aio.UnaryUnaryMultiCallable[_control_pb2.ListTasksRequest, _control_pb2.ListTasksResponse]  # type: ignore[assignment]
+    WatchEvents: _aio.UnaryStreamMultiCallable[_control_pb2.WatchEventsRequest, _control_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
     GetNode: _aio.UnaryUnaryMultiCallable[_control_pb2.GetNodeRequest, _control_pb2.NodeView]  # type: ignore[assignment]
     ListNodes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListNodesRequest, _control_pb2.ListNodesResponse]  # type: ignore[assignment]
     UpdateNode: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateNodeRequest, _control_pb2.NodeView]  # type: ignore[assignment]
@@ -237,6 +241,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ListTasksResponse, _abc.Awaitable[_control_pb2.ListTasksResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _control_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.WatchEventsResponse], _abc.AsyncIterator[_control_pb2.WatchEventsResponse]]:
+        """What has happened, from the time asked for on as far as the manager remembers, then what happens."""
 
     @_abc_1.abstractmethod
     def GetNode(

@@ -32,11 +32,16 @@ class Service(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     TASK_REVISION_FIELD_NUMBER: _builtins.int
     STEERING_FIELD_NUMBER: _builtins.int
+    REBALANCE_AT_MS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Number of the newest entry of the service's history; every change of the spec adds one. From 1."""
     task_revision: _builtins.int
     """The newest revision at which the template of the tasks changed. Tasks of an older one are replaced;
     changes of labels, replicas and placement raise `revision` alone and so restart nothing.
+    """
+    rebalance_at_ms: _builtins.int
+    """When the user asked to even its tasks out over the nodes, the newest time; tasks made later stay where they are.
+    Milliseconds since the Unix epoch; 0: never.
     """
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
@@ -54,10 +59,11 @@ class Service(_message.Message):
         revision: _builtins.int = ...,
         task_revision: _builtins.int = ...,
         steering: Global___UpdateSteering | None = ...,
+        rebalance_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec", "steering", b"steering"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "revision", b"revision", "spec", b"spec", "steering", b"steering", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "rebalance_at_ms", b"rebalance_at_ms", "revision", b"revision", "spec", b"spec", "steering", b"steering", "task_revision", b"task_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -165,6 +171,7 @@ class ServiceSpec(_message.Message):
     ROLLBACK_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     AUTOSCALE_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
@@ -198,6 +205,12 @@ class ServiceSpec(_message.Message):
     def autoscale(self) -> Global___Autoscale:
         """Chooses the number of replicas; for replicated services only."""
 
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dependency]:
+        """What has to hold before the tasks of a new template are made. Once it has held, nothing that becomes of these
+        services later stops this one.
+        """
+
     def __init__(
         self,
         *,
@@ -213,17 +226,76 @@ class ServiceSpec(_message.Message):
         rollback: Global___UpdateConfig | None = ...,
         schedule: Global___Schedule | None = ...,
         autoscale: Global___Autoscale | None = ...,
+        depends_on: _abc.Iterable[Global___Dependency] | None = ...,
         priority: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "mode", b"mode", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "task", b"task", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "priority", b"priority", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "depends_on", b"depends_on", "endpoint", b"endpoint", "global", b"global", "global_job", b"global_job", "labels", b"labels", "mode", b"mode", "name", b"name", "priority", b"priority", "replicated", b"replicated", "replicated_job", b"replicated_job", "rollback", b"rollback", "schedule", b"schedule", "stack", b"stack", "task", b"task", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_mode: _TypeAlias = _typing.Literal["replicated", "global", "replicated_job", "global_job"]  # noqa: Y015
     _WhichOneofArgType_mode: _TypeAlias = _typing.Literal["mode", b"mode"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mode) -> _WhichOneofReturnType_mode | None: ...
 
 Global___ServiceSpec: _TypeAlias = ServiceSpec  # noqa: Y015
+
+@_typing.final
+class Dependency(_message.Message):
+    """A service that another one waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Condition:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ConditionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Dependency._Condition.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        CONDITION_UNSPECIFIED: Dependency._Condition.ValueType  # 0
+        """Means STARTED."""
+        STARTED: Dependency._Condition.ValueType  # 1
+        """As many of its tasks as wanted run."""
+        HEALTHY: Dependency._Condition.ValueType  # 2
+        """And their health checks say so."""
+        COMPLETED: Dependency._Condition.ValueType  # 3
+        """They have ended with exit code 0."""
+
+    class Condition(_Condition, metaclass=_ConditionEnumTypeWrapper): ...
+    CONDITION_UNSPECIFIED: Dependency.Condition.ValueType  # 0
+    """Means STARTED."""
+    STARTED: Dependency.Condition.ValueType  # 1
+    """As many of its tasks as wanted run."""
+    HEALTHY: Dependency.Condition.ValueType  # 2
+    """And their health checks say so."""
+    COMPLETED: Dependency.Condition.ValueType  # 3
+    """They have ended with exit code 0."""
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
+    RESTART_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Its name in the cluster."""
+    condition: Global___Dependency.Condition.ValueType
+    optional: _builtins.bool
+    """Not waited for while there is no such service."""
+    restart: _builtins.bool
+    """A deployment of the stack that replaces its tasks replaces those of this service too."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        condition: Global___Dependency.Condition.ValueType = ...,
+        optional: _builtins.bool = ...,
+        restart: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "optional", b"optional", "restart", b"restart", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dependency: _TypeAlias = Dependency  # noqa: Y015
 
 @_typing.final
 class Replicated(_message.Message):
@@ -933,7 +1005,10 @@ class ServiceStatus(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
+    RELEASED_REVISION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    released_revision: _builtins.int
+    """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
     @_builtins.property
@@ -956,10 +1031,11 @@ class ServiceStatus(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
+        released_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

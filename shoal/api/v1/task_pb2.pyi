@@ -251,6 +251,7 @@ class TaskStatus(_message.Message):
     RUNNING_AT_MS_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     HEALTH_OUTPUT_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -270,6 +271,10 @@ class TaskStatus(_message.Message):
     health: Global___TaskStatus.Health.ValueType
     health_output: _builtins.str
     """Last line of the last check's output."""
+    @_builtins.property
+    def path(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateTime]:
+        """When it came to each state, in that order."""
+
     def __init__(
         self,
         *,
@@ -284,13 +289,37 @@ class TaskStatus(_message.Message):
         running_at_ms: _builtins.int = ...,
         health: Global___TaskStatus.Health.ValueType = ...,
         health_output: _builtins.str = ...,
+        path: _abc.Iterable[Global___StateTime] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "oom_killed", b"oom_killed", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "oom_killed", b"oom_killed", "path", b"path", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__exit_code) -> _WhichOneofReturnType__exit_code | None: ...
 
 Global___TaskStatus: _TypeAlias = TaskStatus  # noqa: Y015
+
+@_typing.final
+class StateTime(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    state: Global___TaskState.ValueType
+    at_ms: _builtins.int
+    """By the agent's clock. Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        state: Global___TaskState.ValueType = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StateTime: _TypeAlias = StateTime  # noqa: Y015
