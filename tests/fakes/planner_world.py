@@ -6,7 +6,9 @@ from itertools import count
 
 from google.protobuf.message import Message
 
+from manager.control_api.updates import steered
 from manager.planner.agenda import Agenda
+from manager.planner.effective import current_update
 from manager.planner.ledger import Ledger
 from manager.planner.plan import Outcome, Scope, plan, plan_scope
 from manager.planner.rolls import Rolls
@@ -15,11 +17,13 @@ from manager.store import kinds
 from manager.store.changes import Change, Write
 from manager.store.kinds import Kind, M
 from manager.store.tables import Tables
+from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.meta_pb2 import Meta, Resources
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.errors import Refused
 from shoal.task_states import forward, is_live, is_terminal, is_wanted, observed
 
 START_MS = 1_800_000_000_000
@@ -98,7 +102,20 @@ class World:
             task_revision = old.task_revision
         self.put(kinds.REVISION, f"{name}/{number}", ServiceRevision(service_id=name, number=number, spec=spec))
         service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)
+        if old is not None and old.task_revision == task_revision:
+            service.steering.CopyFrom(old.steering)
         self.put(kinds.SERVICE, name, service)
+
+    def steer(self, name: str, action: SteerUpdateRequest.Action.ValueType) -> bool:
+        """The user pauses, resumes or promotes, as the control API does; whether that was admitted."""
+        service = Service()
+        service.CopyFrom(self.tables.services[name])
+        try:
+            service.steering.CopyFrom(steered(service, current_update(self.tables, service), action))
+        except Refused:
+            return False
+        self.put(kinds.SERVICE, name, service)
+        return True
 
     # Plans.
 

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from manager.planner.constraints import parse
+from manager.planner.effective import current_update, effective
+from manager.planner.template import Wanted
 from manager.store import kinds
+from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import (
@@ -20,15 +23,18 @@ from shoal.api.v1.service_pb2 import (
     PublishedPort,
     Replicated,
     RestartPolicy,
+    Service,
     ServiceSpec,
     TaskTemplate,
     UpdateConfig,
+    UpdateStatus,
 )
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.task_states import is_terminal, is_wanted
+from shoal.task_states import is_ready, is_terminal, is_wanted
 from tests.fakes.planner_world import World
 
 MIB = 1 << 20
+STEER = SteerUpdateRequest
 NODES = [f"h{number}" for number in range(1, 6)]
 SERVICES = ["api", "db", "web"]
 NETWORKS = ["back", "front"]
@@ -52,6 +58,8 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
     spec.task.restart.CopyFrom(draw(restarts))
     spec.task.placement.CopyFrom(draw(placements))
     spec.update.CopyFrom(draw(updates))
+    if (rollback := draw(rollbacks)) is not None:
+        spec.rollback.CopyFrom(rollback)
     spec.endpoint.CopyFrom(Endpoint(ports=draw(st.sampled_from(PORTS))))
     return spec
 
@@ -81,6 +89,21 @@ updates = st.builds(
     parallelism=st.integers(0, 3),
     delay_ms=st.sampled_from([0, 0, 5_000]),
     order=st.sampled_from([UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]),
+    monitor_ms=st.sampled_from([None, 0, 0, 5_000]),
+    failure_action=st.sampled_from([0, UpdateConfig.ROLLBACK, UpdateConfig.PAUSE, UpdateConfig.CONTINUE]),
+    max_failure_ratio=st.sampled_from([0.0, 0.0, 0.5]),
+    progress_deadline_ms=st.sampled_from([None, 60_000]),
+    canary=st.sampled_from([0, 0, 0, 1, 2]),
+    auto_promote=st.booleans(),
+)
+rollbacks = st.one_of(
+    st.none(),
+    st.builds(
+        UpdateConfig,
+        parallelism=st.integers(0, 2),
+        failure_action=st.sampled_from([UpdateConfig.PAUSE, UpdateConfig.CONTINUE]),
+        order=st.sampled_from([UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]),
+    ),
 )
 
 
@@ -131,6 +154,11 @@ class Cluster(RuleBasedStateMachine):
             spec.CopyFrom(service.spec)
             spec.replicated.replicas = replicas
             self.world.service(self.ids[name], spec)
+
+    @rule(name=services, action=st.sampled_from([STEER.PAUSE, STEER.RESUME, STEER.RESUME, STEER.PROMOTE]))
+    def steer(self, name: str, action: STEER.Action.ValueType) -> None:
+        if self.ids.get(name, "") in self.world.tables.services:
+            self.world.steer(self.ids[name], action)
 
     @rule(name=services)
     def remove_service(self, name: str) -> None:
@@ -216,8 +244,25 @@ class Cluster(RuleBasedStateMachine):
         ]
         for task in placed:
             self._check_placed(task)
+        self._check_pace(before)
         if cut is None:
             self._check_numbers()
+
+    def _check_pace(self, before: dict[str, Task]) -> None:
+        """No more of those that serve are taken away at once than the policy says."""
+        tables = self.world.tables
+        for name, service in tables.services.items():
+            taken = [
+                task
+                for task in self.world.tasks(name)
+                if task.desired_state > TaskState.RUNNING >= before[task.id].desired_state
+                and task.reason == "replaced by an update"
+                and is_ready(task, tables.task_status.get(task.id))
+            ]
+            served = {task.slot or task.node_id for task in self.world.running(name)}
+            bare = [task for task in taken if (task.slot or task.node_id) not in served]
+            limit = max(service.spec.update.parallelism, service.spec.rollback.parallelism, 1)
+            assert len(bare) <= limit
 
     def _check_placed(self, task: Task) -> None:
         """A filter that excludes the node has been heard."""
@@ -289,6 +334,21 @@ class Cluster(RuleBasedStateMachine):
         for name, service in self.world.tables.services.items():
             if service.spec.HasField("replicated"):
                 self._check_converged(name, service.spec)
+            self._check_update_ended(service)
+
+    def _check_update_ended(self, service: Service) -> None:
+        """With agents that answer, an update ends, and everything runs what it led to."""
+        tables = self.world.tables
+        update = current_update(tables, service)
+        if update is None:
+            return
+        assert update.state not in (UpdateStatus.UPDATING, UpdateStatus.ROLLING_BACK), update
+        assert bool(update.finished_at_ms) == (update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK))
+        assert update.message or update.state in (UpdateStatus.COMPLETED, UpdateStatus.CANARY)
+        if update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK) and "are left" not in update.message:
+            wanted = Wanted(tables, effective(tables, service))
+            running = self.world.running(service.meta.id)
+            assert not [task for task in running if wanted.differs(task) and service.spec.HasField("replicated")]
 
     def _check_converged(self, name: str, spec: ServiceSpec) -> None:
         wanted, running = self.world.wanted(name), self.world.running(name)
