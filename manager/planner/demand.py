@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from manager.planner.constraints import Constraint, parse, parse_key
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.network_modes import cluster_networks
+from shoal.published_ports import MESH_NETWORK, is_mesh, mesh_ports
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Demand:
         spread: keys over whose values tasks are spread, the first first.
         max_per_node: tasks of the service on a node; 0 means no bound.
         networks: ids.
+        static: the network's id and the address of it that the task asks for.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -29,6 +32,7 @@ class Demand:
     max_per_node: int
     networks: tuple[str, ...]
     fault: str = ""
+    static: tuple[tuple[str, str], ...] = ()
 
     @property
     def has_fixed_port(self) -> bool:
@@ -47,13 +51,16 @@ def demand_of(spec: ServiceSpec) -> Demand:
         spread = tuple(parse_key(text) for text in template.placement.spread)
     except InvalidInput as error:
         fault = f"placement: {error}"
+    own = cluster_networks(template)
+    mesh = [MESH_NETWORK] if mesh_ports(spec) else []
     return Demand(
         cpus=template.reservations.nano_cpus,
         memory=template.reservations.memory_bytes,
-        ports=tuple(port for port in spec.endpoint.ports if port.mode != PublishedPort.MODE_UNSPECIFIED),
+        ports=tuple(port for port in spec.endpoint.ports if not is_mesh(port)),
         constraints=constraints,
         spread=spread,
         max_per_node=template.placement.max_per_node,
-        networks=tuple(dict.fromkeys(attachment.network for attachment in template.networks)),
+        networks=tuple(dict.fromkeys((*(attachment.network for attachment in own), *mesh))),
         fault=fault,
+        static=tuple((attachment.network, attachment.address) for attachment in own if attachment.address),
     )

@@ -4,7 +4,8 @@ Only a beginning of the writes may get committed (the leader may change between 
 then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 from manager.planner.demand import Demand
 from manager.planner.filters import standing
@@ -21,6 +22,8 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.ids import NewId
 from shoal.task_states import observed
 
+V = TypeVar("V")
+
 
 class Draft:
     """Gathers writes, times to wake at and services with tasks that found no node."""
@@ -35,6 +38,7 @@ class Draft:
         self.unplaced: set[str] = set()
         self.effects = 0
         """Rises with each decision, also with one that is drafted already."""
+        self._made: dict[str, Any] = {}
         self._down: dict[str, NodeStatus | None] = {}
         self._drained: dict[str, bool] = {}
         self._allocations: dict[str, NetworkAllocation | None] = {}
@@ -44,6 +48,13 @@ class Draft:
         self._statuses: dict[str, ServiceStatus] = {}
         self._last: list[Write] = []
         self._rankings: dict[Hashable, Ranking] = {}
+
+    def once(self, what: str, make: Callable[[], V]) -> V:
+        """Something that is the same for the whole pass, made when it is first asked for."""
+        if what not in self._made:
+            self._made[what] = make()
+        found: V = self._made[what]
+        return found
 
     def down(self, node_id: str) -> NodeStatus | None:
         """The node's status when it is down; looked up once a pass."""
@@ -139,7 +150,7 @@ class Draft:
     def tell(self, status: ServiceStatus) -> None:
         """Write the service's status unless it is already so."""
         known = self.view.service_status.get(status.service_id)
-        if known != status and (known is not None or status.problems or status.HasField("update")):
+        if known != status and (known is not None or len(status.ListFields()) > 1):
             self._statuses[status.service_id] = status
 
     def bury(self, write: Write) -> None:

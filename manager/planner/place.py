@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from manager.planner.addresses import Subnet, dotted
+from manager.planner.addresses import dotted, number
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.filters import explain, fitting
-from manager.planner.ledger import Host
+from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
+from manager.planner.pools import AddressPools
 from manager.planner.schedule import places
-from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState
-
-DYNAMIC_PORTS = range(30_000, 32_768)
+from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,9 @@ class Placing:
         self._draft = draft
         self._service_id, self._revision = service_id, revision
         self._demand = demand
-        self._subnets: list[tuple[str, Subnet]] = []
+        self._networks: list[str] = []
+        self._pools = AddressPools(draft)
+        self._static = dict(demand.static)
         self._obstacle = self._find_subnets()
         self._placed = Task(
             service_id=service_id,
@@ -88,18 +90,16 @@ class Placing:
                 return f"network {network_id} does not exist"
             if allocation is None:
                 return f"network {network.spec.name} has no subnet: it overlaps another network's, or all are taken"
-            self._subnets.append((network_id, Subnet.parse(allocation.subnet)))
+            self._networks.append(network_id)
         return ""
 
     def _exhausted(self) -> str:
-        for network_id, subnet in self._subnets:
-            if self._draft.ledger.pool(network_id).next_free(subnet) is None:
-                name = self._draft.view.networks[network_id].spec.name
-                return f"network {name} has no free address: all {subnet.last - subnet.first + 1} are in use"
-        return ""
+        static = self._static
+        obstacles = (self._pools.obstacle(network_id, static.get(network_id, "")) for network_id in self._networks)
+        return next(filter(None, obstacles), "")
 
     def _write(self, need: Need, host: Host) -> None:
-        draft, pending = self._draft, need.pending
+        draft, demand, pending = self._draft, self._demand, need.pending
         task = Task()
         task.CopyFrom(self._placed)
         identifier = task.id = pending.id if pending is not None else draft.new_id()
@@ -108,12 +108,12 @@ class Placing:
             task.created_at_ms = pending.created_at_ms
         if need.attempt:
             task.attempt = need.attempt
-        if self._subnets:
-            task.addresses.extend(self._addresses())
-        if self._demand.ports:
+        if self._networks:
+            self._give_addresses(task)
+        if demand.ports:
             task.ports.extend(self._ports(host))
-        ports = [(port.protocol, port.published, port.host_address) for port in task.ports]
-        draft.ledger.reserve(host, self._demand.cpus, self._demand.memory, ports)
+        ports = [(port.protocol, port.published, port.host_address) for port in task.ports] if demand.ports else ()
+        draft.ledger.reserve(host, demand.cpus, demand.memory, ports)
         draft.add(identifier, task)
 
     def _postpone(self, need: Need, reason: str) -> None:
@@ -135,20 +135,20 @@ class Placing:
         )
         self._draft.add(identifier, task)
 
-    def _addresses(self) -> list[TaskAddress]:
-        ledger, found = self._draft.ledger, []
-        for network_id, subnet in self._subnets:
-            free = ledger.pool(network_id).next_free(subnet)
+    def _give_addresses(self, task: Task) -> None:
+        ledger, now_ms = self._draft.ledger, self._draft.now_ms
+        for network_id in self._networks:
+            asked = self._static.get(network_id)
+            free = number(asked) if asked else self._pools.next_free(network_id)
             assert free is not None  # _exhausted has looked
-            ledger.take(network_id, free, self._draft.now_ms)
-            found.append(TaskAddress(network_id=network_id, address=dotted(free)))
-        return found
+            ledger.take(network_id, free, now_ms)
+            task.addresses.add(network_id=network_id, address=dotted(free))
 
     def _ports(self, host: Host) -> list[TaskPort]:
         found = []
         chosen: set[int] = set()
         for port in self._demand.ports:
-            published = port.published or _dynamic_port(host, port.protocol, port.host_address, chosen)
+            published = port.published or _dynamic_port(self._draft.ledger, host, port, chosen)
             chosen.add(published)
             found.append(
                 TaskPort(
@@ -158,6 +158,11 @@ class Placing:
         return found
 
 
-def _dynamic_port(host: Host, protocol: int, address: str, chosen: set[int]) -> int:
-    free = (port for port in DYNAMIC_PORTS if port not in chosen and not host.port_taken(protocol, port, address))
-    return next(free)
+def _dynamic_port(ledger: Ledger, host: Host, port: PublishedPort, chosen: set[int]) -> int:
+    return next(
+        published
+        for published in DYNAMIC_PORTS
+        if published not in chosen
+        and not host.port_taken(port.protocol, published, port.host_address)
+        and not ledger.is_on_mesh(published)
+    )

@@ -366,7 +366,7 @@ def test_subnets_are_disjoint_and_what_the_user_gives_comes_first() -> None:
     cluster.network("d", "10.0.1.0/24")
     cluster.plan()
     found = {name: allocation.subnet for name, allocation in cluster.tables.allocations.items()}
-    assert found == {"b": "10.0.0.0/23", "a": "10.0.2.0/24", "c": "10.0.3.0/24"}
+    assert found == {"b": "10.0.0.0/23", "a": "10.0.32.0/24", "c": "10.0.64.0/24"}
     wanted = spec(1)
     wanted.task.networks.append(NetworkAttachment(network="d"))
     cluster.service("web", wanted)
