@@ -34,6 +34,7 @@ from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
 from manager.files.contents import PlainContents, SealedContents
 from manager.files.nouns import CONFIGS, SECRETS
+from manager.key_rotation import KeyRotation
 from manager.leadership.leadership import Lead, Leadership
 from manager.own_identity import OwnIdentity, write_admin
 from manager.planner.loop import Planner
@@ -111,12 +112,12 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     add_CertificateAuthorityServicer_to_server(joining, api_server)
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
-    manager = _listen(settings, api_server, join_server, own)
+    manager = _listen(settings, api_server, join_server, own, keyring.key_id)
     leadership = Leadership(store, backend, own.manager_id)
     async with asyncio.TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(leadership.register(manager), name="registration")
-        group.create_task(leadership.run(_term(settings, store, own.manager_id)), name="leadership")
+        group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
         async with _started(api_server), _started(join_server), _closing(agents), images:
             directory = settings.state_directory / "admin"
@@ -163,7 +164,7 @@ def _control(
     )
 
 
-def _term(settings: Settings, store: Store, manager_id: str) -> Lead:
+def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring) -> Lead:
     """What this manager does while it leads."""
 
     async def lead(fence: int) -> None:
@@ -174,6 +175,7 @@ def _term(settings: Settings, store: Store, manager_id: str) -> Lead:
             term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")
             term.create_task(monitor.run(fence), name="node monitor")
             term.create_task(Collector(store=store).run(fence), name="collector")
+            term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
 
     return lead
 
@@ -184,7 +186,9 @@ async def _authority(store: Store, keyring: Keyring) -> CertificateAuthority:
     return authority
 
 
-def _listen(settings: Settings, api_server: aio.Server, join_server: aio.Server, own: OwnIdentity) -> Manager:
+def _listen(
+    settings: Settings, api_server: aio.Server, join_server: aio.Server, own: OwnIdentity, key_id: str
+) -> Manager:
     """Bind both ports; what others are told of this manager."""
     host = advertised_host(settings.advertise_address, settings.api_address)
     api_port = listen(api_server, settings.api_address, lambda: own.current)
@@ -195,6 +199,7 @@ def _listen(settings: Settings, api_server: aio.Server, join_server: aio.Server,
         join_address=with_port(host, join_port),
         version=VERSION,
         started_at_ms=now_ms(),
+        key_id=key_id,
     )
 
 

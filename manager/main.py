@@ -92,6 +92,26 @@ def token(state_directory: Path) -> None:
         fail(str(error), FAILURE)
 
 
+@main.command("rotate-key")
+@_path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine.")
+@_path("--cluster-key-file", None, "The cluster key.  [default: in the state]")
+def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
+    """Make another cluster key; everything sealed in etcd is sealed with it once all managers have it."""
+    from shoal.identity import keyring
+
+    path = Settings(state_directory=state_directory, cluster_key_file=cluster_key_file).key_file
+    try:
+        keyring.rotate(path)
+    except ShoalError as error:
+        fail(str(error), FAILURE)
+    older = keyring.older_path(path)
+    click.echo(f"{path} is a new cluster key; the one before is {older}. Next:")
+    click.echo(
+        "1. copy both files to every other manager of the cluster, and restart the managers one after the other;"
+    )
+    click.echo('2. when the leader has logged "everything is sealed with the new cluster key", delete the older file.')
+
+
 def fail(line: str, code: int) -> NoReturn:
     """End the program with one line on standard error."""
     click.echo(f"shoal-manager: {line}", err=True)

@@ -7,11 +7,13 @@ it has that one. Then the older key can be deleted.
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
 from shoal.identity import sealing
+from shoal.identity.private_files import write_atomically
 
 _ID_BYTES = 8
 OLDER = ".old"
@@ -79,3 +81,29 @@ def load_keyring(path: Path, *, make: bool = False) -> Keyring:
 def older_path(path: Path) -> Path:
     """Where the key before this one is kept during a rotation."""
     return path.with_name(path.name + OLDER)
+
+
+def rotate(path: Path) -> None:
+    """Make another cluster key; the present one becomes the older one. Takes effect when the manager starts anew.
+
+    Raises:
+        Refused: a rotation is under way.
+        NotFound, InvalidInput, Unavailable: as `sealing.load_key`, or it cannot be written.
+    """
+    current = sealing.load_key(path)
+    older = older_path(path)
+    try:
+        if sealing.load_key(older) != current:  # equal: an earlier call was interrupted between its two files
+            raise Refused(
+                f"a rotation is under way: {older} is there; delete it on every manager when it is not needed"
+            )
+    except NotFound:
+        _write(older, current)
+    _write(path, secrets.token_bytes(sealing.KEY_BYTES))
+
+
+def _write(path: Path, key: bytes) -> None:
+    try:
+        write_atomically(path, key)
+    except OSError as error:
+        raise Unavailable(f"cannot write the cluster key {path}: {error.strerror}") from error
