@@ -15,7 +15,7 @@ from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal import task_states
-from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
@@ -77,7 +77,7 @@ class Catalogue:
         live = [entry.task for entry in mine.values() if entry.live]
         names = {address.network_id for task in live for address in task.addresses} | self._mesh()
         networks = {name: network for name in sorted(names) if (network := self._network(name)) is not None}
-        endpoints = self._endpoints(networks)
+        endpoints = self._endpoints(networks, node_id)
         # Clients come in by any node, so each must know the way back to every other.
         known = self._peers if MESH_NETWORK in networks else {endpoint.node_id for endpoint in endpoints.values()}
         others = set(known) - {node_id}
@@ -163,16 +163,21 @@ class Catalogue:
             name=network.spec.name,
             subnet=allocation.subnet,
             internal=network.spec.internal,
+            block=allocation.block,
+            node_local=network.spec.driver == "bridge",
             mesh=network_id == MESH_NETWORK,
         )
 
-    def _endpoints(self, networks: Mapping[str, NetworkAssignment]) -> dict[str, TaskEndpoint]:
+    def _endpoints(self, networks: Mapping[str, NetworkAssignment], node_id: str) -> dict[str, TaskEndpoint]:
+        """On networks that end at the node, its own alone."""
+        abroad = {name: network for name, network in networks.items() if not network.node_local}
         found = {task_id: entry for name in networks for task_id, entry in self._on_network.get(name, {}).items()}
-        return {
-            task_id: narrowed(entry.endpoint, networks)
-            for task_id, entry in found.items()
+        narrow = (
+            narrowed(entry.endpoint, networks if entry.task.node_id == node_id else abroad)
+            for entry in found.values()
             if entry.endpoint is not None
-        }
+        )
+        return {endpoint.task_id: endpoint for endpoint in narrow if endpoint.addresses}
 
     def _revisions(self, live: Iterable[Task]) -> dict[str, ServiceRevision]:
         keys = {_revision_key(task) for task in live}
@@ -206,6 +211,10 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
     )
     if revision is not None:
         endpoint.service_name = revision.spec.name
+        endpoint.ports.extend(
+            EndpointPort(protocol=port.protocol, target=port.target, published=port.published)
+            for port in revision.spec.endpoint.ports
+        )
         for attachment in revision.spec.task.networks:
             if attachment.aliases:
                 endpoint.aliases[attachment.network].CopyFrom(Names(names=attachment.aliases))
