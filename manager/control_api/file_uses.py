@@ -33,7 +33,7 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
                 _resolve(noun, reference, view, coming)
             except ShoalError as error:
                 faults.append(Fault(f"{path}.source", str(error)))
-    return [] if faults else _same_target(spec.task.container)
+    return faults or _same_target(spec.task.container)
 
 
 def _resolve(noun: FileNoun, reference: FileReference, view: View, coming: Coming) -> None:

@@ -1,0 +1,105 @@
+"""`--secret`, `--config`, and Compose `secrets` and `configs`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cli.compose.project import Project, load_files
+from cli.flags.files import parse_reference
+from cli.flags.options import apply_flags
+from shoal.api.v1.file_pb2 import FileReference
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import InvalidInput
+
+
+def test_references_in_both_forms() -> None:
+    assert parse_reference("--secret", "pw") == FileReference(source="pw")
+    text = "source=pw,target=/etc/pw,uid=7,gid=8,mode=0440,policy=pin"
+    wanted = FileReference(source="pw", target="/etc/pw", uid=7, gid=8, mode=0o440, policy=FileReference.PIN)
+    assert parse_reference("--secret", text) == wanted
+    assert parse_reference("--secret", "src=pw,version=ab").policy == FileReference.PIN, "a version that is named stays"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("target=/x", "source is missing"),
+        ("source=a,mode=9", "octal"),
+        ("source=a,uid=root", "uid 'root'"),
+        ("source=a,policy=maybe", "follow, pin"),
+        ("source=a,colour=red", "colour"),
+    ],
+)
+def test_bad_references(text: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_reference("--secret", text)
+
+
+def test_flags_add_and_remove() -> None:
+    spec = ServiceSpec()
+    apply_flags(spec, {"secret": ("pw", "source=token,target=/t"), "config": ("motd",)})
+    assert [each.source for each in spec.task.container.secrets] == ["pw", "token"]
+    spec.task.container.secrets[0].name, spec.task.container.secrets[0].source = "pw", "0123456789abc"
+    apply_flags(spec, {"secret_rm": ("pw",), "secret_add": ("source=pw,mode=0400",)})
+    assert [(each.source, each.mode) for each in spec.task.container.secrets] == [("token", 0), ("pw", 0o400)]
+    with pytest.raises(InvalidInput, match="--config-rm: the service does not use 'other'"):
+        apply_flags(spec, {"config_rm": ("other",)})
+
+
+def project(tmp_path: Path, text: str, variables: Mapping[str, str] | None = None) -> Project:
+    path = tmp_path / "stack.yaml"
+    path.write_text(text)
+    return load_files("shop", [path], variables or {})
+
+
+def test_compose_in_all_forms(tmp_path: Path) -> None:
+    (tmp_path / "db.txt").write_bytes(b"from a file\xff")
+    text = """
+services:
+  web:
+    image: hello
+    secrets: [db, {source: token, target: /etc/token, uid: "7", gid: "8", mode: 0400, x-policy: pin}, {source: far}]
+    configs: [motd]
+secrets:
+  db: {file: ./db.txt, labels: {a: b}}
+  token: {environment: TOKEN, name: our-token}
+  far: {external: true}
+configs:
+  motd: {content: "for ${WHO}"}
+"""
+    made = project(tmp_path, text, {"TOKEN": "t0ken", "WHO": "all"})
+    assert [(each.spec.name, each.content) for each in made.secrets] == [
+        ("shop_db", b"from a file\xff"),
+        ("our-token", b"t0ken"),
+    ]
+    assert made.secrets[0].spec.labels == {"a": "b"}
+    assert [(each.spec.name, each.content) for each in made.configs] == [("shop_motd", b"for all")]
+    db, token, far = made.services[0].task.container.secrets
+    assert (db.source, db.target, db.HasField("mode")) == ("shop_db", "db", False)
+    wanted = FileReference(source="our-token", target="/etc/token", uid=7, gid=8, mode=0o400, policy=FileReference.PIN)
+    assert token == wanted
+    assert (far.source, far.target) == ("far", "far")
+    assert made.services[0].task.container.configs[0].source == "shop_motd"
+
+
+def test_compose_faults_are_all_told_with_their_place(tmp_path: Path) -> None:
+    text = """
+services:
+  web:
+    image: hello
+    secrets: [nowhere]
+secrets:
+  lost: {file: ./lost.txt}
+  unset: {environment: UNSET}
+  both: {file: a, environment: b}
+configs:
+  templated: {content: x, template_driver: golang}
+"""
+    with pytest.raises(InvalidInput, match="template_driver"):
+        project(tmp_path, text)
+    with pytest.raises(InvalidInput) as told:
+        project(tmp_path, text.replace(", template_driver: golang", ""))
+    said = str(told.value)
+    for part in ("stack.yaml:5", "'nowhere' is not among", "lost.txt", "'UNSET' is not set", "exactly one of"):
+        assert part in said, said

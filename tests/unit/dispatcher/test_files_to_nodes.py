@@ -1,0 +1,82 @@
+"""Contents go to the nodes whose own tasks need them, opened on the way, and to no other."""
+
+from manager.dispatcher.catalogue import Catalogue
+from manager.dispatcher.file_contents import MESSAGE_BYTES, FileContents
+from manager.dispatcher.needs import NOTHING, diff, new_files, snapshot
+from manager.files.contents import SealedContents
+from manager.store.kinds import CONFIG_VERSION, REVISION, SECRET, SECRET_VERSION
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.file_pb2 import File, FileReference, FileVersion
+from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.identity.keyring import Keyring
+from tests.unit.dispatcher.dispatcher_world import World
+
+PLAIN = b"a very secret word"
+SEALED = SealedContents(Keyring(bytes(32)))
+
+
+def world_with_a_secret(content: bytes = PLAIN) -> World:
+    """Service `s` on node `n1` uses secret `x` and config `c`; service `t` on node `n2` uses nothing."""
+    world = World()
+    file = File(sealed_data_key=SEALED.new_data_key("x"), version="1")
+    file.meta.id = "x"
+    world.put(SECRET, "x", file)
+    version = FileVersion(file_id="x", version="1", content=SEALED.closed(file, "1", content))
+    world.put(SECRET_VERSION, "x/1", version)
+    world.put(CONFIG_VERSION, "c/1", FileVersion(file_id="c", version="1", content=b"plain"))
+    container = ContainerSpec(
+        secrets=[FileReference(source="x", version="1")], configs=[FileReference(source="c", version="1")]
+    )
+    spec = ServiceSpec(name="s", task=TaskTemplate(container=container))
+    world.put(REVISION, "s/1", ServiceRevision(service_id="s", number=1, spec=spec))
+    world.revision("t", 1)
+    world.node("n1")
+    world.node("n2")
+    world.task("task1", "n1", service_id="s")
+    world.task("task2", "n2", service_id="t")
+    return world
+
+
+def test_only_the_node_of_the_task_gets_it() -> None:
+    world = world_with_a_secret()
+    catalogue = Catalogue(world.tables)
+    assert set(catalogue.needs("n1").files) == {"secret/x/1", "config/c/1"}
+    assert not catalogue.needs("n2").files
+    files = FileContents(view=world.tables, secrets=SEALED)
+    (message,) = files.messages(catalogue.needs("n1").files, 7)
+    assert {each.key: each.content for each in message.files} == {"secret/x/1": PLAIN, "config/c/1": b"plain"}
+    assert not message.snapshot and message.store_revision == 7
+
+
+def test_it_goes_when_the_task_ends_and_comes_again_with_another() -> None:
+    world = world_with_a_secret()
+    catalogue = Catalogue(world.tables)
+    before = catalogue.needs("n1")
+    assert not new_files(before, catalogue.needs("n1"))
+    catalogue.update(world.status("task1", TaskState.FAILED))
+    ended = catalogue.needs("n1")
+    assert not ended.files
+    catalogue.update(world.task("task3", "n1", service_id="s"))
+    assert set(new_files(ended, catalogue.needs("n1"))) == {"secret/x/1", "config/c/1"}
+
+
+def test_assignments_themselves_have_no_contents() -> None:
+    world = world_with_a_secret()
+    needs = Catalogue(world.tables).needs("n1")
+    for message in (snapshot(needs, 1), diff(NOTHING, needs, 1)):
+        assert PLAIN not in message.SerializeToString() and not message.files
+
+
+def test_large_contents_go_in_several_messages() -> None:
+    world = world_with_a_secret(b"x" * (MESSAGE_BYTES - 2))
+    files = FileContents(view=world.tables, secrets=SEALED)
+    needs = Catalogue(world.tables).needs("n1")
+    assert [len(message.files) for message in files.messages(needs.files, 1)] == [1, 1]
+
+
+def test_a_secret_that_does_not_open_is_left_out() -> None:
+    world = world_with_a_secret()
+    files = FileContents(view=world.tables, secrets=SealedContents(Keyring(bytes(31) + b"1")))
+    (message,) = files.messages(Catalogue(world.tables).needs("n1").files, 1)
+    assert [each.key for each in message.files] == ["config/c/1"]
