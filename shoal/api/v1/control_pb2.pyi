@@ -447,10 +447,13 @@ class ServiceView(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     DESIRED_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
     desired: _builtins.int
     """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
     """Tasks that are to run and do."""
+    completed: _builtins.int
+    """Jobs: tasks of the newest run that have ended with exit code 0."""
     @_builtins.property
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
@@ -462,10 +465,11 @@ class ServiceView(_message.Message):
         status: _service_pb2.ServiceStatus | None = ...,
         desired: _builtins.int = ...,
         running: _builtins.int = ...,
+        completed: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["desired", b"desired", "running", b"running", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1003,10 +1003,15 @@ class ServiceStatus(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    AUTOSCALED_REPLICAS_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
     RELEASED_REVISION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    autoscaled_replicas: _builtins.int
+    """Replicas that the autoscaler wants; 0: as many as the spec says."""
     released_revision: _builtins.int
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     @_builtins.property
@@ -1014,6 +1019,14 @@ class ServiceStatus(_message.Message):
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """One line for each reason why the service does not converge; empty when it does."""
+
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobRun]:
+        """Of a job, the oldest first: those that go on, and the history."""
+
+    @_builtins.property
+    def schedule(self) -> Global___ScheduleStatus:
+        """Of a job with a schedule."""
 
     @_builtins.property
     def virtual_addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___VirtualAddress]:
@@ -1029,13 +1042,16 @@ class ServiceStatus(_message.Message):
         service_id: _builtins.str = ...,
         update: Global___UpdateStatus | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        runs: _abc.Iterable[Global___JobRun] | None = ...,
+        schedule: Global___ScheduleStatus | None = ...,
+        autoscaled_replicas: _builtins.int = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
         released_revision: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscaled_replicas", b"autoscaled_replicas", "mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1063,6 +1079,111 @@ class VirtualAddress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VirtualAddress: _TypeAlias = VirtualAddress  # noqa: Y015
+
+@_typing.final
+class JobRun(_message.Message):
+    """All tasks of a job from its start to its end. A job without a schedule has one run for each template."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[JobRun._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: JobRun._State.ValueType  # 0
+        RUNNING: JobRun._State.ValueType  # 1
+        SUCCEEDED: JobRun._State.ValueType  # 2
+        """Every task ended with exit code 0."""
+        FAILED: JobRun._State.ValueType  # 3
+        """Some task failed and is not tried again."""
+        REPLACED: JobRun._State.ValueType  # 4
+        """Stopped, because another run took its place."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: JobRun.State.ValueType  # 0
+    RUNNING: JobRun.State.ValueType  # 1
+    SUCCEEDED: JobRun.State.ValueType  # 2
+    """Every task ended with exit code 0."""
+    FAILED: JobRun.State.ValueType  # 3
+    """Some task failed and is not tried again."""
+    REPLACED: JobRun.State.ValueType  # 4
+    """Stopped, because another run took its place."""
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DUE_AT_MS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
+    COMPLETED_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Counts up from 1 in a service; the tasks of the run have it."""
+    revision: _builtins.int
+    """The ServiceRevision.number that its tasks run."""
+    state: Global___JobRun.State.ValueType
+    due_at_ms: _builtins.int
+    """When the schedule wanted it; 0 without a schedule. Milliseconds since the Unix epoch."""
+    started_at_ms: _builtins.int
+    finished_at_ms: _builtins.int
+    """0 while it goes on."""
+    completed: _builtins.int
+    wanted: _builtins.int
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        state: Global___JobRun.State.ValueType = ...,
+        due_at_ms: _builtins.int = ...,
+        started_at_ms: _builtins.int = ...,
+        finished_at_ms: _builtins.int = ...,
+        completed: _builtins.int = ...,
+        wanted: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "due_at_ms", b"due_at_ms", "finished_at_ms", b"finished_at_ms", "number", b"number", "revision", b"revision", "started_at_ms", b"started_at_ms", "state", b"state", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobRun: _TypeAlias = JobRun  # noqa: Y015
+
+@_typing.final
+class ScheduleStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRON_FIELD_NUMBER: _builtins.int
+    TIMEZONE_FIELD_NUMBER: _builtins.int
+    ANSWERED_UNTIL_MS_FIELD_NUMBER: _builtins.int
+    NEXT_DUE_MS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    cron: _builtins.str
+    """The schedule that this is of."""
+    timezone: _builtins.str
+    answered_until_ms: _builtins.int
+    """All due times up to this one have been answered. Milliseconds since the Unix epoch."""
+    next_due_ms: _builtins.int
+    message: _builtins.str
+    """Why the newest due time made no run; empty when it made one."""
+    def __init__(
+        self,
+        *,
+        cron: _builtins.str = ...,
+        timezone: _builtins.str = ...,
+        answered_until_ms: _builtins.int = ...,
+        next_due_ms: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_until_ms", b"answered_until_ms", "cron", b"cron", "message", b"message", "next_due_ms", b"next_due_ms", "timezone", b"timezone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScheduleStatus: _TypeAlias = ScheduleStatus  # noqa: Y015
 
 @_typing.final
 class UpdateStatus(_message.Message):

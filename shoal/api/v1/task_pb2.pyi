@@ -101,6 +101,7 @@ class Task(_message.Message):
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     STOPPED_AT_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
     GENERIC_FIELD_NUMBER: _builtins.int
     DRAINED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -123,6 +124,8 @@ class Task(_message.Message):
     """When the desired state left RUNNING; 0 before. Milliseconds since the Unix epoch."""
     attempt: _builtins.int
     """How many tasks of the slot ended in a row before this one was made."""
+    run: _builtins.int
+    """JobRun.number of a job's task; 0 for services that run all the time."""
     drained: _builtins.bool
     """Set by the dispatcher in assignments alone: it is to stop, and every node has withdrawn it from its datapath."""
     @_builtins.property
@@ -149,12 +152,13 @@ class Task(_message.Message):
         created_at_ms: _builtins.int = ...,
         stopped_at_ms: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        run: _builtins.int = ...,
         generic: _abc.Iterable[_meta_pb2.GenericResource] | None = ...,
         drained: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "run", b"run", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
