@@ -12,6 +12,7 @@ from pathlib import Path
 from grpc import aio
 
 from agent import host
+from agent.health.probes import Prober
 from agent.images.store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
@@ -32,6 +33,7 @@ from shoal.distribution.registries import read_registries
 from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.rpc.server import listen, make_server
+from shoal.templates import Node
 
 SERVER_GRACE_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -94,9 +96,12 @@ async def _worker(
     runtime = await stack.enter_async_context(
         OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), exited, now_ms)
     )
-    images = ImageStore(settings.images_directory, read_registries(settings.registries_file), host_platform())
+    kind = host_platform()
+    images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)
     worker = Worker(
+        node=Node(node_id, host.hostname(settings), kind.os, kind.architecture),
+        prober=Prober(containers=runtime),
         runtime=runtime,
         images=images,
         networks=network,

@@ -79,7 +79,10 @@ class Prober:
         except TimeoutError:
             return Finding(False, f"no answer within {seconds:g} s")
         except OSError as error:
-            return Finding(False, f"{address}:{check.http.port or check.tcp.port}: {os.strerror(error.errno) if error.errno else error}")
+            return Finding(
+                False,
+                f"{address}:{check.http.port or check.tcp.port}: {os.strerror(error.errno) if error.errno else error}",
+            )
         except ShoalError as error:
             return Finding(False, _line(str(error)))
 

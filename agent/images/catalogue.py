@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from agent.images.content import Content
 from agent.worker.seams import Image, ImageConfig
+from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.distribution.image_config import ParsedConfig, parse_config
 from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.errors import InvalidInput, ShoalError
 from shoal.image_reference import parse
 
+_NS_PER_MS = 1_000_000
 _log = logging.getLogger(__name__)
 
 
@@ -134,7 +136,29 @@ def image_config(parsed: ParsedConfig) -> ImageConfig:
         labels={str(key): str(value) for key, value in _object(settings, "Labels").items()},
         exposed_ports=tuple(sorted(_object(settings, "ExposedPorts"))),
         volumes=tuple(sorted(_object(settings, "Volumes"))),
+        healthcheck=_healthcheck(_object(settings, "Healthcheck")),
     )
+
+
+def _healthcheck(section: Mapping[str, object]) -> Healthcheck | None:
+    """Docker's extension of the configuration: a test, and durations in nanoseconds."""
+    if not section:
+        return None
+    return Healthcheck(
+        test=_texts(section, "Test"),
+        interval_ms=_number(section, "Interval") // _NS_PER_MS,
+        timeout_ms=_number(section, "Timeout") // _NS_PER_MS,
+        retries=_number(section, "Retries"),
+        start_period_ms=_number(section, "StartPeriod") // _NS_PER_MS,
+        start_interval_ms=_number(section, "StartInterval") // _NS_PER_MS,
+    )
+
+
+def _number(settings: Mapping[str, object], key: str) -> int:
+    value = settings.get(key) or 0
+    if not isinstance(value, int) or not 0 <= value < 1 << 62 or (key == "Retries" and value >= 1 << 32):
+        raise InvalidInput(f"the image's configuration has a {key} that is no number from 0")
+    return value
 
 
 def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:

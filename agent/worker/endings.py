@@ -6,12 +6,15 @@ from agent.worker.seams import Exit
 from shoal.api.v1.task_pb2 import TaskState
 
 _SIGNAL_BASE = 128
+MAX_MESSAGE = 300
 
 
-def final_state(end: Exit, told_to_stop: bool) -> TaskState.ValueType:
-    """SHUTDOWN when it was told to stop, whatever its code; else COMPLETE or FAILED by the code."""
+def final_state(end: Exit, told_to_stop: bool, unhealthy: bool = False) -> TaskState.ValueType:
+    """SHUTDOWN when told to stop and FAILED when stopped as unhealthy, whatever the code; else by the code."""
     if told_to_stop:
         return TaskState.SHUTDOWN
+    if unhealthy:
+        return TaskState.FAILED
     return TaskState.COMPLETE if end.code == 0 and not end.oom_killed else TaskState.FAILED
 
 
@@ -26,6 +29,11 @@ def why(end: Exit, memory_limit: int) -> str:
     if end.message or end.code == 0:
         return end.message
     return _signal_name(end.code) or f"exit code {end.code}"
+
+
+def one_line(text: str) -> str:
+    """The text on one line, cut to what a list can show."""
+    return " ".join(text.split())[:MAX_MESSAGE]
 
 
 def _signal_name(code: int) -> str:

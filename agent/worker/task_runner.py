@@ -8,25 +8,24 @@ import logging
 import os
 from collections.abc import Coroutine
 
-from agent.worker.endings import final_state, why
-from agent.worker.etc_files import etc_files
+from agent.worker.attaching import attach
+from agent.worker.endings import final_state, one_line, why
+from agent.worker.health_keeper import HealthKeeper, with_health
+from agent.worker.request import container_request
 from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Exit, Image, MountedFile, Running, Sandbox
+from agent.worker.stop_terms import grace_seconds, stop_signal
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
-from shoal.api.v1.service_pb2 import ServiceRevision, TaskTemplate
+from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.errors import Refused, ShoalError, Unavailable
-from shoal.network_modes import HOST, NONE, mode_of
+from shoal.errors import ShoalError, Unavailable
 
-DEFAULT_GRACE_MS = 10_000
-DEFAULT_STOP_SIGNAL = "SIGTERM"
 KILL_PATIENCE_SECONDS = 10.0
 """A killed container that is still there after this long is killed again."""
 
 RETRY_SECONDS = 2.0
-MAX_MESSAGE = 300
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +52,8 @@ class TaskRunner:
             self._status.state = task.state
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._found = found
+        known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
+        self._health = HealthKeeper(prober=tools.prober, now_ms=tools.now_ms, tell=self._tell_health, check=known)
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
         self._mounted: tuple[MountedFile, ...] = ()
@@ -94,9 +95,11 @@ class TaskRunner:
     async def run(self) -> None:
         """Until nothing of the task is left, or cancelled: then the container stays as it is."""
         try:
-            while not self._forgotten:
-                self._wake.clear()
-                await self._act(next_action(self._facts()))
+            async with asyncio.TaskGroup() as group:
+                while not self._forgotten:
+                    self._wake.clear()
+                    await self._act(next_action(self._facts()), group)
+                self._health.stop()
         finally:
             self._close_sandbox()
 
@@ -109,6 +112,8 @@ class TaskRunner:
             signalled=self._signalled_at is not None,
             overdue=self._overdue,
             released=self._released,
+            unchecked=self._health.is_due(),
+            unhealthy=self._is_unhealthy(),
         )
 
     def _goal(self) -> Goal:
@@ -119,7 +124,7 @@ class TaskRunner:
             return Container.EXITED
         return Container.ABSENT if self._found is None else Container.RUNNING
 
-    async def _act(self, action: Action) -> None:
+    async def _act(self, action: Action, group: asyncio.TaskGroup) -> None:
         match action:
             case Action.ACCEPT:
                 self._report(TaskState.ACCEPTED)
@@ -129,6 +134,9 @@ class TaskRunner:
                 await self._start()
             case Action.REPORT_RUNNING:
                 self._report_running()
+            case Action.CHECK:
+                assert isinstance(self._found, Running)
+                self._health.start(group, self._task, self._found, self._status.health)
             case Action.SIGNAL:
                 await self._signal()
             case Action.KILL:
@@ -152,7 +160,7 @@ class TaskRunner:
             await self._wake.wait()
             return
         try:
-            async with asyncio.timeout_at(self._signalled_at + self._grace_seconds()):
+            async with asyncio.timeout_at(self._signalled_at + grace_seconds(self._revision)):
                 await self._wake.wait()
         except TimeoutError:
             self._overdue = True
@@ -179,21 +187,16 @@ class TaskRunner:
                 revision.spec.task.container.image, lambda line: self._report(TaskState.PREPARING, line)
             )
             self._image_stop_signal = self._image.config.stop_signal
+            self._health.choose(revision.spec.task.container.healthcheck, self._image.config.healthcheck)
             self._status.image_digest = self._image.digest
             self._mounted = await self._tools.contents.arrived(
                 revision.spec.task.container, lambda line: self._report(TaskState.PREPARING, line)
             )
             await self._tools.datapath.applied()
             async with self._tools.starts:
-                self._sandbox = await self._attach(revision.spec.task)
+                self._sandbox = await attach(self._tools, self._task, revision.spec.task)
         except ShoalError as error:
             await self._end(TaskState.REJECTED, str(error))
-
-    async def _attach(self, template: TaskTemplate) -> Sandbox:
-        if mode_of(template) in (HOST, NONE):
-            return WITHOUT_NAMESPACE
-        resolvers = template.container.dns.nameservers
-        return await self._tools.networks.attach(self._task, self._internal_only(), resolvers)
 
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None
@@ -212,29 +215,27 @@ class TaskRunner:
                 self._mounted = ()
 
     def _request(self, image: Image, sandbox: Sandbox) -> ContainerRequest:
-        template = self._spec().spec.task
-        name = task_states.task_name(self._spec().spec.name, self._task)
-        own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
-        return ContainerRequest(
-            task_id=self._task.id,
-            name=name,
-            spec=template.container,
-            limits=template.limits,
-            log=template.log,
+        return container_request(
+            self._task,
+            self._spec(),
+            node=self._tools.node,
             image=image,
-            netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
-            files=etc_files(template.container, name, own, self._tools.host_resolv_conf()),
+            sandbox=sandbox,
             mounted=self._mounted,
+            host_resolv_conf=self._tools.host_resolv_conf(),
         )
 
     def _report_running(self) -> None:
         if isinstance(self._found, Running):
             self._status.pid = self._found.pid
             self._status.running_at_ms = self._found.started_ms
+        if self._health.check is not None and self._status.health == TaskStatus.NONE:
+            self._status.health = TaskStatus.STARTING
         self._report(TaskState.RUNNING)
 
     async def _signal(self) -> None:
-        signal = self._container_stop_signal() or self._image_stop_signal or DEFAULT_STOP_SIGNAL
+        self._health.stop()
+        signal = stop_signal(self._revision, self._image_stop_signal)
         self._signalled_at = asyncio.get_running_loop().time()
         try:
             await self._tools.runtime.signal(self._task.id, signal)
@@ -255,14 +256,17 @@ class TaskRunner:
 
     async def _report_exit(self) -> None:
         assert isinstance(self._found, Exit)
-        state = final_state(self._found, self._goal() is not Goal.RUN)
+        unhealthy = self._is_unhealthy()
+        state = final_state(self._found, self._goal() is not Goal.RUN, unhealthy)
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
         self._status.exit_code = self._found.code
         self._status.oom_killed = self._found.oom_killed
-        await self._end(state, "" if state == TaskState.SHUTDOWN else why(self._found, limit))
+        reason = f"unhealthy: {self._status.health_output}" if unhealthy else why(self._found, limit)
+        await self._end(state, "" if state == TaskState.SHUTDOWN else reason)
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
+        self._health.stop()
         self._close_sandbox()
         while not self._detached:
             await self._try("detached from its networks", self._detach())
@@ -297,20 +301,37 @@ class TaskRunner:
             _log.warning("task %s cannot be %s yet: %s", self._task.id, done, error)
             await asyncio.sleep(RETRY_SECONDS)
 
+    def _is_unhealthy(self) -> bool:
+        return self._status.health == TaskStatus.UNHEALTHY
+
+    def _tell_health(self, health: TaskStatus.Health.ValueType, line: str) -> None:
+        if self._status.state != TaskState.RUNNING:
+            return
+        self._status = with_health(self._status, health, line)
+        self._report(TaskState.RUNNING)
+        self._write_journal()
+        self._wake.set()
+
     def _report(self, state: TaskState.ValueType, message: str = "") -> None:
         """Journal first, then tell. A state that is behind the one reported is not told: repairs repeat steps."""
         if state < self._status.state:
             return
         new = TaskStatus()
         new.CopyFrom(self._status)
-        new.state, new.message, new.at_ms = state, _one_line(message), self._tools.now_ms()
+        # Not back in time, should the clock be set: news of the same state would be taken for old ones.
+        new.state, new.message, new.at_ms = state, one_line(message), max(self._tools.now_ms(), self._status.at_ms)
         changed, self._status = state != self._status.state, new
         if changed and (state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)):
             self._write_journal()
         self._tools.report(new)
 
     def _write_journal(self) -> None:
-        entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=self._image_stop_signal)
+        entry = JournalEntry(
+            task=self._task,
+            status=self._status,
+            image_stop_signal=self._image_stop_signal,
+            healthcheck=self._health.check,
+        )
         try:
             self._tools.journal.write(entry, self._revision)
         except ShoalError as error:
@@ -322,28 +343,8 @@ class TaskRunner:
             raise Unavailable(f"revision {self._task.revision} of service {self._task.service_id} is not known here")
         return self._revision
 
-    def _internal_only(self) -> bool:
-        """Whether every network of the task is without a route out."""
-        networks = [self._tools.network(address.network_id) for address in self._task.addresses]
-        if None in networks:
-            raise Refused("a network of this task was removed")
-        return bool(networks) and all(network is not None and network.internal for network in networks)
-
-    def _container_stop_signal(self) -> str:
-        return self._revision.spec.task.container.stop_signal if self._revision is not None else ""
-
-    def _grace_seconds(self) -> float:
-        container = self._revision.spec.task.container if self._revision is not None else None
-        if container is not None and container.HasField("stop_grace_ms"):
-            return container.stop_grace_ms / 1000
-        return DEFAULT_GRACE_MS / 1000
-
     def _close_sandbox(self) -> None:
         if self._sandbox is not None:
             if self._sandbox is not WITHOUT_NAMESPACE:
                 os.close(self._sandbox.netns_fd)
             self._sandbox = None
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MAX_MESSAGE]

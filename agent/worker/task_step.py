@@ -40,6 +40,8 @@ class Facts:
         prepared: image and sandbox are at hand in this process.
         signalled: the stop signal was sent. overdue: and the grace is over.
         released: an ended task's container, root file system and network are removed.
+        unchecked: it has a health check, and nobody makes it.
+        unhealthy: its health check says that it does not serve any more.
     """
 
     goal: Goal
@@ -49,6 +51,8 @@ class Facts:
     signalled: bool = False
     overdue: bool = False
     released: bool = False
+    unchecked: bool = False
+    unhealthy: bool = False
 
 
 class Action(Enum):
@@ -60,6 +64,8 @@ class Action(Enum):
     """Get the image, make the sandbox."""
     START = auto()
     REPORT_RUNNING = auto()
+    CHECK = auto()
+    """Begin to make its health check."""
     SIGNAL = auto()
     KILL = auto()
     REPORT_EXIT = auto()
@@ -102,13 +108,15 @@ def _ended(facts: Facts) -> Action:
 
 
 def _running(facts: Facts) -> Action:
-    if facts.goal is not Goal.RUN:
+    if facts.goal is not Goal.RUN or facts.unhealthy:
         if not facts.signalled:
             return Action.SIGNAL
         return Action.KILL if facts.overdue else Action.WAIT
     if not facts.state:
         return Action.ACCEPT
-    return Action.REPORT_RUNNING if facts.state < TaskState.RUNNING else Action.WAIT
+    if facts.state < TaskState.RUNNING:
+        return Action.REPORT_RUNNING
+    return Action.CHECK if facts.unchecked else Action.WAIT
 
 
 def _absent(facts: Facts) -> Action:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.files.contents import FileContents
+from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Images, Networks, Runtime
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.templates import Node
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Tools:
     """What all runners of an agent share.
 
     Attributes:
+        node: this one, for templates.
         contents: secrets and configs that managers have sent.
         starts: bounds how many containers are started at once.
         report: takes each new status of a task.
@@ -25,6 +28,8 @@ class Tools:
         now_ms: milliseconds since the Unix epoch.
     """
 
+    node: Node
+    prober: Prober
     runtime: Runtime
     images: Images
     networks: Networks

@@ -7,6 +7,7 @@ from functools import partial
 
 from agent.files.contents import FileContents
 from agent.files.needs import needed_by
+from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
@@ -18,6 +19,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import ShoalError
+from shoal.templates import Node
 
 COLLECT_SECONDS = 600.0
 """Between looks for images that can go."""
@@ -30,6 +32,8 @@ class Worker:
 
     Args:
         report: takes each new status of a task.
+        node: this one, for templates.
+        prober: makes health checks.
         parallel_starts: how many containers are prepared and started at once.
         host_resolv_conf: reads the node's own /etc/resolv.conf.
     """
@@ -37,6 +41,8 @@ class Worker:
     def __init__(
         self,
         *,
+        node: Node,
+        prober: Prober,
         runtime: Runtime,
         images: Images,
         networks: Networks,
@@ -58,6 +64,8 @@ class Worker:
         self._kept: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
         self._tools = Tools(
+            node=node,
+            prober=prober,
             runtime=runtime,
             images=images,
             networks=networks,

@@ -42,6 +42,19 @@ def test_the_way_of_a_task_that_is_stopped() -> None:
         assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
+def test_the_way_of_a_task_that_is_unhealthy() -> None:
+    rows = [
+        (Facts(Goal.RUN, S.STARTING, C.RUNNING, unchecked=True), A.REPORT_RUNNING),
+        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unchecked=True), A.CHECK),
+        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, unchecked=True), A.SIGNAL),
+        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True), A.SIGNAL),
+        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True), A.WAIT),
+        (Facts(Goal.RUN, S.RUNNING, C.RUNNING, unhealthy=True, signalled=True, overdue=True), A.KILL),
+        (Facts(Goal.RUN, S.RUNNING, C.EXITED, unhealthy=True, signalled=True), A.REPORT_EXIT),
+    ]
+    assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
+
+
 def test_a_container_that_vanished_is_told_as_lost_but_a_start_that_crashed_is_repeated() -> None:
     assert next_action(Facts(Goal.RUN, S.RUNNING, C.ABSENT)) is A.REPORT_LOST
     assert next_action(Facts(Goal.RUN, S.STARTING, C.ABSENT)) is A.PREPARE

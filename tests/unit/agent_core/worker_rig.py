@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
@@ -13,6 +14,8 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
+from shoal.templates import Node
+from tests.fakes.containers_to_probe import ContainersToProbe
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.pulled_images import PulledImages
 from tests.fakes.runtime import Behaviour, FakeRuntime
@@ -34,6 +37,7 @@ class Machine:
         self.worker: Worker | None = None
         self.runtime = FakeRuntime(self._exited, self.now_ms, BEHAVIOURS)
         self.images = PulledImages()
+        self.probed = ContainersToProbe()
         self.networks = FakeNetworks()
         self.reports: list[TaskStatus] = []
 
@@ -67,6 +71,8 @@ class Machine:
     async def agent(self) -> AsyncGenerator[Worker]:
         """The agent's process; it ends as by SIGTERM."""
         worker = self.worker = Worker(
+            node=Node("n", "host-n"),
+            prober=Prober(containers=self.probed),
             runtime=self.runtime,
             images=self.images,
             networks=self.networks,

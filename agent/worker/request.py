@@ -1,0 +1,43 @@
+"""From a task and what was made ready for it to the request that starts its container. Pure."""
+
+from collections.abc import Sequence
+
+from agent.worker.etc_files import etc_files
+from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, MountedFile, Sandbox
+from shoal import task_states
+from shoal.api.v1.service_pb2 import ServiceRevision
+from shoal.api.v1.task_pb2 import Task
+from shoal.network_modes import NONE, mode_of
+from shoal.templates import Node, expand_container, values_of
+
+
+def container_request(
+    task: Task,
+    revision: ServiceRevision,
+    *,
+    node: Node,
+    image: Image,
+    sandbox: Sandbox,
+    mounted: Sequence[MountedFile],
+    host_resolv_conf: str,
+) -> ContainerRequest:
+    """The request, with the spec's templates filled in for this task and node.
+
+    Raises:
+        InvalidInput: a template that cannot be filled in, or that gives no valid value.
+    """
+    template = revision.spec.task
+    spec = expand_container(template.container, values_of(revision, task, node))
+    name = task_states.task_name(revision.spec.name, task)
+    own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
+    return ContainerRequest(
+        task_id=task.id,
+        name=name,
+        spec=spec,
+        limits=template.limits,
+        log=template.log,
+        image=image,
+        netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
+        files=etc_files(spec, name, own, host_resolv_conf),
+        mounted=tuple(mounted),
+    )
