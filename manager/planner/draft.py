@@ -46,6 +46,7 @@ class Draft:
         self._forgotten: dict[str, None] = {}
         self._tasks: dict[str, Task] = {}
         self._statuses: dict[str, ServiceStatus] = {}
+        self._amendments: dict[str, ServiceStatus] = {}
         self._last: list[Write] = []
         self._rankings: dict[Hashable, Ranking] = {}
 
@@ -147,8 +148,14 @@ class Draft:
             return self._allocations[network_id]
         return self.view.allocations.get(network_id)
 
+    def amend(self, more: ServiceStatus) -> None:
+        """What a stage before the service's own pass has to say in its status."""
+        self._amendments[more.service_id] = more
+
     def tell(self, status: ServiceStatus) -> None:
         """Write the service's status unless it is already so."""
+        if more := self._amendments.get(status.service_id):
+            status.MergeFrom(more)
         known = self.view.service_status.get(status.service_id)
         if known != status and (known is not None or len(status.ListFields()) > 1):
             self._statuses[status.service_id] = status
