@@ -1,44 +1,93 @@
-"""Placement constraints: `key == value` and `key != value` over what is known of a node.
+"""Placement constraints: expressions over what is known of a node.
 
-Keys: `node.id`, `node.hostname`, `node.ip` (an address, or a network such as 10.1.0.0/16), `node.platform.os`,
+    KEY == VALUE        KEY != VALUE
+    KEY in A, B, C      KEY not-in A, B, C
+    KEY > NUMBER        KEY < NUMBER       also >= and <=; for labels, whose values have to be numbers then
+    KEY =~ PATTERN      KEY !~ PATTERN     a regular expression (`manager.planner.patterns`), also written /PATTERN/
+
+Keys: `node.id`, `node.hostname`, `node.ip` (values are addresses, or networks such as 10.1.0.0/16), `node.platform.os`,
 `node.platform.arch`, `node.labels.<name>` (set by users), `engine.labels.<name>` (told by the agent).
-A label that a node does not have equals no value.
+A label that a node does not have equals no value, is in no list, is not greater or less, and matches no pattern.
 """
 
 import ipaddress
+import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
+from manager.planner.patterns import Pattern
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.errors import InvalidInput
 
-_FORM = re.compile(r"\s*(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)\s*(?P<operator>==|!=)\s*(?P<value>\S(?:.*\S)?)\s*")
+LONGEST = 1_000
+"""Characters of an expression."""
+
+_FORM = re.compile(
+    r"\s*(?P<key>[A-Za-z0-9][A-Za-z0-9._/-]*)\s*"
+    r"(?P<operator>==|!=|=~|!~|>=|<=|>|<|(?<=\s)(?:in|not-in|not\s+in)(?=[\s(]))\s*(?P<value>\S.*)"
+)
 _LABELS = ("node.labels.", "engine.labels.")
 _FACTS = ("node.id", "node.hostname", "node.ip", "node.platform.os", "node.platform.arch")
+_FORMS = "==, !=, in, not-in, >, <, >=, <=, =~ or !~"
+_INVERSE = {"!=": "==", "not-in": "in", "!~": "=~"}
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """One parsed expression; `str()` gives it in its usual form."""
+    """One parsed expression; `str()` gives it in its usual form.
+
+    Attributes:
+        values: one, or those of a list.
+        pattern: of `=~` and `!~`.
+    """
 
     key: str
-    equal: bool
-    value: str
+    operator: str
+    values: tuple[str, ...]
+    pattern: Pattern | None = None
 
     def __str__(self) -> str:
-        return f"{self.key} {'==' if self.equal else '!='} {self.value}"
+        return f"{self.key} {self.operator} {', '.join(self.values)}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constraint) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.operator, self.values))
 
     def admits(self, node: Node, status: NodeStatus) -> bool:
         """Whether a task may be placed on the node as far as this constraint goes."""
-        return self._matches(fact(self.key, node, status)) == self.equal
+        found = fact(self.key, node, status)
+        if self.operator in _INVERSE:
+            return found is None or not self._holds(_INVERSE[self.operator], found)
+        return found is not None and self._holds(self.operator, found)
 
-    def _matches(self, found: str | None) -> bool:
-        if found is None or self.key != "node.ip":
-            return found == self.value
-        try:
-            return ipaddress.ip_address(found) in ipaddress.ip_network(self.value, strict=False)
-        except ValueError:  # the agent told no address
+    def _holds(self, operator: str, found: str) -> bool:
+        if self.pattern is not None:
+            return self.pattern.matches(found)
+        if operator in ("==", "in"):
+            return _is_within(found, self.values) if self.key == "node.ip" else found in self.values
+        mine, theirs = _number(found), _number(self.values[0])
+        if mine is None or theirs is None:
             return False
+        return {">": mine > theirs, "<": mine < theirs, ">=": mine >= theirs, "<=": mine <= theirs}[operator]
+
+
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:  # the agent told no address
+        return False
+    return any(found in ipaddress.ip_network(network, strict=False) for network in networks)
+
+
+def _number(text: str) -> float | None:
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def fact(key: str, node: Node, status: NodeStatus) -> str | None:
@@ -72,19 +121,49 @@ def parse_key(text: str) -> str:
     raise InvalidInput(f"unknown key {text!r}; known are {known}")
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Constraint:
     """Read one expression.
 
     Raises:
-        InvalidInput: it has another form, an unknown key, or a value that its key cannot have.
+        InvalidInput: it has another form, an unknown key, or a value that its key or operator cannot have.
     """
-    match = _FORM.fullmatch(text)
+    match = _FORM.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
-        raise InvalidInput(f"{text!r} is not of the form KEY == VALUE or KEY != VALUE")
-    constraint = Constraint(parse_key(match["key"]), match["operator"] == "==", match["value"])
-    if constraint.key == "node.ip":
+        raise InvalidInput(f"{text[:100]!r} is not of the form KEY OPERATOR VALUE with {_FORMS} as operator")
+    key, operator, value = parse_key(match["key"]), match["operator"], match["value"].rstrip()
+    if operator.startswith("not"):
+        operator = "not-in"
+    if operator in ("=~", "!~"):
+        value = value[1:-1] if len(value) > 1 and value[0] == value[-1] == "/" else value
+        return Constraint(key, operator, (value,), Pattern(value))
+    values = _list(text, value) if operator in ("in", "not-in") else (value,)
+    if operator in (">", "<", ">=", "<="):
+        _check_ordered(text, key, value)
+    if key == "node.ip":
+        _check_networks(text, values)
+    return Constraint(key, operator, values)
+
+
+def _list(text: str, value: str) -> tuple[str, ...]:
+    if value[0] == "(" and value[-1] == ")":
+        value = value[1:-1]
+    values = tuple(part.strip() for part in value.split(","))
+    if not all(values):
+        raise InvalidInput(f"{text!r}: a list has the form A, B, C")
+    return values
+
+
+def _check_ordered(text: str, key: str, value: str) -> None:
+    if not key.startswith(_LABELS):
+        raise InvalidInput(f"{text!r}: only labels can be greater or less, {key} cannot")
+    if _number(value) is None:
+        raise InvalidInput(f"{text!r}: {value!r} is not a number")
+
+
+def _check_networks(text: str, values: tuple[str, ...]) -> None:
+    for value in values:
         try:
-            ipaddress.ip_network(constraint.value, strict=False)
+            ipaddress.ip_network(value, strict=False)
         except ValueError:
-            raise InvalidInput(f"{text!r}: {constraint.value!r} is neither an IP address nor a network") from None
-    return constraint
+            raise InvalidInput(f"{text!r}: {value!r} is neither an IP address nor a network") from None

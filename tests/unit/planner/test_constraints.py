@@ -13,7 +13,7 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.errors import InvalidInput
 
-NODE = Node(meta=Meta(id="abc"), spec=NodeSpec(labels={"disk": "ssd", "a.b/c": "x y"}))
+NODE = Node(meta=Meta(id="abc"), spec=NodeSpec(labels={"disk": "ssd", "a.b/c": "x y", "slots": "12"}))
 STATUS = NodeStatus(
     description=NodeDescription(
         hostname="h1",
@@ -41,6 +41,26 @@ STATUS = NodeStatus(
         ("node.ip == 10.1.2.3", True),
         ("node.ip == 10.1.0.0/16", True),
         ("node.ip != 10.1.0.0/16", False),
+        ("node.hostname in h1, h2", True),
+        ("node.hostname in (h2,h3)", False),
+        ("node.hostname not-in h2, h3", True),
+        ("node.hostname not in (h1)", False),
+        ("node.labels.none in a, b", False),
+        ("node.labels.none not-in a, b", True),
+        ("node.ip in 10.2.0.0/16, 10.1.2.0/24", True),
+        ("node.ip not-in 10.2.0.0/16, 10.1.2.0/24", False),
+        ("node.labels.slots > 3", True),
+        ("node.labels.slots > 12.5", False),
+        ("node.labels.slots >= 12", True),
+        ("node.labels.slots < 1e3", True),
+        ("node.labels.disk < 3", False),
+        ("node.labels.none > 0", False),
+        ("node.hostname =~ ^h[0-9]$", True),
+        ("node.hostname =~ /^h[2-9]/", False),
+        ("node.hostname !~ x", True),
+        ("node.labels.none =~ .*", False),
+        ("node.labels.none !~ .*", True),
+        ("node.labels.disk=~s{2}d", True),
     ],
 )
 def test_what_a_constraint_admits(text: str, admitted: bool) -> None:
@@ -62,6 +82,17 @@ def test_what_a_constraint_admits(text: str, admitted: bool) -> None:
         "node.ip == x",
         "node.role == manager",
         "node.id > 3",
+        "node.labels.a > b",
+        "node.labels.a > nan",
+        "node.labels.a in ,b",
+        "node.labels.a in",
+        "node.labels.a inside b",
+        "node.labels.a =~ (b",
+        "node.labels.a =~ b{2,1}",
+        "node.labels.a =~ (?:b)",
+        "node.labels.a =~ (a{900}){900}",
+        "node.ip in 10.0.0.0/8, x",
+        "node.labels.a == " + "b" * 1000,
         "node.labels.a b == c",
     ],
 )
