@@ -76,9 +76,12 @@ class Journal:
         (self._tasks / task_id).unlink(missing_ok=True)
 
     def write_datapath(self, assigned: Assigned) -> None:
-        """Keep networks, endpoints and peers."""
+        """Keep networks, endpoints, peers and services."""
         kept = Assignments(
-            networks=assigned.networks.values(), endpoints=assigned.endpoints.values(), peers=assigned.peers.values()
+            networks=assigned.networks.values(),
+            endpoints=assigned.endpoints.values(),
+            peers=assigned.peers.values(),
+            services=assigned.services.values(),
         )
         _replace(self._datapath, kept)
 

@@ -7,18 +7,27 @@ from typing import TypeVar
 
 from agent.network.attachment import Attachment, host_neighbours, host_routes
 from agent.network.netlink.messages import (
+    ENTRY_MARK,
+    ENTRY_MASK,
     Forwarding,
     Message,
     Neighbour,
     Route,
+    Rule,
     add_forwarding,
     add_neighbour,
     add_route,
+    add_rule,
     delete_forwarding,
     delete_neighbour,
     delete_route,
+    delete_rule,
 )
 from agent.network.tables import Tables
+
+_ANYWHERE = IPv4Network("0.0.0.0/0")
+_RULES = 21_352
+"""Priority of our first routing rule: after the table of local addresses, before the main one."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class KernelState:
     routes: frozenset[Route] = frozenset()
     neighbours: frozenset[Neighbour] = frozenset()
     forwarding: frozenset[Forwarding] = frozenset()
+    rules: frozenset[Rule] = frozenset()
 
 
 def kernel_state(
@@ -50,7 +60,17 @@ def kernel_state(
         routes.update(host_routes(attachment))
         neighbours.update(host_neighbours(attachment))
     forwarding = {Forwarding(overlay, mac, address) for address, mac in tables.peers.items()}
-    return KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding))
+    routes |= {Route(_ANYWHERE, overlay, peer, table=mark) for peer, mark in tables.entries.items()}
+    rules = frozenset(_entry_rules(tables))
+    return KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
+
+
+def _entry_rules(tables: Tables) -> Iterator[Rule]:
+    """Packets without such a mark, which are nearly all, pass one rule, however many nodes there are."""
+    yield Rule(_RULES, ENTRY_MARK, ENTRY_MASK, skip_to=_RULES + 2)
+    for mark in tables.entries.values():
+        yield Rule(_RULES + 1, mark, 0xFFFFFFFF, table=mark)
+    yield Rule(_RULES + 2)
 
 
 def plan(present: KernelState, wanted: KernelState) -> list[Message]:
@@ -59,13 +79,17 @@ def plan(present: KernelState, wanted: KernelState) -> list[Message]:
         *_added(present.forwarding, wanted.forwarding, add_forwarding),
         *_added(present.neighbours, wanted.neighbours, add_neighbour),
         *_added(present.routes, wanted.routes, add_route),
-        *_removed(present.routes, wanted.routes, delete_route, lambda route: (route.destination, route.link == 0)),
+        *_added(present.rules, wanted.rules, add_rule),
+        *_removed(present.rules, wanted.rules, delete_rule, lambda rule: rule),
+        *_removed(
+            present.routes, wanted.routes, delete_route, lambda route: (route.table, route.destination, route.link == 0)
+        ),
         *_removed(present.neighbours, wanted.neighbours, delete_neighbour, lambda entry: (entry.link, entry.address)),
         *_removed(present.forwarding, wanted.forwarding, delete_forwarding, lambda entry: (entry.link, entry.mac)),
     ]
 
 
-Entry = TypeVar("Entry", Route, Neighbour, Forwarding)
+Entry = TypeVar("Entry", Route, Rule, Neighbour, Forwarding)
 
 
 def _added(

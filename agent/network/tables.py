@@ -6,16 +6,18 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from typing import TypeVar
 
+from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """A network's addresses, and whether they may leave the cluster."""
+    """A network's addresses, whether they may leave the cluster, and whether it is the routing mesh's."""
 
     prefix: IPv4Network
     internal: bool
+    mesh: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Tables:
         subnets: by network id.
         peers: MAC address of each other node's VTEP, by underlay address.
         routes: underlay address of the node that has a container's address, by that address.
+        entries: mark of what comes in by another node, by that one's underlay address; none without a routing mesh.
     """
 
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     peers: Mapping[IPv4Address, str] = field(default_factory=dict)
     routes: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
+    entries: Mapping[IPv4Address, int] = field(default_factory=dict)
 
 
 def tables(
@@ -60,7 +64,17 @@ def tables(
     subnets = _subnets(networks, faults)
     if faults:
         raise InvalidInput(faults)
-    return Tables(subnets, {places[key]: by_id[key].vtep_mac.lower() for key in places}, routes)
+    has_mesh = any(subnet.mesh for subnet in subnets.values())
+    entries = {address: entry_mark(address) for address in places.values()} if has_mesh else {}
+    return Tables(subnets, {places[key]: by_id[key].vtep_mac.lower() for key in places}, routes, entries)
+
+
+def entry_mark(peer: IPv4Address) -> int:
+    """The mark of connections that this node leads here, and the number of the table that leads back to it.
+
+    Nodes whose underlay addresses differ in the first octet alone cannot be told apart.
+    """
+    return ENTRY_MARK | int(peer) & ~ENTRY_MASK
 
 
 def _address(text: str, where: str, faults: list[Fault]) -> IPv4Address | None:
@@ -80,7 +94,7 @@ def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict
         except ValueError:
             faults.append(Fault(where, f"'{network.subnet}' is no IPv4 subnet"))
             continue
-        found[network.network_id] = Subnet(prefix, network.internal)
+        found[network.network_id] = Subnet(prefix, network.internal, network.mesh)
     ordered = sorted(found.items(), key=lambda item: item[1].prefix)
     for (one, left), (other, right) in pairwise(ordered):
         if left.prefix.overlaps(right.prefix):
@@ -90,9 +104,15 @@ def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict
 
 def without_common(old: Tables, new: Tables) -> tuple[Tables, Tables]:
     """Both without the entries that they share, so that the work of a change is that of what changes."""
-    return (
-        Tables(_not_in(new.subnets, old.subnets), _not_in(new.peers, old.peers), _not_in(new.routes, old.routes)),
-        Tables(_not_in(old.subnets, new.subnets), _not_in(old.peers, new.peers), _not_in(old.routes, new.routes)),
+    return _without(new, old), _without(old, new)
+
+
+def _without(other: Tables, given: Tables) -> Tables:
+    return Tables(
+        _not_in(other.subnets, given.subnets),
+        _not_in(other.peers, given.peers),
+        _not_in(other.routes, given.routes),
+        _not_in(other.entries, given.entries),
     )
 
 

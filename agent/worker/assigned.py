@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
 
@@ -22,14 +22,16 @@ class Assigned:
     networks: Mapping[str, NetworkAssignment] = field(default_factory=dict)
     endpoints: Mapping[str, TaskEndpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
 
     def revision_of(self, task: Task) -> ServiceRevision | None:
         """The spec that a task runs."""
         return self.revisions.get(revision_key(task))
 
     def same_datapath(self, other: "Assigned") -> bool:
-        """Whether networks, endpoints and peers are equal."""
-        return (self.networks, self.endpoints, self.peers) == (other.networks, other.endpoints, other.peers)
+        """Whether networks, endpoints, peers and services are equal."""
+        own = (self.networks, self.endpoints, self.peers, self.services)
+        return own == (other.networks, other.endpoints, other.peers, other.services)
 
 
 def revision_key(task: Task) -> str:
@@ -49,6 +51,7 @@ def merge(old: Assigned, news: Assignments) -> Assigned:
         networks=_merged(base.networks, news.networks, news.removed_networks, lambda each: each.network_id),
         endpoints=_merged(base.endpoints, news.endpoints, news.removed_endpoints, lambda each: each.task_id),
         peers=_merged(base.peers, news.peers, news.removed_peers, lambda each: each.node_id),
+        services=_merged(base.services, news.services, news.removed_services, lambda each: each.service_id),
     )
 
 

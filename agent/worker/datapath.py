@@ -55,5 +55,8 @@ class Datapath:
     async def _apply(self, wish: Assigned) -> None:
         self._journal.write_datapath(wish)
         await self._networks.apply(
-            list(wish.networks.values()), list(wish.endpoints.values()), list(wish.peers.values())
+            list(wish.networks.values()),
+            list(wish.endpoints.values()),
+            list(wish.peers.values()),
+            list(wish.services.values()),
         )

@@ -56,6 +56,9 @@ class Agenda:
                     self.rolls.roll(record.service_id).wake_all()
                     self._dirty.add(record.service_id)
                 case ServiceStatus():
+                    self.ledger.see_service(self._view, change.identifier)
+                    # An address or a port that has come free may be what another service waits for.
+                    self._dirty |= self._unplaced
                     self._dirty.add(change.identifier.partition("/")[0])
                 case Network() | NetworkAllocation():
                     self._dirty |= self._unplaced

@@ -4,14 +4,18 @@ Whatever a task has is in use until its end is confirmed (`shoal.task_states.is_
 Figures are plain integers, so that nothing is summed anew for a placement.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from manager.planner.addresses import Pool, number
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import Node, NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import Task
 from shoal.task_states import is_live
+
+DYNAMIC_PORTS = range(30_000, 32_768)
+"""Published ports that the planner chooses from."""
 
 Size = tuple[int, int]
 """Reserved billionths of a CPU, and bytes of memory."""
@@ -59,8 +63,12 @@ class Ledger:
         self.hosts: dict[str, Host] = {}
         self.touched: list[Host] = []
         """Those that a plan has claimed on, in the order of its claims, over and over."""
-        self._undo: dict[Host, tuple[int, int, int, set[Port] | None]] = {}
+        self._undo: dict[Host, tuple[int, int, int, set[Port]]] = {}
         self._taken: list[tuple[Pool, int]] = []
+        self.mesh: dict[str, Sequence[PublishedPort]] = {}
+        """Ports of every node, by the id of the service that they lead to."""
+        self._published: list[tuple[str, Sequence[PublishedPort]]] = []
+        self._virtual: dict[str, Sequence[VirtualAddress]] = {}
         self.pools: dict[str, Pool] = {}
         self._counted: dict[str, Task] = {}
         self._sizes: dict[tuple[str, int], Size] = {}
@@ -72,6 +80,8 @@ class Ledger:
         for identifier in view.nodes:
             ledger.see_node(view, identifier)
         ledger.settle(view, view.tasks)
+        for identifier in view.service_status:
+            ledger.see_service(view, identifier)
         return ledger
 
     def see_node(self, view: View, identifier: str) -> None:
@@ -119,13 +129,9 @@ class Ledger:
 
     def reserve(self, host: Host, cpus: int, memory: int, ports: Iterable[Port] = ()) -> None:
         """A plan wants to place a task there. Within `trial` only."""
-        ports = tuple(ports)
         if host not in self._undo:
-            self._undo[host] = host.tasks, host.used_cpus, host.used_memory, None
-        if ports:
-            tasks, used_cpus, used_memory, before = self._undo[host]
-            self._undo[host] = tasks, used_cpus, used_memory, set(host.ports) if before is None else before
-            host.ports.update(ports)
+            self._undo[host] = host.tasks, host.used_cpus, host.used_memory, set(host.ports)
+        host.ports.update(ports)
         host.tasks += 1
         host.used_cpus += cpus
         host.used_memory += memory
@@ -137,6 +143,28 @@ class Ledger:
         pool.add(address, now_ms)
         self._taken.append((pool, address))
 
+    def publish(self, service_id: str, ports: Sequence[PublishedPort]) -> None:
+        """A plan wants every node to lead these ports to the service. Within `trial` only."""
+        self._published.append((service_id, self.mesh.get(service_id, ())))
+        self.mesh[service_id] = ports
+
+    def is_on_mesh(self, published: int) -> bool:
+        """Whether the number is some service's on every node, of whatever protocol."""
+        return any(port.published == published for ports in self.mesh.values() for port in ports)
+
+    def see_service(self, view: View, service_id: str) -> None:
+        """Count the service's own addresses and ports as the view has them."""
+        status = view.service_status.get(service_id)
+        for place in self._virtual.pop(service_id, ()):
+            self.pool(place.network_id).used.discard(number(place.address))
+        self.mesh.pop(service_id, None)
+        if status is not None and status.virtual_addresses:
+            self._virtual[service_id] = status.virtual_addresses
+            for place in status.virtual_addresses:
+                self.pool(place.network_id).used.add(number(place.address))
+        if status is not None and status.mesh_ports:
+            self.mesh[service_id] = status.mesh_ports
+
     @contextmanager
     def trial(self) -> Iterator[None]:
         """What is reserved and taken within is given back at the end, hands of pools included."""
@@ -145,13 +173,14 @@ class Ledger:
             yield
         finally:
             for host, (tasks, cpus, memory, ports) in self._undo.items():
-                host.tasks, host.used_cpus, host.used_memory = tasks, cpus, memory
-                host.ports = host.ports if ports is None else ports
+                host.tasks, host.used_cpus, host.used_memory, host.ports = tasks, cpus, memory, ports
             for pool, address in self._taken:
                 pool.used.discard(address)
             for network, pool in self.pools.items():
                 pool.hand, pool.hand_at_ms = hands.get(network, (0, 0))
-            self._undo, self._taken, self.touched = {}, [], []
+            for service_id, before in reversed(self._published):
+                self.mesh[service_id] = before
+            self._undo, self._taken, self.touched, self._published = {}, [], [], []
 
     def _release(self, task: Task) -> None:
         cpus, memory = self._sizes[task.service_id, task.revision]

@@ -5,13 +5,15 @@ from collections.abc import Iterable
 
 from manager.planner import history, restart, rollout, update
 from manager.planner.demand import Demand, demand_of
+from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.effective import current_update, effective
 from manager.planner.filters import standing, unmet
+from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.place import Need, Placing
 from manager.planner.replicas import choose_slots
 from manager.planner.rolls import Key
-from manager.planner.slots import Slot, age, rest, slots_of
+from manager.planner.slots import Slot, age, rest, rest_the_obvious, slots_of
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
@@ -23,7 +25,7 @@ from shoal.task_states import is_ready
 
 def plan_service(draft: Draft, service: Service) -> None:
     """All stages for one service."""
-    _ServicePass(draft, service).run()
+    _ServicePass(draft, hold_back(draft, service)).run()
 
 
 class _ServicePass:
@@ -50,6 +52,8 @@ class _ServicePass:
     def run(self) -> None:
         if self._trial.is_on or self._is_shrinking():
             self._roll.wake_all()
+        elif not self._is_global:
+            rest_the_obvious(self._draft, self._roll, self._wanted.revision)
         slots = slots_of(self._draft, self._roll)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
@@ -60,9 +64,11 @@ class _ServicePass:
                 rest(self._draft, self._roll, slot)
         progress = self._update(self._size)
         self._place(slots.values())
+        fronts = plan_fronts(self._draft, self._id, self._spec, self._demand.networks)
+        self._problems.update(fronts.problems)
         for slot in slots.values():
             history.trim(self._draft, slot, self._spec.task.restart)
-        self._tell(progress)
+        self._tell(progress, fronts)
 
     def _is_shrinking(self) -> bool:
         return not self._is_global and len(self._roll.quiet) > self._spec.replicated.replicas
@@ -257,8 +263,13 @@ class _ServicePass:
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))
 
-    def _tell(self, progress: UpdateStatus | None) -> None:
-        status = ServiceStatus(service_id=self._id, problems=sorted(self._problems - {""})[:10])
+    def _tell(self, progress: UpdateStatus | None, fronts: Fronts) -> None:
+        status = ServiceStatus(
+            service_id=self._id,
+            problems=sorted(self._problems - {""})[:10],
+            virtual_addresses=fronts.virtual_addresses,
+            mesh_ports=fronts.mesh_ports,
+        )
         if progress is not None:
             status.update.CopyFrom(progress)
         self._draft.tell(status)

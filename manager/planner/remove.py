@@ -6,6 +6,7 @@ from manager.planner.draft import Draft
 from manager.planner.slots import slots_of
 from manager.store import kinds
 from manager.store.changes import delete
+from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
 
 
@@ -18,11 +19,22 @@ def plan_removal(draft: Draft, service_id: str, revisions: Iterable[str]) -> Non
             draft.stop(task, TaskState.REMOVE, "the service was removed")
         for task in slot.ended:
             draft.forget(task)
+    _unpublish(draft, service_id)
     if all(draft.is_forgotten(task) for task in draft.view.tasks_of(service_id).values()):
         if service_id in draft.view.service_status:
             draft.bury(delete(kinds.SERVICE_STATUS, service_id))
         for identifier in revisions:
             draft.bury(delete(kinds.REVISION, identifier))
+
+
+def _unpublish(draft: Draft, service_id: str) -> None:
+    """Ports of every node are free for others at once."""
+    status = draft.view.service_status.get(service_id)
+    if status is not None and status.mesh_ports:
+        without = ServiceStatus()
+        without.CopyFrom(status)
+        del without.mesh_ports[:]
+        draft.tell(without)
 
 
 def plan_strays(draft: Draft, task_ids: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from google.protobuf.message import Message
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
+from shoal.published_ports import is_mesh, mesh_ports
 
 
 class Wanted:
@@ -46,7 +47,10 @@ def work(spec: ServiceSpec) -> tuple[bytes, ...]:
     template.ClearField("placement")
     template.ClearField("restart")
     _strip(template)
-    return tuple(part.SerializeToString(deterministic=True) for part in (template, *spec.endpoint.ports))
+    # A port of the mesh asks nothing of the task but to be on the mesh's network.
+    own = [port for port in spec.endpoint.ports if not is_mesh(port)]
+    mesh = b"mesh" if mesh_ports(spec) else b""
+    return (mesh, *(part.SerializeToString(deterministic=True) for part in (template, *own)))
 
 
 def _strip(message: Message) -> None:

@@ -106,6 +106,10 @@ class World:
             service.steering.CopyFrom(old.steering)
         self.put(kinds.SERVICE, name, service)
 
+    def put_away(self, name: str) -> None:
+        """Remove a service."""
+        self.put(kinds.SERVICE, name, None)
+
     def steer(self, name: str, action: SteerUpdateRequest.Action.ValueType) -> bool:
         """The user pauses, resumes or promotes, as the control API does; whether that was admitted."""
         service = Service()

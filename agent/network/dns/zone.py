@@ -70,10 +70,10 @@ def zone(
     owners: dict[IPv4Address, Owner] = {}
     virtual = _virtual_addresses(services)
     for service in services:
-        for place in service.virtual_addresses:
-            if (known := names.get(place.network_id)) is not None:
-                known.setdefault(service.service_name.lower(), []).append(IPv4Address(place.address))
-                owners[IPv4Address(place.address)] = Owner(place.network_id, service.service_name, {})
+        for own in service.virtual_addresses:
+            if (known := names.get(own.network_id)) is not None:
+                known.setdefault(service.service_name.lower(), []).append(IPv4Address(own.address))
+                owners[IPv4Address(own.address)] = Owner(own.network_id, service.service_name, {})
     ports: dict[str, Mapping[PortKey, int]] = {}
     for endpoint in endpoints:
         if endpoint.service_id not in ports or not endpoint.service_id:

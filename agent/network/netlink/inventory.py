@@ -12,6 +12,7 @@ from agent.network.netlink.messages import (
     GETLINK,
     GETNEIGH,
     GETROUTE,
+    GETRULE,
     IFF_UP,
     MAIN_TABLE,
     NUD_PERMANENT,
@@ -19,6 +20,7 @@ from agent.network.netlink.messages import (
     Forwarding,
     Neighbour,
     Route,
+    Rule,
     number,
 )
 
@@ -103,24 +105,37 @@ def addresses(connection: Connection) -> dict[IPv4Address, int]:
 
 
 def own_routes(connection: Connection) -> list[Route]:
-    """Every route of the main table that carries our protocol number."""
-    return _routes(connection, PROTOCOL)
+    """Every route, of any table, that carries our protocol number."""
+    return _routes(connection, PROTOCOL, 0)
 
 
 def all_routes(connection: Connection) -> list[Route]:
     """Every IPv4 route of the main table."""
-    return _routes(connection, 0)
+    return _routes(connection, 0, MAIN_TABLE)
 
 
-def _routes(connection: Connection, protocol: int) -> list[Route]:
-    header = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, MAIN_TABLE, protocol, 0, 0, 0)
+def _routes(connection: Connection, protocol: int, table: int) -> list[Route]:
+    """Of a table; 0: of all."""
+    header = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, table, protocol, 0, 0, 0)
     found = []
-    for reply in connection.dump(GETROUTE, header + number(15, MAIN_TABLE)):
+    for reply in connection.dump(GETROUTE, header + (number(15, table) if table else b"")):
         value = attributes(reply.body, 12)
         network = IPv4Network((value.get(1, b"\0\0\0\0"), reply.body[1]))
         via, source = value.get(5), value.get(7)
         link = _integer(value.get(4))
-        found.append(Route(network, link, IPv4Address(via) if via else None, IPv4Address(source) if source else None))
+        gateway, sender = IPv4Address(via) if via else None, IPv4Address(source) if source else None
+        found.append(Route(network, link, gateway, sender, _integer(value.get(15)) or reply.body[4]))
+    return found
+
+
+def own_rules(connection: Connection) -> list[Rule]:
+    """Every rule that carries our protocol number."""
+    found = []
+    for reply in connection.dump(GETRULE, struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+        value = attributes(reply.body, 12)
+        if value.get(21, b"\0")[0] == PROTOCOL:
+            fields = (_integer(value.get(kind)) for kind in (6, 10, 16, 15, 4))
+            found.append(Rule(*fields))
     return found
 
 

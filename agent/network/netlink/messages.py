@@ -14,6 +14,7 @@ NEWLINK, DELLINK, GETLINK = 16, 17, 18
 NEWADDR, DELADDR, GETADDR = 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE = 24, 25, 26
 NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 
 AF_INET, AF_BRIDGE, AF_INET6 = 2, 7, 10
 IFF_UP = 1
@@ -22,6 +23,8 @@ PROTOCOL = 83
 UNREACHABLE = 7
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 MAIN_TABLE = 254
+ENTRY_MARK, ENTRY_MASK = 0x53000000, 0xFF000000
+"""Marks of connections that another node leads here: the rest are the last 24 bits of its underlay address."""
 SUBNET_METRIC = 0xF0000000
 """Of the routes that catch a subnet's unknown addresses: any other route to the same subnet wins."""
 NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02
@@ -152,23 +155,24 @@ def add_address(index: int, address: IPv4Address, scope: int = SCOPE_UNIVERSE) -
 
 
 class Route(NamedTuple):
-    """A route of the main table. `via` is taken as on the link; a link of 0 makes the destination unreachable."""
+    """A route. `via` is taken as on the link; a link of 0 makes the destination unreachable."""
 
     destination: IPv4Network
     link: int
     via: IPv4Address | None = None
     source: IPv4Address | None = None
+    table: int = MAIN_TABLE
 
 
 def _route_body(route: Route) -> bytes:
-    destination, link, via, source = route
+    destination, link, via, source, table = route
     kind, scope = (1, 0) if via else (1, SCOPE_LINK)
     if not link:
         kind, scope = UNREACHABLE, 0
     onlink = 4 if via else 0
-    body = struct.pack(
-        "=BBBBBBBBI", AF_INET, destination.prefixlen, 0, 0, MAIN_TABLE, PROTOCOL, scope, kind, onlink
-    ) + attribute(1, destination.network_address.packed)
+    body = struct.pack("=BBBBBBBBI", AF_INET, destination.prefixlen, 0, 0, table & 255, PROTOCOL, scope, kind, onlink)
+    body += attribute(1, destination.network_address.packed) if destination.prefixlen else b""
+    body += number(15, table)
     body += number(4, link) if link else number(6, SUBNET_METRIC)
     body += attribute(5, via.packed) if via else b""
     return body + (attribute(7, source.packed) if source else b"")
@@ -180,6 +184,40 @@ def add_route(route: Route) -> Message:
 
 def delete_route(route: Route) -> Message:
     return Message(DELROUTE, 0, _route_body(route), f"delete the route to {route.destination}", GONE)
+
+
+class Rule(NamedTuple):
+    """A rule that chooses the routing table (linux/fib_rules.h), by a mark when `mask` is not 0.
+
+    Attributes:
+        skip_to: for packets of *another* mark, the priority to go on at; 0 for a rule with a table.
+        table: 0 for a rule that does nothing: a place to skip to.
+    """
+
+    priority: int
+    mark: int = 0
+    mask: int = 0
+    table: int = 0
+    skip_to: int = 0
+
+
+def _rule_body(rule: Rule) -> bytes:
+    lookup, skip, nothing = 1, 2, 3
+    action = skip if rule.skip_to else lookup if rule.table else nothing
+    inverted = 2 if rule.skip_to else 0
+    body = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, rule.table & 255, 0, 0, action, inverted)
+    body += number(6, rule.priority) + attribute(21, bytes([PROTOCOL]))
+    body += number(10, rule.mark) + number(16, rule.mask) if rule.mask else b""
+    body += number(15, rule.table) if rule.table else b""
+    return body + (number(4, rule.skip_to) if rule.skip_to else b"")
+
+
+def add_rule(rule: Rule) -> Message:
+    return Message(NEWRULE, CREATE | EXCLUSIVE, _rule_body(rule), f"add the routing rule {rule.priority}", EXISTS)
+
+
+def delete_rule(rule: Rule) -> Message:
+    return Message(DELRULE, 0, _rule_body(rule), f"delete the routing rule {rule.priority}", GONE)
 
 
 class Neighbour(NamedTuple):

@@ -5,6 +5,8 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from agent.network.attachment import Attachment
+from agent.network.balancing.elements import Slots, service_elements, slot_elements
+from agent.network.balancing.frontends import Services
 from agent.network.names import FAMILY, TABLE
 from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.tables import Tables
@@ -20,27 +22,41 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
     found: dict[str, set[str]] = {name: set() for name in (*SETS, *MAPS)}
     for subnet in tables.subnets.values():
         found["subnets"].add(str(subnet.prefix))
-        found["pairs"].add(f"{subnet.prefix} . {subnet.prefix}")
+        if not subnet.mesh:
+            found["pairs"].add(f"{subnet.prefix} . {subnet.prefix}")
         if not subnet.internal:
             found["egress"].add(str(subnet.prefix))
     found["subnets"].add(str(local_pool))
     found["egress"].add(str(local_pool))
+    found["node_only"].update((str(local_pool), "127.0.0.0/8"))
     found["peers"].update(map(str, tables.peers))
+    found["entries"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.entries.items())
     for attachment in attachments:
         for name, values in of_attachment(attachment).items():
             found[name] |= values
     return {name: frozenset(values) for name, values in found.items()}
 
 
+def of_services(services: Services, slots: Slots) -> Elements:
+    """The part that spreads connections over the tasks of services."""
+    return {**service_elements(services), **slot_elements(slots)}
+
+
 def of_attachment(attachment: Attachment) -> Elements:
     """The part that is one task's."""
-    owners = frozenset(f'"{attachment.name}" . {address}' for address in attachment.addresses.values())
+    own = attachment.addresses.values()
     inner = attachment.exit_address
+    hairpin = {f"{address} . {address}" for address in own}
+    if inner is not None:
+        hairpin |= {f"{inner} . {address}" for address in own}
+    found = {
+        "owners": frozenset(f'"{attachment.name}" . {address}' for address in own),
+        "hairpin": frozenset(hairpin),
+    }
     if inner is None or not attachment.ports:
-        return {"owners": owners}
+        return found
     return {
-        "owners": owners,
-        "hairpin": frozenset({f"{inner} . {inner}"}),
+        **found,
         "published": frozenset(
             f"{port.protocol} . {port.published} : {inner} . {port.target}"
             for port in attachment.ports
@@ -54,7 +70,7 @@ def of_attachment(attachment: Attachment) -> Elements:
     }
 
 
-_OF_TASKS = ("owners", "hairpin", *MAPS)
+_OF_TASKS = ("owners", "hairpin", "published", "published_at")
 
 
 def of_tasks(found: Elements) -> Elements:
@@ -64,7 +80,8 @@ def of_tasks(found: Elements) -> Elements:
 
 def merged(left: Elements, right: Elements) -> Elements:
     """The elements of both."""
-    return {name: left[name] | right[name] for name in NONE}
+    none: frozenset[str] = frozenset()
+    return {name: left.get(name, none) | right.get(name, none) for name in NONE}
 
 
 def listed(objects: Sequence[Mapping[str, Any]]) -> Elements:

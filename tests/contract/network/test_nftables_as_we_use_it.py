@@ -37,6 +37,7 @@ ATTACHMENT = Attachment(
     ),
 )
 POOL = IPv4Network("172.30.0.0/16")
+UNDERLAY = IPv4Address("172.31.9.1")
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def tables() -> Iterator[Nftables]:
 def test_elements_are_listed_as_they_were_written(tables: Nftables) -> None:
     without_c = Tables({key: TABLES.subnets[key] for key in "ab"}, TABLES.peers)
     wanted = nft.elements(without_c, [ATTACHMENT], POOL)
-    tables.run(definition(4096, 4789) + nft.transaction(nft.NONE, wanted))
+    tables.run(definition(4096, 4789, UNDERLAY) + nft.transaction(nft.NONE, wanted))
     assert nft.listed(tables.list_table("inet", "shoal")) == wanted
 
     fewer = nft.elements(Tables(), [], POOL)
@@ -62,7 +63,7 @@ def test_elements_are_listed_as_they_were_written(tables: Nftables) -> None:
 
 
 def test_a_key_changes_its_value_in_one_transaction(tables: Nftables) -> None:
-    tables.run(definition(4096, 4789))
+    tables.run(definition(4096, 4789, UNDERLAY))
     old = {"published": frozenset({"6 . 8080 : 10.99.0.7 . 80"})}
     new = {"published": frozenset({"6 . 8080 : 10.99.0.8 . 80"})}
     tables.run(nft.transaction(nft.NONE, old))
@@ -71,9 +72,9 @@ def test_a_key_changes_its_value_in_one_transaction(tables: Nftables) -> None:
 
 
 def test_rules_are_whole_until_one_is_touched(tables: Nftables) -> None:
-    ours = chains(4096, 4789)
+    ours = chains(4096, 4789, UNDERLAY)
     assert not nft.rules_are_whole(tables.list_table("inet", "shoal"), ours)
-    tables.run(definition(4096, 4789))
+    tables.run(definition(4096, 4789, UNDERLAY))
     assert nft.rules_are_whole(tables.list_table("inet", "shoal"), ours)
     for damage in (
         "flush chain inet shoal publish",
@@ -82,23 +83,23 @@ def test_rules_are_whole_until_one_is_touched(tables: Nftables) -> None:
         "delete map inet shoal published_at",
     ):
         if damage.startswith("delete map"):
-            tables.run("flush chain inet shoal publish\nflush chain inet shoal publish_to_host")
+            tables.run("flush chain inet shoal to_published")
         tables.run(damage)
         assert not nft.rules_are_whole(tables.list_table("inet", "shoal"), ours), damage
-        tables.run(definition(4096, 4789))
+        tables.run(definition(4096, 4789, UNDERLAY))
 
 
 def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: Nftables) -> None:
     tables.run("add table inet other\nadd table ip shoal")
-    tables.run(definition(4096, 4789))
-    tables.run(definition(5000, 4790))
+    tables.run(definition(4096, 4789, UNDERLAY))
+    tables.run(definition(5000, 4790, UNDERLAY))
     assert tables.list_table("inet", "other")
     assert tables.list_table("ip", "shoal")
     assert tables.list_table("inet", "absent") == ()
 
 
 def test_a_transaction_is_done_whole_or_not_at_all(tables: Nftables) -> None:
-    tables.run(definition(4096, 4789))
+    tables.run(definition(4096, 4789, UNDERLAY))
     with pytest.raises(Unavailable, match="nftables refused"):
         tables.run("add element inet shoal peers { 172.31.9.9 }\ndelete element inet shoal peers { 172.31.9.8 }")
     assert nft.listed(tables.list_table("inet", "shoal"))["peers"] == frozenset()

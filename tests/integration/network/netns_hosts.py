@@ -20,7 +20,7 @@ from agent.network.namespaces import enter_new
 from agent.network.node_network import NodeNetwork, node_network
 from agent.network.settings import NetworkSettings
 from agent.worker.seams import Sandbox
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 
 T = TypeVar("T")
@@ -168,10 +168,12 @@ class Hosts:
         for host in (self.one, self.two):
             host.start(**settings)
 
-    def apply(self, networks: list[NetworkAssignment], endpoints: list[TaskEndpoint]) -> None:
+    def apply(
+        self, networks: list[NetworkAssignment], endpoints: list[TaskEndpoint], *services: ServiceEndpoint
+    ) -> None:
         """The same word to both hosts."""
         for host in (self.one, self.two):
-            host.call(host.network.apply(networks, endpoints, [self.one.peer, self.two.peer]))
+            host.call(host.network.apply(networks, endpoints, [self.one.peer, self.two.peer], services))
 
     def attach(self, host: Host, task: Task, *, internal_only: bool = False) -> Sandbox:
         sandbox = host.call(host.network.attach(task, internal_only))

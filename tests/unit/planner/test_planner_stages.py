@@ -47,7 +47,7 @@ def test_a_new_service_is_written_once_with_nodes_and_addresses() -> None:
     wanted.task.networks.append(NetworkAttachment(network="front"))
     cluster.service("web", wanted)
     outcome = cluster.plan()
-    assert [write.kind.name for write in outcome.writes] == ["allocation", "task", "task", "task"]
+    assert [write.kind.name for write in outcome.writes] == ["allocation", "task", "task", "task", "service status"]
     assert cluster.by_node("web") == {"h1": 1, "h2": 1, "h3": 1}
     assert [task.slot for task in cluster.tasks("web")] == [1, 2, 3]
     assert [task.addresses[0].address for task in cluster.tasks("web")] == ["10.0.0.2", "10.0.0.3", "10.0.0.4"]
@@ -263,7 +263,7 @@ def test_a_lost_node_is_replaced_at_once_and_given_up_after_a_day() -> None:
     cluster.now_ms = due
     cluster.plan()
     assert cluster.tables.tasks[lost.id].state == TaskState.ORPHANED
-    assert len(cluster.agenda.ledger.pool("front").used) == 3
+    assert len(cluster.agenda.ledger.pool("front").used) == 4  # the service's own among them
 
 
 def test_a_removed_node_takes_its_tasks_with_it() -> None:
@@ -343,6 +343,7 @@ def test_an_address_that_has_just_become_free_rests() -> None:
     cluster = world(1)
     cluster.network("front", "10.9.0.0/29")
     wanted = spec(2)
+    wanted.endpoint.mode = Endpoint.DNSRR
     wanted.task.networks.append(NetworkAttachment(network="front"))
     cluster.service("web", wanted)
     cluster.settle()

@@ -1,0 +1,1 @@
+"""Connections spread over the tasks of a service: virtual addresses, and ports of every node."""

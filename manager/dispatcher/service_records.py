@@ -1,0 +1,72 @@
+"""How services are reached as a whole, kept in step with the store, by the network that makes it a node's business."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import ServiceEndpoint
+from shoal.published_ports import MESH_NETWORK
+
+
+class ServiceRecords:
+    """Services with a virtual address, or with ports on the routing mesh."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._records: dict[str, ServiceEndpoint] = {}
+        self._on_network: defaultdict[str, dict[str, ServiceEndpoint]] = defaultdict(dict)
+        for service_id in view.service_status:
+            self.refresh(service_id)
+
+    def refresh(self, service_id: str) -> set[str]:
+        """Take the service over as the view has it; the networks whose nodes are concerned."""
+        old, new = self._records.get(service_id), self._record(service_id)
+        if old == new:
+            return set()
+        networks = _networks(old) | _networks(new)
+        for network in networks:
+            self._on_network[network].pop(service_id, None)
+        self._records.pop(service_id, None)
+        if new is not None:
+            self._records[service_id] = new
+            for network in _networks(new):
+                self._on_network[network][service_id] = new
+        return networks
+
+    def on(self, networks: Collection[str]) -> Mapping[str, ServiceEndpoint]:
+        """The services of these networks, and of each only what is of them."""
+        found = {key: record for name in networks for key, record in self._on_network.get(name, {}).items()}
+        return {key: _narrowed(found[key], networks) for key in sorted(found)}
+
+    def _record(self, service_id: str) -> ServiceEndpoint | None:
+        status, service = self._view.service_status.get(service_id), self._view.services.get(service_id)
+        if status is None or not (status.virtual_addresses or status.mesh_ports):
+            return None
+        # A removed service keeps its name until its last task has ended.
+        known = self._records.get(service_id)
+        name = service.spec.name if service is not None else known.service_name if known is not None else ""
+        return ServiceEndpoint(
+            service_id=service_id,
+            service_name=name,
+            virtual_addresses=status.virtual_addresses,
+            mesh_ports=status.mesh_ports,
+        )
+
+
+def _networks(record: ServiceEndpoint | None) -> set[str]:
+    if record is None:
+        return set()
+    mesh: Iterable[str] = [MESH_NETWORK] if record.mesh_ports else []
+    return {place.network_id for place in record.virtual_addresses} | set(mesh)
+
+
+def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndpoint:
+    if _networks(record) <= set(networks):
+        return record
+    narrow = ServiceEndpoint()
+    narrow.CopyFrom(record)
+    del narrow.virtual_addresses[:]
+    narrow.virtual_addresses.extend(place for place in record.virtual_addresses if place.network_id in networks)
+    if MESH_NETWORK not in networks:
+        del narrow.mesh_ports[:]
+    return narrow

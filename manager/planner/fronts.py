@@ -1,0 +1,115 @@
+"""What a service is reached by as a whole: a virtual address on each of its networks, and ports on every node."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from manager.planner.addresses import dotted
+from manager.planner.draft import Draft
+from manager.planner.ledger import DYNAMIC_PORTS
+from manager.planner.pools import AddressPools
+from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, ServiceSpec, ServiceStatus, VirtualAddress
+from shoal.published_ports import MESH_NETWORK, first_collision, label, mesh_ports, protocol_of
+
+
+@dataclass(frozen=True)
+class Fronts:
+    """What the service gets, and why it lacks some of it, one line each."""
+
+    virtual_addresses: tuple[VirtualAddress, ...]
+    mesh_ports: tuple[PublishedPort, ...]
+    problems: tuple[str, ...]
+
+
+def plan_fronts(draft: Draft, service_id: str, spec: ServiceSpec, networks: Iterable[str]) -> Fronts:
+    """What it has, as far as the spec still asks for it, and what is new.
+
+    Args:
+        networks: ids of those that its tasks are on.
+    """
+    problems: list[str] = []
+    known = draft.view.service_status.get(service_id) or ServiceStatus()
+    own = [network for network in networks if network != MESH_NETWORK]
+    virtual = () if spec.endpoint.mode == Endpoint.DNSRR else tuple(_virtual(draft, known, own, problems))
+    return Fronts(virtual, tuple(_mesh(draft, service_id, known, spec, problems)), tuple(problems))
+
+
+def _virtual(
+    draft: Draft, known: ServiceStatus, networks: Iterable[str], problems: list[str]
+) -> Iterator[VirtualAddress]:
+    kept = {place.network_id: place for place in known.virtual_addresses}
+    pools = AddressPools(draft)
+    for network_id in networks:
+        allocation = draft.allocation(network_id)
+        if allocation is None:
+            continue  # its tasks wait too, and say why
+        if network_id in kept:
+            yield kept[network_id]
+            continue
+        free = _highest_free(draft, pools, network_id)
+        if free is None:
+            problems.append(f"no address is left for the service itself on network {_name(draft, network_id)}")
+            continue
+        draft.ledger.take(network_id, free, 0)
+        yield VirtualAddress(network_id=network_id, address=dotted(free))
+
+
+def _highest_free(draft: Draft, pools: AddressPools, network_id: str) -> int | None:
+    """Away from the tasks' addresses, which are given out from below; a network that is full is widened."""
+    subnet, used = pools.subnet(network_id), draft.ledger.pool(network_id).used
+    from_above = range(subnet.last, subnet.first - 1, -1)
+    free = next((each for each in from_above if each not in used and each not in subnet.excluded), None)
+    return free if free is not None else pools.next_free(network_id)
+
+
+def _mesh(
+    draft: Draft, service_id: str, known: ServiceStatus, spec: ServiceSpec, problems: list[str]
+) -> list[PublishedPort]:
+    wanted = mesh_ports(spec)
+    if not wanted:
+        return []
+    ledger = draft.ledger
+    others = [(other, port) for other, ports in ledger.mesh.items() if other != service_id for port in ports]
+    found: list[PublishedPort] = []
+    for port in wanted:
+        chosen = PublishedPort()
+        chosen.CopyFrom(port)
+        if not port.published:
+            chosen.published = _kept_number(known, port, found) or _free_number(draft, found, others)
+        if (taken := first_collision(chosen, (other for _, other in others))) is not None:
+            owner = next(other for other, port in others if port is taken)
+            problems.append(f"port {label(chosen)} is published by service {_service(draft, owner)} already")
+            draft.unplaced.add(service_id)
+        else:
+            found.append(chosen)
+    ledger.publish(service_id, found)
+    return found
+
+
+def _kept_number(known: ServiceStatus, port: PublishedPort, found: list[PublishedPort]) -> int:
+    """The number that the planner chose for this port before; 0 when it never did."""
+    for chosen in known.mesh_ports:
+        same = (protocol_of(chosen), chosen.target, chosen.host_address) == (
+            protocol_of(port),
+            port.target,
+            port.host_address,
+        )
+        if same and chosen.published in DYNAMIC_PORTS and chosen not in found:
+            return chosen.published
+    return 0
+
+
+def _free_number(draft: Draft, found: list[PublishedPort], others: list[tuple[str, PublishedPort]]) -> int:
+    """The first number that no service has on the mesh, and no task on its node."""
+    taken = {other.published for _, other in others} | {other.published for other in found}
+    taken.update(published for host in draft.ledger.hosts.values() for _, published, _ in host.ports)
+    return next((published for published in DYNAMIC_PORTS if published not in taken), DYNAMIC_PORTS[0])
+
+
+def _name(draft: Draft, network_id: str) -> str:
+    network = draft.view.networks.get(network_id)
+    return network.spec.name if network is not None else network_id
+
+
+def _service(draft: Draft, service_id: str) -> str:
+    service = draft.view.services.get(service_id)
+    return service.spec.name if service is not None else service_id

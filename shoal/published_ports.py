@@ -1,0 +1,47 @@
+"""What published ports mean. Shared, since managers, agents and the command line must agree on it."""
+
+from collections.abc import Iterable
+
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+
+MESH_NETWORK = "ingress"
+"""Id and name of the routing mesh's network: every node takes part, and each task that the mesh leads to is on it."""
+
+EVERYWHERE = frozenset({"", "0.0.0.0"})  # noqa: S104  (read, not bound)
+"""Host addresses that mean every address of the node."""
+
+
+def is_mesh(port: PublishedPort) -> bool:
+    """Whether every node answers, in place of those alone that run a task."""
+    return port.mode != PublishedPort.HOST
+
+
+def mesh_ports(spec: ServiceSpec) -> list[PublishedPort]:
+    """The ports of a service on which every node answers."""
+    return [port for port in spec.endpoint.ports if is_mesh(port)]
+
+
+def protocol_of(port: PublishedPort) -> int:
+    """A value of PublishedPort.Protocol that is not "unspecified"."""
+    return port.protocol or PublishedPort.TCP
+
+
+def label(port: PublishedPort) -> str:
+    """ "8080/tcp", "127.0.0.1:53/udp" """
+    protocol = PublishedPort.Protocol.Name(PublishedPort.Protocol.ValueType(protocol_of(port))).lower()
+    host = "" if port.host_address in EVERYWHERE else f"{port.host_address}:"
+    return f"{host}{port.published}/{protocol}"
+
+
+def collide(left: PublishedPort, right: PublishedPort) -> bool:
+    """Whether two published ports cannot both be had on one node. One that is still to be chosen collides with none."""
+    if not left.published or (protocol_of(left), left.published) != (protocol_of(right), right.published):
+        return False
+    return (
+        left.host_address in EVERYWHERE or right.host_address in EVERYWHERE or left.host_address == right.host_address
+    )
+
+
+def first_collision(port: PublishedPort, others: Iterable[PublishedPort]) -> PublishedPort | None:
+    """The first of the others that takes the port."""
+    return next((other for other in others if collide(port, other)), None)
