@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from cli.render.units import age
 from shoal.api.v1.control_pb2 import TaskView
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.task_states import observed, task_name
 
 COLUMNS = ("id", "name", "image", "node", "desired", "current", "reason", "ports")
@@ -25,14 +25,15 @@ def rows(views: Iterable[TaskView], now_ms: int) -> list[dict[str, object]]:
 def _row(view: TaskView, now_ms: int) -> dict[str, object]:
     task, status = view.task, view.status
     state = observed(task, status)
-    since = status.at_ms or task.created_at_ms
+    since = _since(view, state)
     return {
         "id": task.id,
         "name": task_name(view.service_name, task).removesuffix(f".{task.id}"),
         "image": short_image(view.image),
         "node": view.node_hostname,
         "desired": state_name(task.desired_state),
-        "current": f"{state_name(state)} {age(now_ms - since)} ago",
+        "current": f"{state_name(state)}{_health(status)} {age(now_ms - since)} ago",
+        "health": TaskStatus.Health.Name(status.health).lower(),
         "state": state_name(state),
         "since": timestamp(since),
         "reason": _reason(view, state),
@@ -43,9 +44,24 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
 
 
 def _reason(view: TaskView, state: int) -> str:
-    if state in (TaskState.RUNNING, TaskState.COMPLETE):
-        return view.status.message if state == TaskState.COMPLETE else ""
+    if state == TaskState.RUNNING:
+        return view.status.health_output if view.status.health in (TaskStatus.STARTING, TaskStatus.UNHEALTHY) else ""
+    if state == TaskState.COMPLETE:
+        return view.status.message
     return view.status.message or view.task.reason
+
+
+def _since(view: TaskView, state: int) -> int:
+    """When it came to its state: news of health, which come later, do not count."""
+    status = view.status
+    running_at_ms = status.running_at_ms if state == TaskState.RUNNING else 0
+    return running_at_ms or status.at_ms or view.task.created_at_ms
+
+
+def _health(status: TaskStatus) -> str:
+    """ " (healthy)" of a task that runs under a health check."""
+    checked = status.state == TaskState.RUNNING and status.health != TaskStatus.NONE
+    return f" ({TaskStatus.Health.Name(status.health).lower()})" if checked else ""
 
 
 def short_image(image: str) -> str:

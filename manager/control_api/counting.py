@@ -12,7 +12,7 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, UpdateStatus, UpdateSteering
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import InvalidInput
-from shoal.task_states import is_terminal, is_wanted, observed
+from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
 PROBLEMS_SHOWN = 5
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
@@ -25,10 +25,11 @@ class Count:
 
     Attributes:
         wanted: tasks that are to run, of any revision.
-        running: of the wanted revision, and they do.
+        running: of the wanted revision, and they serve: their health check says so where they have one.
         stopping: are to stop and have not, on nodes that can still say so.
         unreachable: are to stop, but their nodes are down.
         by_state: those that are to run, by observed state.
+        unready: that run but do not serve, by the last line of their health check.
     """
 
     wanted: int = 0
@@ -39,6 +40,7 @@ class Count:
     by_state: Counter[int] = field(default_factory=Counter)
     failures: list[tuple[int, str]] = field(default_factory=list)
     pending: Counter[str] = field(default_factory=Counter)
+    unready: Counter[str] = field(default_factory=Counter)
 
 
 def desired(view: View, service: Service) -> int:
@@ -73,7 +75,7 @@ def count(view: View, service_id: str, fresh: range) -> Count:
         if is_wanted(task) and not is_terminal(state):
             counted.wanted += 1
             counted.by_state[state] += 1
-            if state == TaskState.RUNNING:
+            if is_ready(task, status):
                 counted.running_any += 1
                 counted.running += task.revision in fresh
         elif not is_terminal(state) and task.node_id:
@@ -95,6 +97,8 @@ def _note_trouble(task: Task, status: TaskStatus | None, state: int, fresh: rang
         counted.failures.append((status.at_ms, status.message or f"ended with exit code {status.exit_code}"))
     elif state == TaskState.PENDING and is_wanted(task) and task.reason:
         counted.pending[task.reason] += 1
+    elif state == TaskState.RUNNING and status is not None and is_wanted(task) and not is_ready(task, status):
+        counted.unready[status.health_output] += 1
 
 
 def service_view(view: View, service: Service) -> ServiceView:
@@ -170,6 +174,7 @@ def _problems(view: View, service: Service, counted: Count) -> Iterator[str]:
             0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"
         )
     lines += [f"{number} pending: {reason}" for reason, number in counted.pending.most_common()]
+    lines += [f"{number} not healthy yet{text and ': ' + text}" for text, number in counted.unready.most_common()]
     lines += [message for _, message in sorted(counted.failures, reverse=True)]
     if counted.unreachable:
         lines.append(f"{counted.unreachable} to be stopped on nodes that are down")

@@ -207,7 +207,7 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
         slot=task.slot,
         node_id=task.node_id,
         addresses=task.addresses,
-        ready=task_states.is_wanted(task) and task_states.observed(task, status) == TaskState.RUNNING,
+        ready=task_states.is_wanted(task) and task_states.is_ready(task, status),
     )
     if revision is not None:
         endpoint.service_name = revision.spec.name

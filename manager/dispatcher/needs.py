@@ -10,6 +10,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, Se
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
+from shoal.templates import uses_labels
 
 M = TypeVar("M", bound=Message)
 
@@ -67,10 +68,11 @@ def is_empty(increment: Assignments) -> bool:
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:
-    """What an agent reads of a revision; placement, ports, labels and update policy stay with the managers."""
+    """What an agent reads of a revision; what only managers read stays behind, labels too unless a template names them."""
     task = revision.spec.task
     template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
-    spec = ServiceSpec(name=revision.spec.name, stack=revision.spec.stack, task=template)
+    labels = revision.spec.labels if uses_labels(task.container) else {}
+    spec = ServiceSpec(name=revision.spec.name, stack=revision.spec.stack, task=template, labels=labels)
     return ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)
 
 
