@@ -49,8 +49,8 @@ class Bed:
 
 
 @contextmanager
-def cluster(hosts: int) -> Iterator[Bed]:
-    """A playground with the image on every host; all of it is removed at the end."""
+def cluster(hosts: int, *, warm: bool = True) -> Iterator[Bed]:
+    """A playground, if `warm` with the image on every host; all of it is removed at the end."""
     if not ARCHIVE.exists():
         raise RuntimeError(f"{ARCHIVE} is missing; `make images` makes it")
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
@@ -67,8 +67,9 @@ def cluster(hosts: int) -> Iterator[Bed]:
         try:
             bed = Bed(playground, root / "config")
             bed.shoal("image", "push", "--quiet", str(ARCHIVE), IMAGE)
-            bed.shoal("service", "create", "--name", "warm", "--replicas", str(4 * hosts), IMAGE)
-            bed.shoal("service", "rm", "warm")
+            if warm:
+                bed.shoal("service", "create", "--name", "warm", "--replicas", str(4 * hosts), IMAGE)
+                bed.shoal("service", "rm", "warm")
             yield bed
         finally:
             playground.down()

@@ -21,6 +21,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, Replicated, Service, ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from tests.bench.figures import Figure
 
 NOW_MS = 1_800_000_000_000
 T = TypeVar("T")
@@ -95,6 +96,18 @@ def measure(tasks: int, nodes: int, services: int, *, overlay: bool) -> None:
     outcome = timed(f"  a lost node with {moved} tasks", moved, step)
     assert sum(isinstance(write.value, Task) for write in outcome.writes) == 2 * moved
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB\n")
+
+
+def figures(tasks: int = 10_000, nodes: int = 1_000) -> list[Figure]:
+    """The planner alone: no etcd, no agents, no containers."""
+    tables = cluster(tasks, nodes, 1, overlay=True)
+    agenda, numbers = Agenda(tables), count()
+    began = time.process_time()
+    outcome = agenda.plan(now_ms=NOW_MS, new_id=lambda: f"t{next(numbers):012d}")
+    seconds = time.process_time() - began
+    assert sum(isinstance(write.value, Task) for write in outcome.writes) == tasks
+    name = f"plan {tasks:,} tasks over {nodes:,} nodes, overlay"
+    return [Figure(name, tasks / seconds, "tasks/s", scope="planner alone")]
 
 
 def plan_all(tables: Tables) -> Outcome:

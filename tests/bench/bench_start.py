@@ -33,9 +33,11 @@ from agent.runtime.trash import delete_trees
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.meta_pb2 import Resources
+from tests.bench.figures import Figure
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, wall_clock_ms
 
 TARGET = 0.6
+_CUTS = ("p50", "p99")
 
 
 @dataclass
@@ -210,6 +212,21 @@ def report(agent: Measured, floor: Measured, supervision: float) -> dict[str, An
 def _quantiles(seconds: list[float]) -> dict[str, float]:
     ordered = sorted(seconds)
     return {"p50": statistics.median(ordered) * 1e3, "p99": ordered[int(len(ordered) * 0.99)] * 1e3}
+
+
+def as_figures(count: int = 40, rounds: int = 2) -> list[Figure]:
+    """The figures with a target, of the runtime alone."""
+    with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
+        measured = asyncio.run(measure(Path(directory), count, [1, 4], rounds))
+    latencies = measured["start_ms"]
+    found = [Figure(f"start of a container, {each}", latencies["agent"][each], "ms", scope="runtime") for each in _CUTS]
+    found += [
+        Figure(f"  {name}, p50", values["p50"], "ms", scope="runtime") for name, values in measured["steps_ms"].items()
+    ]
+    found.append(Figure("  bare overlay + crun run -d, p50", latencies["floor"]["p50"], "ms", scope="floor"))
+    ratio = measured["rates"][4]["ratio"]
+    found.append(Figure("starts, 4 at once, against bare", ratio, "of its rate", at_least=TARGET, scope="runtime"))
+    return found
 
 
 def print_table(figures: dict[str, Any]) -> None:
