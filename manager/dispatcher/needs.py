@@ -68,7 +68,7 @@ def is_empty(increment: Assignments) -> bool:
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:
-    """What an agent reads of a revision; what only managers read stays behind, labels too unless a template names them."""
+    """What an agent reads of a revision; the rest stays with the managers, labels too unless a template names them."""
     task = revision.spec.task
     template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
     labels = revision.spec.labels if uses_labels(task.container) else {}
