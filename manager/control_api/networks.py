@@ -3,9 +3,9 @@
 from collections import Counter
 
 from manager.control_api import names
-from manager.control_api.lookup import find_network
+from manager.control_api.lookup import find_network, hostname_of
 from manager.control_api.seams import NowMs, Records
-from manager.control_api.validate_network import check_network, overlap
+from manager.control_api.validate_network import check_network, overlap, overlap_with_hosts
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
 from manager.store.tables import View
@@ -15,6 +15,7 @@ from shoal.api.v1.control_pb2 import (
     GetNetworkRequest,
     ListNetworksRequest,
     ListNetworksResponse,
+    NetworkEndpoint,
     NetworkView,
     RemoveNetworkRequest,
     RemoveNetworkResponse,
@@ -22,7 +23,8 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, Refused
 from shoal.ids import NewId
-from shoal.task_states import is_live
+from shoal.published_ports import MESH_NETWORK, mesh_ports
+from shoal.task_states import is_live, observed, task_name
 
 _NAMED = 5
 
@@ -50,11 +52,14 @@ class Networks:
             network.meta.version = await self._store.commit(writes, expects=expects)
         except Conflict as conflict:  # another manager was faster
             raise AlreadyExists(taken) from conflict
-        return CreateNetworkResponse(network=network)
+        return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec))
 
     async def get(self, request: GetNetworkRequest) -> NetworkView:
         view = self._store.tables
-        return network_view(view, find_network(view, request.network), addresses_in_use(view))
+        network = find_network(view, request.network)
+        shown = network_view(view, network, addresses_in_use(view))
+        shown.endpoints.extend(endpoints(view, network.meta.id))
+        return shown
 
     async def list(self, _: ListNetworksRequest) -> ListNetworksResponse:
         view = self._store.tables
@@ -81,6 +86,7 @@ def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
     faults = list(check_network(spec))
     if spec.subnet and not any(fault.path == "subnet" for fault in faults):
         faults += overlap("subnet", spec.subnet, view.networks, view.allocations)
+        faults += overlap_with_hosts("subnet", spec.subnet, view)
     return faults
 
 
@@ -130,6 +136,7 @@ def services_on(view: View, network_id: str) -> list[str]:
         service.spec.name
         for service in view.services.values()
         if any(attachment.network == network_id for attachment in service.spec.task.networks)
+        or (network_id == MESH_NETWORK and mesh_ports(service.spec))
     )
 
 
@@ -146,9 +153,44 @@ def addresses_in_use(view: View) -> Counter[str]:
 def network_view(view: View, network: Network, addresses: Counter[str]) -> NetworkView:
     """A network with its users and the number of its addresses in use."""
     identifier = network.meta.id
+    allocation = view.allocations.get(identifier)
     return NetworkView(
         network=network,
-        allocation=view.allocations.get(identifier),
+        allocation=allocation,
         services=services_on(view, identifier),
         addresses=addresses[identifier],
+        problem=problem(view, network) if allocation is None else "",
     )
+
+
+def problem(view: View, network: Network) -> str:
+    """Why the planner gives the network no subnet."""
+    others = {identifier: other for identifier, other in view.networks.items() if identifier != network.meta.id}
+    if not network.spec.subnet:
+        return "it waits for a subnet: none is free, or no manager leads"
+    in_the_way = list(overlap("subnet", network.spec.subnet, others, view.allocations))
+    return in_the_way[0].message if in_the_way else "it waits for its subnet: no manager leads"
+
+
+def endpoints(view: View, network_id: str) -> list[NetworkEndpoint]:
+    """The tasks that have an address on the network and have not ended, by name."""
+    found = []
+    for task in view.tasks.values():
+        status = view.task_status.get(task.id)
+        address = next((held.address for held in task.addresses if held.network_id == network_id), "")
+        if not address or not is_live(task, status):
+            continue
+        service = view.services.get(task.service_id)
+        name = task_name(service.spec.name if service is not None else task.service_id, task)
+        hostname = hostname_of(view, task.node_id)
+        endpoint = NetworkEndpoint(task_id=task.id, task_name=name, address=address, state=observed(task, status))
+        endpoint.node_id, endpoint.node_hostname = task.node_id, hostname
+        found.append(endpoint)
+    return sorted(found, key=lambda endpoint: endpoint.task_name)
+
+
+def network_warnings(spec: NetworkSpec) -> list[str]:
+    """What the network does otherwise than the user may expect."""
+    if not spec.gateway:
+        return []
+    return [f"no task gets the gateway {spec.gateway}, but it routes nothing: containers' next hop is 169.254.1.1"]

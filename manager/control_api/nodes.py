@@ -1,6 +1,7 @@
 """Nodes: shown with what is reserved on them, changed, removed."""
 
 from manager.control_api.lookup import find_node, hostname_of
+from manager.control_api.node_warnings import node_warnings
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_node import check_node
 from manager.store.changes import delete, expect, put
@@ -90,4 +91,10 @@ def node_view(view: View, node: Node) -> NodeView:
             reserved.nano_cpus += amounts.nano_cpus
             reserved.memory_bytes += amounts.memory_bytes
             reserved.pids += amounts.pids
-    return NodeView(node=node, status=view.node_status.get(node.meta.id), reserved=reserved, tasks=number)
+    return NodeView(
+        node=node,
+        status=view.node_status.get(node.meta.id),
+        reserved=reserved,
+        tasks=number,
+        warnings=node_warnings(view, node.meta.id),
+    )

@@ -17,6 +17,9 @@ from shoal.ids import NewId
 
 Change = DeployStackResponse.Change
 
+FIXED = ("subnet", "internal", "driver", "gateway", "ip_range", "reserved", "options")
+"""Fields of a network's spec that stay as they are while it exists."""
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -104,7 +107,7 @@ def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
         return networks.network_faults(view, spec)
     if present.spec.stack != spec.stack:
         return [Fault("name", f'a network "{spec.name}" exists already and is not of this stack')]
-    fixed = [name for name in ("subnet", "internal", "driver") if getattr(present.spec, name) != getattr(spec, name)]
+    fixed = [name for name in FIXED if getattr(present.spec, name) != getattr(spec, name)]
     return [Fault(name, "cannot be changed while the network exists; remove the stack first") for name in fixed]
 
 

@@ -16,7 +16,8 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackResponse,
 )
 from shoal.api.v1.file_pb2 import File
-from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.ids import NewId
@@ -54,7 +55,10 @@ class Stacks:
         view = self._store.tables
         network_specs, specs = stack_plan.network_specs(request), stack_plan.service_specs(request)
         planned = stack_plan.plan_networks(view, network_specs, self._new_id, self._now_ms())
-        coming = {each.change.name: each.change.id for each in planned}
+        coming = {
+            spec.name: Network(meta=Meta(id=each.change.id), spec=spec)
+            for spec, each in zip(network_specs, planned, strict=True)
+        }
         files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
         submissions = await self._examine(specs, coming, files.coming)
         if faults := [*files.faults, *self._faults(request.stack, network_specs, submissions)]:
@@ -92,7 +96,7 @@ class Stacks:
         return planned + stack_files.plan_removal(self._store, stack, keep=files, going=frozenset(own))
 
     async def _examine(
-        self, specs: Sequence[ServiceSpec], coming: Mapping[str, str], files: Mapping[str, File]
+        self, specs: Sequence[ServiceSpec], coming: Mapping[str, Network], files: Mapping[str, File]
     ) -> list[Submission]:
         """All at once, for the registries' sake; results in the order of the specs."""
         room = asyncio.Semaphore(LOOKUPS_AT_ONCE)

@@ -1,11 +1,10 @@
 """From a spec as the user sent it to the one that is stored: checked, networks as ids, the image pinned."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manager.control_api import file_uses
-from manager.control_api.lookup import find_network
+from manager.control_api import file_uses, mesh, network_uses
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_ports import port_warnings
 from manager.control_api.validate_service import check_service
@@ -49,14 +48,14 @@ async def examine(
     view: View,
     images: ImageResolver,
     previous: ServiceSpec | None = None,
-    coming: Mapping[str, str] | None = None,
+    coming: network_uses.Coming | None = None,
     coming_files: file_uses.Coming | None = None,
 ) -> Submission:
     """Check and complete a spec.
 
     Args:
         previous: the service's present spec, whose digest is kept while a registry is away.
-        coming: ids of networks that the same call will make, by name.
+        coming: networks that the same call will make or change.
         coming_files: secrets and configs that the same call will make or change.
     """
     checked = ServiceSpec()
@@ -64,35 +63,11 @@ async def examine(
     faults = list(check_service(checked))
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
-    faults += _resolve_networks(checked, view, coming or {})
+    faults += network_uses.resolve(checked, view, coming or {})
+    faults += mesh.port_conflicts(view, checked)
     faults += file_uses.resolve(checked, view, coming_files or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
     return Submission(checked, (*faults, *image_faults), (*warnings, *port_warnings(checked)))
-
-
-def _resolve_networks(spec: ServiceSpec, view: View, coming: Mapping[str, str]) -> list[Fault]:
-    """Puts ids in place of names."""
-    faults = []
-    taken: dict[str, str] = {}
-    for index, attachment in enumerate(spec.task.networks):
-        path = f"task.networks[{index}].network"
-        try:
-            identifier = coming.get(attachment.network) or _usable_network(view, attachment.network)
-        except ShoalError as error:
-            faults.append(Fault(path, str(error)))
-            continue
-        if identifier in taken and taken[identifier] != attachment.network:
-            faults.append(Fault(path, f'"{attachment.network}" and "{taken[identifier]}" are the same network'))
-        taken[identifier] = attachment.network
-        attachment.network = identifier
-    return faults
-
-
-def _usable_network(view: View, reference: str) -> str:
-    network = find_network(view, reference)
-    if network.removing:
-        raise NotFound(f'network "{network.spec.name}" is being removed')
-    return network.meta.id
 
 
 async def _pin_image(

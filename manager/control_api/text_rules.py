@@ -102,6 +102,14 @@ def check_address(path: str, value: str) -> Iterator[Fault]:
         yield Fault(path, f'"{value[:80]}" is not an IPv4 or IPv6 address')
 
 
+def check_ipv4(path: str, value: str) -> Iterator[Fault]:
+    """An IPv4 address, written as the standard library writes it."""
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        yield Fault(path, f'"{value[:80]}" is not an IPv4 address')
+
+
 def check_distinct(path: str, values: Sequence[str]) -> Iterator[Fault]:
     """No value twice."""
     seen: set[str] = set()

@@ -1,19 +1,24 @@
-"""What makes a network's spec valid, and which networks stand in its way. Pure: yields every fault."""
+"""What makes a network's spec valid, and what stands in its way. Pure: yields every fault."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from manager.control_api import bounds
-from manager.control_api.text_rules import check_labels, check_object_name
+from manager.control_api.text_rules import check_ipv4, check_labels, check_object_name
+from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
+from shoal.network_modes import MODES, NODE_POOL
+from shoal.published_ports import MESH_NETWORK
 
+DRIVERS = ("overlay", "bridge")
 # The smallest has room for the gateway's and some tasks' addresses; the largest is what one forwarding table bears.
 PREFIX_LEAST, PREFIX_MOST = 16, 29
 # RFC 1122 section 3.2.1.3, RFC 5735: not addresses of hosts.
 _UNUSABLE = tuple(
     ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
+_RESERVED_MOST = 64
 
 
 def check_network(spec: NetworkSpec) -> Iterator[Fault]:
@@ -23,11 +28,18 @@ def check_network(spec: NetworkSpec) -> Iterator[Fault]:
         return
     in_stack = spec.stack if spec.name.startswith(f"{spec.stack}_") else ""
     yield from check_object_name("name", spec.name, in_stack)
+    if spec.name == MESH_NETWORK:
+        yield Fault("name", f'"{MESH_NETWORK}" is the name of the routing mesh\'s own network; choose another')
+    if spec.name in MODES:
+        yield Fault("name", f'"{spec.name}" is a mode, not a network; choose another name')
     yield from check_labels("labels", spec.labels)
-    if spec.driver not in ("", "overlay"):
-        yield Fault("driver", f'"{spec.driver[:80]}" is not known; "overlay" is')
+    if spec.driver not in ("", *DRIVERS):
+        yield Fault("driver", f'"{spec.driver[:80]}" is not known; {" and ".join(DRIVERS)} are')
+    for name in sorted(spec.options):
+        yield Fault(f"options.{name[:80]}", f"the driver {spec.driver or DRIVERS[0]} has no such option")
     if spec.subnet:
         yield from _check_subnet("subnet", spec.subnet)
+    yield from _check_addresses(spec)
 
 
 def _check_subnet(path: str, text: str) -> Iterator[Fault]:
@@ -42,6 +54,37 @@ def _check_subnet(path: str, text: str) -> Iterator[Fault]:
         yield Fault(path, f"{subnet} is not for hosts (loopback, link-local, multicast or reserved)")
 
 
+def _check_addresses(spec: NetworkSpec) -> Iterator[Fault]:
+    """Gateway, range and what is kept back lie in the subnet that the user chose."""
+    if len(spec.reserved) > _RESERVED_MOST:
+        yield Fault("reserved", f"has {len(spec.reserved)} addresses; at most {_RESERVED_MOST} are allowed")
+        return
+    inner = {"gateway": spec.gateway, "ip_range": spec.ip_range}
+    inner |= {f"reserved.{name}": address for name, address in spec.reserved.items()}
+    for path, text in inner.items():
+        if text:
+            yield from _check_inner(path, text, spec.subnet)
+
+
+def _check_inner(path: str, text: str, subnet: str) -> Iterator[Fault]:
+    if not subnet:
+        yield Fault(path, "needs a subnet that it lies in")
+        return
+    if path != "ip_range" and (faults := list(check_ipv4(path, text))):
+        yield from faults
+        return
+    try:
+        inner, outer = ipaddress.IPv4Network(text), ipaddress.IPv4Network(subnet)
+    except ValueError as error:
+        if path == "ip_range":
+            yield Fault(path, f'"{text[:80]}" is not a range such as 10.1.2.128/25: {error}')
+        return  # the subnet's own fault is told already
+    if not inner.subnet_of(outer):
+        yield Fault(path, f"{text} is not in the subnet {outer}")
+    elif path == "gateway" and inner.network_address in (outer[0], outer[-1]):
+        yield Fault(path, f"{text} is the first or the last address of {outer}, which is nobody's")
+
+
 def overlap(
     path: str, subnet: str, networks: Mapping[str, Network], allocations: Mapping[str, NetworkAllocation]
 ) -> Iterator[Fault]:
@@ -54,3 +97,33 @@ def overlap(
             yield Fault(
                 path, f'{wanted} overlaps network "{network.spec.name}" ({taken}); choose another or leave it out'
             )
+
+
+def overlap_with_hosts(path: str, subnet: str, view: View) -> Iterator[Fault]:
+    """What nodes use a part of a valid `subnet` for; one fault for each prefix, naming a node."""
+    wanted = ipaddress.IPv4Network(subnet)
+    if wanted.overlaps(ipaddress.IPv4Network(NODE_POOL)):
+        yield Fault(path, f"{wanted} overlaps {NODE_POOL}, which each node uses for tasks without a network")
+    told: set[str] = set()
+    for hostname, prefix, use in _used_by_hosts(view):
+        if prefix not in told and wanted.overlaps(ipaddress.IPv4Network(prefix)):
+            told.add(prefix)
+            yield Fault(path, f"{wanted} overlaps {prefix}, {use} of node {hostname}; choose another or leave it out")
+
+
+def _used_by_hosts(view: View) -> Iterator[tuple[str, str, str]]:
+    for node_id, status in view.node_status.items():
+        about = status.description
+        hostname = about.hostname or node_id
+        yield from ((hostname, prefix, "a route") for prefix in _valid(about.host_prefixes))
+        yield from ((hostname, address, "the address") for address in _valid([about.address]))
+
+
+def _valid(prefixes: Iterable[str]) -> Iterator[str]:
+    """An agent's word may be IPv6, or nothing."""
+    for text in prefixes:
+        try:
+            ipaddress.IPv4Network(text)
+        except ValueError:
+            continue
+        yield text

@@ -4,18 +4,17 @@ from collections.abc import Iterator
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import (
-    check_distinct,
     check_duration,
-    check_hostname,
     check_labels,
     check_object_name,
     check_range,
 )
+from manager.control_api.validate_attachments import check_attachments
 from manager.control_api.validate_container import check_container
 from manager.control_api.validate_ports import check_ports
 from manager.planner import constraints
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import LogConfig, Placement, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
+from shoal.api.v1.service_pb2 import Endpoint, LogConfig, Placement, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
 from shoal.errors import Fault, InvalidInput
 
 
@@ -29,9 +28,12 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_labels("labels", spec.labels)
     yield from check_range("replicated.replicas", spec.replicated.replicas, 0, bounds.REPLICAS)
     yield from _check_task("task", spec.task)
+    yield from check_attachments("task.networks", spec)
     yield from _check_update("update", spec.update)
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)
+    if spec.endpoint.mode not in Endpoint.Mode.values():
+        yield Fault("endpoint.mode", "must be vip or dnsrr")
 
 
 def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
@@ -42,7 +44,6 @@ def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     yield from _check_restart(f"{path}.restart", task.restart)
     yield from _check_placement(f"{path}.placement", task.placement)
     yield from _check_log(f"{path}.log", task.log)
-    yield from _check_networks(f"{path}.networks", task)
 
 
 def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:
@@ -96,18 +97,6 @@ def _check_log(path: str, log: LogConfig) -> Iterator[Fault]:
         least, most = bounds.LOG_FILE_LEAST_BYTES, bounds.MEMORY_MOST_BYTES
         yield from check_range(f"{path}.max_bytes", log.max_bytes, least, most, "bytes")
     yield from check_range(f"{path}.max_files", log.max_files, 0, bounds.LOG_FILES_MOST)
-
-
-def _check_networks(path: str, task: TaskTemplate) -> Iterator[Fault]:
-    if len(task.networks) > bounds.NETWORKS:
-        yield Fault(path, f"has {len(task.networks)} networks; at most {bounds.NETWORKS} are allowed")
-        return
-    for index, attachment in enumerate(task.networks):
-        if not attachment.network:
-            yield Fault(f"{path}[{index}].network", "a name or id is needed")
-        for number, alias in enumerate(attachment.aliases):
-            yield from check_hostname(f"{path}[{index}].aliases[{number}]", alias)
-    yield from check_distinct(path, [attachment.network for attachment in task.networks])
 
 
 def _check_update(path: str, update: UpdateConfig) -> Iterator[Fault]:

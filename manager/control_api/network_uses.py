@@ -1,0 +1,74 @@
+"""The networks that a service refers to: ids in place of names, and addresses that are the network's and free."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+
+from manager.control_api.lookup import find_network
+from manager.store.tables import View
+from shoal.api.v1.network_pb2 import Network
+from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
+from shoal.errors import Fault, NotFound, Refused, ShoalError
+from shoal.network_modes import MODES
+from shoal.published_ports import MESH_NETWORK
+
+Coming = Mapping[str, Network]
+"""Networks that the same call makes or changes, by name."""
+
+
+def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
+    """Puts ids in place of names, in the spec itself."""
+    faults: list[Fault] = []
+    taken: dict[str, str] = {}
+    for index, attachment in enumerate(spec.task.networks):
+        if attachment.network in MODES:
+            continue
+        path = f"task.networks[{index}]"
+        try:
+            network = coming.get(attachment.network) or _usable(view, attachment.network)
+        except ShoalError as error:
+            faults.append(Fault(f"{path}.network", str(error)))
+            continue
+        identifier = network.meta.id
+        if identifier in taken and taken[identifier] != attachment.network:
+            text = f'"{attachment.network}" and "{taken[identifier]}" are the same network'
+            faults.append(Fault(f"{path}.network", text))
+        taken[identifier] = attachment.network
+        attachment.network = identifier
+        faults += _address_faults(f"{path}.address", spec, attachment, network, view)
+    return faults
+
+
+def _usable(view: View, reference: str) -> Network:
+    network = find_network(view, reference)
+    if network.meta.id == MESH_NETWORK:
+        raise Refused(f'network "{reference}" is the routing mesh\'s own; publish a port to have tasks on it')
+    if network.removing:
+        raise NotFound(f'network "{network.spec.name}" is being removed')
+    return network
+
+
+def _address_faults(
+    path: str, spec: ServiceSpec, attachment: NetworkAttachment, network: Network, view: View
+) -> Iterator[Fault]:
+    """Only one service may ask for an address, and only where the user has chosen the subnet."""
+    try:
+        address = IPv4Address(attachment.address)
+    except AddressValueError:  # none is asked for, or it is told already
+        return
+    name = network.spec.name
+    if not network.spec.subnet:
+        yield Fault(path, f'network "{name}" was made without a subnet; make it with one, so that its addresses stay')
+        return
+    subnet = IPv4Network(network.spec.subnet)
+    kept = {network.spec.gateway: "its gateway"}
+    kept |= {held: f'kept back as "{what}"' for what, held in network.spec.reserved.items()}
+    if address not in subnet:
+        yield Fault(path, f'{address} is not in {subnet}, the subnet of network "{name}"')
+    elif address in (subnet[0], subnet[1], subnet[-1]):
+        yield Fault(path, f"{address} is not for tasks: the first two and the last address of {subnet} are not")
+    elif str(address) in kept:
+        yield Fault(path, f'{address} is not for tasks of network "{name}": it is {kept[str(address)]}')
+    for other in view.services.values():
+        wishes = ((each.network, each.address) for each in other.spec.task.networks)
+        if other.spec.name != spec.name and (network.meta.id, str(address)) in wishes:
+            yield Fault(path, f'{address} is asked for by service "{other.spec.name}" already')

@@ -1,0 +1,121 @@
+"""Services on networks: modes, addresses that are asked for, and subnets that hosts use already."""
+
+import pytest
+
+from manager.control_api.network_uses import resolve
+from manager.control_api.node_warnings import node_warnings
+from manager.control_api.validate_network import overlap_with_hosts
+from manager.control_api.validate_service import check_service
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.tables import Tables
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort, Service, ServiceSpec, UpdateConfig
+from tests.unit.control_api.control_rig import spec_of
+
+
+def attached(*attachments: NetworkAttachment, replicas: int = 1) -> ServiceSpec:
+    spec = spec_of(replicas=replicas)
+    spec.task.networks.extend(attachments)
+    return spec
+
+
+def on(network: str, **more: object) -> NetworkAttachment:
+    return NetworkAttachment(network=network, **more)  # type: ignore[arg-type]
+
+
+def tables() -> Tables:
+    view = Tables()
+    front = NetworkSpec(name="front", subnet="10.5.0.0/24", gateway="10.5.0.9", reserved={"printer": "10.5.0.10"})
+    for name, spec in (("front", front), ("back", NetworkSpec(name="back"))):
+        view.apply([Change(kinds.NETWORK, name, None, Network(meta=Meta(id=name), spec=spec))], 1)
+    other = attached(on("front", address="10.5.0.7"))
+    other.name = "db"
+    view.apply([Change(kinds.SERVICE, "db", None, Service(meta=Meta(id="db"), spec=other))], 2)
+    for name, mtu, prefixes in (("h1", 1500, ["10.9.0.0/16", "fd00::/8"]), ("h2", 1500, []), ("h3", 1400, [])):
+        about = NodeDescription(hostname=name, address=f"192.0.2.{name[1]}", host_prefixes=prefixes, underlay_mtu=mtu)
+        view.apply([Change(kinds.NODE, name, None, Node(meta=Meta(id=name)))], 3)
+        view.apply([Change(kinds.NODE_STATUS, name, None, NodeStatus(node_id=name, description=about))], 3)
+    return view
+
+
+def paths(spec: ServiceSpec) -> list[str]:
+    return [fault.path for fault in check_service(spec)]
+
+
+@pytest.mark.parametrize("mode", ["host", "none", "bridge"])
+def test_a_mode_stands_alone_and_stays_as_it_is(mode: str) -> None:
+    spec = attached(on(mode))
+    assert paths(spec) == []
+    assert resolve(spec, tables(), {}) == []
+    assert spec.task.networks[0].network == mode
+    assert paths(attached(on(mode), on("front"))) == ["task.networks"]
+    assert paths(attached(on(mode, aliases=["www"]))) == ["task.networks[0]"]
+    assert paths(attached(on(mode, address="10.5.0.7"))) == ["task.networks[0]"]
+
+
+def test_ports_are_published_where_somebody_can_listen() -> None:
+    for mode, expected in (("host", ["endpoint.ports"]), ("none", ["endpoint.ports"]), ("bridge", [])):
+        spec = attached(on(mode))
+        spec.endpoint.ports.add(target=80, published=80, mode=PublishedPort.HOST)
+        assert paths(spec) == expected
+
+
+def test_an_address_is_for_one_task() -> None:
+    wish = on("front", address="10.5.0.8")
+    assert paths(attached(wish)) == []
+    assert paths(attached(wish, replicas=0)) == []
+    assert paths(attached(wish, replicas=2)) == ["task.networks[0].address"]
+    assert paths(attached(on("front", address="10.5.0.800"))) == ["task.networks[0].address"]
+    everywhere = attached(wish)
+    getattr(everywhere, "global").SetInParent()
+    assert paths(everywhere) == ["task.networks[0].address"]
+    beside = attached(wish)
+    beside.update.order = UpdateConfig.START_FIRST
+    assert paths(beside) == ["task.networks[0].address"]
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "why"),
+    [
+        ("front", "10.6.0.7", "is not in 10.5.0.0/24"),
+        ("front", "10.5.0.1", "is not for tasks: the first two"),
+        ("front", "10.5.0.255", "is not for tasks: the first two"),
+        ("front", "10.5.0.9", "its gateway"),
+        ("front", "10.5.0.10", 'kept back as "printer"'),
+        ("front", "10.5.0.7", 'asked for by service "db"'),
+        ("back", "10.5.0.7", "was made without a subnet"),
+    ],
+)
+def test_addresses_that_cannot_be_had(network: str, address: str, why: str) -> None:
+    (fault,) = resolve(attached(on(network, address=address)), tables(), {})
+    assert fault.path == "task.networks[0].address" and why in fault.message
+
+
+def test_a_network_that_is_coming_counts_as_there() -> None:
+    coming = {"new": Network(meta=Meta(id="id"), spec=NetworkSpec(name="new", subnet="10.7.0.0/24"))}
+    spec = attached(on("new", address="10.7.0.7"))
+    assert resolve(spec, tables(), coming) == []
+    assert spec.task.networks[0].network == "id"
+
+
+def test_an_alias_twice_is_refused_whatever_its_case() -> None:
+    assert paths(attached(on("front", aliases=["www", "WWW"]))) == ["task.networks[0].aliases[1]"]
+
+
+def test_subnets_that_hosts_use_are_refused_with_the_node_that_does() -> None:
+    found = [fault.message for fault in overlap_with_hosts("subnet", "10.9.7.0/24", tables())]
+    assert len(found) == 1 and "10.9.0.0/16, a route of node h1" in found[0]
+    found = [fault.message for fault in overlap_with_hosts("subnet", "192.0.2.0/24", tables())]
+    assert len(found) == 3 and "192.0.2.2, the address of node h2" in found[1]
+    assert "each node uses" in next(overlap_with_hosts("subnet", "172.30.4.0/24", tables())).message
+    assert list(overlap_with_hosts("subnet", "10.10.0.0/16", tables())) == []
+
+
+def test_the_node_whose_mtu_differs_is_told() -> None:
+    view = tables()
+    assert [list(node_warnings(view, name)) for name in ("h1", "h2")] == [[], []]
+    (line,) = node_warnings(view, "h3")
+    assert line == "MTU 1400 on the interface of 192.0.2.3; 2 of 3 nodes have 1500"
