@@ -35,3 +35,6 @@ LOG_FILES_MOST: Final = 100
 # One transaction of the store, with room for the keys.
 TRANSACTION_WRITES: Final = 1000
 TRANSACTION_BYTES: Final = 1_000_000
+
+DEPENDENCIES = 64
+"""Services that one waits for."""

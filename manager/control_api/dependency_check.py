@@ -1,0 +1,86 @@
+"""What makes `depends_on` valid: services that exist, no circle, conditions that can come to hold. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from manager.control_api import bounds
+from manager.store.tables import View
+from shoal.api.v1.service_pb2 import Dependency, RestartPolicy, ServiceSpec
+from shoal.errors import Fault
+
+
+def dependency_faults(view: View, specs: Sequence[ServiceSpec]) -> list[list[Fault]]:
+    """The faults of each of the specs, which are submitted together; paths begin at the spec's fields."""
+    known = {service.spec.name: service.spec for service in view.services.values()}
+    known.update((spec.name, spec) for spec in specs)
+    return [list(_faults(spec, known)) for spec in specs]
+
+
+def dependency_warnings(view: View, specs: Sequence[ServiceSpec]) -> Iterator[str]:
+    """Conditions that may never hold though nothing is wrong with the specs."""
+    coming = {spec.name: spec for spec in specs}
+    for spec in specs:
+        for dependency in spec.depends_on:
+            present = view.service_named(dependency.service)
+            other = coming.get(dependency.service) or (present.spec if present is not None else None)
+            if other is None or dependency.condition != Dependency.HEALTHY:
+                continue
+            if not other.task.container.HasField("healthcheck"):
+                yield (
+                    f"{spec.name} waits for {other.name} to be healthy, which has no healthcheck: unless its image "
+                    "has one, it waits for ever"
+                )
+
+
+def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fault]:
+    if len(spec.depends_on) > bounds.DEPENDENCIES:
+        yield Fault("depends_on", f"names {len(spec.depends_on)} services; at most {bounds.DEPENDENCIES} are allowed")
+        return
+    named: set[str] = set()
+    for index, dependency in enumerate(spec.depends_on):
+        path = f"depends_on[{index}]"
+        if dependency.condition not in Dependency.Condition.values():
+            yield Fault(
+                f"{path}.condition", "must be service_started, service_healthy or service_completed_successfully"
+            )
+        if dependency.service in named:
+            yield Fault(f"{path}.service", f'"{dependency.service}" is there twice')
+        named.add(dependency.service)
+        other = known.get(dependency.service)
+        if other is None and not dependency.optional:
+            yield Fault(f"{path}.service", f'there is no service "{dependency.service}"')
+        elif other is not None and dependency.condition == Dependency.COMPLETED and _never_ends(other):
+            yield Fault(
+                f"{path}.condition",
+                f'"{other.name}" never completes: it is started again whenever it ends; make it a job, or set its '
+                "restart condition to none or on-failure",
+            )
+    if circle := _circle(spec.name, known):
+        yield Fault("depends_on", f"goes round in a circle: {' -> '.join(circle)}")
+
+
+def _never_ends(spec: ServiceSpec) -> bool:
+    runs_on = spec.WhichOneof("mode") in (None, "replicated", "global")
+    return runs_on and spec.task.restart.condition in (RestartPolicy.CONDITION_UNSPECIFIED, RestartPolicy.ANY)
+
+
+def _circle(start: str, known: Mapping[str, ServiceSpec]) -> list[str]:
+    """The services from `start` back to it; empty when no way leads back."""
+    came_from: dict[str, str] = {}
+    ahead = [start]
+    while ahead:
+        name = ahead.pop()
+        spec = known.get(name)
+        for dependency in spec.depends_on if spec is not None else ():
+            if dependency.service == start:
+                return [*_way(start, name, came_from), start]
+            if dependency.service not in came_from:
+                came_from[dependency.service] = name
+                ahead.append(dependency.service)
+    return []
+
+
+def _way(start: str, end: str, came_from: Mapping[str, str]) -> list[str]:
+    way = [end]
+    while way[-1] != start:
+        way.append(came_from[way[-1]])
+    return way[::-1]

@@ -1,0 +1,38 @@
+"""What differs between two records, field by field. Pure."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+
+from shoal.api.v1.control_pb2 import FieldChange
+
+
+def field_changes(before: Message, after: Message) -> list[FieldChange]:
+    """Fields whose values differ, by path, values as JSON. Lists are compared whole."""
+    return [
+        FieldChange(path=path, before=_text(old), after=_text(new))
+        for path, old, new in _differing(_plain(before), _plain(after), "")
+    ]
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    return MessageToDict(message, preserving_proto_field_name=True)
+
+
+def _differing(before: Any, after: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if before == after:
+        return
+    if not isinstance(before or {}, dict) or not isinstance(after or {}, dict):
+        yield path, before, after
+        return
+    # A part that is there as a whole on one side only is told by its fields.
+    old, new = before or {}, after or {}
+    for key in sorted({*old, *new}):
+        yield from _differing(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)

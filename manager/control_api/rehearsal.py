@@ -1,0 +1,150 @@
+"""What would become of writes that are not made: the real planner on a copy of the records, with agents that obey.
+
+Time is virtual: whatever is waited for comes at once, every container starts, is healthy, and ends when it is a job.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+
+from manager.control_api.lookup import hostname_of
+from manager.planner.agenda import Agenda
+from manager.store import kinds
+from manager.store.changes import Change, Write, put
+from manager.store.tables import Tables, View
+from shoal.api.v1.control_pb2 import TaskMove
+from shoal.api.v1.service_pb2 import Dependency
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.ids import NewId
+from shoal.task_states import is_terminal, is_wanted, observed
+
+STEPS = 2000
+"""Passes of the planner; an update of a thousand tasks one by one takes two each."""
+HORIZON_MS = 7 * 24 * 3600 * 1000
+"""What comes later than that is not waited for."""
+MOVES_SHOWN = 10_000
+
+_JOBS = frozenset({"replicated_job", "global_job"})
+
+
+class Rehearsal:
+    """One trial.
+
+    Args:
+        tables: a copy of the manager's own; it is changed.
+        now_ms: when it begins.
+    """
+
+    def __init__(self, tables: Tables, *, now_ms: int, new_id: NewId) -> None:
+        self._tables = tables
+        self._now_ms = now_ms
+        self._until_ms = now_ms + HORIZON_MS
+        self._new_id = new_id
+        self._before = {identifier: _placed(tables, identifier) for identifier in tables.services}
+        self._agenda = Agenda(tables)
+
+    def run(self, writes: Iterable[Write], services: Collection[str]) -> bool:
+        """Make the writes and go on until the services (ids) have come to rest; False when that takes too long."""
+        self._apply(writes)
+        for _ in range(STEPS):
+            outcome = self._agenda.plan(now_ms=self._now_ms, new_id=self._new_id)
+            self._apply(outcome.writes)
+            if self._obey(services) or outcome.writes:
+                continue
+            due = self._agenda.wake_at_ms()
+            if due is None or due > self._until_ms:
+                return True
+            self._now_ms = max(self._now_ms, due)
+        return False
+
+    def moves(self, service_id: str) -> list[TaskMove]:
+        """What the service's slots come to, compared with the beginning; tasks that stay are not told."""
+        view = self._tables
+        before, after = self._before.get(service_id, {}), _placed(view, service_id)
+        service = view.services.get(service_id)
+        name = service.spec.name if service is not None else service_id
+        moves = [
+            _move(view, f"{name}.{key}", before.get(key), after.get(key))
+            for key in sorted({*before, *after}, key=lambda key: (not key.isdigit(), key.zfill(10)))
+            if not _same(before.get(key), after.get(key))
+        ]
+        status = view.service_status.get(service_id)
+        if not after and status is not None and status.problems:
+            moves.append(TaskMove(name=name, pending=status.problems[0]))
+        return moves[:MOVES_SHOWN]
+
+    def _apply(self, writes: Iterable[Write]) -> None:
+        changes = []
+        for write in writes:
+            rows: Mapping[str, object] = self._tables.rows(write.kind)
+            old = self._tables.rows(write.kind).get(write.identifier)
+            if write.identifier in rows or write.value is not None:
+                changes.append(Change(write.kind, write.identifier, old, write.value))
+                self._tables.apply(changes[-1:], self._tables.revision + 1)
+        self._agenda.note(changes)
+
+    def _obey(self, services: Collection[str]) -> bool:
+        """Let each task of the services take its next step; whether any did."""
+        ending = set(_ending(self._tables))
+        steps = [
+            status
+            for identifier in services
+            for task in self._tables.tasks_of(identifier).values()
+            if (status := self._step(task, identifier in ending)) is not None
+        ]
+        self._apply(put(kinds.TASK_STATUS, status.task_id, status) for status in steps)
+        return bool(steps)
+
+    def _step(self, task: Task, ends: bool) -> TaskStatus | None:
+        known = self._tables.task_status.get(task.id)
+        state = observed(task, known)
+        if not task.node_id or is_terminal(state):
+            return None
+        if not is_wanted(task):
+            following = TaskState.SHUTDOWN
+        elif state < TaskState.RUNNING:
+            following = TaskState.RUNNING
+        elif ends:
+            following = TaskState.COMPLETE
+        else:
+            return None
+        status = TaskStatus(task_id=task.id, state=following, at_ms=self._now_ms, health=TaskStatus.HEALTHY)
+        status.running_at_ms = known.running_at_ms if known is not None else 0
+        status.running_at_ms = status.running_at_ms or self._now_ms
+        return status
+
+
+def _ending(view: View) -> Iterable[str]:
+    """Ids of services whose tasks end by themselves: jobs, and what others wait for to complete."""
+    awaited = {
+        dependency.service
+        for service in view.services.values()
+        for dependency in service.spec.depends_on
+        if dependency.condition == Dependency.COMPLETED
+    }
+    for identifier, service in view.services.items():
+        if service.spec.WhichOneof("mode") in _JOBS or service.spec.name in awaited:
+            yield identifier
+
+
+def _placed(view: View, service_id: str) -> dict[str, Task]:
+    """The task of each slot that is to run, or has done its work."""
+    found: dict[str, Task] = {}
+    for task in view.tasks_of(service_id).values():
+        state = observed(task, view.task_status.get(task.id))
+        if state == TaskState.COMPLETE or (is_wanted(task) and not is_terminal(state)):
+            key = str(task.slot) if task.slot else hostname_of(view, task.node_id)
+            if key not in found or found[key].created_at_ms <= task.created_at_ms:
+                found[key] = task
+    return found
+
+
+def _same(before: Task | None, after: Task | None) -> bool:
+    return before is not None and after is not None and before.id == after.id and before.node_id == after.node_id
+
+
+def _move(view: View, name: str, before: Task | None, after: Task | None) -> TaskMove:
+    return TaskMove(
+        name=name,
+        from_hostname=hostname_of(view, before.node_id) if before is not None and before.node_id else "",
+        to_hostname=hostname_of(view, after.node_id) if after is not None and after.node_id else "",
+        pending=after.reason if after is not None and not after.node_id else "",
+    )
