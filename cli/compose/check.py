@@ -59,9 +59,11 @@ SUPPORTED: Mapping[str, Any] = {
             "dns_opt": None,
             "security_opt": None,
             "oom_score_adj": None,
+            "healthcheck": None,
             "logging": {"driver": None, "options": {"max-size": None, "max-file": None}},
             "deploy": {
                 "mode": None,
+                "endpoint_mode": None,
                 "replicas": None,
                 "labels": None,
                 "resources": {

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.compose import health
 from cli.compose.document import YamlPath
 from cli.compose.merge import named
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, words
@@ -99,6 +100,8 @@ SETTERS: Mapping[str, Setter] = {
     "dns_opt": lambda spec, value: spec.task.container.dns.options.extend(texts(value)),
     "security_opt": _security,
     "oom_score_adj": _plain("oom_score_adj", number),
+    "healthcheck": health.healthcheck,
+    "x-healthcheck": health.extension,
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cli.flags.health import HEALTH_SCALARS
 from cli.flags.listings import LISTINGS, add_env_file
 from cli.flags.scalars import SCALARS, Scalar
 from cli.flags.updates import UPDATE_SCALARS
@@ -13,7 +14,7 @@ from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
 
-ALL_SCALARS = (*SCALARS, *UPDATE_SCALARS)
+ALL_SCALARS = (*SCALARS, *HEALTH_SCALARS, *UPDATE_SCALARS)
 
 
 def create_options(command: Command) -> Command:

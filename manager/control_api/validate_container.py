@@ -15,7 +15,8 @@ from manager.control_api.text_rules import (
     check_texts,
 )
 from manager.control_api.validate_files import check_references
-from shoal import image_reference
+from manager.control_api.validate_health import check_health
+from shoal import image_reference, templates
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
 from shoal.errors import Fault, InvalidInput
 
@@ -60,6 +61,8 @@ def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
         yield from _check_mount(f"{path}.mounts[{index}]", mount)
     yield from _check_targets(f"{path}.mounts", spec)
     yield from check_references(path, spec)
+    yield from check_health(f"{path}.healthcheck", spec.healthcheck)
+    yield from _check_templates(path, spec)
     yield from _check_hosts(f"{path}.extra_hosts", spec)
     yield from _check_dns(f"{path}.dns", spec.dns)
 
@@ -96,7 +99,7 @@ def _check_identity(path: str, spec: ContainerSpec) -> Iterator[Fault]:
     for index, group in enumerate(spec.groups):
         if ":" in group or not _USER.fullmatch(group):
             yield Fault(f"{path}.groups[{index}]", f'"{group[:80]}" is not a group name or number')
-    if spec.hostname:
+    if spec.hostname and not templates.has_placeholder(spec.hostname):
         yield from check_hostname(f"{path}.hostname", spec.hostname)
     yield from check_labels(f"{path}.labels", spec.labels)
 
@@ -152,6 +155,12 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
         yield from check_range(f"{path}.tmpfs_mode", mount.tmpfs_mode, 0, 0o7777)
     else:
         yield Fault(f"{path}.type", "must be bind or tmpfs")
+
+
+def _check_templates(path: str, spec: ContainerSpec) -> Iterator[Fault]:
+    for place, text in templates.templates(spec):
+        if why := templates.fault(text):
+            yield Fault(f"{path}.{place}", why)
 
 
 def _check_targets(path: str, spec: ContainerSpec) -> Iterator[Fault]:
