@@ -55,6 +55,7 @@ def pruning_writes(view: View, service: Service) -> list[Write]:
     status = view.service_status.get(service.meta.id)
     if status is not None:
         named |= {status.update.task_revision, status.update.previous_revision, status.update.effective_revision}
+        named |= {run.revision for run in status.runs}
     oldest_kept = service.revision - bounds.REVISIONS_KEPT + 1
     identifiers = (
         f"{service.meta.id}/{number}"

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 
 from manager.planner.ledger import Ledger
+from manager.planner.modes import is_on_each_node
 from manager.planner.plan import Outcome, Scope, plan_scope
 from manager.planner.rolls import Rolls
 from manager.store.changes import Change
@@ -27,7 +28,7 @@ class Agenda:
         self._view = view
         self.ledger = Ledger.of(view)
         self.rolls = Rolls.of(view, view.services_with_tasks())
-        self._global = {identifier for identifier, service in view.services.items() if service.spec.HasField("global")}
+        self._global = {identifier for identifier, service in view.services.items() if is_on_each_node(service.spec)}
         self._dirty: set[str] = set()
         self._strays: set[str] = set()
         self._unplaced: set[str] = set()
@@ -101,7 +102,7 @@ class Agenda:
     def _note_service(self, identifier: str, service: Service) -> None:
         self._dirty.add(identifier)
         self.rolls.roll(identifier).wake_all()
-        if service.spec.HasField("global") and identifier in self._view.services:
+        if is_on_each_node(service.spec) and identifier in self._view.services:
             self._global.add(identifier)
         else:
             self._global.discard(identifier)

@@ -34,7 +34,8 @@ class Need:
 class Placing:
     """Places tasks of one service and one revision."""
 
-    def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Demand) -> None:
+    def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Demand, run: int = 0) -> None:
+        """`run` is that of a job's tasks."""
         self._draft = draft
         self._service_id, self._revision = service_id, revision
         self._demand = demand
@@ -48,6 +49,7 @@ class Placing:
             state=TaskState.ASSIGNED,
             desired_state=TaskState.RUNNING,
             created_at_ms=draft.now_ms,
+            run=run,
         )
 
     def spread(self, needs: Sequence[Need], counts: dict[str, int], failing: Iterable[str]) -> list[str]:
@@ -132,6 +134,7 @@ class Placing:
             reason=reason,
             created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
             attempt=need.attempt,
+            run=self._placed.run,
         )
         self._draft.add(identifier, task)
 

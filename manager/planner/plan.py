@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from manager.planner.draft import Draft
+from manager.planner.jobs import plan_job
 from manager.planner.ledger import Ledger
+from manager.planner.modes import is_job
 from manager.planner.networks import plan_subnets
 from manager.planner.reconcile import plan_service
 from manager.planner.remove import plan_removal, plan_strays
@@ -78,10 +80,12 @@ def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms
         gone = []
         for identifier in sorted(scope.services):
             service = view.services.get(identifier)
-            if service is not None:
-                plan_service(draft, service)
-            else:
+            if service is None:
                 gone.append(identifier)
+            elif is_job(service.spec):
+                plan_job(draft, service)
+            else:
+                plan_service(draft, service)
         _plan_gone(draft, gone)
         plan_strays(draft, sorted(scope.statuses))
         return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))

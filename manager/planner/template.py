@@ -19,7 +19,10 @@ class Wanted:
 
     def differs(self, task: Task) -> bool:
         """Whether the task is to be replaced: not when only placement, restart policy or labels are others."""
-        number = task.revision
+        return self.differs_from(task.revision)
+
+    def differs_from(self, number: int) -> bool:
+        """Whether what that revision runs is something else."""
         if number == self.revision:
             return False
         known = self._differs.get(number)

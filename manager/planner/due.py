@@ -1,0 +1,59 @@
+"""When a cron expression is due. Five fields as in crontab(5), by the clock of a time zone.
+
+Around a change of daylight saving time it does what Debian's cron does: what falls into the hour that is left out runs
+at its end, and what falls into the hour that comes twice runs once.
+"""
+
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from shoal.errors import InvalidInput
+
+_FIELDS = "minute, hour, day of month, month, day of week"
+
+
+def check_cron(cron: str) -> None:
+    """Raises InvalidInput when it is no expression of five fields, or is never due."""
+    if len(cron.split()) != 5:
+        raise InvalidInput(f'"{cron[:80]}" is not a cron expression of five fields: {_FIELDS}')
+    try:
+        found = next(CronSim(cron, datetime(2000, 1, 1, tzinfo=UTC)), None)
+    except CronSimError as error:
+        raise InvalidInput(f'"{cron[:80]}" is not a cron expression: {str(error).lower()}') from error
+    if found is None:
+        raise InvalidInput(f'"{cron[:80]}" is never due')
+
+
+def check_zone(name: str) -> None:
+    """Raises InvalidInput when the time zone is not known; empty means UTC."""
+    try:
+        _zone(name)
+    except (ValueError, OSError) as error:  # a path that leads elsewhere, a directory, no such key
+        raise InvalidInput(f'"{name[:80]}" is not a time zone that this host knows, like Europe/Berlin') from error
+    except KeyError as error:
+        raise InvalidInput(f'"{name[:80]}" is not a time zone that this host knows, like Europe/Berlin') from error
+
+
+def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
+    """The first due time after that time, or None when there is none in sight. Milliseconds since the Unix epoch."""
+    return _first(CronSim(cron, _moment(after_ms, zone)))
+
+
+def last_due_ms(cron: str, zone: str, until_ms: int) -> int | None:
+    """The last due time up to that time, itself included."""
+    return _first(CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True))
+
+
+def _first(times: CronSim) -> int | None:
+    found = next(times, None)
+    return round(found.timestamp() * 1000) if found is not None else None
+
+
+def _moment(at_ms: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at_ms / 1000, _zone(zone))
+
+
+def _zone(name: str) -> tzinfo:
+    return ZoneInfo(name) if name else UTC
