@@ -5,12 +5,12 @@ from typing import Any
 
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
 from cli.flags.ports import from_long, from_short
-from cli.flags.scalars import CONDITIONS, choice, count
+from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.network_pb2 import NetworkSpec
-from shoal.api.v1.service_pb2 import Global, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.api.v1.service_pb2 import Endpoint, Global, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
 from shoal.errors import InvalidInput
 
 Value = Any
@@ -101,7 +101,13 @@ def _pace(config: UpdateConfig, value: Mapping[str, Value], actions: Mapping[str
         config.progress_deadline_ms = duration_ms(value["x-progress-deadline"])
 
 
+def endpoint_mode(spec: ServiceSpec, value: Value) -> None:
+    """`vip` or `dnsrr`."""
+    spec.endpoint.mode = Endpoint.Mode.ValueType(choice("endpoint_mode", str(value), ENDPOINT_MODES))
+
+
 SECTIONS = {
+    "endpoint_mode": endpoint_mode,
     "labels": labels,
     "resources": resources,
     "placement": placement,

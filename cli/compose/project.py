@@ -1,6 +1,6 @@
 """From Compose files to the specs of a stack. The only way in is `load`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from cli.compose import check, container, deploy, files
 from cli.compose.document import Document, YamlPath, dotted, read
 from cli.compose.interpolate import interpolate
 from cli.compose.merge import merge
-from cli.flags.ports import HOST_MODE_ONLY
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -112,7 +111,6 @@ class _Conversion:
             networks=tuple(networks),
             secrets=self._stack_files("secret"),
             configs=self._stack_files("config"),
-            warnings=tuple(self._warnings()),
         )
 
     def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
@@ -138,13 +136,6 @@ class _Conversion:
                         files.references(self._stack, noun, [entry], self._files[noun])
                     ),
                 )
-
-    def _warnings(self) -> Iterator[str]:
-        for name, body in self._services.items():
-            for entry in (body or {}).get("ports") or []:
-                if not (isinstance(entry, dict) and "mode" in entry):
-                    yield f"services.{name}.ports: {HOST_MODE_ONLY}"
-                    break
 
     def _service(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
         spec = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)

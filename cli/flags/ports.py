@@ -6,24 +6,36 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import InvalidInput
 
 PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
-HOST_MODE_ONLY = "published on the nodes that run a task only (mode=host); say mode=host to mean it"
-"""Warning where no mode is given: elsewhere that means every node, which is not supported yet."""
+MODES = {"ingress": PublishedPort.INGRESS, "host": PublishedPort.HOST}
+TRAFFIC = ("cluster", "local")
 MAX_PORTS = 1000
 """Ports that one range may name."""
 
 
 def parse_publish(text: str) -> list[PublishedPort]:
-    """Ports in "80", "8080:80/udp", "127.0.0.1:8080:80", "8000-8010:8000-8010" or
-    "mode=host,published=8080,target=80,protocol=tcp,host_ip=127.0.0.1".
+    """Ports in "80", "8080:80/udp", "127.0.0.1:8080:80", "8000-8010:8000-8010" (every node answers) or
+    "mode=host,published=8080,target=80,protocol=tcp,host_ip=127.0.0.1,traffic=local".
 
     Raises:
         InvalidInput: it has none of these forms.
     """
-    return from_long(_pairs(text), text) if "=" in text else from_short(text)
+    if "=" not in text:
+        return from_short(text)
+    short, comma, rest = text.partition(",")
+    if comma and "=" not in short:
+        return [_with_traffic(port, _pairs(rest), text) for port in from_short(short)]
+    return from_long(_pairs(text), text)
+
+
+def _with_traffic(port: PublishedPort, fields: Mapping[str, object], text: str) -> PublishedPort:
+    if set(fields) != {"traffic"} or fields["traffic"] not in TRAFFIC:
+        raise InvalidInput(f"port {text!r}: after the short form only traffic={'|'.join(TRAFFIC)} may follow")
+    port.local_only = fields["traffic"] == "local"
+    return port
 
 
 def from_short(text: str) -> list[PublishedPort]:
-    """`[[host_ip:]published[-end]:]target[-end][/protocol]` (Compose Specification, "Short syntax")."""
+    """`[[host_ip:]published[-end]:]target[-end][/protocol][,traffic=local]` (Compose Specification, "Short syntax")."""
     body, _, protocol = text.partition("/")
     rest, _, target = body.rpartition(":")
     host_address, _, published = rest.rpartition(":")
@@ -33,14 +45,14 @@ def from_short(text: str) -> list[PublishedPort]:
     if hosts is not None and len(hosts) != len(targets):
         raise InvalidInput(f"port {text!r}: the ranges are not of the same length")
     return [
-        _port(text, protocol or "tcp", target, hosts[place] if hosts is not None else 0, "host", host_address)
+        _port(text, protocol or "tcp", target, hosts[place] if hosts is not None else 0, "ingress", host_address)
         for place, target in enumerate(targets)
     ]
 
 
 def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
-    """The long form's keys: target, published, protocol, mode, host_ip."""
-    known = {"target", "published", "protocol", "mode", "host_ip"}
+    """The long form's keys: target, published, protocol, mode (ingress, host), host_ip, traffic (cluster, local)."""
+    known = {"target", "published", "protocol", "mode", "host_ip", "traffic"}
     if unknown := sorted(set(fields) - known):
         raise InvalidInput(f"port {text!r}: {unknown[0]!r} is not one of {', '.join(sorted(known))}")
     if "target" not in fields:
@@ -53,8 +65,9 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
             str(fields.get("protocol", "tcp")),
             target,
             _number(str(published), text) if published not in (0, "", "0") else 0,
-            str(fields.get("mode", "host")),
+            str(fields.get("mode", "ingress")),
             str(fields.get("host_ip", "")),
+            str(fields.get("traffic", "cluster")),
         )
     ]
 
@@ -66,19 +79,22 @@ def describe(port: PublishedPort) -> str:
     return f"{host}->{port.target}/{protocol}"
 
 
-def _port(text: str, protocol: str, target: int, published: int, mode: str, host_address: str) -> PublishedPort:
+def _port(
+    text: str, protocol: str, target: int, published: int, mode: str, host_address: str, traffic: str = "cluster"
+) -> PublishedPort:
     if protocol not in PROTOCOLS:
         raise InvalidInput(f"port {text!r}: protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
-    if mode != "host":
-        raise InvalidInput(
-            f"port {text!r}: mode {mode!r} is not supported yet; mode=host publishes on the nodes that run a task"
-        )
+    if mode not in MODES:
+        raise InvalidInput(f"port {text!r}: mode {mode!r} is not one of {', '.join(MODES)}")
+    if traffic not in TRAFFIC:
+        raise InvalidInput(f"port {text!r}: traffic {traffic!r} is not one of {', '.join(TRAFFIC)}")
     return PublishedPort(
         protocol=PROTOCOLS[protocol],
         target=target,
         published=published,
-        mode=PublishedPort.HOST,
+        mode=MODES[mode],
         host_address=host_address,
+        local_only=traffic == "local",
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
-from shoal.api.v1.service_pb2 import RestartPolicy, ServiceSpec
+from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec
 from shoal.errors import InvalidInput
 
 Apply = Callable[[ServiceSpec, str], None]
@@ -41,6 +41,7 @@ def count(flag: str, value: str, most: int = 1_000_000) -> int:
     return int(value)
 
 
+ENDPOINT_MODES = {"vip": Endpoint.VIP, "dnsrr": Endpoint.DNSRR}
 CONDITIONS = {"none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
 
 
@@ -99,7 +100,12 @@ def _log_files(spec: ServiceSpec, value: str) -> None:
     spec.task.log.max_files = count("--log-max-files", value, 1000)
 
 
+def _endpoint_mode(spec: ServiceSpec, value: str) -> None:
+    spec.endpoint.mode = Endpoint.Mode.ValueType(choice("--endpoint-mode", value, ENDPOINT_MODES))
+
+
 SCALARS = (
+    Scalar("--endpoint-mode", "MODE", "The name leads to one address (vip) or to all tasks (dnsrr).", _endpoint_mode),
     Scalar("--replicas", "NUMBER", "Tasks to run.", _replicas),
     Scalar("--limit-cpu", "CPUS", "Most CPU a task may use, like 0.5.", _set("limits", "nano_cpus", parse_nano_cpus)),
     Scalar("--limit-memory", "SIZE", "Most memory, like 64M.", _set("limits", "memory_bytes", parse_bytes)),

@@ -8,6 +8,7 @@ from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.published_ports import MESH_NETWORK, mesh_ports
 
 
 def take(noun: str, name: str, identifier: str) -> tuple[Write, Expect]:
@@ -37,6 +38,8 @@ def use_networks(networks: Iterable[Network]) -> tuple[list[Write], list[Expect]
 def networks_of(view: View, spec: ServiceSpec) -> list[Network]:
     """The networks of a spec whose attachments are ids, each once."""
     identifiers = dict.fromkeys(attachment.network for attachment in spec.task.networks)
+    if mesh_ports(spec):
+        identifiers[MESH_NETWORK] = None
     return [view.networks[identifier] for identifier in identifiers if identifier in view.networks]
 
 

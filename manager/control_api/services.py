@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from manager.control_api import bounds, file_uses, names, revisions
+from manager.control_api import bounds, file_uses, mesh, names, revisions
 from manager.control_api.counting import service_view
+from manager.control_api.dependency_check import dependency_faults
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import accepted, examine
@@ -50,10 +51,11 @@ class Services:
         """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
         view = self._store.tables
         submission = await examine(request.spec, view=view, images=self._images)
-        spec = accepted(submission)
+        spec = accepted(submission.with_faults(dependency_faults(view, [submission.spec])[0]))
         if view.service_named(spec.name) is not None:
             raise AlreadyExists(taken(spec.name))
         service = revisions.first(self._new_id(), spec, self._now_ms())
+        await mesh.ensure_network(self._store, [spec], self._now_ms)
         writes, expects = creation(view, service)
         try:
             stored = await self._commit(service, writes, expects)
@@ -115,12 +117,14 @@ class Services:
     async def _change(self, service: Service, wanted: ServiceSpec) -> UpdateServiceResponse:
         view = self._store.tables
         submission = await examine(wanted, view=view, images=self._images, previous=service.spec)
-        faults = (*submission.faults, *immutable_faults(service.spec, submission.spec))
+        waiting = dependency_faults(view, [submission.spec])[0]
+        faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
         if faults:
             raise InvalidInput(faults)
         changed = revisions.following(service, submission.spec, self._now_ms())
         if changed is None:
             return UpdateServiceResponse(service=service, warnings=submission.warnings)
+        await mesh.ensure_network(self._store, [changed.spec], self._now_ms)
         writes, expects = alteration(view, service, changed)
         stored = await self._commit(changed, writes, expects)
         return UpdateServiceResponse(service=stored, warnings=submission.warnings)

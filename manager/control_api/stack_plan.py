@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from manager.control_api import networks, revisions, services
+from manager.control_api.field_changes import field_changes
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
+from manager.planner.template import work
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
 from manager.store.tables import View
@@ -68,8 +70,38 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
             short = short_name(request.stack, spec.name)
             if short not in attachment.aliases:
                 attachment.aliases.append(short)
+        for dependency in spec.depends_on:
+            dependency.service = full_name(request.stack, dependency.service)
         specs.append(spec)
     return specs
+
+
+def keep_restarts(view: View, specs: Sequence[ServiceSpec]) -> None:
+    """Tasks that were replaced by force are not replaced again because the file does not say so.
+
+    Those that are to follow a dependency's (`depends_on` with `restart`) are replaced when its template changes.
+    """
+    by_themselves = {spec.name for spec in specs if _is_replaced(view, spec)}
+    replaced, grown = by_themselves, True
+    while grown:
+        following = {spec.name for spec in specs if any(d.restart and d.service in replaced for d in spec.depends_on)}
+        grown = not following <= replaced
+        replaced = replaced | following
+    for spec in specs:
+        present = view.service_named(spec.name)
+        if present is not None:
+            known = max(spec.task.force_update, present.spec.task.force_update)
+            spec.task.force_update = known + (spec.name in replaced - by_themselves)
+
+
+def _is_replaced(view: View, spec: ServiceSpec) -> bool:
+    present = view.service_named(spec.name)
+    if present is None:
+        return False
+    forced = ServiceSpec()
+    forced.CopyFrom(spec)
+    forced.task.force_update = max(spec.task.force_update, present.spec.task.force_update)
+    return work(present.spec) != work(forced)
 
 
 def plan_networks(view: View, specs: Sequence[NetworkSpec], new_id: NewId, now_ms: int) -> list[Planned]:
@@ -133,7 +165,9 @@ def plan_service(view: View, spec: ServiceSpec, new_id: NewId, now_ms: int) -> P
     if changed is None:
         return Planned(_change("service", spec.name, "unchanged", present.meta.id), None)
     step = Step(*services.alteration(view, present, changed))
-    return Planned(_change("service", spec.name, "update", present.meta.id), step)
+    change = _change("service", spec.name, "update", present.meta.id)
+    change.fields.extend(field_changes(present.spec, changed.spec))
+    return Planned(change, step)
 
 
 def plan_removal(store: Records, stack: str, *, keep: frozenset[str]) -> list[Planned]:

@@ -4,7 +4,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from manager.control_api import bounds, stack_files, stack_plan
+from manager.control_api import bounds, mesh, stack_files, stack_plan
+from manager.control_api.dependency_check import dependency_faults, dependency_warnings
+from manager.control_api.rehearsal import Rehearsal
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import Submission, examine
 from manager.control_api.text_rules import check_name
@@ -63,6 +65,10 @@ class Stacks:
         submissions = await self._examine(specs, coming, files.coming)
         if faults := [*files.faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)
+        checked = [submission.spec for submission in submissions]
+        stack_plan.keep_restarts(view, checked)
+        if not request.dry_run:
+            await mesh.ensure_network(self._store, (each.spec for each in submissions), self._now_ms)
         keep = frozenset(each.change.name for each in planned)
         planned += files.planned
         planned += [
@@ -72,10 +78,26 @@ class Stacks:
         if request.prune:
             named = stack_files.named_by([submission.spec for submission in submissions])
             planned += self._pruning(request.stack, keep | {spec.name for spec in specs}, files.kept | named)
-        if not request.dry_run:
-            await commit_all(self._store, [each.step for each in planned if each.step is not None])
         warnings = [warning for submission in submissions for warning in submission.warnings]
+        warnings += dependency_warnings(view, checked)
+        if request.dry_run:
+            warnings += await self._rehearse(planned)
+        else:
+            await commit_all(self._store, [each.step for each in planned if each.step is not None])
         return DeployStackResponse(changes=[each.change for each in planned], warnings=dict.fromkeys(warnings))
+
+    async def _rehearse(self, planned: Sequence[stack_plan.Planned]) -> list[str]:
+        """Puts into the changes where the planner would have the tasks; returns warnings.
+
+        In a thread: a pass over all tasks of a large cluster takes a second.
+        """
+        writes = [write for each in planned if each.step is not None for write in each.step.writes]
+        concerned = [each.change for each in planned if each.change.kind == "service"]
+        rehearsal = Rehearsal(self._store.tables.copy(), now_ms=self._now_ms(), new_id=self._new_id)
+        rested = await asyncio.to_thread(rehearsal.run, writes, [change.id for change in concerned])
+        for change in concerned:
+            change.moves.extend(rehearsal.moves(change.id))
+        return [] if rested else ["the rehearsal took too long: the tasks' moves are those up to then"]
 
     async def remove(self, request: RemoveStackRequest) -> RemoveStackResponse:
         """Raises NotFound when the stack has neither services nor networks."""
@@ -120,9 +142,10 @@ class Stacks:
         for network in networks:
             path = f"networks.{stack_plan.short_name(stack, network.name)}"
             faults += _below(path, stack_plan.network_conflicts(view, network))
-        for submission in submissions:
+        waiting = dependency_faults(view, [submission.spec for submission in submissions])
+        for submission, more in zip(submissions, waiting, strict=True):
             path = f"services.{stack_plan.short_name(stack, submission.spec.name)}"
-            faults += _below(path, [*submission.faults, *stack_plan.service_conflicts(view, submission.spec)])
+            faults += _below(path, [*submission.faults, *stack_plan.service_conflicts(view, submission.spec), *more])
         return faults
 
 

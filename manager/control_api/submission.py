@@ -30,6 +30,10 @@ class Submission:
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def with_faults(self, more: Sequence[Fault]) -> "Submission":
+        """With those that show only beside other services."""
+        return Submission(self.spec, (*self.faults, *more), self.warnings)
+
 
 def accepted(submission: Submission) -> ServiceSpec:
     """The spec.

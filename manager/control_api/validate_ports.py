@@ -6,6 +6,7 @@ from manager.control_api import bounds
 from manager.control_api.text_rules import check_address, check_range
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Fault
+from shoal.published_ports import is_mesh
 
 
 def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
@@ -22,8 +23,10 @@ def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
     yield from check_range(f"{path}.target", port.target, 1, 65535)
     if port.published:
         yield from check_range(f"{path}.published", port.published, 1, 65535)
-    if port.mode != PublishedPort.HOST:
-        yield Fault(f"{path}.mode", "only mode host is supported so far; say mode=host")
+    if port.mode not in PublishedPort.Mode.values():
+        yield Fault(f"{path}.mode", "must be ingress or host")
+    if port.local_only and not is_mesh(port):
+        yield Fault(f"{path}.local_only", "with mode=host each node leads to its own tasks anyway: leave it out")
     if port.protocol not in PublishedPort.Protocol.values():
         yield Fault(f"{path}.protocol", "must be tcp, udp or sctp")
     if port.host_address:
@@ -46,7 +49,7 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
 
 def port_warnings(spec: ServiceSpec) -> Iterator[str]:
     """A fixed host port admits one task on each node: more replicas than nodes will wait."""
-    fixed = [str(port.published) for port in spec.endpoint.ports if port.published]
+    fixed = [str(port.published) for port in spec.endpoint.ports if port.published and not is_mesh(port)]
     if fixed and spec.replicated.replicas > 1:
         yield (
             f"{spec.name}: port {', '.join(fixed)} is published on the node itself, so each node can run only one "

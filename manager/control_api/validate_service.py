@@ -14,7 +14,15 @@ from manager.control_api.validate_container import check_container
 from manager.control_api.validate_ports import check_ports
 from manager.planner import constraints
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import Endpoint, LogConfig, Placement, RestartPolicy, ServiceSpec, TaskTemplate, UpdateConfig
+from shoal.api.v1.service_pb2 import (
+    Endpoint,
+    LogConfig,
+    Placement,
+    RestartPolicy,
+    ServiceSpec,
+    TaskTemplate,
+    UpdateConfig,
+)
 from shoal.errors import Fault, InvalidInput
 
 

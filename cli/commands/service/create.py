@@ -8,7 +8,6 @@ from cli.client import Client
 from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
 from cli.converge import wait
 from cli.flags.options import apply_flags, create_options
-from cli.flags.ports import HOST_MODE_ONLY
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.service_pb2 import Global, ServiceSpec
@@ -16,7 +15,7 @@ from shoal.errors import InvalidInput
 
 EXAMPLES = """\b
 Examples:
-  shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
+  shoal service create --name web --replicas 3 --publish 8080:80 registry:5000/hello:1
   shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7
   shoal service create --name sleeper registry:5000/busybox:1 sleep 1000
 """
@@ -50,8 +49,6 @@ def create(
     spec.task.container.command.extend(command)
     set_mode(spec, mode)
     apply_flags(spec, given)
-    if any("mode=" not in text for text in given["publish"]):
-        warn(f"--publish: {HOST_MODE_ONLY}")
     response = client.call(client.control.CreateService, CreateServiceRequest(spec=spec))
     warn(*response.warnings)
     click.echo(response.service.meta.id if quiet else response.service.spec.name)

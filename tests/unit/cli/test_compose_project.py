@@ -7,7 +7,7 @@ import pytest
 from cli.compose.document import read
 from cli.compose.project import Project, load
 from shoal.api.v1.container_pb2 import Mount
-from shoal.api.v1.service_pb2 import PublishedPort, RestartPolicy, UpdateConfig
+from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, UpdateConfig
 from shoal.errors import InvalidInput
 
 HERE = Path("/srv/shop")
@@ -100,8 +100,13 @@ def test_every_supported_key_arrives() -> None:
     assert (network.name, network.internal, dict(network.labels)) == ("shop_front", True, {"tier": "front"})
 
 
-def test_a_port_without_mode_is_warned_of() -> None:
-    assert any("host" in warning for warning in project(FULL).warnings)
+def test_a_port_without_mode_is_of_every_node() -> None:
+    made = project(
+        "services: {web: {image: x, ports: ['8080:80', {target: 81, mode: host}], deploy: {endpoint_mode: dnsrr}}}"
+    )
+    (service,) = made.services
+    assert [port.mode for port in service.endpoint.ports] == [PublishedPort.INGRESS, PublishedPort.HOST]
+    assert service.endpoint.mode == Endpoint.DNSRR
 
 
 def test_default_network_and_external_ones() -> None:
@@ -154,7 +159,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' is not one of"),
         ("services: {web: {image: x, deploy: {mode: replicated-job}}}", "is not supported yet"),
         ("services: {web: {image: x, ports: ['99999:80']}}", "is not a port"),
-        ("services: {web: {image: x, ports: [{target: 80, mode: ingress}]}}", "is not supported yet"),
+        ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' is not one of ingress, host"),
         ("services: {web: {image: x, volumes: ['data:/data']}}", "named volume"),
         ("services: {web: {image: x, secrets: [s]}}", "'secrets' is not supported yet"),
         ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "'secrets' is not supported yet"),

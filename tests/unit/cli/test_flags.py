@@ -98,7 +98,9 @@ def test_publish(text: str, expected: list[tuple[str, int, int, str]]) -> None:
         "80/xxx",
         "8000-8002:80-81",
         "81-80",
-        "mode=ingress,target=80",
+        "mode=mesh,target=80",
+        "target=80,traffic=remote",
+        "8080:80,mode=host",
         "target=80,x=1",
         "mode=host",
     ],
@@ -130,3 +132,9 @@ def test_since() -> None:
     assert parse_since_ns("1970-01-01T00:00:01", now) == 10**9
     with pytest.raises(InvalidInput):
         parse_since_ns("yesterday", now)
+
+
+def test_traffic_of_a_port_may_stay_on_the_node() -> None:
+    for text in ("8080:80,traffic=local", "published=8080,target=80,traffic=local"):
+        (port,) = parse_publish(text)
+        assert (port.published, port.target, port.local_only, port.mode) == (8080, 80, True, PublishedPort.INGRESS)

@@ -123,7 +123,11 @@ BAD: dict[str, tuple[Edit, str]] = {
         lambda s: s.endpoint.ports.add(target=1, published=65536, mode=HOST),
         "endpoint.ports[0].published",
     ),
-    "no port mode": (lambda s: s.endpoint.ports.add(target=80), "endpoint.ports[0].mode"),
+    "local traffic in host mode": (
+        lambda s: s.endpoint.ports.add(target=80, mode=HOST, local_only=True),
+        "endpoint.ports[0].local_only",
+    ),
+    "bad endpoint mode": (lambda s: setattr(s.endpoint, "mode", 9), "endpoint.mode"),
     "published twice": (
         lambda s: [s.endpoint.ports.add(target=t, published=80, mode=HOST) for t in (80, 81)],
         "endpoint.ports[1].published",
