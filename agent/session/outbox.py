@@ -1,33 +1,44 @@
-"""Statuses on their way to a manager: the newest of each task, until a manager says that it is in etcd."""
+"""Statuses on their way to a manager: the newest of each task, until a manager says that it is in etcd.
+
+What others wait for (a task runs, or has ended) goes at once. The steps before it wait a little: most are overtaken by
+the next one, and each that is not sent is spared a write in etcd and its way back to everybody who watches.
+"""
 
 import asyncio
+from contextlib import suppress
 from itertools import islice
 
 from shoal.api.v1.dispatcher_pb2 import StatusBatch
-from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
 MAX_STATUSES = 10_000
+PATIENCE_SECONDS = 0.1
+"""A step before RUNNING is sent after this time at the latest: soon enough for who looks on."""
 
 
 class Outbox:
-    """One batch is under way at a time; what comes meanwhile gathers, so an idle session sends at once."""
+    """One batch is under way at a time; what comes meanwhile gathers."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, TaskStatus] = {}
         self._sent: dict[str, TaskStatus] = {}
         self._sequence = 0
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
 
     def put(self, status: TaskStatus) -> None:
         """Takes the place of an older status of the task that has not been sent yet."""
         self._waiting[status.task_id] = status
         self._wake.set()
+        if status.state >= TaskState.RUNNING:
+            self._urgent.set()
 
     def begin(self) -> None:
         """A new session: what was not acknowledged in the last one is sent again."""
         self._waiting = {**self._sent, **self._waiting}
         self._sent, self._sequence = {}, 0
         self._wake.set()
+        self._urgent.set()
 
     def acknowledge(self, sequence: int) -> None:
         """The manager has written the batches up to this one."""
@@ -36,12 +47,19 @@ class Outbox:
             self._wake.set()
 
     async def next_batch(self) -> StatusBatch:
-        """Wait until there is something to send and nothing is under way."""
-        while self._sent or not self._waiting:
-            self._wake.clear()
-            await self._wake.wait()
+        """Wait until nothing is under way and there is something to send: at once, or for the patience's time."""
+        await self._anything()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._urgent.wait(), PATIENCE_SECONDS)
+        await self._anything()
+        self._urgent.clear()
         self._sent = dict(islice(self._waiting.items(), MAX_STATUSES))
         for task_id in self._sent:
             del self._waiting[task_id]
         self._sequence += 1
         return StatusBatch(sequence=self._sequence, statuses=self._sent.values())
+
+    async def _anything(self) -> None:
+        while self._sent or not self._waiting:
+            self._wake.clear()
+            await self._wake.wait()

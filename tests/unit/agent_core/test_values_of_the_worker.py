@@ -8,7 +8,7 @@ import pytest
 
 from agent.session.backoff import LAST_SECONDS, delays
 from agent.session.managers import ManagerList
-from agent.session.outbox import Outbox
+from agent.session.outbox import PATIENCE_SECONDS, Outbox
 from agent.worker.endings import final_state, why
 from agent.worker.etc_files import etc_files, hostname
 from agent.worker.seams import Exit, Sandbox
@@ -87,6 +87,24 @@ def test_one_batch_is_under_way_and_the_newest_status_of_a_task_gathers() -> Non
         outbox.acknowledge(1)
         second = await waiting
         assert [each.state for each in second.statuses] == [TaskState.RUNNING]
+
+    run_virtual(scenario())
+
+
+def test_steps_wait_to_be_overtaken_and_a_running_task_is_told_at_once() -> None:
+    async def scenario() -> None:
+        outbox, now = Outbox(), asyncio.get_running_loop().time
+        begin = now()
+        outbox.put(status("t", TaskState.ACCEPTED))
+        waiting = asyncio.ensure_future(outbox.next_batch())
+        await asyncio.sleep(PATIENCE_SECONDS / 2)
+        outbox.put(status("t", TaskState.RUNNING))
+        assert [each.state for each in (await waiting).statuses] == [TaskState.RUNNING]
+        assert now() - begin == pytest.approx(PATIENCE_SECONDS / 2)
+        outbox.acknowledge(1)
+        outbox.put(status("u", TaskState.PREPARING))
+        assert [each.state for each in (await outbox.next_batch()).statuses] == [TaskState.PREPARING]
+        assert now() - begin == pytest.approx(PATIENCE_SECONDS * 1.5)
 
     run_virtual(scenario())
 
