@@ -17,7 +17,10 @@ def current_update(view: View, service: Service) -> UpdateStatus | None:
 
 
 def effective(view: View, service: Service) -> Service:
-    """The service, or a copy with the template that was rolled back to. Replicas and policies stay the newest."""
+    """The service, or a copy with the template that was rolled back to.
+
+    Replicas and the policies of updates stay the newest, and placement and restarts where the user changed them since.
+    """
     update = current_update(view, service)
     if update is None or not update.effective_revision:
         return service
@@ -28,5 +31,16 @@ def effective(view: View, service: Service) -> Service:
     made.CopyFrom(service)
     made.spec.task.CopyFrom(earlier.spec.task)
     made.spec.endpoint.CopyFrom(earlier.spec.endpoint)
+    _keep_changed_since(view, service, made)
     made.revision = made.task_revision = earlier.number
     return made
+
+
+def _keep_changed_since(view: View, service: Service, made: Service) -> None:
+    failed = view.revision_of(service.meta.id, service.task_revision)
+    if failed is None:
+        return
+    if service.spec.task.placement != failed.spec.task.placement:
+        made.spec.task.placement.CopyFrom(service.spec.task.placement)
+    if service.spec.task.restart != failed.spec.task.restart:
+        made.spec.task.restart.CopyFrom(service.spec.task.restart)

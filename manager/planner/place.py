@@ -32,7 +32,11 @@ class Need:
 
 
 class Placing:
-    """Places tasks of one service and one revision."""
+    """Places tasks of one service and one revision.
+
+    Attributes:
+        besides: how many tasks were placed beside their predecessors.
+    """
 
     def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Demand, run: int = 0) -> None:
         """`run` is that of a job's tasks."""
@@ -43,6 +47,7 @@ class Placing:
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
         self._obstacle = self._find_subnets()
+        self.besides = 0
         self._placed = Task(
             service_id=service_id,
             revision=revision,
@@ -102,6 +107,7 @@ class Placing:
 
     def _write(self, need: Need, host: Host) -> None:
         draft, demand, pending = self._draft, self._demand, need.pending
+        self.besides += need.beside
         task = Task()
         task.CopyFrom(self._placed)
         identifier = task.id = pending.id if pending is not None else draft.new_id()
@@ -115,7 +121,10 @@ class Placing:
         if demand.ports:
             task.ports.extend(self._ports(host))
         ports = [(port.protocol, port.published, port.host_address) for port in task.ports] if demand.ports else ()
-        draft.ledger.reserve(host, demand.cpus, demand.memory, ports)
+        if demand.generic:
+            task.generic.extend(host.stock.choose(demand.generic))
+        generic = task.generic if demand.generic else ()
+        draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
         draft.add(identifier, task)
 
     def _postpone(self, need: Need, reason: str) -> None:

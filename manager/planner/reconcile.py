@@ -48,6 +48,7 @@ class _ServicePass:
         self._unsettled: list[Unsettled] = []
         self._outdated: list[Task] = []
         self._problems: set[str] = set()
+        self._steps = 0
 
     def run(self) -> None:
         if self._trial.is_on or self._is_shrinking():
@@ -223,8 +224,6 @@ class _ServicePass:
         for slot, mover in self._movers:
             if mover.task.id in chosen:
                 self._move(slot, mover)
-        if progress is not None and any(mover.outdated for mover in step.replace):
-            progress.last_step_at_ms = now_ms
         return progress
 
     def _facts(self, slots: int) -> rollout.Facts:
@@ -242,6 +241,7 @@ class _ServicePass:
             self._refill(slot, beside=True)
         else:
             self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
+            self._steps += mover.outdated
 
     def _why_moved(self, task: Task) -> str:
         return "replaced by an update" if self._wanted.differs(task) else "its node is drained"
@@ -254,6 +254,7 @@ class _ServicePass:
         if self._is_global:
             for key, need in self._needs:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
+            self._steps += placing.besides
             return
         slots = list(slots)
         counts = Counter(self._roll.homes)
@@ -262,6 +263,7 @@ class _ServicePass:
         failing = history.failing_nodes(draft, slots)
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))
+        self._steps += placing.besides
 
     def _tell(self, progress: UpdateStatus | None, fronts: Fronts) -> None:
         status = ServiceStatus(
@@ -272,6 +274,8 @@ class _ServicePass:
         )
         if progress is not None:
             status.update.CopyFrom(progress)
+            if self._steps and progress.state in rollout.WATCHED:
+                status.update.last_step_at_ms = self._draft.now_ms
         self._draft.tell(status)
 
     def _is_ready(self, task: Task) -> bool:

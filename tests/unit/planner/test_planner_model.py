@@ -117,6 +117,7 @@ class Cluster(RuleBasedStateMachine):
         self.made = 0
         self.places: dict[str, str] = {}
         self.desires: dict[str, int] = {}
+        self.in_force: dict[str, Service] = {}
 
     @initialize()
     def found(self) -> None:
@@ -236,6 +237,7 @@ class Cluster(RuleBasedStateMachine):
 
     def plan(self, cut: int | None) -> None:
         before = dict(self.world.tables.tasks)
+        self.in_force = {name: effective(self.world.tables, it) for name, it in self.world.tables.services.items()}
         self.world.plan(cut=cut)
         placed = [
             task
@@ -268,7 +270,7 @@ class Cluster(RuleBasedStateMachine):
         """A filter that excludes the node has been heard."""
         tables = self.world.tables
         node, status = tables.nodes[task.node_id], tables.node_status[task.node_id]
-        placement = tables.services[task.service_id].spec.task.placement
+        placement = self.in_force[task.service_id].spec.task.placement
         assert status.state == NodeStatus.READY
         assert node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
         assert all(parse(text).admits(node, status) for text in placement.constraints)
