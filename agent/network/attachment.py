@@ -118,6 +118,6 @@ def container_messages(attachment: Attachment, subnets: Mapping[str, Subnet]) ->
     for network, address in attachment.addresses.items():
         yield add_address(CONTAINER_INDEX, address)
         if network:
-            yield add_route(Route(subnets[network].prefix, CONTAINER_INDEX, GATEWAY, address))
+            yield add_route(Route(subnets[network].reach, CONTAINER_INDEX, GATEWAY, address))
     if attachment.exit_address is not None:
         yield add_route(Route(IPv4Network("0.0.0.0/0"), CONTAINER_INDEX, GATEWAY, attachment.exit_address))

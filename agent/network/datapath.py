@@ -5,13 +5,14 @@ import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from pathlib import Path
 
 from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages
 from agent.network.balancing.elements import Slots, changed, rebalanced
 from agent.network.balancing.frontends import Services
+from agent.network.kernel_features import rules_refused, tunnel_refused
 from agent.network.kernel_state import KernelState, kernel_state, plan
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
@@ -27,6 +28,7 @@ from shoal.errors import ShoalError, Unavailable
 log = logging.getLogger(__name__)
 
 _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_MOST_PREFIXES = 64
 _LINK_SETTINGS = {
     messages.DEVCONF_RP_FILTER: 0,  # senders are checked by our rules, and replies may come another way
     messages.DEVCONF_ROUTE_LOCALNET: 1,  # 127.0.0.1 reaches published ports
@@ -69,28 +71,43 @@ class Datapath:
         self._connection.close()
 
     def prepare(self) -> None:
-        """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched."""
+        """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched.
+
+        Raises:
+            Unavailable: the kernel lacks something, which the text names.
+        """
         _IP_FORWARD.write_text("1")
-        self._make_overlay()
+        try:
+            self._make_overlay()
+        except Unavailable as error:
+            raise tunnel_refused(error) from error
         self._warn_of_overlap()
         present = self._nftables.list_table(names.FAMILY, names.TABLE)
         if not nft.rules_are_whole(present, self._chains()):
             # What an older version of us left keeps working until the planner's tables are told again.
-            self._load_table(nft.merged(nft.listed(present), self._elements()))
+            try:
+                self._load_table(nft.merged(nft.listed(present), self._elements()))
+            except Unavailable as error:
+                raise rules_refused(error, self._nftables.run) from error
 
     def _chains(self) -> dict[str, tuple[str, ...]]:
         return chains(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
 
     def _warn_of_overlap(self) -> None:
         pool = self._settings.local_pool
-        others = set(inventory.all_routes(self._connection)) - set(inventory.own_routes(self._connection))
-        for route in others:
-            if route.destination.prefixlen and route.destination.overlaps(pool):
+        for prefix in self.host_prefixes():
+            if prefix.overlaps(pool):
                 log.warning(
                     "The pool %s of containers without a network overlaps the host's route to %s: set another",
                     pool,
-                    route.destination,
+                    prefix,
                 )
+
+    def host_prefixes(self) -> list[IPv4Network]:
+        """What the host routes besides us, but for the default route: the widest, at most 64."""
+        others = set(inventory.all_routes(self._connection)) - set(inventory.own_routes(self._connection))
+        found = {route.destination for route in others if route.destination.prefixlen}
+        return sorted(collapse_addresses(found), key=lambda prefix: (prefix.prefixlen, prefix))[:_MOST_PREFIXES]
 
     def _load_table(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""

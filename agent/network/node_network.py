@@ -99,6 +99,7 @@ class NodeNetwork:
         )
         opened.push_async_callback(self._in_kernel, self._datapath.close)
         await self._in_kernel(self._datapath.prepare)
+        self._host_prefixes = await self._in_kernel(self._datapath.host_prefixes)
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
         opened.push_async_callback(self._in_maker, self._pool.close)
@@ -116,9 +117,14 @@ class NodeNetwork:
         self._held.clear()
 
     def description(self) -> NodeDescription:
-        """The part of the node's description that this package knows: address, VTEP, MTU of the underlay."""
+        """The part of the node's description that this package knows: address, VTEP, MTU and routes of the host."""
         underlay = self._datapath.underlay
-        return NodeDescription(address=str(underlay.address), vtep_mac=underlay.vtep_mac, underlay_mtu=underlay.mtu)
+        return NodeDescription(
+            address=str(underlay.address),
+            vtep_mac=underlay.vtep_mac,
+            underlay_mtu=underlay.mtu,
+            host_prefixes=map(str, self._host_prefixes),
+        )
 
     async def apply(
         self,

@@ -13,11 +13,20 @@ from shoal.errors import Fault, InvalidInput
 
 @dataclass(frozen=True)
 class Subnet:
-    """A network's addresses, whether they may leave the cluster, and whether it is the routing mesh's."""
+    """A network's addresses, whether they may leave the cluster, and whether it is the routing mesh's.
+
+    Attributes:
+        block: what the prefix may be widened to, None when it stays as it is. Containers have a route to all of it.
+    """
 
     prefix: IPv4Network
     internal: bool
     mesh: bool = False
+    block: IPv4Network | None = None
+
+    @property
+    def reach(self) -> IPv4Network:
+        return self.block or self.prefix
 
 
 @dataclass(frozen=True)
@@ -91,10 +100,11 @@ def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict
         where = f"network {network.name or network.network_id}"
         try:
             prefix = IPv4Network(network.subnet)
+            block = IPv4Network(network.block) if network.block else None
         except ValueError:
             faults.append(Fault(where, f"'{network.subnet}' is no IPv4 subnet"))
             continue
-        found[network.network_id] = Subnet(prefix, network.internal, network.mesh)
+        found[network.network_id] = Subnet(prefix, network.internal, network.mesh, block)
     ordered = sorted(found.items(), key=lambda item: item[1].prefix)
     for (one, left), (other, right) in pairwise(ordered):
         if left.prefix.overlaps(right.prefix):

@@ -86,7 +86,7 @@ def widen(draft: Draft, network_id: str) -> bool:
         for each in view.allocations.keys() | view.networks.keys()
         if each != network_id and (other := draft.allocation(each)) is not None
     ]
-    subnet = widened(allocation.subnet, allocation.block, others)
+    subnet = widened(allocation.subnet, allocation.block, (*others, *map(str, host_prefixes(view))))
     if subnet is None:
         return False
     draft.allocate(network_id, NetworkAllocation(network_id=network_id, subnet=subnet, block=allocation.block))

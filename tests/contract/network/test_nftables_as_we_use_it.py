@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from agent.network.attachment import Attachment, Port
+from agent.network.kernel_features import missing
 from agent.network.namespaces import enter_new
 from agent.network.nftables import elements as nft
 from agent.network.nftables.library import Nftables
@@ -103,3 +104,8 @@ def test_a_transaction_is_done_whole_or_not_at_all(tables: Nftables) -> None:
     with pytest.raises(Unavailable, match="nftables refused"):
         tables.run("add element inet shoal peers { 172.31.9.9 }\ndelete element inet shoal peers { 172.31.9.8 }")
     assert nft.listed(tables.list_table("inet", "shoal"))["peers"] == frozenset()
+
+
+def test_the_kernel_that_runs_this_lacks_nothing_and_the_question_leaves_nothing(tables: Nftables) -> None:
+    assert list(missing(tables.run)) == []
+    assert list(tables.list_table("inet", "shoal-probe")) == []

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -135,8 +135,8 @@ class Hosts:
         self.mtu = 1500
 
     def __enter__(self) -> "Hosts":
-        self._switch = self.namespace()
-        ip(self._switch, "link add ubr0 type bridge", "link set ubr0 up")
+        self.switch = self.namespace()
+        ip(self.switch, "link add ubr0 type bridge", "link set ubr0 up")
         self.one, self.two = (Host(number, self._plug(number)) for number in (1, 2))
         self.client = self._plug(100)
         for host in (self.one, self.two):
@@ -157,7 +157,7 @@ class Hosts:
         descriptor = self.namespace()
         there = f"/proc/{os.getpid()}/fd/{descriptor}"
         ip(
-            self._switch,
+            self.switch,
             f"link add u{number} mtu {self.mtu} type veth peer name eth0 mtu {self.mtu} netns {there}",
             f"link set u{number} master ubr0 up",
         )
@@ -175,8 +175,8 @@ class Hosts:
         for host in (self.one, self.two):
             host.call(host.network.apply(networks, endpoints, [self.one.peer, self.two.peer], services))
 
-    def attach(self, host: Host, task: Task, *, internal_only: bool = False) -> Sandbox:
-        sandbox = host.call(host.network.attach(task, internal_only))
+    def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
+        sandbox = host.call(host.network.attach(task, internal_only, resolvers))
         self._stack.callback(os.close, sandbox.netns_fd)
         return sandbox
 

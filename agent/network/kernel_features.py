@@ -1,0 +1,62 @@
+"""What the kernel lacks, by name, when it refuses our devices or rules.
+
+Nobody can act on "operation not supported".
+"""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+
+from shoal.errors import Unavailable
+
+_TABLE = "inet shoal-probe"
+_FEATURES = (
+    ("connection tracking (CONFIG_NFT_CT)", "filter hook input priority 0", "ct state new ct mark set 1"),
+    ("address translation (CONFIG_NFT_NAT)", "nat hook prerouting priority -100", "dnat ip to 192.0.2.1"),
+    ("masquerading (CONFIG_NFT_MASQ)", "nat hook postrouting priority 100", "masquerade"),
+    ("local addresses in rules (CONFIG_NFT_FIB_INET)", "filter hook prerouting priority 0", "fib daddr type local"),
+    ("random choice (CONFIG_NFT_NUMGEN)", "filter hook input priority 0", "numgen random mod 2 0"),
+    ("rejection (CONFIG_NFT_REJECT_INET)", "filter hook input priority 0", "reject with icmpx type admin-prohibited"),
+    (
+        "segment sizes (CONFIG_NFT_COMPAT or nft_exthdr)",
+        "filter hook forward priority 0",
+        "tcp option maxseg size set rt mtu",
+    ),
+    ("untracked traffic (CONFIG_NFT_CT)", "filter hook prerouting priority -300", "notrack"),
+)
+
+
+def missing(run: Callable[[str], None]) -> Iterator[str]:
+    """The features of nftables that the kernel refuses. Each is tried in a transaction that undoes itself.
+
+    Args:
+        run: executes a transaction of nft; raises Unavailable when it is refused.
+    """
+    try:
+        run(f"add table {_TABLE}\ndelete table {_TABLE}")
+    except Unavailable:
+        yield "nftables (CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET)"
+        return
+    for name, hook, rule in _FEATURES:
+        try:
+            run(
+                f"add table {_TABLE}\nadd chain {_TABLE} c {{ type {hook}; }}\n"
+                f"add rule {_TABLE} c {rule}\ndelete table {_TABLE}"
+            )
+        except Unavailable:
+            yield name
+
+
+def rules_refused(error: Unavailable, run: Callable[[str], None]) -> Unavailable:
+    """The refusal of our table, told by what the kernel lacks where that is the reason."""
+    lacking = ", ".join(missing(run))
+    if not lacking:
+        return error
+    return Unavailable(f"this kernel lacks {lacking}: load the module, or take a kernel that has it")
+
+
+def tunnel_refused(error: Unavailable) -> Unavailable:
+    """The refusal of our VXLAN device."""
+    if os.strerror(errno.EOPNOTSUPP) not in str(error):
+        return error
+    return Unavailable("this kernel lacks VXLAN (CONFIG_VXLAN): load the module vxlan, or take a kernel that has it")
