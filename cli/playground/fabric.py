@@ -93,8 +93,11 @@ def processes_in(namespace: str) -> Iterator[int]:
 
 
 def tear_down(layout: Layout) -> None:
-    """Remove the namespaces and the uplink; the processes in them have ended before."""
-    for namespace in ours(layout):
-        ip(f"netns del {namespace}")
+    """Remove the uplink and the namespaces; the processes in them have ended before.
+
+    The uplink first: a namespace takes its ends of links with it, but in its own time.
+    """
     if (Path("/sys/class/net") / layout.uplink).exists():
         ip(f"link del {layout.uplink}")
+    for namespace in ours(layout):
+        ip(f"netns del {namespace}")
