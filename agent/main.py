@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agent.allocator import use_one_arena
+from agent.allocator import keep_memory_small
 from agent.settings import (
     REGISTRIES_FILE,
     RUN_DIRECTORY,
@@ -120,7 +120,7 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
 
 
 async def _run(settings: AgentSettings) -> None:
-    use_one_arena()
+    keep_memory_small()
     from agent import app  # after the options are known to be right: it loads gRPC
 
     await app.run(settings)
