@@ -1,12 +1,16 @@
 """What a service's tasks ask of a node, read once from its spec for a whole batch."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from manager.planner.constraints import Constraint, parse, parse_key
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.network_modes import cluster_networks
 from shoal.published_ports import MESH_NETWORK, is_mesh, mesh_ports
+
+DEFAULT_WEIGHT = 100
+"""Of a preference."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,11 @@ class Demand:
         max_per_node: tasks of the service on a node; 0 means no bound.
         networks: ids.
         static: the network's id and the address of it that the task asks for.
+        generic: how many of each kind of generic resource.
+        platforms: operating systems and architectures that the image is for; empty: not known.
+        weighted: keys over whose values tasks are spread, with their weights.
+        packing: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
+        priority: tasks of services with a lower one may be displaced.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -33,6 +42,11 @@ class Demand:
     networks: tuple[str, ...]
     fault: str = ""
     static: tuple[tuple[str, str], ...] = ()
+    generic: Mapping[str, int] = field(default_factory=dict)
+    platforms: tuple[tuple[str, str], ...] = ()
+    weighted: tuple[tuple[str, int], ...] = ()
+    packing: tuple[tuple[str, int], ...] = ()
+    priority: int = 0
 
     @property
     def has_fixed_port(self) -> bool:
@@ -49,8 +63,12 @@ def demand_of(spec: ServiceSpec) -> Demand:
     try:
         constraints = tuple(parse(text) for text in template.placement.constraints)
         spread = tuple(parse_key(text) for text in template.placement.spread)
+        for preference in template.placement.preferences:
+            parse_key(preference.spread or "node.id")
     except InvalidInput as error:
         fault = f"placement: {error}"
+    placement = template.placement
+    weights = [(each, each.weight or DEFAULT_WEIGHT) for each in placement.preferences]
     own = cluster_networks(template)
     mesh = [MESH_NETWORK] if mesh_ports(spec) else []
     return Demand(
@@ -62,5 +80,10 @@ def demand_of(spec: ServiceSpec) -> Demand:
         max_per_node=template.placement.max_per_node,
         networks=tuple(dict.fromkeys((*(attachment.network for attachment in own), *mesh))),
         fault=fault,
+        generic={each.kind: each.count for each in template.reservations.generic},
+        platforms=tuple((each.os, each.architecture) for each in placement.platforms),
+        weighted=tuple((each.spread, weight) for each, weight in weights if each.spread),
+        packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),
+        priority=spec.priority,
         static=tuple((attachment.network, attachment.address) for attachment in own if attachment.address),
     )

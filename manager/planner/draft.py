@@ -121,6 +121,11 @@ class Draft:
         self._stops.pop(task.id, None)
         self._forgotten[task.id] = None
 
+    def is_stopping(self, task: Task) -> bool:
+        """Whether this plan stops it, or forgets it."""
+        stopped = self._stops.get(task.id)
+        return task.id in self._forgotten or (stopped is not None and stopped.desired_state > TaskState.RUNNING)
+
     def is_forgotten(self, task: Task) -> bool:
         """Whether this plan deletes it."""
         return task.id in self._forgotten
@@ -131,7 +136,7 @@ class Draft:
 
     def ranked(self, demand: Demand) -> list[Host]:
         """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort."""
-        key = demand.constraints
+        key = demand.constraints, demand.platforms
         ranking = self._rankings.get(key)
         if ranking is None:
             fit = [host for host in self.ledger.hosts.values() if standing(host, demand) is None]

@@ -4,11 +4,12 @@ Standing filters look at the node alone, and so hold for a whole pass; fitting f
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from manager.planner.demand import Demand
 from manager.planner.ledger import Host
+from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 
 
@@ -36,7 +37,7 @@ REMOVED = _same("removed")
 
 
 def standing(host: Host, demand: Demand) -> Reason | None:
-    """Ready, availability, constraints. The platform of the image belongs here too once it is known."""
+    """Ready, availability, constraints, platform of the image."""
     if host.node is None:
         return REMOVED
     if host.node.spec.availability == NodeSpec.DRAIN:
@@ -49,15 +50,28 @@ def standing(host: Host, demand: Demand) -> Reason | None:
 
 
 def unmet(host: Host, demand: Demand) -> Reason | None:
-    """The first constraint that the node does not meet."""
-    if not demand.constraints:
+    """The first constraint that the node does not meet, or that the image is not for its platform."""
+    if not demand.constraints and not demand.platforms:
         return None
     if host.node is None or host.status is None:
         return NEVER_HEARD
     for constraint in demand.constraints:
         if not constraint.admits(host.node, host.status):
             return Reason(f"does not meet {constraint}", f"do not meet {constraint}")
+    if demand.platforms and not is_for(demand.platforms, host.status.description.platform):
+        image = ", ".join("/".join(platform) for platform in demand.platforms)
+        return Reason(f"is no platform of the image ({image})", f"are no platform of the image ({image})")
     return None
+
+
+def is_for(platforms: Collection[tuple[str, str]], node: Platform) -> bool:
+    """Whether an image that exists for these platforms may run on a node; yes, as long as the node tells of none.
+
+    Variants do not count: the agent chooses the best of those that the image has.
+    """
+    if not node.os or not node.architecture:
+        return True
+    return (node.os, node.architecture) in platforms
 
 
 def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
@@ -66,6 +80,9 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
         return _lack(cpus(demand.cpus))
     if demand.memory and host.used_memory + demand.memory > host.memory:
         return _lack(memory(demand.memory))
+    for kind, wanted in demand.generic.items():
+        if host.stock.free(kind) < wanted:
+            return _lack(f"{wanted} {kind}")
     if demand.max_per_node and same_service >= demand.max_per_node:
         tasks = "1 task" if demand.max_per_node == 1 else f"{demand.max_per_node} tasks"
         return Reason(f"has its {tasks} of the service", f"have their {tasks} of the service")
@@ -76,7 +93,9 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
     return None
 
 
-def explain(hosts: Iterable[Host], demand: Demand, counts: Mapping[str, int]) -> str:
+def explain(
+    hosts: Iterable[Host], demand: Demand, counts: Mapping[str, int], bars: Callable[[Host], Reason | None]
+) -> str:
     """`no node fits: 3 nodes: 1 drained, 2 lack 512 MiB memory`, the rarest reason first."""
     if demand.fault:
         return demand.fault
@@ -84,7 +103,7 @@ def explain(hosts: Iterable[Host], demand: Demand, counts: Mapping[str, int]) ->
     total = 0
     for host in hosts:
         total += 1
-        reason = standing(host, demand) or fitting(host, demand, counts.get(host.id, 0))
+        reason = standing(host, demand) or bars(host) or fitting(host, demand, counts.get(host.id, 0))
         if reason is not None:
             found[reason] += 1
     if not total:

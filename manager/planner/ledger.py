@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from manager.planner.addresses import Pool, number
+from manager.planner.generic import Stock
 from manager.store.tables import View
+from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import Task
@@ -27,7 +29,19 @@ Port = tuple[int, int, str]
 class Host:
     """A node as the scheduler sees it. `node` is None when its record is gone, `status` when it was never heard of."""
 
-    __slots__ = ("cpus", "id", "memory", "node", "ports", "status", "tasks", "used_cpus", "used_memory")
+    __slots__ = (
+        "cpus",
+        "id",
+        "memory",
+        "node",
+        "ports",
+        "services",
+        "status",
+        "stock",
+        "tasks",
+        "used_cpus",
+        "used_memory",
+    )
 
     def __init__(self, identifier: str) -> None:
         self.id = identifier
@@ -36,12 +50,31 @@ class Host:
         self.cpus = self.memory = 0
         self.used_cpus = self.used_memory = self.tasks = 0
         self.ports: set[Port] = set()
+        self.services: dict[str, int] = {}
+        """How many tasks of each service hold something here."""
+        self.stock = Stock()
+
+    def discount(self, service_id: str) -> None:
+        """The service has one task less here."""
+        left = self.services.get(service_id, 0) - 1
+        if left:
+            self.services[service_id] = left
+        else:
+            self.services.pop(service_id, None)
 
     def share(self) -> float:
         """The greater of the reserved shares of CPUs and memory, 0.0 to 1.0."""
         return max(
             self.used_cpus / self.cpus if self.cpus else 0.0, self.used_memory / self.memory if self.memory else 0.0
         )
+
+    def fullness(self, what: str) -> float:
+        """The reserved share of "cpus" or "memory", or of the fuller of the two; 0.0 to 1.0."""
+        if what == "cpus":
+            return self.used_cpus / self.cpus if self.cpus else 0.0
+        if what == "memory":
+            return self.used_memory / self.memory if self.memory else 0.0
+        return self.share()
 
     def rank(self) -> tuple[float, int, str]:
         """Sorts nodes: the least reserved share, the fewest tasks, the id."""
@@ -63,8 +96,9 @@ class Ledger:
         self.hosts: dict[str, Host] = {}
         self.touched: list[Host] = []
         """Those that a plan has claimed on, in the order of its claims, over and over."""
-        self._undo: dict[Host, tuple[int, int, int, set[Port]]] = {}
+        self._undo: dict[Host, tuple[tuple[int, int, int], set[Port], dict[str, int]]] = {}
         self._taken: list[tuple[Pool, int]] = []
+        self._granted: list[tuple[Host, Sequence[GenericResource]]] = []
         self.mesh: dict[str, Sequence[PublishedPort]] = {}
         """Ports of every node, by the id of the service that they lead to."""
         self._published: list[tuple[str, Sequence[PublishedPort]]] = []
@@ -91,6 +125,7 @@ class Ledger:
         resources = host.status.description.resources if host.status is not None else None
         host.cpus = resources.nano_cpus if resources is not None else 0
         host.memory = resources.memory_bytes if resources is not None else 0
+        host.stock.tell(resources.generic if resources is not None else ())
         self._drop_if_idle(host)
 
     def settle(self, view: View, task_ids: Iterable[str]) -> bool:
@@ -112,11 +147,15 @@ class Ledger:
 
     def _claim(self, view: View, identifier: str, task: Task) -> None:
         self._counted[identifier] = task
-        cpus, memory = self._size(view, task)
+        cpus, memory = self.size(view, task)
         host = self._host(task.node_id)
         host.tasks += 1
         host.used_cpus += cpus
         host.used_memory += memory
+        service_id = task.service_id
+        host.services[service_id] = host.services.get(service_id, 0) + 1
+        if task.generic:
+            host.stock.take(task.generic)
         for port in task.ports:
             host.ports.add((port.protocol, port.published, port.host_address))
         for held in task.addresses:
@@ -127,11 +166,24 @@ class Ledger:
         found = self.pools.get(network_id)
         return found if found is not None else self.pools.setdefault(network_id, Pool())
 
-    def reserve(self, host: Host, cpus: int, memory: int, ports: Iterable[Port] = ()) -> None:
-        """A plan wants to place a task there. Within `trial` only."""
+    def reserve(
+        self,
+        host: Host,
+        service_id: str,
+        cpus: int,
+        memory: int,
+        ports: Iterable[Port] = (),
+        generic: Sequence[GenericResource] = (),
+    ) -> None:
+        """A plan wants to place a task of the service there. Within `trial` only."""
         if host not in self._undo:
-            self._undo[host] = host.tasks, host.used_cpus, host.used_memory, set(host.ports)
+            figures = host.tasks, host.used_cpus, host.used_memory
+            self._undo[host] = figures, set(host.ports), dict(host.services)
         host.ports.update(ports)
+        host.services[service_id] = host.services.get(service_id, 0) + 1
+        if generic:
+            host.stock.take(generic)
+            self._granted.append((host, generic))
         host.tasks += 1
         host.used_cpus += cpus
         host.used_memory += memory
@@ -172,8 +224,11 @@ class Ledger:
         try:
             yield
         finally:
-            for host, (tasks, cpus, memory, ports) in self._undo.items():
-                host.tasks, host.used_cpus, host.used_memory, host.ports = tasks, cpus, memory, ports
+            for host, (figures, ports, services) in self._undo.items():
+                host.tasks, host.used_cpus, host.used_memory = figures
+                host.ports, host.services = ports, services
+            for host, given in self._granted:
+                host.stock.give_back(given)
             for pool, address in self._taken:
                 pool.used.discard(address)
             for network, pool in self.pools.items():
@@ -181,11 +236,15 @@ class Ledger:
             for service_id, before in reversed(self._published):
                 self.mesh[service_id] = before
             self._undo, self._taken, self.touched, self._published = {}, [], [], []
+            self._granted = []
 
     def _release(self, task: Task) -> None:
         cpus, memory = self._sizes[task.service_id, task.revision]
         host = self.hosts[task.node_id]
         host.tasks -= 1
+        host.discount(task.service_id)
+        if task.generic:
+            host.stock.give_back(task.generic)
         host.used_cpus -= cpus
         host.used_memory -= memory
         for port in task.ports:
@@ -194,7 +253,8 @@ class Ledger:
             self.pool(held.network_id).used.discard(number(held.address))
         self._drop_if_idle(host)
 
-    def _size(self, view: View, task: Task) -> Size:
+    def size(self, view: View, task: Task) -> Size:
+        """What the task reserves."""
         # Kept for good, found or not: what is released must be what was claimed.
         key = task.service_id, task.revision
         size = self._sizes.get(key)

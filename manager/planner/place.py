@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.planner.addresses import dotted, number
+from manager.planner.affinity import Company
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.filters import explain, fitting
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
+from manager.planner.preempt import Preemption
 from manager.planner.schedule import places
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
@@ -42,6 +44,9 @@ class Placing:
         """`run` is that of a job's tasks."""
         self._draft = draft
         self._service_id, self._revision = service_id, revision
+        spec = draft.view.services[service_id].spec
+        self._company = Company(draft.view, draft.ledger, spec)
+        self._preemption = Preemption(draft, demand, service=spec.name)
         self._demand = demand
         self._networks: list[str] = []
         self._pools = AddressPools(draft)
@@ -66,12 +71,17 @@ class Placing:
         """
         demand = self._demand
         reason = demand.fault or self._obstacle
-        order = iter(()) if reason else places(self._draft.ranked(demand), demand, counts, frozenset(failing))
+        hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
+        order = places(hosts, demand, counts, frozenset(failing), self._company.cost())
         for need in needs:
             host = None
             if not reason and not (reason := self._exhausted()):
                 host = next(order, None)
-                reason = "" if host is not None else explain(self._draft.ledger.hosts.values(), demand, counts)
+                if host is None and (room := self._preemption.make_room(hosts, counts)) is not None:
+                    self._wait_for_room(need, room, counts)
+                    continue
+                everywhere = self._draft.ledger.hosts.values()
+                reason = "" if host is not None else explain(everywhere, demand, counts, self._company.bars)
             if host is not None:
                 self._write(need, host)
             else:
@@ -81,10 +91,13 @@ class Placing:
     def on(self, host: Host, need: Need, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""
         obstacle = self._demand.fault or self._obstacle or self._exhausted()
-        reason = None if obstacle else fitting(host, self._demand, same_service)
+        barred = None if obstacle else self._company.bars(host)
+        reason = None if obstacle else barred or fitting(host, self._demand, same_service)
         if not obstacle and reason is None:
             self._write(need, host)
             return ""
+        if not obstacle and barred is None and self._preemption.make_room([host], {host.id: same_service}):
+            self._hold(host)
         self._draft.unplaced.add(self._service_id)
         name = host.status.description.hostname if host.status is not None else host.id
         return obstacle if reason is None else f"node {name} {reason.one}"
@@ -126,6 +139,17 @@ class Placing:
         generic = task.generic if demand.generic else ()
         draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
         draft.add(identifier, task)
+
+    def _wait_for_room(self, need: Need, host: Host, counts: dict[str, int]) -> None:
+        counts[host.id] = counts.get(host.id, 0) + 1
+        self._hold(host)
+        name = host.status.description.hostname if host.status is not None else host.id
+        self._postpone(need, f"waits until tasks of lower priority have ended on node {name}")
+
+    def _hold(self, host: Host) -> None:
+        """Against those that are planned after this service."""
+        ports = [(port.protocol, port.published, port.host_address) for port in self._demand.ports if port.published]
+        self._draft.ledger.reserve(host, self._service_id, self._demand.cpus, self._demand.memory, ports)
 
     def _postpone(self, need: Need, reason: str) -> None:
         self._draft.unplaced.add(self._service_id)

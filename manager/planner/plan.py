@@ -78,7 +78,7 @@ def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms
         draft = Draft(view=view, ledger=ledger, rolls=rolls, now_ms=now_ms, new_id=new_id)
         plan_subnets(draft)
         gone = []
-        for identifier in sorted(scope.services):
+        for identifier in sorted(scope.services, key=lambda identifier: _urgency(view, identifier)):
             service = view.services.get(identifier)
             if service is None:
                 gone.append(identifier)
@@ -89,6 +89,12 @@ def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms
         _plan_gone(draft, gone)
         plan_strays(draft, sorted(scope.statuses))
         return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
+
+
+def _urgency(view: View, service_id: str) -> tuple[int, str]:
+    """Sorts services: the highest priority first, so that it takes what there is."""
+    service = view.services.get(service_id)
+    return -service.spec.priority if service is not None else 0, service_id
 
 
 def _plan_gone(draft: Draft, services: list[str]) -> None:

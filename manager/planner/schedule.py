@@ -2,7 +2,9 @@
 
 Among nodes that fit: those that do not keep failing the service, fewest tasks of the service, then `Host.rank` (least
 reserved share, fewest tasks, id). With spread preferences, nodes with the same values of all keys are one cell, and a
-task goes to the cell whose values have the fewest tasks of the service, the first key before the second.
+task goes to the cell whose values have the fewest tasks of the service, the first key before the second. Weighted
+preferences and soft affinities add up to a cell's cost, and the cheapest cell comes first. Nodes that are packed are
+filled one after the other instead.
 
 Nodes are taken in rounds, one task each, so a task costs its share of one sort and never the cluster's size.
 """
@@ -10,6 +12,7 @@ Nodes are taken in rounds, one task each, so a task costs its share of one sort 
 from collections.abc import Collection, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 
+from manager.planner.affinity import Cost
 from manager.planner.constraints import fact
 from manager.planner.demand import Demand
 from manager.planner.filters import fitting
@@ -18,77 +21,144 @@ from manager.planner.ledger import Host
 Counts = dict[str, int]
 """The service's tasks by node; whoever takes a node counts it."""
 
+_Used = dict[tuple[str, ...], int]
+"""The service's tasks by the values of keys."""
 
-def places(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str] = ()) -> Iterator[Host]:
+
+def places(
+    hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str] = (), cost: Cost | None = None
+) -> Iterator[Host]:
     """The node for each next task, until none fits. The caller claims on a node before asking for the next one.
 
     Args:
         hosts: those that have passed the standing filters, by rank.
+        cost: what else speaks against a node, in the unit of weights.
     """
-    if demand.spread:
-        return _over_cells(hosts, demand, counts, failing)
-    return _rounds(hosts, demand, counts, failing)
+    if demand.spread or demand.weighted or demand.packing or cost is not None:
+        return _over_cells(hosts, demand, counts, failing, cost)
+    return (host for host in _Rounds(hosts, demand, counts, failing))
 
 
-def _rounds(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> Iterator[Host]:
-    if failing:
-        yield from _levels([host for host in hosts if host.id not in failing], demand, counts)
-        hosts = [host for host in hosts if host.id in failing]
-    yield from _levels(hosts, demand, counts)
+class _Rounds:
+    """Nodes taken in turns: those with the fewest tasks of the service once each, then those with one more."""
+
+    def __init__(self, hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> None:
+        self._demand, self._counts = demand, counts
+        self._order = self._phases(hosts, failing)
+
+    def __iter__(self) -> Iterator[Host]:
+        return self._order
+
+    def fullness(self) -> float:
+        """Does not count here."""
+        return 0.0
+
+    def _phases(self, hosts: Sequence[Host], failing: Collection[str]) -> Iterator[Host]:
+        if failing:
+            yield from self._levels([host for host in hosts if host.id not in failing])
+            hosts = [host for host in hosts if host.id in failing]
+        yield from self._levels(hosts)
+
+    def _levels(self, hosts: Sequence[Host]) -> Iterator[Host]:
+        demand, counts = self._demand, self._counts
+        waiting: dict[int, list[Host]] = {}
+        for host in hosts:
+            waiting.setdefault(counts.get(host.id, 0), []).append(host)
+        while waiting:
+            level = min(waiting)
+            taken = []
+            for host in waiting.pop(level):
+                if fitting(host, demand, level) is None:  # else never again: nothing comes free within a batch
+                    counts[host.id] = level + 1
+                    taken.append(host)
+                    yield host
+            if taken:
+                waiting[level + 1] = sorted(taken + waiting.get(level + 1, []), key=Host.rank)
 
 
-def _levels(hosts: Sequence[Host], demand: Demand, counts: Counts) -> Iterator[Host]:
-    """Those with the fewest tasks of the service once each, then those with one more."""
-    waiting: dict[int, list[Host]] = {}
-    for host in hosts:
-        waiting.setdefault(counts.get(host.id, 0), []).append(host)
-    while waiting:
-        level = min(waiting)
-        taken = []
-        for host in waiting.pop(level):
-            if fitting(host, demand, level) is None:  # else never again: nothing comes free within a batch
-                counts[host.id] = level + 1
-                taken.append(host)
+class _Packed:
+    """Nodes filled one after the other, the fullest first."""
+
+    def __init__(self, hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> None:
+        self._demand, self._counts = demand, counts
+        order = sorted(hosts, key=lambda host: (host.id in failing, -self._weight(host), host.id))
+        self._left = order[::-1]
+
+    def __iter__(self) -> Iterator[Host]:
+        while self._left:
+            host = self._left[-1]
+            if fitting(host, self._demand, self._counts.get(host.id, 0)) is None:
+                self._counts[host.id] = self._counts.get(host.id, 0) + 1
                 yield host
-        if taken:
-            waiting[level + 1] = sorted(taken + waiting.get(level + 1, []), key=Host.rank)
+            else:
+                self._left.pop()
+
+    def fullness(self) -> float:
+        """Of the node that is being filled, times the weights."""
+        return self._weight(self._left[-1]) if self._left else 0.0
+
+    def _weight(self, host: Host) -> float:
+        return sum(weight * host.fullness(what) for what, weight in self._demand.packing)
 
 
 class _Cell:
-    """Nodes that have the same values of all preferences' keys."""
+    """Nodes that have the same values of all preferences' keys, and the same cost besides."""
 
-    def __init__(self, values: tuple[str, ...]) -> None:
-        self.prefixes = tuple(values[: length + 1] for length in range(len(values)))
+    def __init__(self, weighted: tuple[str, ...], ordered: tuple[str, ...], cost: int, demand: Demand) -> None:
         self.hosts: list[Host] = []
+        self.order: Iterator[Host] = iter(())
+        self._cost = cost
+        self._weighted = [((str(at), value), demand.weighted[at][1]) for at, value in enumerate(weighted)]
+        self._ordered = [("", *ordered[: length + 1]) for length in range(len(ordered))]
+        self.keys = [key for key, _ in self._weighted] + self._ordered
+        self.nodes: _Rounds | _Packed | None = None
 
-    def key(self, used: dict[tuple[str, ...], int]) -> tuple[tuple[int, str], ...]:
-        return tuple((used[prefix], prefix[-1]) for prefix in self.prefixes)
+    def open(self, demand: Demand, counts: Counts, failing: Collection[str]) -> None:
+        """All nodes are in."""
+        self.nodes = (_Packed if demand.packing else _Rounds)(self.hosts, demand, counts, failing)
+        self.order = iter(self.nodes)
+
+    def rank(self, used: _Used) -> tuple[float, tuple[tuple[int, str], ...]]:
+        """The less, the sooner it comes. It gets less only by what is taken from the cell itself."""
+        total: float = self._cost + sum(weight * used[key] for key, weight in self._weighted)
+        total -= self.nodes.fullness() if self.nodes is not None else 0.0
+        return total, tuple((used[key], key[-1]) for key in (*self._ordered, *(key for key, _ in self._weighted)))
 
 
-def _over_cells(hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> Iterator[Host]:
-    cells: dict[tuple[str, ...], _Cell] = {}
-    used: dict[tuple[str, ...], int] = {}
-    for host in hosts:
-        values = _values(host, demand.spread)
-        cell = cells.get(values) or cells.setdefault(values, _Cell(values))
-        cell.hosts.append(host)
-        for prefix in cell.prefixes:
-            used[prefix] = used.get(prefix, 0) + counts.get(host.id, 0)
-    heap = [(cell.key(used), _rounds(cell.hosts, demand, counts, failing), cell) for cell in cells.values()]
+def _over_cells(
+    hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str], cost: Cost | None
+) -> Iterator[Host]:
+    used: _Used = {}
+    cells = _cells(hosts, demand, counts, cost, used)
+    for cell in cells:
+        cell.open(demand, counts, failing)
+    heap = [(cell.rank(used), number, cell) for number, cell in enumerate(cells)]
     heapify(heap)
     while heap:
-        key, rest, cell = heap[0]
-        now = cell.key(used)
-        if now != key:  # cells only ever get worse, so the best one is known once its key is up to date
-            heapreplace(heap, (now, rest, cell))
+        rank, number, cell = heap[0]
+        now = cell.rank(used)
+        if now != rank:  # others only ever get worse, so the best one is known once its rank is up to date
+            heapreplace(heap, (now, number, cell))
             continue
-        place = next(rest, None)
+        place = next(cell.order, None)
         if place is None:
             heappop(heap)
             continue
-        for prefix in cell.prefixes:
-            used[prefix] += 1
+        for key in cell.keys:
+            used[key] += 1
         yield place
+
+
+def _cells(hosts: Sequence[Host], demand: Demand, counts: Counts, cost: Cost | None, used: _Used) -> list[_Cell]:
+    cells: dict[tuple[tuple[str, ...], tuple[str, ...], int], _Cell] = {}
+    keys = tuple(key for key, _ in demand.weighted)
+    for host in hosts:
+        found = _values(host, keys), _values(host, demand.spread), cost(host) if cost is not None else 0
+        cell = cells.get(found) or cells.setdefault(found, _Cell(*found, demand))
+        cell.hosts.append(host)
+        for key in cell.keys:
+            used[key] = used.get(key, 0) + counts.get(host.id, 0)
+    return list(cells.values())
 
 
 def _values(host: Host, keys: Sequence[str]) -> tuple[str, ...]:

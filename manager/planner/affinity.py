@@ -1,0 +1,93 @@
+"""Which nodes are near other services' tasks, for services that wish to be with them, or away from them.
+
+A hard wish to be away holds both ways: the other service's tasks keep away as well.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from manager.planner.constraints import fact
+from manager.planner.filters import Reason
+from manager.planner.ledger import Host, Ledger
+from manager.store.tables import View
+from shoal.api.v1.service_pb2 import Affinity, Service, ServiceSpec
+
+Cost = Callable[[Host], int]
+Shy = tuple[Service, Affinity]
+"""A service, and its hard wish to be away from another one."""
+
+_SAME_NODE = "node.id"
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """Attributes:
+    near: the values of the key that nodes have where the other service's tasks are.
+    """
+
+    key: str
+    near: frozenset[str | None]
+    anti: bool
+    weight: int
+    reason: Reason
+
+    def holds(self, host: Host) -> bool:
+        return (_value(host, self.key) in self.near) != self.anti
+
+
+class Company:
+    """The wishes of one service, and those of others about it, as the ledger stands now."""
+
+    def __init__(self, view: View, ledger: Ledger, spec: ServiceSpec, shy: Iterable[Shy] = ()) -> None:
+        own = [_own(view, ledger, affinity) for affinity in spec.task.placement.affinities]
+        self._hard = [wish for wish in own if not wish.weight] + [_others(ledger, *each) for each in shy]
+        self._soft = [wish for wish in own if wish.weight]
+
+    def bars(self, host: Host) -> Reason | None:
+        """Why no task may go there."""
+        return next((wish.reason for wish in self._hard if not wish.holds(host)), None)
+
+    def cost(self) -> Cost | None:
+        """How much speaks against a node; None when nothing speaks against any."""
+        if not self._soft:
+            return None
+        return lambda host: sum(wish.weight for wish in self._soft if not wish.holds(host))
+
+
+def _own(view: View, ledger: Ledger, affinity: Affinity) -> _Wish:
+    other = view.service_named(affinity.service)
+    near = _near(ledger, other.meta.id, affinity.over) if other is not None else frozenset()
+    name = affinity.service
+    if affinity.anti:
+        reason = Reason(f"is near tasks of {name}", f"are near tasks of {name}")
+    else:
+        reason = Reason(f"is not near a task of {name}", f"are not near a task of {name}")
+    return _Wish(affinity.over or _SAME_NODE, near, affinity.anti, affinity.weight, reason)
+
+
+def shy_services(view: View) -> dict[str, list[Shy]]:
+    """Services whose tasks have to be away from others', by the names of those others."""
+    found: dict[str, list[Shy]] = {}
+    for service in view.services.values():
+        for affinity in service.spec.task.placement.affinities:
+            if affinity.anti and not affinity.weight:
+                found.setdefault(affinity.service, []).append((service, affinity))
+    return found
+
+
+def _others(ledger: Ledger, service: Service, affinity: Affinity) -> _Wish:
+    shy = f"near tasks of {service.spec.name}, which keep away"
+    near = _near(ledger, service.meta.id, affinity.over)
+    return _Wish(affinity.over or _SAME_NODE, near, True, 0, Reason(f"is {shy}", f"are {shy}"))
+
+
+def _near(ledger: Ledger, service_id: str, over: str) -> frozenset[str | None]:
+    key = over or _SAME_NODE
+    homes: Iterable[Host] = (host for host in ledger.hosts.values() if service_id in host.services)
+    return frozenset(_value(host, key) for host in homes) - {None}
+
+
+def _value(host: Host, key: str) -> str | None:
+    if key == _SAME_NODE:
+        return host.id
+    return fact(key, host.node, host.status) if host.node is not None and host.status is not None else None

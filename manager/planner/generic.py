@@ -1,0 +1,63 @@
+"""Generic resources: what a node has of a kind, by name or by number, and what of it tasks hold."""
+
+from collections.abc import Iterable, Mapping
+
+from shoal.api.v1.meta_pb2 import GenericResource
+
+
+class Stock:
+    """What one node has, and what is held of it. Holdings outlive a kind that the agent no longer tells of."""
+
+    __slots__ = ("_counts", "_held", "_named", "_taken")
+
+    def __init__(self) -> None:
+        self._named: dict[str, tuple[str, ...]] = {}
+        self._counts: dict[str, int] = {}
+        self._taken: dict[str, frozenset[str]] = {}
+        self._held: dict[str, int] = {}
+
+    def tell(self, resources: Iterable[GenericResource]) -> None:
+        """The node has these."""
+        self._named = {each.kind: tuple(each.names) for each in resources if each.names}
+        self._counts = {each.kind: each.count for each in resources if not each.names}
+
+    def total(self, kind: str) -> int:
+        """How many the node has in all."""
+        return len(self._named.get(kind, ())) or self._counts.get(kind, 0)
+
+    def free(self, kind: str) -> int:
+        """How many nobody holds."""
+        if kind in self._named:
+            return sum(name not in self._taken.get(kind, ()) for name in self._named[kind])
+        return self._counts.get(kind, 0) - self._held.get(kind, 0)
+
+    def choose(self, wanted: Mapping[str, int]) -> list[GenericResource]:
+        """What a task is given that wants so many of each kind; there have to be enough."""
+        return [self._choose(kind, number) for kind, number in wanted.items()]
+
+    def _choose(self, kind: str, number: int) -> GenericResource:
+        if kind not in self._named:
+            return GenericResource(kind=kind, count=number)
+        free = [name for name in self._named[kind] if name not in self._taken.get(kind, ())]
+        return GenericResource(kind=kind, names=free[:number])
+
+    def take(self, given: Iterable[GenericResource]) -> None:
+        """A task holds these from now on."""
+        for each in given:
+            if each.names:
+                self._taken[each.kind] = self._taken.get(each.kind, frozenset()).union(each.names)
+            else:
+                self._held[each.kind] = self._held.get(each.kind, 0) + each.count
+
+    def give_back(self, given: Iterable[GenericResource]) -> None:
+        """The task that held these does not any more."""
+        for each in given:
+            if each.names:
+                self._taken[each.kind] = self._taken.get(each.kind, frozenset()).difference(each.names)
+            else:
+                self._held[each.kind] = self._held.get(each.kind, 0) - each.count
+
+    def holdings(self) -> dict[str, frozenset[str] | int]:
+        """What is held, by kind."""
+        named = {kind: names for kind, names in self._taken.items() if names}
+        return {**named, **{kind: number for kind, number in self._held.items() if number}}

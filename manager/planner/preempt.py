@@ -1,0 +1,108 @@
+"""Makes room for tasks that find none by stopping tasks of services with a lower priority.
+
+A task that waits for such room stays PENDING, and in each pass the room is held for it against services of lower
+priority, which are planned after it. So what was made free is not taken by others, and nothing is displaced twice.
+Only a strictly lower priority is displaced: there are no cycles. At most `AT_ONCE` tasks of a service wait so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from manager.planner.demand import Demand
+from manager.planner.draft import Draft
+from manager.planner.ledger import Host
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_live, is_wanted
+
+AT_ONCE = 10
+_NODES_LOOKED_AT = 500
+_MOST_VICTIMS = 8
+
+
+@dataclass(frozen=True)
+class _Room:
+    """A node where a task would fit without the victims; those that are being stopped already cost nothing."""
+
+    host: Host
+    victims: tuple[Task, ...]
+    worst: int
+
+    def cost(self) -> tuple[int, int, tuple[float, int, str]]:
+        return self.worst, len(self.victims), self.host.rank()
+
+
+class Preemption:
+    """Looks for room for the tasks of one service.
+
+    Args:
+        service: its name, to be told to those who are displaced.
+    """
+
+    def __init__(self, draft: Draft, demand: Demand, *, service: str) -> None:
+        self._draft, self._demand, self._service = draft, demand, service
+        self._left = AT_ONCE
+
+    def make_room(self, hosts: Sequence[Host], counts: Mapping[str, int]) -> Host | None:
+        """Stop what is in the way on one of the nodes; that node, or None when there is none, or enough was done."""
+        if not self._left or not any(True for _ in self._lower()):
+            return None
+        found = [room for host in hosts[:_NODES_LOOKED_AT] if (room := self._room(host, counts.get(host.id, 0)))]
+        if not found:
+            return None
+        self._left -= 1
+        best = min(found, key=_Room.cost)
+        for task in best.victims:
+            reason = f"displaced by {self._service}, which has priority {self._demand.priority}"
+            self._draft.stop(task, TaskState.SHUTDOWN, reason)
+        return best.host
+
+    def _lower(self) -> Iterable[str]:
+        services = self._draft.view.services.items()
+        return (identifier for identifier, service in services if service.spec.priority < self._demand.priority)
+
+    def _room(self, host: Host, same_service: int) -> _Room | None:
+        if self._demand.max_per_node and same_service >= self._demand.max_per_node:
+            return None
+        leaving: list[Task] = []
+        standing: list[tuple[int, int, Task]] = []
+        for task in self._draft.view.tasks_on(host.id).values():
+            service = self._draft.view.services.get(task.service_id)
+            priority = service.spec.priority if service is not None else -(1 << 31)
+            if not is_live(task, self._draft.view.task_status.get(task.id)):
+                continue
+            if self._draft.is_stopping(task) or not is_wanted(task):
+                leaving.append(task)
+            elif priority < self._demand.priority:
+                standing.append((priority, -task.created_at_ms, task))
+        standing.sort(key=lambda entry: (*entry[:2], entry[2].id))
+        return self._fewest(host, leaving, standing)
+
+    def _fewest(self, host: Host, leaving: list[Task], standing: list[tuple[int, int, Task]]) -> _Room | None:
+        victims: list[Task] = []
+        worst = -(1 << 31)
+        for priority, _, task in [*standing[:_MOST_VICTIMS], (0, 0, None)]:
+            if self._fits_without(host, [*leaving, *victims]):
+                return _Room(host, tuple(victims), worst)
+            if task is not None:
+                victims.append(task)
+                worst = priority
+        return None
+
+    def _fits_without(self, host: Host, gone: Sequence[Task]) -> bool:
+        demand, sizes = self._demand, [self._draft.ledger.size(self._draft.view, task) for task in gone]
+        if demand.cpus and host.used_cpus - sum(cpus for cpus, _ in sizes) + demand.cpus > host.cpus:
+            return False
+        if demand.memory and host.used_memory - sum(memory for _, memory in sizes) + demand.memory > host.memory:
+            return False
+        for kind, wanted in demand.generic.items():
+            freed = sum(len(each.names) or each.count for task in gone for each in task.generic if each.kind == kind)
+            if host.stock.free(kind) + freed < wanted:
+                return False
+        kept = host.ports - {(port.protocol, port.published, port.host_address) for task in gone for port in task.ports}
+        return not any(_is_taken(kept, port.protocol, port.published, port.host_address) for port in demand.ports)
+
+
+def _is_taken(ports: Iterable[tuple[int, int, str]], protocol: int, published: int, address: str) -> bool:
+    return bool(published) and any(
+        other[:2] == (protocol, published) and (not address or other[2] in ("", address)) for other in ports
+    )
