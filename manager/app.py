@@ -30,6 +30,7 @@ from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
+from manager.control_api.volumes import Volumes
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
 from manager.files.contents import PlainContents, SealedContents
@@ -152,6 +153,7 @@ def _control(
             network_check=NetworkCheck(store=store, prober=agents),
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
+            volumes=Volumes(store=store, now_ms=now_ms, new_id=ids.new_id),
             cluster=ClusterCalls(
                 store=store,
                 agent_token=authority.join_token,

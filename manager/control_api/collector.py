@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 
-from manager.control_api import file_changes, networks
+from manager.control_api import file_changes, networks, volumes
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
 from manager.files.nouns import NOUNS
@@ -27,6 +27,8 @@ _WAKING = frozenset(
         kinds.REVISION.name,
         kinds.SECRET.name,
         kinds.CONFIG.name,
+        kinds.VOLUME.name,
+        kinds.NODE_VOLUMES.name,
     }
 )
 
@@ -54,7 +56,7 @@ class Collector:
     async def _collect(self, fence: int) -> None:
         try:
             unused = [step for noun in NOUNS for step in file_changes.collection(self._store, noun)]
-            for step in (*emptied_networks(self._store), *unused):
+            for step in (*emptied_networks(self._store), *unused, *volumes.emptied(self._store)):
                 await self._store.commit(step.writes, expects=step.expects, fence=fence)
         except (Conflict, Unavailable, Timeout) as error:
             _log.info("clearing away is put off: %s", error)

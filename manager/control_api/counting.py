@@ -131,7 +131,7 @@ def progress(view: View, service: Service) -> ServiceProgress:
         running=counted.running,
         stopping=counted.stopping,
         by_state=dict(counted.by_state),
-        problems=[] if converged else list(_problems(view, service, counted)),
+        problems=[] if converged else list(problems_of(view, service, counted)),
         converged=converged,
         update=update,
         halted=update is not None and _is_halted(update, service.steering),
@@ -165,7 +165,8 @@ def removal_progress(view: View, service_id: str, name: str) -> ServiceProgress:
     return ServiceProgress(service_id=service_id, name=name, stopping=remaining, converged=gone)
 
 
-def _problems(view: View, service: Service, counted: Count) -> Iterator[str]:
+def problems_of(view: View, service: Service, counted: Count) -> Iterator[str]:
+    """Why it does not go on: what the planner says, then what the tasks do; a few lines for the user."""
     status = view.service_status.get(service.meta.id)
     lines = list(status.problems) if status is not None else []
     update = current_update(view, service)

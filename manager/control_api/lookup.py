@@ -11,6 +11,7 @@ from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import Node
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.volume_pb2 import Volume
 from shoal.errors import InvalidInput, NotFound
 
 V = TypeVar("V")
@@ -40,6 +41,19 @@ def find_file(view: View, noun: FileNoun, reference: str) -> File:
     return noun.named(view, reference) or _by_id(
         noun.name, files, reference, [file.spec.name for file in files.values()]
     )
+
+
+def find_volume(view: View, reference: str) -> Volume:
+    """Raises as `find_service`."""
+    return volume_named(view, reference) or _by_id(
+        "volume", view.volumes, reference, [volume.spec.name for volume in view.volumes.values()]
+    )
+
+
+def volume_named(view: View, name: str) -> Volume | None:
+    """The volume that has this name, also while it is being removed."""
+    record = view.names.get(f"volume/{name}")
+    return view.volumes.get(record.meta.id) if record is not None else None
 
 
 def find_node(view: View, reference: str) -> Node:

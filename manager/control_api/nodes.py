@@ -5,7 +5,7 @@ from manager.control_api.node_warnings import node_warnings
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_node import check_node
 from manager.store.changes import delete, expect, put
-from manager.store.kinds import NODE, NODE_STATUS
+from manager.store.kinds import NODE, NODE_STATUS, NODE_VOLUMES
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
@@ -73,7 +73,10 @@ class Nodes:
             name = hostname_of(view, identifier)
             raise Refused(f'node "{name}" is ready: stop its agent first, or force the removal')
         unchanged = expect(NODE, identifier, node.meta.version)
-        await self._store.commit([delete(NODE, identifier), delete(NODE_STATUS, identifier)], expects=[unchanged])
+        await self._store.commit(
+            [delete(NODE, identifier), delete(NODE_STATUS, identifier), delete(NODE_VOLUMES, identifier)],
+            expects=[unchanged],
+        )
         return RemoveNodeResponse(id=identifier)
 
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 from manager.control_api import bounds, counting
+from manager.control_api.job_counting import job_progress
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import Records
+from manager.planner.modes import is_job
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.subscription import Subscription
@@ -88,7 +90,7 @@ def _one(view: View, identifier: str, name: str, until_removed: bool) -> Service
     service = view.services.get(identifier)
     if until_removed or service is None:
         return counting.removal_progress(view, identifier, name)
-    return counting.progress(view, service)
+    return job_progress(view, service) if is_job(service.spec) else counting.progress(view, service)
 
 
 def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:

@@ -15,6 +15,7 @@ from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
+from manager.control_api.volumes import Volumes
 from shoal.api.v1 import control_pb2 as api
 from shoal.api.v1.control_pb2_grpc import ControlServicer
 from shoal.rpc.guard import Context
@@ -33,6 +34,7 @@ class Nouns:
     network_check: NetworkCheck
     secrets: Files
     configs: Files
+    volumes: Volumes
     cluster: ClusterCalls
     logs: Logs
     progress: Progress
@@ -145,6 +147,21 @@ class ControlService(ControlServicer):
 
     async def CheckNetwork(self, request: api.CheckNetworkRequest, context: Context) -> api.CheckNetworkResponse:
         return await self._nouns.network_check.check(request)
+
+    async def CreateVolume(self, request: api.CreateVolumeRequest, context: Context) -> api.VolumeView:
+        return await self._nouns.volumes.create(request)
+
+    async def GetVolume(self, request: api.GetVolumeRequest, context: Context) -> api.VolumeView:
+        return await self._nouns.volumes.get(request)
+
+    async def ListVolumes(self, request: api.ListVolumesRequest, context: Context) -> api.ListVolumesResponse:
+        return await self._nouns.volumes.list(request)
+
+    async def RemoveVolume(self, request: api.RemoveVolumeRequest, context: Context) -> api.RemoveVolumesResponse:
+        return await self._nouns.volumes.remove(request)
+
+    async def PruneVolumes(self, request: api.PruneVolumesRequest, context: Context) -> api.RemoveVolumesResponse:
+        return await self._nouns.volumes.prune(request)
 
     async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.get(request)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
-from manager.control_api import bounds, file_uses, mesh, names, revisions
+from manager.control_api import bounds, file_uses, mesh, names, revisions, volume_uses
 from manager.control_api.counting import service_view
 from manager.control_api.dependency_check import dependency_faults
+from manager.control_api.job_counting import job_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import accepted, examine
+from manager.planner.modes import is_job
 from manager.store.changes import Expect, Write, delete
 from manager.store.kinds import SERVICE
 from manager.store.tables import View
@@ -56,6 +58,7 @@ class Services:
             raise AlreadyExists(taken(spec.name))
         service = revisions.first(self._new_id(), spec, self._now_ms())
         await mesh.ensure_network(self._store, [spec], self._now_ms)
+        await volume_uses.ensure(self._store, [service.spec], self._new_id, self._now_ms)
         writes, expects = creation(view, service)
         try:
             stored = await self._commit(service, writes, expects)
@@ -106,13 +109,13 @@ class Services:
 
     async def get(self, request: GetServiceRequest) -> ServiceView:
         view = self._store.tables
-        return service_view(view, find_service(view, request.service))
+        return _view(view, find_service(view, request.service))
 
     async def list(self, request: ListServicesRequest) -> ListServicesResponse:
         view = self._store.tables
         chosen = (each for each in view.services.values() if not request.stack or each.spec.stack == request.stack)
         ordered = sorted(chosen, key=lambda service: service.spec.name)
-        return ListServicesResponse(services=[service_view(view, service) for service in ordered])
+        return ListServicesResponse(services=[_view(view, service) for service in ordered])
 
     async def _change(self, service: Service, wanted: ServiceSpec) -> UpdateServiceResponse:
         view = self._store.tables
@@ -125,6 +128,7 @@ class Services:
         if changed is None:
             return UpdateServiceResponse(service=service, warnings=submission.warnings)
         await mesh.ensure_network(self._store, [changed.spec], self._now_ms)
+        await volume_uses.ensure(self._store, [changed.spec], self._new_id, self._now_ms)
         writes, expects = alteration(view, service, changed)
         stored = await self._commit(changed, writes, expects)
         return UpdateServiceResponse(service=stored, warnings=submission.warnings)
@@ -143,7 +147,9 @@ def creation(view: View, service: Service) -> tuple[list[Write], list[Expect]]:
     name, free = names.take("service", service.spec.name, service.meta.id)
     touched, present = names.use_networks(names.networks_of(view, service.spec))
     files, unchanged = file_uses.touch(view, service.spec)
-    return [*revisions.record_writes(service), name, *touched, *files], [free, *present, *unchanged]
+    volumes, there = volume_uses.touch(view, service.spec)
+    writes = [*revisions.record_writes(service), name, *touched, *files, *volumes]
+    return writes, [free, *present, *unchanged, *there]
 
 
 def alteration(view: View, service: Service, changed: Service) -> tuple[list[Write], list[Expect]]:
@@ -153,7 +159,8 @@ def alteration(view: View, service: Service, changed: Service) -> tuple[list[Wri
     touched, present = names.use_networks(new)
     files, unchanged = file_uses.touch(view, changed.spec, service.spec)
     writes = [*revisions.record_writes(changed), *revisions.pruning_writes(view, changed), *touched, *files]
-    return writes, [revisions.unchanged_since(service), *present, *unchanged]
+    volumes, there = volume_uses.touch(view, changed.spec, service.spec)
+    return [*writes, *volumes], [revisions.unchanged_since(service), *present, *unchanged, *there]
 
 
 def removal(service: Service) -> list[Write]:
@@ -171,7 +178,9 @@ def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, Ser
         service = find_service(view, target.service)
         spec = ServiceSpec()
         spec.CopyFrom(service.spec)
-        if spec.WhichOneof("mode") == "global":
+        if is_job(spec):
+            faults.append(Fault(target.service, "is a job: change its completions with `service update --replicas`"))
+        elif spec.WhichOneof("mode") == "global":
             faults.append(Fault(target.service, "is global: it runs once on each node and cannot be scaled"))
         elif target.replicas > bounds.REPLICAS:
             faults.append(
@@ -193,10 +202,18 @@ def immutable_faults(old: ServiceSpec, new: ServiceSpec) -> list[Fault]:
     if new.name != old.name:
         faults.append(Fault("name", f'"{old.name}" cannot be renamed; create a new service'))
     if new.WhichOneof("mode") != old.WhichOneof("mode"):
-        faults.append(Fault("mode", "cannot be changed between replicated and global; create a new service"))
+        faults.append(Fault("mode", f"cannot be changed from {_mode(old)} to {_mode(new)}; create a new service"))
     if new.stack != old.stack:
         faults.append(Fault("stack", "a service cannot change its stack; create a new service"))
     return faults
+
+
+def _mode(spec: ServiceSpec) -> str:
+    return (spec.WhichOneof("mode") or "none").replace("_", "-")
+
+
+def _view(view: View, service: Service) -> ServiceView:
+    return job_view(view, service) if is_job(service.spec) else service_view(view, service)
 
 
 def _check_version(service: Service, version: int) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manager.control_api import file_uses, mesh, network_uses
+from manager.control_api import file_uses, mesh, network_uses, volume_uses
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_ports import port_warnings
 from manager.control_api.validate_service import check_service
@@ -54,6 +54,7 @@ async def examine(
     previous: ServiceSpec | None = None,
     coming: network_uses.Coming | None = None,
     coming_files: file_uses.Coming | None = None,
+    coming_volumes: volume_uses.Coming | None = None,
 ) -> Submission:
     """Check and complete a spec.
 
@@ -61,6 +62,7 @@ async def examine(
         previous: the service's present spec, whose digest is kept while a registry is away.
         coming: networks that the same call will make or change.
         coming_files: secrets and configs that the same call will make or change.
+        coming_volumes: volumes that the same call will make.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
@@ -70,8 +72,11 @@ async def examine(
     faults += network_uses.resolve(checked, view, coming or {})
     faults += mesh.port_conflicts(view, checked)
     faults += file_uses.resolve(checked, view, coming_files or {})
+    faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
-    return Submission(checked, (*faults, *image_faults), (*warnings, *port_warnings(checked)))
+    return Submission(
+        checked, (*faults, *image_faults), (*warnings, *port_warnings(checked), *volume_uses.warnings(checked))
+    )
 
 
 async def _pin_image(

@@ -16,6 +16,7 @@ from manager.control_api.text_rules import (
 )
 from manager.control_api.validate_files import check_references
 from manager.control_api.validate_health import check_health
+from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
 from shoal.errors import Fault, InvalidInput
@@ -153,8 +154,14 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
             yield Fault(f"{path}.source", "a tmpfs has no source")
         yield from check_range(f"{path}.tmpfs_bytes", mount.tmpfs_bytes, 0, bounds.MEMORY_MOST_BYTES, "bytes")
         yield from check_range(f"{path}.tmpfs_mode", mount.tmpfs_mode, 0, 0o7777)
+    elif mount.type == Mount.VOLUME:
+        yield from check_volume_mount(path, mount)
     else:
-        yield Fault(f"{path}.type", "must be bind or tmpfs")
+        yield Fault(f"{path}.type", "must be bind, tmpfs or volume")
+    if mount.create_source and mount.type != Mount.BIND:
+        yield Fault(f"{path}.create_source", "is for bind mounts only")
+    if mount.HasField("volume") and mount.type != Mount.VOLUME:
+        yield Fault(f"{path}.volume", "is for mounts of type volume only")
 
 
 def _check_templates(path: str, spec: ContainerSpec) -> Iterator[Fault]:

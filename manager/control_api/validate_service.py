@@ -11,7 +11,9 @@ from manager.control_api.text_rules import (
 )
 from manager.control_api.validate_attachments import check_attachments
 from manager.control_api.validate_container import check_container
+from manager.control_api.validate_modes import check_modes
 from manager.control_api.validate_ports import check_ports
+from manager.control_api.validate_volumes import check_slots
 from manager.planner import constraints
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import (
@@ -34,12 +36,13 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
         return
     yield from check_object_name("name", spec.name, spec.stack)
     yield from check_labels("labels", spec.labels)
-    yield from check_range("replicated.replicas", spec.replicated.replicas, 0, bounds.REPLICAS)
+    yield from check_modes(spec)
     yield from _check_task("task", spec.task)
     yield from check_attachments("task.networks", spec)
     yield from _check_update("update", spec.update)
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)
+    yield from check_slots(spec)
     if spec.endpoint.mode not in Endpoint.Mode.values():
         yield Fault("endpoint.mode", "must be vip or dnsrr")
 

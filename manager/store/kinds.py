@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from google.protobuf.message import Message
 
-from shoal.api.v1 import cluster_pb2, file_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2
+from shoal.api.v1 import cluster_pb2, file_pb2, meta_pb2, network_pb2, node_pb2, service_pb2, task_pb2, volume_pb2
 
 ROOT = "/shoal/v1/"
 
@@ -62,6 +62,10 @@ SECRET = Kind("secret", file_pb2.File, "secrets/", "", "control API")
 SECRET_VERSION = Kind("secret version", file_pb2.FileVersion, "secret-versions/", "", "control API")
 CONFIG = Kind("config", file_pb2.File, "configs/", "", "control API")
 CONFIG_VERSION = Kind("config version", file_pb2.FileVersion, "config-versions/", "", "control API")
+VOLUME = Kind("volume", volume_pb2.Volume, "volumes/", "", "control API")
+# Identifier: "<volume id>/<slot>".
+VOLUME_SLOT = Kind("volume slot", volume_pb2.VolumeSlot, "volume-slots/", "", "planner")
+NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
 # Identifier: "service/<name>" or "network/<name>". Names are unique because a creation compares that its own is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
@@ -83,6 +87,9 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     SECRET_VERSION,
     CONFIG,
     CONFIG_VERSION,
+    VOLUME,
+    VOLUME_SLOT,
+    NODE_VOLUMES,
     NAME,
     MANAGER,
     CLUSTER,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from google.protobuf.message import Message
+from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot
 
 from manager.store import kinds
 from manager.store.changes import Change
@@ -61,6 +62,12 @@ class View(Protocol):
     def configs(self) -> Mapping[str, File]: ...
     @property
     def config_versions(self) -> Mapping[str, FileVersion]: ...
+    @property
+    def volumes(self) -> Mapping[str, Volume]: ...
+    @property
+    def volume_slots(self) -> Mapping[str, VolumeSlot]: ...
+    @property
+    def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
     def service_named(self, name: str) -> Service | None: ...
     def network_named(self, name: str) -> Network | None: ...
     def services_with_tasks(self) -> Iterable[str]: ...
@@ -90,6 +97,9 @@ class Tables:
         self.secret_versions: Mapping[str, FileVersion] = self._read(kinds.SECRET_VERSION)
         self.configs: Mapping[str, File] = self._read(kinds.CONFIG)
         self.config_versions: Mapping[str, FileVersion] = self._read(kinds.CONFIG_VERSION)
+        self.volumes: Mapping[str, Volume] = self._read(kinds.VOLUME)
+        self.volume_slots: Mapping[str, VolumeSlot] = self._read(kinds.VOLUME_SLOT)
+        self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
         self._service_names: dict[str, str] = {}
         self._network_names: dict[str, str] = {}
         self._by_service: dict[str, dict[str, Task]] = {}

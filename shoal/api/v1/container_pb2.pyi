@@ -545,11 +545,13 @@ class Mount(_message.Message):
         TYPE_UNSPECIFIED: Mount._Type.ValueType  # 0
         BIND: Mount._Type.ValueType  # 1
         TMPFS: Mount._Type.ValueType  # 2
+        VOLUME: Mount._Type.ValueType  # 3
 
     class Type(_Type, metaclass=_TypeEnumTypeWrapper): ...
     TYPE_UNSPECIFIED: Mount.Type.ValueType  # 0
     BIND: Mount.Type.ValueType  # 1
     TMPFS: Mount.Type.ValueType  # 2
+    VOLUME: Mount.Type.ValueType  # 3
 
     TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
@@ -557,9 +559,11 @@ class Mount(_message.Message):
     READ_ONLY_FIELD_NUMBER: _builtins.int
     TMPFS_BYTES_FIELD_NUMBER: _builtins.int
     TMPFS_MODE_FIELD_NUMBER: _builtins.int
+    CREATE_SOURCE_FIELD_NUMBER: _builtins.int
+    VOLUME_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
     source: _builtins.str
-    """Path on the host for BIND; empty for TMPFS."""
+    """Path on the host for BIND; name or id of the volume for VOLUME, a manager puts the id; empty for TMPFS."""
     target: _builtins.str
     """Absolute path in the container."""
     read_only: _builtins.bool
@@ -567,6 +571,12 @@ class Mount(_message.Message):
     """Bytes, TMPFS only; 0 means no limit but the container's memory."""
     tmpfs_mode: _builtins.int
     """Permission bits, TMPFS only; 0 means 01777."""
+    create_source: _builtins.bool
+    """BIND only: make a directory at the source where there is nothing."""
+    @_builtins.property
+    def volume(self) -> Global___VolumeUse:
+        """VOLUME only: everything below; name and options are put by a manager."""
+
     def __init__(
         self,
         *,
@@ -576,14 +586,82 @@ class Mount(_message.Message):
         read_only: _builtins.bool = ...,
         tmpfs_bytes: _builtins.int = ...,
         tmpfs_mode: _builtins.int = ...,
+        create_source: _builtins.bool = ...,
+        volume: Global___VolumeUse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "type", b"type", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Mount: _TypeAlias = Mount  # noqa: Y015
+
+@_typing.final
+class VolumeUse(_message.Message):
+    """How a container has a volume."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OptionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    SUBPATH_FIELD_NUMBER: _builtins.int
+    NO_COPY_FIELD_NUMBER: _builtins.int
+    PER_SLOT_FIELD_NUMBER: _builtins.int
+    HOLD_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The volume's name."""
+    subpath: _builtins.str
+    """Relative path of a directory in the volume to be mounted in place of the whole."""
+    no_copy: _builtins.bool
+    """Do not fill an empty volume with what the image has at the target."""
+    per_slot: _builtins.bool
+    """Each slot of the service has a volume of its own, and stays on the node where that lies."""
+    hold_ms: _builtins.int
+    """Milliseconds after which a slot whose node is down moves to another one, with an empty volume; unset: never."""
+    @_builtins.property
+    def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As in VolumeSpec."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        subpath: _builtins.str = ...,
+        no_copy: _builtins.bool = ...,
+        per_slot: _builtins.bool = ...,
+        hold_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "hold_ms", b"hold_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "hold_ms", b"hold_ms", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "subpath", b"subpath"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__hold_ms: _TypeAlias = _typing.Literal["hold_ms"]  # noqa: Y015
+    _WhichOneofArgType__hold_ms: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hold_ms) -> _WhichOneofReturnType__hold_ms | None: ...
+
+Global___VolumeUse: _TypeAlias = VolumeUse  # noqa: Y015
 
 @_typing.final
 class DnsConfig(_message.Message):

@@ -217,6 +217,31 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
                 _registered_method=True)
+        self.CreateVolume = channel.unary_unary(
+                '/shoal.api.v1.Control/CreateVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                _registered_method=True)
+        self.GetVolume = channel.unary_unary(
+                '/shoal.api.v1.Control/GetVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                _registered_method=True)
+        self.ListVolumes = channel.unary_unary(
+                '/shoal.api.v1.Control/ListVolumes',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+                _registered_method=True)
+        self.RemoveVolume = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+                _registered_method=True)
+        self.PruneVolumes = channel.unary_unary(
+                '/shoal.api.v1.Control/PruneVolumes',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -452,6 +477,38 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVolumes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveVolume(self, request, context):
+        """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PruneVolumes(self, request, context):
+        """Removes every volume that no service and no live task uses.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -634,6 +691,31 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RemoveConfig,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.SerializeToString,
+            ),
+            'CreateVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+            ),
+            'GetVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+            ),
+            'ListVolumes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVolumes,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.SerializeToString,
+            ),
+            'RemoveVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.SerializeToString,
+            ),
+            'PruneVolumes': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneVolumes,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1611,6 +1693,141 @@ class Control:
             '/shoal.api.v1.Control/RemoveConfig',
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/CreateVolume',
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/GetVolume',
+            shoal_dot_api_dot_v1_dot_control__pb2.GetVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVolumes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListVolumes',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveVolume',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneVolumes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/PruneVolumes',
+            shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,13 @@ class ControlStub:
     GetConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]
     ListConfigs: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]
     RemoveConfig: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]
+    CreateVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.VolumeView]
+    GetVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.VolumeView]
+    ListVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]
+    RemoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]
+    """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+    PruneVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]
+    """Removes every volume that no service and no live task uses."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -139,6 +146,13 @@ class ControlAsyncStub(ControlStub):
     GetConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.GetFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
     ListConfigs: _aio.UnaryUnaryMultiCallable[_control_pb2.ListFilesRequest, _control_pb2.ListFilesResponse]  # type: ignore[assignment]
     RemoveConfig: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveFileRequest, _control_pb2.RemoveFileResponse]  # type: ignore[assignment]
+    CreateVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
+    GetVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.GetVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
+    ListVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.ListVolumesRequest, _control_pb2.ListVolumesResponse]  # type: ignore[assignment]
+    RemoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveVolumeRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
+    """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+    PruneVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
+    """Removes every volume that no service and no live task uses."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
@@ -408,5 +422,42 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RemoveFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveFileResponse, _abc.Awaitable[_control_pb2.RemoveFileResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CreateVolume(
+        self,
+        request: _control_pb2.CreateVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]: ...
+
+    @_abc_1.abstractmethod
+    def GetVolume(
+        self,
+        request: _control_pb2.GetVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]: ...
+
+    @_abc_1.abstractmethod
+    def ListVolumes(
+        self,
+        request: _control_pb2.ListVolumesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListVolumesResponse, _abc.Awaitable[_control_pb2.ListVolumesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveVolume(
+        self,
+        request: _control_pb2.RemoveVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveVolumesResponse, _abc.Awaitable[_control_pb2.RemoveVolumesResponse]]:
+        """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
+
+    @_abc_1.abstractmethod
+    def PruneVolumes(
+        self,
+        request: _control_pb2.PruneVolumesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveVolumesResponse, _abc.Awaitable[_control_pb2.RemoveVolumesResponse]]:
+        """Removes every volume that no service and no live task uses."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

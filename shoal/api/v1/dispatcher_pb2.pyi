@@ -11,6 +11,7 @@ from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import node_pb2 as _node_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
 from shoal.api.v1 import task_pb2 as _task_pb2
+from shoal.api.v1 import volume_pb2 as _volume_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -30,6 +31,7 @@ class AgentMessage(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     STATUSES_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -38,6 +40,8 @@ class AgentMessage(_message.Message):
     def statuses(self) -> Global___StatusBatch: ...
     @_builtins.property
     def applied(self) -> Global___Applied: ...
+    @_builtins.property
+    def volumes(self) -> Global___VolumeReport: ...
     def __init__(
         self,
         *,
@@ -45,12 +49,13 @@ class AgentMessage(_message.Message):
         heartbeat: Global___Heartbeat | None = ...,
         statuses: Global___StatusBatch | None = ...,
         applied: Global___Applied | None = ...,
+        volumes: Global___VolumeReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -139,6 +144,28 @@ class StatusBatch(_message.Message):
 Global___StatusBatch: _TypeAlias = StatusBatch  # noqa: Y015
 
 @_typing.final
+class VolumeReport(_message.Message):
+    """Every volume that the node holds; after Hello, then whenever that changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.HeldVolume]: ...
+    def __init__(
+        self,
+        *,
+        volumes: _abc.Iterable[_volume_pb2.HeldVolume] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeReport: _TypeAlias = VolumeReport  # noqa: Y015
+
+@_typing.final
 class ManagerMessage(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -212,6 +239,7 @@ class Assignments(_message.Message):
     PEERS_FIELD_NUMBER: _builtins.int
     REMOVED_PEERS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
+    REMOVING_VOLUMES_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
@@ -258,6 +286,10 @@ class Assignments(_message.Message):
         """
 
     @_builtins.property
+    def removing_volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of volumes whose data the node is to delete as soon as no container of its own uses it."""
+
+    @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceEndpoint]:
         """How services are reached as a whole on those networks. Key: service_id."""
 
@@ -278,13 +310,14 @@ class Assignments(_message.Message):
         peers: _abc.Iterable[Global___Peer] | None = ...,
         removed_peers: _abc.Iterable[_builtins.str] | None = ...,
         files: _abc.Iterable[_file_pb2.FileContent] | None = ...,
+        removing_volumes: _abc.Iterable[_builtins.str] | None = ...,
         sequence: _builtins.int = ...,
         services: _abc.Iterable[Global___ServiceEndpoint] | None = ...,
         removed_services: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "removing_volumes", b"removing_volumes", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

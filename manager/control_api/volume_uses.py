@@ -1,0 +1,136 @@
+"""Which services and tasks use which volume, and how the mounts of a spec come to name it. Pure."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from manager.control_api import names
+from manager.control_api.lookup import find_volume, volume_named
+from manager.control_api.seams import NowMs, Records
+from manager.store.changes import Expect, Write, expect, put
+from manager.store.kinds import NAME, VOLUME
+from manager.store.tables import View
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.meta_pb2 import Meta, Name
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.volume_pb2 import Volume, VolumeSpec
+from shoal.errors import Fault, NotFound, Refused, ShoalError
+from shoal.ids import NewId
+from shoal.task_states import is_live
+
+_PER_SLOT = re.compile(r"(.+)-\{\{\s*\.Task\.Slot\s*\}\}")
+
+Coming = Mapping[str, Volume]
+"""Volumes that the same call makes, by name."""
+
+
+def volume_mounts(container: ContainerSpec) -> Iterator[tuple[int, Mount]]:
+    """The mounts of volumes with their places in the list."""
+    for index, mount in enumerate(container.mounts):
+        if mount.type == Mount.VOLUME:
+            yield index, mount
+
+
+def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
+    """Puts id, name and options into every mount of a volume. One that is not there is made with the service."""
+    faults = []
+    for index, mount in volume_mounts(spec.task.container):
+        if match := _PER_SLOT.fullmatch(mount.source):
+            mount.source, mount.volume.per_slot = match[1], True
+        try:
+            _resolve(mount, view, coming)
+        except ShoalError as error:
+            faults.append(Fault(f"task.container.mounts[{index}].source", str(error)))
+    return faults
+
+
+def _resolve(mount: Mount, view: View, coming: Coming) -> None:
+    volume = coming.get(mount.source) or next((v for v in coming.values() if v.meta.id == mount.source), None)
+    if volume is None:
+        try:
+            volume = find_volume(view, mount.source)
+        except NotFound:
+            mount.volume.name = mount.source
+            return  # see `missing`
+        if volume.removing:
+            raise Refused(f'volume "{volume.spec.name}" is being removed')
+    mount.source, mount.volume.name = volume.meta.id, volume.spec.name
+    mount.volume.options.clear()
+    mount.volume.options.update(volume.spec.options)
+
+
+def missing(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
+    """Mounts of an examined spec whose volume is still to be made, with its spec; name and id are the same in it."""
+    for _, mount in volume_mounts(spec.task.container):
+        if mount.source == mount.volume.name:
+            yield mount, VolumeSpec(name=mount.source, driver="local", options=mount.volume.options, stack=spec.stack)
+
+
+def made(identifier: str, spec: VolumeSpec, now_ms: int) -> Volume:
+    """A new volume."""
+    volume = Volume(spec=spec)
+    volume.spec.driver = spec.driver or "local"
+    volume.meta.id = identifier
+    volume.meta.created_at_ms = volume.meta.updated_at_ms = now_ms
+    return volume
+
+
+async def ensure(store: Records, specs: Iterable[ServiceSpec], new_id: NewId, now_ms: NowMs) -> None:
+    """Makes the volumes that examined specs name and that are not there, and puts their ids into the specs.
+
+    Raises:
+        Conflict: another manager made or removed one at the same time; again.
+    """
+    for spec in specs:
+        for mount, wanted in missing(spec):
+            present = volume_named(store.tables, wanted.name)
+            if present is None:
+                present = made(new_id(), wanted, now_ms())
+                writes, expects = creation(present)
+                await store.commit(writes, expects=expects)
+            mount.source = present.meta.id
+
+
+def creation(volume: Volume) -> tuple[list[Write], list[Expect]]:
+    """Writes and conditions of a new volume."""
+    name, free = names.take("volume", volume.spec.name, volume.meta.id)
+    return [put(VOLUME, volume.meta.id, volume), name], [free]
+
+
+def touch(view: View, spec: ServiceSpec, had: ServiceSpec | None = None) -> tuple[list[Write], list[Expect]]:
+    """Touches the names of volumes that a service comes to use, so that a removal that has not seen it fails."""
+    before = {mount.source for _, mount in volume_mounts(had.task.container)} if had is not None else set()
+    new = {mount.source for _, mount in volume_mounts(spec.task.container)} - before
+    volumes = [view.volumes[identifier] for identifier in sorted(new) if identifier in view.volumes]
+    writes = [put(NAME, f"volume/{volume.spec.name}", Name(meta=Meta(id=volume.meta.id))) for volume in volumes]
+    return writes, [expect(VOLUME, volume.meta.id, volume.meta.version) for volume in volumes]
+
+
+def users(view: View) -> Mapping[str, Sequence[str]]:
+    """Names of the services whose present specs use a volume, by its id."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for service in view.services.values():
+        for _, mount in volume_mounts(service.spec.task.container):
+            found[mount.source].add(service.spec.name)
+    return {identifier: sorted(services) for identifier, services in found.items()}
+
+
+def in_live_tasks(view: View) -> frozenset[str]:
+    """Ids of volumes that a task which has not ended has mounted."""
+    revisions = {
+        f"{task.service_id}/{task.revision}"
+        for task in view.tasks.values()
+        if is_live(task, view.task_status.get(task.id))
+    }
+    specs = (view.revisions[key].spec for key in revisions if key in view.revisions)
+    return frozenset(mount.source for spec in specs for _, mount in volume_mounts(spec.task.container))
+
+
+def warnings(spec: ServiceSpec) -> Iterator[str]:
+    """What may surprise: each node has data of its own."""
+    if spec.replicated.replicas < 2 and spec.WhichOneof("mode") == "replicated":
+        return
+    shared = sorted({m.volume.name for _, m in volume_mounts(spec.task.container) if not m.volume.per_slot})
+    for name in shared:
+        if not any(m.volume.name == name and m.volume.options for _, m in volume_mounts(spec.task.container)):
+            yield f"volume {name} is local: its data on each node is that node's own"

@@ -1,0 +1,153 @@
+"""Volumes: create, show, remove, prune."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from manager.control_api import bounds, volume_uses
+from manager.control_api.lookup import find_volume, hostname_of, volume_named
+from manager.control_api.seams import NowMs, Records
+from manager.control_api.transactions import Step, commit_all
+from manager.control_api.validate_volumes import check_volume
+from manager.store.changes import Expect, Write, delete, expect, put
+from manager.store.kinds import NAME, VOLUME, VOLUME_SLOT
+from manager.store.tables import View
+from shoal.api.v1.control_pb2 import (
+    CreateVolumeRequest,
+    GetVolumeRequest,
+    ListVolumesRequest,
+    ListVolumesResponse,
+    PruneVolumesRequest,
+    RemoveVolumeRequest,
+    RemoveVolumesResponse,
+    VolumePlace,
+    VolumeView,
+)
+from shoal.api.v1.volume_pb2 import Volume
+from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
+from shoal.ids import NewId
+
+
+class Volumes:
+    """The volumes' calls. The records are the cluster's, the data is on the nodes, who tell what they hold."""
+
+    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._new_id = new_id
+
+    async def create(self, request: CreateVolumeRequest) -> VolumeView:
+        """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
+        faults = list(check_volume(request.spec))
+        if faults:
+            raise InvalidInput(faults)
+        taken = f'a volume "{request.spec.name}" exists already, or is being removed; choose another name'
+        if volume_named(self._store.tables, request.spec.name) is not None:
+            raise AlreadyExists(taken)
+        volume = volume_uses.made(self._new_id(), request.spec, self._now_ms())
+        writes, expects = volume_uses.creation(volume)
+        try:
+            await self._store.commit(writes, expects=expects)
+        except Conflict as conflict:  # another manager was faster
+            raise AlreadyExists(taken) from conflict
+        return VolumeView(volume=volume)
+
+    async def get(self, request: GetVolumeRequest) -> VolumeView:
+        view = self._store.tables
+        return next(views(view, [find_volume(view, request.volume)]))
+
+    async def list(self, _: ListVolumesRequest) -> ListVolumesResponse:
+        view = self._store.tables
+        ordered = sorted(view.volumes.values(), key=lambda volume: volume.spec.name)
+        return ListVolumesResponse(volumes=views(view, ordered))
+
+    async def remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
+        """Raises Refused while a service uses it."""
+        view = self._store.tables
+        volume = find_volume(view, request.volume)
+        if users := volume_uses.users(view).get(volume.meta.id):
+            raise Refused(in_use(volume, users))
+        step = removal(self._store, volume)
+        await self._store.commit(step.writes, expects=step.expects)
+        return RemoveVolumesResponse(names=[volume.spec.name])
+
+    async def prune(self, request: PruneVolumesRequest) -> RemoveVolumesResponse:
+        """Only what neither a service's spec nor a task that has not ended names."""
+        view = self._store.tables
+        used = volume_uses.users(view).keys() | volume_uses.in_live_tasks(view)
+        unused = [
+            volume
+            for identifier, volume in view.volumes.items()
+            if identifier not in used and not volume.removing and _labelled(volume, request.label)
+        ]
+        await commit_all(self._store, [removal(self._store, volume) for volume in unused])
+        return RemoveVolumesResponse(names=sorted(volume.spec.name for volume in unused))
+
+
+def in_use(volume: Volume, users: Sequence[str]) -> str:
+    """Why a volume cannot be removed."""
+    named, more = ", ".join(users[: bounds.NAMED]), ", …" if len(users) > bounds.NAMED else ""
+    return f'volume "{volume.spec.name}" is in use by {named}{more}; remove or change them first'
+
+
+def removal(store: Records, volume: Volume) -> Step:
+    """Deletes the volume, or marks it while nodes hold its data; both only if no service came to use it meanwhile."""
+    name = f"volume/{volume.spec.name}"
+    expects: list[Expect] = [
+        expect(VOLUME, volume.meta.id, volume.meta.version),
+        expect(NAME, name, store.version_of(NAME, name)),
+    ]
+    if volume.meta.id in holders(store.tables):
+        marked = Volume()
+        marked.CopyFrom(volume)
+        marked.removing = True
+        return Step([put(VOLUME, volume.meta.id, marked)], expects)
+    below = f"{volume.meta.id}/"
+    slots = [key for key in store.tables.volume_slots if key.startswith(below)]
+    writes: list[Write] = [delete(VOLUME, volume.meta.id), delete(NAME, name)]
+    return Step([*writes, *(delete(VOLUME_SLOT, key) for key in slots)], expects)
+
+
+def emptied(store: Records) -> Iterator[Step]:
+    """Volumes that are being removed and of which no node holds anything any more."""
+    going = [volume for volume in store.tables.volumes.values() if volume.removing]
+    held = holders(store.tables) if going else {}
+    for volume in going:
+        if volume.meta.id not in held:
+            yield removal(store, volume)
+
+
+def holders(view: View) -> Mapping[str, Sequence[str]]:
+    """Ids of the nodes that hold data of a volume, by its id."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for node_id, held in view.node_volumes.items():
+        for volume_id in dict.fromkeys(each.volume_id for each in held.volumes):
+            found[volume_id].append(node_id)
+    return found
+
+
+def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
+    """Volumes with their users and places."""
+    users = volume_uses.users(view)
+    wanted = {volume.meta.id for volume in volumes}
+    places: defaultdict[str, list[VolumePlace]] = defaultdict(list)
+    for node_id, record in view.node_volumes.items():
+        for held in record.volumes:
+            if held.volume_id in wanted:
+                home = view.volume_slots.get(f"{held.volume_id}/{held.slot}")
+                places[held.volume_id].append(
+                    VolumePlace(
+                        node_id=node_id,
+                        hostname=hostname_of(view, node_id),
+                        slot=held.slot,
+                        created_at_ms=held.created_at_ms,
+                        home=home is not None and home.node_id == node_id,
+                    )
+                )
+    for volume in volumes:
+        found = sorted(places[volume.meta.id], key=lambda place: (place.slot, place.hostname))
+        yield VolumeView(volume=volume, services=users.get(volume.meta.id, ()), places=found)
+
+
+def _labelled(volume: Volume, label: str) -> bool:
+    name, sign, value = label.partition("=")
+    return not label or (name in volume.spec.labels and (not sign or volume.spec.labels[name] == value))
