@@ -39,7 +39,8 @@ def list_nodes(client: Client, *, form: str, quiet: bool) -> None:
     """List nodes."""
     views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
     rows = sorted(map(row, views), key=lambda node: str(node["hostname"]))
-    show(rows, COLUMNS, form=form, quiet="id" if quiet else None)
+    odd = any(node["warnings"] for node in rows)
+    show(rows, (*COLUMNS, "warnings") if odd else COLUMNS, form=form, quiet="id" if quiet else None)
 
 
 def row(view: NodeView) -> dict[str, object]:
@@ -57,6 +58,7 @@ def row(view: NodeView) -> dict[str, object]:
         "cpus": f"{cpus(reserved.nano_cpus)}/{cpus(about.resources.nano_cpus)}",
         "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
         "version": about.agent_version,
+        "warnings": "; ".join(view.warnings),
         "labels": dict(view.node.spec.labels),
     }
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from cli.flags import files
 from cli.flags.mounts import parse_mount
+from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.api.v1.file_pb2 import FileReference
-from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
 Change = Callable[[ServiceSpec, str], None]
@@ -88,31 +89,6 @@ def add_env_file(spec: ServiceSpec, path: str) -> None:
     for line in lines:
         if line.strip() and not line.lstrip().startswith("#"):
             add_env(spec, line.strip())
-
-
-def add_network(spec: ServiceSpec, text: str) -> None:
-    """A network's name, or "name=front,alias=www"."""
-    name, aliases = text, []
-    if "=" in text:
-        name = ""
-        for part in text.split(","):
-            key, value = _pair("--network", part)
-            if key == "name":
-                name = value
-            elif key == "alias":
-                aliases.append(value)
-            else:
-                raise InvalidInput(f"--network: {key!r} is not one of name, alias")
-    if all(network.network != name for network in spec.task.networks):
-        spec.task.networks.append(NetworkAttachment(network=name, aliases=aliases))
-
-
-def _remove_network(spec: ServiceSpec, text: str) -> None:
-    kept = [network for network in spec.task.networks if network.network != text]
-    if len(kept) == len(spec.task.networks):
-        raise InvalidInput(f"--network-rm: the service is not on network {text!r}")
-    del spec.task.networks[:]
-    spec.task.networks.extend(kept)
 
 
 def _add_port(spec: ServiceSpec, text: str) -> None:
@@ -200,7 +176,13 @@ LISTINGS = (
     Listing("--env", "NAME=VALUE", "Set a variable.", add_env, _remove_env),
     _mapped("--label", "NAME=VALUE", "Label the service.", lambda spec: spec.labels),
     _mapped("--container-label", "NAME=VALUE", "Label the containers.", lambda spec: spec.task.container.labels),
-    Listing("--network", "NAME", "Attach to a network (or name=NAME,alias=ALIAS).", add_network, _remove_network),
+    Listing(
+        "--network",
+        "NAME",
+        "Attach to a network (or name=NAME,alias=ALIAS,ip=ADDRESS), or: host, none, bridge.",
+        add_network,
+        remove_network,
+    ),
     Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
     Listing("--placement-pref", "spread=LABEL", "Spread over a label's values.", _spread, _remove_spread),

@@ -6,6 +6,7 @@ import click
 
 from cli.client import Client
 from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
+from cli.commands.network_names import name_networks
 from cli.converge import wait
 from cli.flags.options import apply_flags, update_options
 from cli.flags.scalars import count
@@ -59,6 +60,8 @@ def update(
 
         spec.task.container.command[:] = shlex.split(args)
     spec.task.force_update += force
+    if given["network_add"] or given["network_rm"]:
+        name_networks(client, spec)
     apply_flags(spec, given)
     request = UpdateServiceRequest(service=current.meta.id, version=current.meta.version, spec=spec)
     response = client.call(client.control.UpdateService, request)

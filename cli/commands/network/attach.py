@@ -1,0 +1,72 @@
+"""`shoal network connect|disconnect`: changes of a service's attachments."""
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, pass_client, wait_option
+from cli.commands.network_names import name_networks
+from cli.converge import wait
+from cli.flags.networks import remove_network
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import GetNetworkRequest, GetServiceRequest, UpdateServiceRequest
+from shoal.api.v1.service_pb2 import NetworkAttachment, Service, ServiceSpec
+from shoal.errors import InvalidInput
+
+
+@click.command("connect", epilog="\b\nExamples:\n  shoal network connect --alias cache front redis")
+@click.option("--alias", multiple=True, metavar="NAME", help="A further name of the service on the network.")
+@click.option("--ip", "address", default="", metavar="ADDRESS", help="The address of the service's one task.")
+@detach_option
+@wait_option
+@click.argument("network")
+@click.argument("service")
+@pass_client
+def connect(
+    client: Client,
+    *,
+    network: str,
+    service: str,
+    alias: tuple[str, ...],
+    address: str,
+    detach: bool,
+    timeout: float,
+) -> None:
+    """Attach SERVICE to NETWORK. Its tasks are replaced."""
+    found, name = _look_up(client, service, network)
+    if any(each.network == name for each in found.spec.task.networks):
+        raise InvalidInput(f"service {service!r} is on network {name!r} already")
+    attachment = NetworkAttachment(network=name, aliases=alias, address=address)
+    found.spec.task.networks.append(attachment)
+    _update(client, found, found.spec, detach=detach, timeout=timeout)
+
+
+@click.command("disconnect", epilog="\b\nExamples:\n  shoal network disconnect front redis")
+@detach_option
+@wait_option
+@click.argument("network")
+@click.argument("service")
+@pass_client
+def disconnect(client: Client, *, network: str, service: str, detach: bool, timeout: float) -> None:
+    """Detach SERVICE from NETWORK. Its tasks are replaced."""
+    found, name = _look_up(client, service, network)
+    if all(each.network != name for each in found.spec.task.networks):
+        raise InvalidInput(f"service {service!r} is not on network {name!r}")
+    remove_network(found.spec, name)
+    _update(client, found, found.spec, detach=detach, timeout=timeout)
+
+
+def _look_up(client: Client, service: str, network: str) -> tuple[Service, str]:
+    """The service with its networks by name, and the network's name."""
+    found = client.call(client.control.GetService, GetServiceRequest(service=service)).service
+    name_networks(client, found.spec)
+    name = client.call(client.control.GetNetwork, GetNetworkRequest(network=network)).network.spec.name
+    return found, name
+
+
+def _update(client: Client, service: Service, spec: ServiceSpec, *, detach: bool, timeout: float) -> None:
+    request = UpdateServiceRequest(service=service.meta.id, version=service.meta.version, spec=spec)
+    response = client.call(client.control.UpdateService, request)
+    warn(*response.warnings)
+    click.echo(response.service.spec.name)
+    if not detach:
+        wait(client, [response.service.meta.id], seconds=timeout)

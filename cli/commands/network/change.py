@@ -1,0 +1,114 @@
+"""`shoal network create|rm|prune`."""
+
+from collections.abc import Iterable, MutableMapping
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import pass_client
+from cli.commands.network.look import parse_filters
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.errors import InvalidInput, Refused
+
+EXAMPLES = """\b
+Examples:
+  shoal network create front
+  shoal network create --internal db
+  shoal network create --subnet 10.5.0.0/24 --ip-range 10.5.0.128/25 office
+  shoal network create --driver bridge local
+"""
+
+
+@click.command("create", epilog=EXAMPLES)
+@click.option("--driver", default="overlay", help="overlay (default), or bridge: one network on each node by itself.")
+@click.option(
+    "--subnet",
+    default="",
+    metavar="CIDR",
+    help="Addresses of the network; chosen by the cluster, and grows, if not given.",
+)
+@click.option("--gateway", default="", metavar="ADDRESS", help="Give this address to no task.")
+@click.option("--ip-range", default="", metavar="CIDR", help="Give tasks addresses of this part of the subnet.")
+@click.option("--aux-address", multiple=True, metavar="NAME=ADDRESS", help="Give this address to no task.")
+@click.option("--internal", is_flag=True, help="No way out of the network.")
+@click.option("--attachable", is_flag=True, help="Containers without a service may attach.")
+@click.option("--ipv6", is_flag=True, help="Not supported yet.")
+@click.option("-o", "--opt", multiple=True, metavar="NAME=VALUE", help="Set an option of the driver.")
+@click.option("--label", multiple=True, metavar="NAME=VALUE", help="Label the network.")
+@click.argument("name")
+@pass_client
+def create(
+    client: Client,
+    *,
+    name: str,
+    driver: str,
+    subnet: str,
+    gateway: str,
+    ip_range: str,
+    aux_address: tuple[str, ...],
+    internal: bool,
+    attachable: bool,
+    ipv6: bool,
+    opt: tuple[str, ...],
+    label: tuple[str, ...],
+) -> None:
+    """Make the network NAME."""
+    if ipv6:
+        raise InvalidInput("--ipv6 is not supported yet: networks have IPv4 addresses")
+    spec = NetworkSpec(
+        name=name,
+        driver=driver,
+        subnet=subnet,
+        gateway=gateway,
+        ip_range=ip_range,
+        internal=internal,
+        attachable=attachable,
+    )
+    _set("--aux-address", aux_address, spec.reserved)
+    _set("--opt", opt, spec.options)
+    _set("--label", label, spec.labels)
+    response = client.call(client.control.CreateNetwork, CreateNetworkRequest(spec=spec))
+    warn(*response.warnings)
+    click.echo(response.network.meta.id)
+
+
+def _set(flag: str, texts: Iterable[str], field: MutableMapping[str, str]) -> None:
+    for text in texts:
+        key, _, value = text.partition("=")
+        if not key:
+            raise InvalidInput(f"{flag}: {text!r} has no name")
+        field[key] = value
+
+
+@click.command("rm")
+@click.argument("networks", nargs=-1, required=True)
+@pass_client
+def remove(client: Client, *, networks: tuple[str, ...]) -> None:
+    """Remove NETWORKS that no service uses."""
+    for network in networks:
+        client.call(client.control.RemoveNetwork, RemoveNetworkRequest(network=network))
+        click.echo(network)
+
+
+@click.command("prune")
+@click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only networks that `ls` would list.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@pass_client
+def prune(client: Client, *, filters: tuple[str, ...], force: bool) -> None:
+    """Remove all networks that no service uses."""
+    keeps = parse_filters(filters)
+    views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
+    unused = [view.network for view in views if not view.services and not view.network.removing and keeps(view)]
+    if not unused:
+        return
+    if not force:
+        click.confirm(f"This removes {', '.join(network.spec.name for network in unused)}. Go on?", abort=True)
+    for network in unused:
+        try:
+            client.call(client.control.RemoveNetwork, RemoveNetworkRequest(network=network.meta.id))
+        except Refused as error:  # a service came to use it meanwhile
+            warn(str(error))
+        else:
+            click.echo(network.spec.name)

@@ -1,0 +1,86 @@
+"""`shoal network check`: do all nodes reach each other, and do published ports answer."""
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client
+from cli.render.failure import Failed, warn
+from cli.render.table import show
+from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
+
+PATHS = ("from", "to", "path", "loss", "median", "worst", "mtu", "verdict")
+PORTS = ("service", "node", "address", "port", "verdict")
+
+
+@click.command("check", epilog="\b\nExamples:\n  shoal network check\n  shoal network check front")
+@format_option
+@click.argument("network", default="")
+@pass_client
+def check(client: Client, *, network: str, form: str) -> None:
+    """Probe from every node to every other one (of NETWORK), and every published TCP port. Fails when one does."""
+    response = client.call(client.control.CheckNetwork, CheckNetworkRequest(network=network))
+    rows = [*path_rows(response), *map(port_row, response.ports)]
+    if form == "json":
+        show(rows, PATHS, form=form)
+    else:
+        show(path_rows(response), PATHS, form=form)
+        if response.ports:
+            click.echo()
+            show([port_row(port) for port in response.ports], PORTS, form=form)
+    warn(*response.problems)
+    wrong = sum(row["verdict"] != "ok" for row in rows) + len(response.problems)
+    if wrong:
+        raise Failed(f"{wrong} of {len(rows) + len(response.problems)} checks failed")
+
+
+def path_rows(response: CheckNetworkResponse) -> list[dict[str, object]]:
+    """A row for each path of each pair of nodes, by their names."""
+    ordered = sorted(response.pairs, key=lambda pair: (pair.from_hostname, pair.to_hostname))
+    return [row for pair in ordered for row in _pair_rows(pair)]
+
+
+def _pair_rows(pair: NodePair) -> list[dict[str, object]]:
+    rows = [_path_row(pair, "underlay", pair.underlay)]
+    if pair.HasField("overlay"):
+        rows.append(_path_row(pair, "overlay", pair.overlay))
+    return rows
+
+
+def _path_row(pair: NodePair, kind: str, path: PathReport) -> dict[str, object]:
+    return {
+        "from": pair.from_hostname,
+        "to": pair.to_hostname,
+        "path": kind,
+        "loss": f"{100 * (path.sent - path.received) / max(1, path.sent):.0f}%",
+        "median": _milliseconds(path.median_us),
+        "worst": _milliseconds(path.worst_us),
+        "mtu": path.mtu,
+        "verdict": verdict(path),
+    }
+
+
+def verdict(path: PathReport) -> str:
+    """ "ok", or what is wrong with the path."""
+    if not path.received:
+        return "no answer"
+    if path.received < path.sent:
+        return f"{path.sent - path.received} of {path.sent} probes lost"
+    if path.mtu < path.expected_mtu:
+        return f"only packets of {path.mtu} bytes pass, {path.expected_mtu} should"
+    return "ok"
+
+
+def port_row(port: PortCheck) -> dict[str, object]:
+    """A row of a published port."""
+    return {
+        "service": port.service_name,
+        "node": port.node_hostname,
+        "address": port.address,
+        "port": port.port,
+        "from": port.from_hostname,
+        "verdict": "ok" if port.open else port.error,
+    }
+
+
+def _milliseconds(microseconds: int) -> str:
+    return f"{microseconds / 1000:.1f} ms" if microseconds else ""

@@ -1,0 +1,99 @@
+"""`shoal network ls|inspect`."""
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.render.structure import show_document, to_document
+from cli.render.table import show
+from cli.render.tasks import state_name
+from shoal.api.v1.control_pb2 import GetNetworkRequest, ListNetworksRequest, NetworkView
+from shoal.errors import Fault, InvalidInput
+
+COLUMNS = ("id", "name", "driver", "subnet", "internal", "addresses")
+
+
+def _has_label(view: NetworkView, text: str) -> bool:
+    name, sign, value = text.partition("=")
+    labels = view.network.spec.labels
+    return name in labels and (not sign or labels[name] == value)
+
+
+Keeps = Callable[[NetworkView, str], bool]
+FILTERS: dict[str, Keeps] = {
+    "id": lambda view, value: view.network.meta.id.startswith(value),
+    "name": lambda view, value: value in view.network.spec.name,
+    "driver": lambda view, value: view.network.spec.driver == value,
+    "label": _has_label,
+    "stack": lambda view, value: view.network.spec.stack == value,
+    "internal": lambda view, value: view.network.spec.internal == (value == "true"),
+    "dangling": lambda view, value: (not view.services) == (value == "true"),
+}
+"""Of several values of one name any has to fit; of several names, all."""
+
+
+@click.command("ls", epilog="\b\nExamples:\n  shoal network ls --filter driver=bridge --filter label=tier=db")
+@click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help=f"One of {', '.join(FILTERS)}.")
+@format_option
+@quiet_option
+@pass_client
+def list_networks(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool) -> None:
+    """List networks."""
+    keeps = parse_filters(filters)
+    views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
+    show([row(view) for view in views if keeps(view)], COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+def parse_filters(texts: Sequence[str]) -> Callable[[NetworkView], bool]:
+    """What the filters keep.
+
+    Raises:
+        InvalidInput: with all faults.
+    """
+    wanted: dict[str, list[str]] = {}
+    faults = []
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or name not in FILTERS:
+            faults.append(Fault("", f"--filter: {text!r} is not name=value with a name of {', '.join(FILTERS)}"))
+        wanted.setdefault(name, []).append(value)
+    if faults:
+        raise InvalidInput(faults)
+    return lambda view: all(any(FILTERS[name](view, value) for value in values) for name, values in wanted.items())
+
+
+def row(view: NetworkView) -> dict[str, object]:
+    """A row of the listing."""
+    spec = view.network.spec
+    return {
+        "id": view.network.meta.id,
+        "name": spec.name,
+        "driver": spec.driver,
+        "subnet": view.allocation.subnet or spec.subnet,
+        "internal": "yes" if spec.internal else "no",
+        "attachable": "yes" if spec.attachable else "no",
+        "addresses": view.addresses,
+        "services": list(view.services),
+        "problem": view.problem,
+        "labels": dict(spec.labels),
+    }
+
+
+@click.command("inspect")
+@format_option
+@click.argument("networks", nargs=-1, required=True)
+@pass_client
+def inspect(client: Client, *, networks: tuple[str, ...], form: str) -> None:
+    """Show everything about NETWORKS, with the tasks on them."""
+    views = [client.call(client.control.GetNetwork, GetNetworkRequest(network=network)) for network in networks]
+    show_document([document(view) for view in views], form=form)
+
+
+def document(view: NetworkView) -> dict[str, object]:
+    """A network as `inspect` shows it: endpoints with their states' names, and the nodes that they are on."""
+    whole: dict[str, object] = to_document(view)
+    endpoints = [{**to_document(each), "state": state_name(each.state)} for each in view.endpoints]
+    nodes = sorted({each.node_hostname for each in view.endpoints})
+    return {**whole, "nodes": nodes, "endpoints": endpoints}

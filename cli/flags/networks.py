@@ -1,0 +1,55 @@
+"""`--network`: a name, or name=front,alias=www,ip=10.0.5.7."""
+
+from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
+from shoal.errors import InvalidInput
+
+KEYS = ("name", "alias", "ip")
+
+
+def parse_attachment(text: str) -> NetworkAttachment:
+    """One attachment; "host", "none" and "bridge" are modes.
+
+    Raises:
+        InvalidInput: it is of another form.
+    """
+    if "=" not in text:
+        return NetworkAttachment(network=text)
+    attachment = NetworkAttachment()
+    for part in text.split(","):
+        key, sign, value = part.partition("=")
+        if not (sign and value):
+            raise InvalidInput(f"--network: {part!r} is not of the form key=value")
+        if key == "name":
+            attachment.network = value
+        elif key == "alias":
+            attachment.aliases.append(value)
+        elif key in ("ip", "ipv4_address"):
+            attachment.address = value
+        else:
+            raise InvalidInput(f"--network: {key!r} is not one of {', '.join(KEYS)}")
+    if not attachment.network:
+        raise InvalidInput(f"--network: {text!r} names no network; write name=…")
+    return attachment
+
+
+def add_network(spec: ServiceSpec, text: str) -> None:
+    """Attach to a network; one that the service is on already gets the aliases and the address that are given now."""
+    attachment = parse_attachment(text)
+    present = next((each for each in spec.task.networks if each.network == attachment.network), None)
+    if present is None:
+        spec.task.networks.append(attachment)
+    else:
+        present.CopyFrom(attachment)
+
+
+def remove_network(spec: ServiceSpec, text: str) -> None:
+    """Detach.
+
+    Raises:
+        InvalidInput: the service is not on it.
+    """
+    kept = [network for network in spec.task.networks if network.network != text]
+    if len(kept) == len(spec.task.networks):
+        raise InvalidInput(f"--network-rm: the service is not on network {text!r}")
+    del spec.task.networks[:]
+    spec.task.networks.extend(kept)
