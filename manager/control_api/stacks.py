@@ -4,10 +4,11 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from manager.control_api import bounds, mesh, stack_files, stack_plan
+from manager.control_api import bounds, mesh, stack_files, stack_plan, volume_uses
 from manager.control_api.dependency_check import dependency_faults, dependency_warnings
 from manager.control_api.rehearsal import Rehearsal
 from manager.control_api.seams import ImageResolver, NowMs, Records
+from manager.control_api.stack_volumes import plan_volumes
 from manager.control_api.submission import Submission, examine
 from manager.control_api.text_rules import check_name
 from manager.control_api.transactions import commit_all
@@ -21,6 +22,7 @@ from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.volume_pb2 import Volume
 from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.ids import NewId
 
@@ -62,15 +64,17 @@ class Stacks:
             for spec, each in zip(network_specs, planned, strict=True)
         }
         files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
-        submissions = await self._examine(specs, coming, files.coming)
-        if faults := [*files.faults, *self._faults(request.stack, network_specs, submissions)]:
+        made, volumes, volume_faults = plan_volumes(view, request, self._new_id, self._now_ms())
+        submissions = await self._examine(specs, coming, files.coming, volumes)
+        if faults := [*files.faults, *volume_faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
         stack_plan.keep_restarts(view, checked)
         if not request.dry_run:
             await mesh.ensure_network(self._store, (each.spec for each in submissions), self._now_ms)
+            await volume_uses.ensure(self._store, checked, self._new_id, self._now_ms)
         keep = frozenset(each.change.name for each in planned)
-        planned += files.planned
+        planned += files.planned + made
         planned += [
             stack_plan.plan_service(view, submission.spec, self._new_id, self._now_ms()) for submission in submissions
         ]
@@ -118,7 +122,11 @@ class Stacks:
         return planned + stack_files.plan_removal(self._store, stack, keep=files, going=frozenset(own))
 
     async def _examine(
-        self, specs: Sequence[ServiceSpec], coming: Mapping[str, Network], files: Mapping[str, File]
+        self,
+        specs: Sequence[ServiceSpec],
+        coming: Mapping[str, Network],
+        files: Mapping[str, File],
+        volumes: Mapping[str, Volume],
     ) -> list[Submission]:
         """All at once, for the registries' sake; results in the order of the specs."""
         room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
@@ -129,7 +137,13 @@ class Stacks:
             previous = present.spec if present is not None else None
             async with room:
                 return await examine(
-                    spec, view=view, images=self._images, previous=previous, coming=coming, coming_files=files
+                    spec,
+                    view=view,
+                    images=self._images,
+                    previous=previous,
+                    coming=coming,
+                    coming_files=files,
+                    coming_volumes=volumes,
                 )
 
         async with asyncio.TaskGroup() as group:
