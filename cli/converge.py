@@ -6,7 +6,7 @@ import click
 
 from cli.client import Client
 from cli.render.failure import Failed, warn
-from cli.render.progress import Display
+from cli.render.progress import Display, counts
 from shoal.api.v1.control_pb2 import ServiceProgress, WatchServicesRequest
 from shoal.api.v1.service_pb2 import UpdateStatus
 from shoal.errors import Timeout
@@ -68,6 +68,8 @@ def _judge(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) ->
             warn(f"{after.name}: the update is {_FAILED[state]} since before: {message}")
         elif state in _FAILED:
             failed.append(f"{after.name}: the update was {_FAILED[state]}: {message}")
+        elif after.is_job and after.halted:
+            failed.append(f"{after.name}: {counts(after)}: {'; '.join(after.problems) or 'it failed'}")
     if failed:
         raise Failed("\n       ".join(failed))
 
@@ -86,5 +88,5 @@ def _unfinished(services: Sequence[ServiceProgress], seconds: float) -> str:
     lines = [f"not converged within {seconds:.0f} s; the cluster goes on"]
     for service in waiting:
         reason = f": {service.problems[0]}" if service.problems else ""
-        lines.append(f"{service.name} has {service.running} of {service.desired} tasks running{reason}")
+        lines.append(f"{service.name}: {counts(service)}{reason}")
     return "\n       ".join(lines)

@@ -4,29 +4,42 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
+from cli.flags import modes
 from cli.flags.ports import from_long, from_short
 from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.network_pb2 import NetworkSpec
-from shoal.api.v1.service_pb2 import Endpoint, Global, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.api.v1.service_pb2 import Endpoint, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
 from shoal.errors import InvalidInput
 
 Value = Any
 
 
 def mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
-    """`mode` and `replicas`."""
-    name = deploy.get("mode", "replicated")
-    if name == "global":
-        if "replicas" in deploy:
-            raise InvalidInput("a global service has one task on each node: replicas does not belong here")
-        getattr(spec, "global").CopyFrom(Global())
-    elif name == "replicated":
-        spec.replicated.replicas = number(deploy.get("replicas", 1))
-    else:
-        raise InvalidInput(f"mode {name!r} is not supported yet; use replicated or global")
+    """`mode` and `replicas`, and the extensions `x-max-concurrent` and `x-autoscale`."""
+    modes.set_mode(spec, str(deploy.get("mode", "replicated")))
+    if "replicas" in deploy:
+        modes.set_replicas(spec, count("replicas", scalar(deploy["replicas"])))
+    if "x-max-concurrent" in deploy:
+        if spec.WhichOneof("mode") != "replicated_job":
+            raise InvalidInput("x-max-concurrent is for the mode replicated-job")
+        spec.replicated_job.max_concurrent = count("x-max-concurrent", scalar(deploy["x-max-concurrent"]))
+    if "x-autoscale" in deploy:
+        spec.autoscale.CopyFrom(modes.autoscale_of(_texts_of("x-autoscale", deploy["x-autoscale"])))
+
+
+def schedule(spec: ServiceSpec, value: Value) -> None:
+    """The extension `x-schedule` of a service: a cron expression, or a mapping."""
+    fields = {"cron": value} if isinstance(value, str) else _texts_of("x-schedule", value)
+    spec.schedule.CopyFrom(modes.schedule_of(fields))
+
+
+def _texts_of(name: str, value: Value) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise InvalidInput(f"{name} is a mapping")
+    return {str(key): scalar(item) for key, item in value.items()}
 
 
 def labels(spec: ServiceSpec, value: Value) -> None:
@@ -126,15 +139,6 @@ def port(spec: ServiceSpec, entry: Value) -> None:
         spec.endpoint.ports.extend(from_short(scalar(entry)))
 
 
-def network(spec: ServiceSpec, name: str, settings: Value, aliases: list[str]) -> None:
-    """One network that the service is on, under the name that the cluster has for it."""
-    settings = settings or {}
-    if unknown := sorted(set(settings) - {"aliases"}):
-        raise InvalidInput(f"{unknown[0]!r} is not supported yet")
-    given = [*aliases, *texts(settings.get("aliases"))]
-    spec.task.networks.append(NetworkAttachment(network=name, aliases=list(dict.fromkeys(given))))
-
-
 def logging(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
     """`driver` (json-file or local) and the bounds of rotation."""
     driver = value.get("driver", "local")
@@ -145,8 +149,3 @@ def logging(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
         spec.task.log.max_bytes = size(options["max-size"])
     if "max-file" in options:
         spec.task.log.max_files = number(options["max-file"])
-
-
-def network_labels(spec: NetworkSpec, value: Value) -> None:
-    """Labels of a network."""
-    spec.labels.update(pairs(value or {}))

@@ -100,15 +100,15 @@ class _Conversion:
             self._faults.add((), "there are no services in the file")
         services = tuple(self._service(name, body or {}) for name, body in self._services.items())
         used = {network.network for service in services for network in service.task.networks}
-        networks = [
+        made = [
             self._network(name, body or {}) for name, body in self._networks.items() if not (body or {}).get("external")
         ]
         default = self._cluster_name(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
-            networks.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
+            made.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
         return Project(
             services=services,
-            networks=tuple(networks),
+            networks=tuple(made),
             secrets=self._stack_files("secret"),
             configs=self._stack_files("config"),
         )
@@ -156,12 +156,14 @@ class _Conversion:
             lambda rest, message: self._faults.add((*path, *rest), message),
         )
         self._deploy(spec, path, body.get("deploy") or {})
+        if "x-schedule" in body:
+            self._faults.attempt((*path, "x-schedule"), lambda: deploy.schedule(spec, body["x-schedule"]))
         for index, entry in enumerate(body.get("ports") or []):
             self._faults.attempt((*path, "ports", index), lambda entry=entry: deploy.port(spec, entry))  # type: ignore[misc]
         if body.get("logging"):
             self._faults.attempt((*path, "logging"), lambda: deploy.logging(spec, body["logging"]))
         self._refer(spec, path, body)
-        self._attach(spec, name, body.get("networks"))
+        self._attach(spec, name, body)
         return spec
 
     def _deploy(self, spec: ServiceSpec, path: YamlPath, body: Mapping[str, Any]) -> None:
@@ -173,22 +175,24 @@ class _Conversion:
                     lambda key=key, section=section: section(spec, body[key]),  # type: ignore[misc]
                 )
 
-    def _attach(self, spec: ServiceSpec, service: str, networks: Any) -> None:
+    def _attach(self, spec: ServiceSpec, service: str, body: Mapping[str, Any]) -> None:
         """The service is known by its short name on every network of the stack."""
-        if networks is None:
-            networks = [DEFAULT_NETWORK]
-        entries = networks if isinstance(networks, dict) else dict.fromkeys(networks)
-        for name, settings in entries.items():
-            path: YamlPath = ("services", service, "networks", name)
+        path: YamlPath = ("services", service)
+        entries = body.get("networks")
+        if entries is None and body.get("network_mode") is None:
+            entries = [DEFAULT_NETWORK]
+        for name in entries or ():
             if name != DEFAULT_NETWORK and name not in self._networks:
-                self._faults.add(path, f"network {name!r} is not among the file's networks")
-                continue
-            self._faults.attempt(
-                path,
-                lambda name=name, settings=settings: deploy.network(  # type: ignore[misc]
-                    spec, self._cluster_name(name), settings, [service]
-                ),
-            )
+                self._faults.add((*path, "networks", name), f"network {name!r} is not among the file's networks")
+
+        def add(rest: YamlPath, message: str) -> None:
+            self._faults.add((*path, "networks", *rest), message)
+
+        self._faults.attempt(
+            (*path, "networks"), lambda: networks.attach(spec, entries or [], service, self._cluster_name, add)
+        )
+        if body.get("network_mode") is not None:
+            self._faults.attempt((*path, "network_mode"), lambda: networks.mode(spec, body["network_mode"]))
 
     def _cluster_name(self, name: str) -> str:
         body = self._networks.get(name) or {}
@@ -198,15 +202,10 @@ class _Conversion:
         return name if external else f"{self._stack}_{name}"
 
     def _network(self, name: str, body: Mapping[str, Any]) -> NetworkSpec:
-        spec = NetworkSpec(name=self._cluster_name(name), driver=str(body.get("driver", "overlay")), stack=self._stack)
-        spec.internal = bool(body.get("internal", False))
-        self._faults.attempt(("networks", name, "labels"), lambda: deploy.network_labels(spec, body.get("labels")))
-        pools = (body.get("ipam") or {}).get("config") or []
-        if len(pools) > 1 or any(set(pool) - {"subnet"} for pool in pools):
-            self._faults.add(("networks", name, "ipam"), "only one pool with its subnet is supported yet")
-        elif pools:
-            spec.subnet = str(pools[0].get("subnet", ""))
-        return spec
+        def add(rest: YamlPath, message: str) -> None:
+            self._faults.add(("networks", name, *rest), message)
+
+        return networks.network(self._cluster_name(name), self._stack, body, add)
 
 
 def load_files(stack: str, paths: Sequence[Path], variables: Mapping[str, str]) -> Project:

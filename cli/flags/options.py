@@ -7,6 +7,7 @@ import click
 
 from cli.flags.health import HEALTH_SCALARS
 from cli.flags.listings import LISTINGS, add_env_file
+from cli.flags.modes import MODE_SCALARS
 from cli.flags.scalars import SCALARS, Scalar
 from cli.flags.updates import UPDATE_SCALARS
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -14,7 +15,7 @@ from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
 
-ALL_SCALARS = (*SCALARS, *HEALTH_SCALARS, *UPDATE_SCALARS)
+ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *UPDATE_SCALARS)
 
 
 def create_options(command: Command) -> Command:

@@ -45,12 +45,6 @@ ENDPOINT_MODES = {"vip": Endpoint.VIP, "dnsrr": Endpoint.DNSRR}
 CONDITIONS = {"none": RestartPolicy.NONE, "on-failure": RestartPolicy.ON_FAILURE, "any": RestartPolicy.ANY}
 
 
-def _replicas(spec: ServiceSpec, value: str) -> None:
-    if spec.WhichOneof("mode") == "global":
-        raise InvalidInput("--replicas: a global service has one task on each node; it cannot be scaled")
-    spec.replicated.replicas = count("--replicas", value)
-
-
 def _container(field: str) -> Apply:
     return lambda spec, value: setattr(spec.task.container, field, value)
 
@@ -106,7 +100,6 @@ def _endpoint_mode(spec: ServiceSpec, value: str) -> None:
 
 SCALARS = (
     Scalar("--endpoint-mode", "MODE", "The name leads to one address (vip) or to all tasks (dnsrr).", _endpoint_mode),
-    Scalar("--replicas", "NUMBER", "Tasks to run.", _replicas),
     Scalar("--limit-cpu", "CPUS", "Most CPU a task may use, like 0.5.", _set("limits", "nano_cpus", parse_nano_cpus)),
     Scalar("--limit-memory", "SIZE", "Most memory, like 64M.", _set("limits", "memory_bytes", parse_bytes)),
     Scalar("--limit-pids", "NUMBER", "Most processes and threads.", _limit_pids),

@@ -21,9 +21,9 @@ LINE_SECONDS = 1.0
 
 def bar(progress: ServiceProgress, width: int = BAR) -> str:
     """One line: name, bar, counts, and what the tasks that do not run yet are doing."""
-    done = progress.running if progress.desired else 0
+    done = reached(progress) if progress.desired else 0
     filled = width if not progress.desired else min(width, width * done // progress.desired)
-    text = f"{progress.name}  [{'#' * filled}{'.' * (width - filled)}]  {progress.running}/{progress.desired} running"
+    text = f"{progress.name}  [{'#' * filled}{'.' * (width - filled)}]  {counts(progress)}"
     waiting = ", ".join(
         f"{number} {TaskState.Name(TaskState.ValueType(state)).lower()}"
         for state, number in sorted(progress.by_state.items())
@@ -32,6 +32,16 @@ def bar(progress: ServiceProgress, width: int = BAR) -> str:
     stopping = f"{progress.stopping} stopping" if progress.stopping else ""
     rest = ", ".join(filter(None, (waiting, stopping)))
     return f"{text}  ({rest})" if rest else text
+
+
+def reached(progress: ServiceProgress) -> int:
+    """Of `desired`: tasks that run, or that a job has completed."""
+    return progress.completed if progress.is_job else progress.running
+
+
+def counts(progress: ServiceProgress) -> str:
+    """ "3/5 running", "3/5 completed"."""
+    return f"{reached(progress)}/{progress.desired} {'completed' if progress.is_job else 'running'}"
 
 
 class Display:
@@ -57,7 +67,7 @@ class Display:
             self._redraw(services)
             return
         for service in services:
-            line = f"{service.name}: {service.running}/{service.desired} running"
+            line = f"{service.name}: {counts(service)}"
             if service.update.state in _TOLD:
                 line += f", {UpdateStatus.State.Name(service.update.state).lower().replace('_', ' ')}"
             if service.converged:

@@ -7,23 +7,24 @@ import click
 from cli.client import Client
 from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
 from cli.converge import wait
+from cli.flags.modes import MODES, set_mode
 from cli.flags.options import apply_flags, create_options
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateServiceRequest
-from shoal.api.v1.service_pb2 import Global, ServiceSpec
-from shoal.errors import InvalidInput
+from shoal.api.v1.service_pb2 import ServiceSpec
 
 EXAMPLES = """\b
 Examples:
   shoal service create --name web --replicas 3 --publish 8080:80 registry:5000/hello:1
   shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7
   shoal service create --name sleeper registry:5000/busybox:1 sleep 1000
+  shoal service create --name report --mode replicated-job --schedule '0 3 * * *' registry:5000/report:1
 """
 
 
 @click.command("create", epilog=EXAMPLES, context_settings={"allow_interspersed_args": False})
 @click.option("--name", metavar="NAME", help="Name, unique in the cluster.")
-@click.option("--mode", default="replicated", metavar="MODE", help="replicated (default) or global.")
+@click.option("--mode", default="replicated", metavar="MODE", help=f"One of {', '.join(MODES)} (replicated).")
 @create_options
 @detach_option
 @wait_option
@@ -54,16 +55,6 @@ def create(
     click.echo(response.service.meta.id if quiet else response.service.spec.name)
     if not detach:
         wait(client, [response.service.meta.id], seconds=timeout)
-
-
-def set_mode(spec: ServiceSpec, mode: str) -> None:
-    """Set the mode by its name, with one replica to begin with."""
-    if mode == "replicated":
-        spec.replicated.replicas = 1
-    elif mode == "global":
-        getattr(spec, "global").CopyFrom(Global())
-    else:
-        raise InvalidInput(f"--mode: {mode!r} is not one of replicated, global")
 
 
 def default_name(image: str) -> str:

@@ -33,11 +33,17 @@ def service_row(view: ServiceView) -> dict[str, object]:
     return {
         "id": view.service.meta.id,
         "name": spec.name,
-        "mode": spec.WhichOneof("mode") or "",
-        "replicas": f"{view.running}/{view.desired}",
+        "mode": (spec.WhichOneof("mode") or "").replace("_", "-"),
+        "replicas": _replicas(view),
         "image": task_rows.short_image(spec.task.container.image),
         "ports": ", ".join(map(describe, spec.endpoint.ports)),
     }
+
+
+def _replicas(view: ServiceView) -> str:
+    if (view.service.spec.WhichOneof("mode") or "").endswith("_job"):
+        return f"{view.completed}/{view.desired} completed"
+    return f"{view.running}/{view.desired}"
 
 
 @click.command("ps")
