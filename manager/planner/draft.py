@@ -4,9 +4,10 @@ Only a beginning of the writes may get committed (the leader may change between 
 then stops and deletions, then new tasks, then what tells of them, and last the records that nothing names any more.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
+from manager.planner.affinity import Shy, shy_services
 from manager.planner.demand import Demand
 from manager.planner.filters import standing
 from manager.planner.ledger import Host, Ledger
@@ -48,6 +49,7 @@ class Draft:
         self._statuses: dict[str, ServiceStatus] = {}
         self._amendments: dict[str, ServiceStatus] = {}
         self._last: list[Write] = []
+        self._shy: dict[str, list[Shy]] | None = None
         self._rankings: dict[Hashable, Ranking] = {}
 
     def once(self, what: str, make: Callable[[], V]) -> V:
@@ -133,6 +135,12 @@ class Draft:
     def add(self, identifier: str, task: Task) -> None:
         """Write a new task, or a pending one anew. What it holds has been claimed in the ledger."""
         self._tasks[identifier] = task
+
+    def shy_of(self, name: str) -> Sequence[Shy]:
+        """Services whose tasks have to be away from those of the service with this name."""
+        if self._shy is None:
+            self._shy = shy_services(self.view)
+        return self._shy.get(name, ())
 
     def ranked(self, demand: Demand) -> list[Host]:
         """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort."""

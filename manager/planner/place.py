@@ -45,7 +45,7 @@ class Placing:
         self._draft = draft
         self._service_id, self._revision = service_id, revision
         spec = draft.view.services[service_id].spec
-        self._company = Company(draft.view, draft.ledger, spec)
+        self._company = Company(draft.view, draft.ledger, spec, draft.shy_of(spec.name))
         self._preemption = Preemption(draft, demand, service=spec.name)
         self._demand = demand
         self._networks: list[str] = []

@@ -18,7 +18,7 @@ from manager.store.changes import Change, Write
 from manager.store.kinds import Kind, M
 from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
-from shoal.api.v1.meta_pb2 import Meta, Resources
+from shoal.api.v1.meta_pb2 import GenericResource, Meta, Platform, Resources
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
@@ -64,11 +64,16 @@ class World:
         memory: int = GIB,
         labels: Mapping[str, str] | None = None,
         availability: NodeSpec.Availability.ValueType = NodeSpec.ACTIVE,
+        generic: Iterable[GenericResource] = (),
+        platform: str = "",
     ) -> None:
         """A node that is ready."""
         spec = NodeSpec(availability=availability, labels=dict(labels or {}))
         self.put(kinds.NODE, name, Node(meta=Meta(id=name), spec=spec))
-        description = NodeDescription(hostname=name, resources=Resources(nano_cpus=4 * 10**9, memory_bytes=memory))
+        resources = Resources(nano_cpus=4 * 10**9, memory_bytes=memory, generic=generic)
+        system, _, architecture = platform.partition("/")
+        kind = Platform(os=system, architecture=architecture)
+        description = NodeDescription(hostname=name, resources=resources, platform=kind)
         status = NodeStatus(node_id=name, state=NodeStatus.READY, since_ms=self.now_ms, description=description)
         self.put(kinds.NODE_STATUS, name, status)
 
@@ -153,6 +158,8 @@ class World:
             other = followed.hosts[name]
             assert (host.tasks, host.used_cpus, host.used_memory) == (other.tasks, other.used_cpus, other.used_memory)
             assert host.ports == other.ports
+            assert host.services == other.services
+            assert host.stock.holdings() == other.stock.holdings()
         assert followed.hosts.keys() == counted.hosts.keys()
         for network, pool in followed.pools.items():
             assert pool.used == (counted.pools[network].used if network in counted.pools else set())

@@ -2,24 +2,27 @@
 change between any two commits. `World.plan` checks that passes are repeatable and that incremental equals full.
 """
 
+import os
 from collections import Counter
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manager.planner.constraints import parse
+from manager.planner.constraints import fact, parse
 from manager.planner.effective import current_update, effective
 from manager.planner.template import Wanted
 from manager.store import kinds
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
-from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.meta_pb2 import GenericResource, Platform, Resources
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import (
+    Affinity,
     Endpoint,
     Global,
     NetworkAttachment,
     Placement,
+    Preference,
     PublishedPort,
     Replicated,
     RestartPolicy,
@@ -53,6 +56,9 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
         getattr(spec, "global").CopyFrom(Global())
     spec.task.container.image = draw(st.sampled_from(["a:1", "a:2", "a:3"]))
     spec.task.reservations.CopyFrom(Resources(memory_bytes=draw(st.sampled_from([0, 0, 100, 300])) * MIB))
+    if (gpus := draw(st.sampled_from([0, 0, 1, 2]))) > 0:
+        spec.task.reservations.generic.append(GenericResource(kind=draw(st.sampled_from(["gpu", "seat"])), count=gpus))
+    spec.priority = draw(st.sampled_from([0, 0, 0, -5, 10]))
     for network in draw(st.sets(st.sampled_from(NETWORKS))):
         spec.task.networks.append(NetworkAttachment(network=network))
     spec.task.restart.CopyFrom(draw(restarts))
@@ -64,6 +70,15 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
     return spec
 
 
+GENERIC = [GenericResource(kind="gpu", names=["GPU-1", "GPU-2", "GPU-3"]), GenericResource(kind="seat", count=2)]
+PREFERENCES = [Preference(spread="node.labels.zone", weight=50), Preference(binpack="memory", weight=30)]
+affinities = st.builds(
+    Affinity,
+    service=st.sampled_from([f"{name}1" for name in SERVICES]),
+    anti=st.booleans(),
+    weight=st.sampled_from([0, 0, 50]),
+    over=st.sampled_from(["", "node.labels.zone"]),
+)
 PORTS: list[list[PublishedPort]] = [
     [],
     [],
@@ -80,7 +95,15 @@ restarts = st.builds(
 )
 placements = st.builds(
     Placement,
-    constraints=st.lists(st.sampled_from(["node.labels.zone == a", "node.hostname != h2"]), max_size=1),
+    constraints=st.lists(
+        st.sampled_from(
+            ["node.labels.zone == a", "node.hostname != h2", "node.hostname =~ h[1-3]", "node.id in h1, h4"]
+        ),
+        max_size=1,
+    ),
+    preferences=st.sampled_from([[], [], [Preference(binpack="load")], PREFERENCES]),
+    affinities=st.lists(affinities, max_size=1),
+    platforms=st.sampled_from([[], [], [Platform(os="linux", architecture="amd64")]]),
     spread=st.sampled_from([[], ["node.labels.zone"]]),
     max_per_node=st.sampled_from([0, 0, 1, 2]),
 )
@@ -177,7 +200,9 @@ class Cluster(RuleBasedStateMachine):
     @rule(name=nodes)
     def add_node(self, name: str) -> None:
         if name not in self.world.tables.nodes:
-            self.world.node(name, memory=1000 * MIB, labels={"zone": "ab"[NODES.index(name) % 2]})
+            zone = "ab"[NODES.index(name) % 2]
+            platform = "linux/arm64" if name == "h5" else "linux/amd64"
+            self.world.node(name, memory=1000 * MIB, labels={"zone": zone}, generic=GENERIC, platform=platform)
 
     @rule(name=nodes)
     def die(self, name: str) -> None:
@@ -246,6 +271,10 @@ class Cluster(RuleBasedStateMachine):
         ]
         for task in placed:
             self._check_placed(task)
+            self._check_company(task)
+        for task in self.world.tables.tasks.values():
+            if task.reason.startswith("displaced by ") and before[task.id].reason != task.reason:
+                self._check_displaced(task)
         self._check_pace(before)
         if cut is None:
             self._check_numbers()
@@ -274,6 +303,7 @@ class Cluster(RuleBasedStateMachine):
         assert status.state == NodeStatus.READY
         assert node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
         assert all(parse(text).admits(node, status) for text in placement.constraints)
+        assert not placement.platforms or status.description.platform in placement.platforms
         used = sum(
             tables.revisions[f"{other.service_id}/{other.revision}"].spec.task.reservations.memory_bytes
             for other in tables.tasks_on(task.node_id).values()
@@ -282,6 +312,31 @@ class Cluster(RuleBasedStateMachine):
         assert used <= status.description.resources.memory_bytes
         if placement.max_per_node and tables.services[task.service_id].spec.HasField("replicated"):
             assert self.world.by_node(task.service_id)[task.node_id] <= placement.max_per_node
+
+    def _check_company(self, task: Task) -> None:
+        """Hard affinities hold, from both sides."""
+        tables = self.world.tables
+        for name, service in tables.services.items():
+            for affinity in service.spec.task.placement.affinities:
+                ours, theirs = name == task.service_id, affinity.service == task.service_id
+                if affinity.weight or not (ours or (theirs and affinity.anti)):
+                    continue
+                other = affinity.service if ours else name
+                key = affinity.over or "node.id"
+                near = {self._value(key, each.node_id) for each in self.world.live(other) if each.node_id}
+                if ours and theirs:
+                    continue
+                if affinity.anti:
+                    assert self._value(key, task.node_id) not in near
+                else:
+                    assert self._value(key, task.node_id) in near
+
+    def _value(self, key: str, node_id: str) -> str | None:
+        return fact(key, self.world.tables.nodes[node_id], self.world.tables.node_status[node_id])
+
+    def _check_displaced(self, task: Task) -> None:
+        priority = int(task.reason.rpartition(" ")[2])
+        assert self.world.tables.services[task.service_id].spec.priority < priority
 
     def _check_numbers(self) -> None:
         """Never more than wanted and the update's surplus."""
@@ -312,10 +367,21 @@ class Cluster(RuleBasedStateMachine):
             if not is_terminal(self.world.state(task)):
                 addresses.update((held.network_id, held.address) for held in task.addresses)
                 ports.update((task.node_id, port.protocol, port.published, port.host_address) for port in task.ports)
+        self._check_generic()
         assert not [address for address, owners in addresses.items() if owners > 1]
         assert not [port for port, owners in ports.items() if owners > 1]
         everywhere = {port[:3] for port in ports if not port[3]}
         assert not [port for port in ports if port[3] and port[:3] in everywhere]
+
+    def _check_generic(self) -> None:
+        names: Counter[tuple[str, str, str]] = Counter()
+        seats: Counter[str] = Counter()
+        for task in self.world.tables.tasks.values():
+            if not is_terminal(self.world.state(task)):
+                names.update((task.node_id, each.kind, name) for each in task.generic for name in each.names)
+                seats.update({task.node_id: sum(each.count for each in task.generic)})
+        assert max(names.values(), default=0) <= 1
+        assert max(seats.values(), default=0) <= 2
 
     @invariant()
     def nodes_stay_and_desires_go_forward(self) -> None:
@@ -366,8 +432,12 @@ class Cluster(RuleBasedStateMachine):
         assert len(wanted) == len(running) + len(waiting)
 
 
-settings.register_profile("planner", max_examples=60, stateful_step_count=40, deadline=None)
+# HYPOTHESIS_PROFILE=deep looks for an hour's worth; the usual run is one of seconds.
+EXAMPLES, STEPS = (3_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else (60, 40)
 TestCluster = Cluster.TestCase
 TestCluster.settings = settings(
-    settings.get_profile("planner"), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    stateful_step_count=STEPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
