@@ -34,6 +34,7 @@ SUPPORTED: Mapping[str, Any] = {
             "env_file": None,
             "ports": None,
             "networks": None,
+            "network_mode": None,
             "labels": None,
             "hostname": None,
             "user": None,
@@ -86,9 +87,13 @@ SUPPORTED: Mapping[str, Any] = {
             "name": None,
             "driver": None,
             "external": None,
+            "driver_opts": None,
             "internal": None,
+            "attachable": None,
+            "enable_ipv4": None,
+            "enable_ipv6": None,
             "labels": None,
-            "ipam": {"config": None},
+            "ipam": None,
         }
     },
 }

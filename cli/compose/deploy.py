@@ -10,8 +10,7 @@ from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.network_pb2 import NetworkSpec
-from shoal.api.v1.service_pb2 import Endpoint, NetworkAttachment, RestartPolicy, ServiceSpec, UpdateConfig
+from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec, UpdateConfig
 from shoal.errors import InvalidInput
 
 Value = Any

@@ -1,18 +1,14 @@
 """From Compose files to the specs of a stack. The only way in is `load`."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cli.compose import check, container, deploy, files
-from cli.compose.document import Document, YamlPath, dotted, read
-from cli.compose.interpolate import interpolate
-from cli.compose.merge import merge
+from cli.compose import container, deploy, files, networks
+from cli.compose.document import YamlPath
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.errors import Fault, InvalidInput
 
 DEFAULT_NETWORK = "default"
 
@@ -28,77 +24,41 @@ class Project:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass
-class _Faults:
-    """Every fault of every file, with its place."""
-
-    documents: Sequence[Document]
-    found: list[Fault] = field(default_factory=list)
-
-    def add(self, path: YamlPath, message: str) -> None:
-        holder = next((each for each in reversed(self.documents) if path in each.places), self.documents[-1])
-        self.found.append(Fault(f"{holder.where(path)}: {dotted(path)}" if path else holder.where(path), message))
-
-    def attempt(self, path: YamlPath, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except InvalidInput as error:
-            self.add(path, str(error))
-        except (TypeError, ValueError, AttributeError, KeyError) as error:
-            # The schema admits forms that a conversion does not expect, such as null: told, never a traceback.
-            self.add(path, f"cannot be used: {error}")
-
-    def settle(self) -> None:
-        if self.found:
-            raise InvalidInput(self.found)
-
-
-def load(stack: str, documents: Sequence[Document], variables: Mapping[str, str], directory: Path) -> Project:
+def convert(stack: str, model: Model, faults: Faults) -> Project:
     """The specs of a stack.
 
     Args:
         stack: put before the names.
-        documents: in the order given; a later one is merged over an earlier one.
-        variables: for interpolation.
-        directory: that relative paths begin at, the first file's.
     Raises:
-        InvalidInput: with every fault of the files, each with file, line and column.
+        InvalidInput: with every fault, each with file, line and column.
     """
-    faults = _Faults(documents)
-    merged: dict[str, Any] = {}
-    for document in documents:
-        merged = merge(merged, interpolate(document.value, variables, faults.add))
+    project = _Conversion(stack, model).project()
     faults.settle()
-    for path, message in check.schema_faults(merged):
-        faults.add(path, message)
-    faults.settle()
-    for path, message in check.unsupported(merged):
-        faults.add(path, message)
-    project = _Conversion(stack, merged, variables, directory, faults).project()
-    faults.settle()
-    return project
+    return replace(project, warnings=(*faults.warnings, *project.warnings))
 
 
 class _Conversion:
     """One pass over a merged file that the schema admits."""
 
-    def __init__(
-        self, stack: str, merged: Mapping[str, Any], variables: Mapping[str, str], directory: Path, faults: _Faults
-    ) -> None:
+    def __init__(self, stack: str, model: Model) -> None:
         self._stack = stack
-        self._services: Mapping[str, Any] = merged.get("services") or {}
-        self._networks: Mapping[str, Any] = merged.get("networks") or {}
+        self._services: Mapping[str, Any] = model.tree.get("services") or {}
+        self._networks: Mapping[str, Any] = model.tree.get("networks") or {}
         self._files: Mapping[str, Mapping[str, Any]] = {
-            noun: merged.get(f"{noun}s") or {} for noun in ("secret", "config")
+            noun: model.tree.get(f"{noun}s") or {} for noun in ("secret", "config")
         }
-        self._variables = variables
-        self._directory = directory
-        self._faults = faults
+        self._variables = model.variables
+        self._directory = model.directory
+        self._faults = model.report
 
     def project(self) -> Project:
         if not self._services:
             self._faults.add((), "there are no services in the file")
-        services = tuple(self._service(name, body or {}) for name, body in self._services.items())
+        specs = {name: self._service(name, body or {}) for name, body in self._services.items()}
+        for name, body in self._services.items():
+            dependencies.connect(specs, name, body or {}, self._faults)
+        dependencies.finish_jobs(self._services, specs, self._faults)
+        services = tuple(specs.values())
         used = {network.network for service in services for network in service.task.networks}
         made = [
             self._network(name, body or {}) for name, body in self._networks.items() if not (body or {}).get("external")
@@ -155,7 +115,9 @@ class _Conversion:
             self._directory,
             lambda rest, message: self._faults.add((*path, *rest), message),
         )
+        self._faults.attempt((*path, "restart"), lambda: dependencies.restart(spec, body.get("restart")))
         self._deploy(spec, path, body.get("deploy") or {})
+        self._faults.attempt((*path, "scale"), lambda: dependencies.scale(spec, body))
         if "x-schedule" in body:
             self._faults.attempt((*path, "x-schedule"), lambda: deploy.schedule(spec, body["x-schedule"]))
         for index, entry in enumerate(body.get("ports") or []):
@@ -206,15 +168,3 @@ class _Conversion:
             self._faults.add(("networks", name, *rest), message)
 
         return networks.network(self._cluster_name(name), self._stack, body, add)
-
-
-def load_files(stack: str, paths: Sequence[Path], variables: Mapping[str, str]) -> Project:
-    """Read the files and `load` them. Variables not in the environment come from `.env` beside the first file.
-
-    Raises:
-        InvalidInput: with every fault.
-    """
-    documents = [read(path) for path in paths]
-    directory = paths[0].resolve().parent
-    both = {**container.env_file(directory / ".env", required=False), **variables}
-    return load(stack, documents, both, directory)

@@ -16,6 +16,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, Refused
 from shoal.ids import NewId
+from shoal.network_modes import cluster_networks
 
 Change = DeployStackResponse.Change
 
@@ -63,7 +64,7 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
         spec = ServiceSpec()
         spec.CopyFrom(sent)
         spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
-        for attachment in spec.task.networks:
+        for attachment in cluster_networks(spec.task):
             full = full_name(request.stack, attachment.network)
             if attachment.network not in own and full in own:
                 attachment.network = full

@@ -1,0 +1,108 @@
+"""Compose's networks: those that a file makes, and those that a service is on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from cli.compose.values import pairs, texts
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
+from shoal.errors import InvalidInput
+from shoal.network_modes import MODES
+
+Value = Any
+AddFault = Callable[[tuple[str | int, ...], str], None]
+"""Takes the place below the network, and what is wrong there."""
+
+_NO_IPV6 = "is not supported yet: networks have IPv4 addresses"
+_REFUSED = {
+    "ipv6_address": _NO_IPV6,
+    "link_local_ips": "is not supported: containers have no link-local addresses of the user's choice",
+    "mac_address": "is not supported: each container has a MAC address made for it",
+    "driver_opts": "is not supported: an attachment has no options",
+    "gw_priority": "is not supported: the way out is by the first network that is not internal; order them by priority",
+    "interface_name": "is not supported: all networks of a container are on its one interface eth0",
+}
+"""Keys of an attachment, and why not."""
+
+
+def attach(spec: ServiceSpec, entries: Value, service: str, cluster_name: Callable[[str], str], add: AddFault) -> None:
+    """`networks` of a service: names, or settings by name. Higher priority comes first, and with it the way out.
+
+    Args:
+        service: its short name, an alias on every network.
+        cluster_name: of a network of the file.
+    """
+    settings: Mapping[str, Any] = entries if isinstance(entries, dict) else dict.fromkeys(texts(entries))
+    ordered = sorted(settings.items(), key=lambda item: -_priority(item[1], item[0], add))
+    for name, each in ordered:
+        attachment = NetworkAttachment(network=cluster_name(name), address=str((each or {}).get("ipv4_address") or ""))
+        given = [*([] if attachment.network in MODES else [service]), *texts((each or {}).get("aliases"))]
+        attachment.aliases.extend(dict.fromkeys(given))
+        for key in each or {}:
+            if key in _REFUSED:
+                add((name, key), f"{key!r} {_REFUSED[key]}")
+            elif key not in ("aliases", "ipv4_address", "priority") and not str(key).startswith("x-"):
+                add((name, key), f"{key!r} is not supported yet")
+        spec.task.networks.append(attachment)
+
+
+def _priority(settings: Value, name: str, add: AddFault) -> float:
+    try:
+        return float((settings or {}).get("priority") or 0)
+    except (TypeError, ValueError):
+        add((name, "priority"), "is not a number")
+        return 0
+
+
+def mode(spec: ServiceSpec, value: Value) -> None:
+    """`network_mode`: "host", "none" or "bridge".
+
+    Raises:
+        InvalidInput: another one, or beside `networks`.
+    """
+    if str(value) not in MODES:
+        raise InvalidInput(f"network_mode {str(value)!r} is not supported; use {', '.join(sorted(MODES))}, or networks")
+    if spec.task.networks:
+        raise InvalidInput("network_mode and networks exclude each other")
+    spec.task.networks.append(NetworkAttachment(network=str(value)))
+
+
+def network(name: str, stack: str, body: Mapping[str, Value], add: AddFault) -> NetworkSpec:
+    """A network that the file makes.
+
+    Args:
+        name: the cluster's.
+    """
+    spec = NetworkSpec(name=name, driver=str(body.get("driver") or "overlay"), stack=stack)
+    spec.internal = bool(body.get("internal", False))
+    spec.attachable = bool(body.get("attachable", False))
+    spec.labels.update(pairs(body.get("labels") or {}))
+    spec.options.update(pairs(body.get("driver_opts") or {}))
+    if body.get("enable_ipv6"):
+        add(("enable_ipv6",), f"'enable_ipv6' {_NO_IPV6}")
+    if body.get("enable_ipv4") is False:
+        add(("enable_ipv4",), "'enable_ipv4' cannot be false: networks have IPv4 addresses")
+    _addresses(spec, body.get("ipam") or {}, add)
+    return spec
+
+
+def _addresses(spec: NetworkSpec, ipam: Mapping[str, Value], add: AddFault) -> None:
+    if ipam.get("driver", "default") != "default":
+        add(("ipam", "driver"), f"{ipam['driver']!r} is not supported; leave it out")
+    if ipam.get("options"):
+        add(("ipam", "options"), "'options' is not supported: addresses are managed by the cluster")
+    pools = [pool or {} for pool in ipam.get("config") or []]
+    if len(pools) > 1:
+        add(("ipam", "config"), "a network has one pool; make several networks, or one wider pool")
+    for pool in pools[:1]:
+        _refuse(sorted(set(pool) - {"subnet", "gateway", "ip_range", "aux_addresses"}), add)
+        spec.subnet = str(pool.get("subnet") or "")
+        spec.gateway = str(pool.get("gateway") or "")
+        spec.ip_range = str(pool.get("ip_range") or "")
+        spec.reserved.update(pairs(pool.get("aux_addresses") or {}))
+
+
+def _refuse(keys: Iterable[str], add: AddFault) -> None:
+    for key in keys:
+        if not str(key).startswith("x-"):
+            add(("ipam", "config", 0, key), f"{key!r} is not supported yet")
