@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.runtime.places import Places
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.errors import Fault, InvalidInput, Unavailable
 
 _CREATE_SECONDS = 60.0
@@ -33,7 +34,7 @@ class Program:
     path: Path
 
 
-def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: str, *, tty: bool) -> list[str]:
+def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: str, spec: ContainerSpec) -> list[str]:
     """The command line that creates (not yet starts) a container and stays with it."""
     bundle = places.bundle(task_id)
     arguments = [
@@ -44,7 +45,9 @@ def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: st
         "--full-attach", "--no-sync-log",
         "--runtime-arg", "--root", "--runtime-arg", str(places.runtime_root(program.name)),
     ]  # fmt: skip
-    return [*arguments, "--terminal"] if tty else arguments
+    # An open standard input stays so when whoever attached to it leaves.
+    kept = ["--stdin", "--leave-stdin-open"] if spec.stdin_open else []
+    return [*arguments, *kept, *(["--terminal"] if spec.tty else [])]
 
 
 def spawn(arguments: list[str], directory: Path) -> tuple[int, int]:

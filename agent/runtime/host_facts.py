@@ -3,6 +3,7 @@
 import os
 import re
 import resource
+import shutil
 from pathlib import Path
 
 from agent.runtime.capabilities import capabilities_of
@@ -24,4 +25,12 @@ def read_host_facts(layout: CgroupLayout) -> HostFacts:
         most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
         capabilities=capabilities_of(int(bounding[1], 16)),
         profile=load_profile(),
+        cgroup_version=layout.version,
+        init=_init(),
     )
+
+
+def _init() -> Path | None:
+    """tini without shared libraries, since the image may have none: Debian's package, or Docker's."""
+    found = shutil.which("tini-static") or shutil.which("docker-init")
+    return Path(found) if found is not None else None

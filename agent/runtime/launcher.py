@@ -13,15 +13,17 @@ from pathlib import Path
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
+from agent.runtime.devices import all_devices, find_devices
 from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
 from agent.runtime.mounted_files import mount_files
 from agent.runtime.oci_process import command_line
-from agent.runtime.oci_spec import HostFacts, oci_spec
+from agent.runtime.oci_spec import HostFacts, is_filtered, oci_spec
 from agent.runtime.places import Places, Record, process_started, write_record
 from agent.runtime.root_file_system import mount_overlay, private_mounts, read_in_root
 from agent.runtime.scrap import scrap
 from agent.runtime.users import resolve_user
+from agent.runtime.volume_mounts import mount_volumes
 from agent.worker.seams import ContainerRequest, MountedFile
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
@@ -125,15 +127,17 @@ class Launcher:
             mount_overlay(request.image.layers, self._places.upper(request.task_id), bundle / "rootfs")
             step("overlay")
             mounted = mount_files(bundle / "mounted", request.mounted)
+            request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             learn = self._write_spec(program, request, files, mounted)
             step("spec")
-            tty = request.spec.tty
-            first, pipe = spawn(conmon_arguments(self._conmon, program, self._places, request.task_id, tty=tty), bundle)
+            first, pipe = spawn(
+                conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec), bundle
+            )
             step("spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
-        if not (request.spec.privileged or request.spec.seccomp or request.spec.no_new_privileges):
+        if is_filtered(request.spec) and not request.spec.no_new_privileges:
             verify_filtered(pid)
         record = self._record(program, request, pid)
         state = self._places.runtime_root(program.name) / request.task_id
@@ -179,7 +183,17 @@ class Launcher:
             group=read_in_root(root, "/etc/group"),
         )
         cgroup = self._cgroups.name(request.task_id)
-        spec = oci_spec(request, user=user, rootfs=root, cgroup=cgroup, files=files, mounted=mounted, host=self._host)
+        devices = [*(all_devices() if request.spec.privileged else ()), *find_devices(request.spec.devices)]
+        spec = oci_spec(
+            request,
+            user=user,
+            rootfs=root,
+            cgroup=cgroup,
+            files=files,
+            mounted=mounted,
+            devices=devices,
+            host=self._host,
+        )
         learn = self._filters.apply(spec) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))
         return learn
@@ -243,6 +257,9 @@ def _write_byte(fifo: Path, pid: int) -> None:
 
 
 def _check_sources(request: ContainerRequest) -> None:
+    for mount in request.spec.mounts:
+        if mount.type == Mount.BIND and mount.create_source:
+            Path(mount.source).mkdir(parents=True, exist_ok=True)
     faults = [
         Fault(f"spec.mounts[{place}].source", f"{mount.source!r} is not on this host")
         for place, mount in enumerate(request.spec.mounts)

@@ -25,6 +25,7 @@ MASKED_PATHS = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
+_IPC_MOUNTS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - kernel file systems
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -40,11 +41,18 @@ def mounts_section(
         InvalidInput: a mount without type, or paths that are not absolute.
     """
     access = "rw" if spec.privileged else "ro"
-    bound = [_bind(str(source), target, read_only=False) for target, source in files.items()]
+    bound = [bind(str(source), target, read_only=False) for target, source in files.items()]
     own = [_of_spec(mount, f"spec.mounts[{place}]") for place, mount in enumerate(spec.mounts)]
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
     shown = [_file(source, file) for source, file in mounted.items()]
-    return [*_kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES), *bound, *own, *shown]
+    kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
+    if spec.host_namespaces.ipc:
+        kernel = [_of_host(mount) if mount["destination"] in _IPC_MOUNTS else mount for mount in kernel]
+    return [*kernel, *bound, *own, *shown]
+
+
+def _of_host(mount: Mapping[str, Any]) -> dict[str, Any]:
+    return bind(mount["destination"], mount["destination"], read_only=False)
 
 
 def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
@@ -74,10 +82,11 @@ def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
         raise InvalidInput([Fault(f"{path}.type", "must be BIND or TMPFS")])
     if not mount.source.startswith("/"):
         raise InvalidInput([Fault(f"{path}.source", f"{mount.source!r} must be an absolute path on the host")])
-    return _bind(mount.source, mount.target, read_only=mount.read_only)
+    return bind(mount.source, mount.target, read_only=mount.read_only)
 
 
-def _bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
+def bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
+    """A bind mount of a path on this host."""
     return _mount(target, "bind", source, ["rbind", "rprivate", "ro" if read_only else "rw"])
 
 

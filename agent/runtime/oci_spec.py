@@ -1,23 +1,26 @@
 """From a request to an OCI runtime spec (runtime-spec 1.0.2, config.md and config-linux.md): pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, mounts_section
+from agent.runtime.devices import DeviceNode, devices_section
+from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, mounts_section
 from agent.runtime.oci_process import hostname, process_section
+from agent.runtime.oci_resources import resources_section
 from agent.runtime.seccomp import SeccompProfile, seccomp_section
+from agent.runtime.seccomp_custom import custom_section
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, MountedFile
-from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.container_pb2 import ContainerSpec, HostNamespaces
 from shoal.errors import Fault, InvalidInput
 
-_CPU_PERIOD_US = 100_000
-_LEAST_CPU_QUOTA_US = 1_000
-DEFAULT_PIDS = 4096
 HOST_NETWORK = -1
+UNCONFINED = "unconfined"
+INIT_TARGET = "/sbin/docker-init"
+"""Where images that expect Docker's have it."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class HostFacts:
         most_open_files: hard limit of open files that a process can have here.
         capabilities: names of those that the agent has itself.
         profile: the system call filter's source.
+        cgroup_version: 1 or 2.
+        init: a static program that reaps zombies and passes signals on; None: there is none.
     """
 
     machine: str
@@ -39,6 +44,8 @@ class HostFacts:
     most_open_files: int
     capabilities: frozenset[str]
     profile: SeccompProfile
+    cgroup_version: int = 2
+    init: Path | None = None
 
 
 def oci_spec(
@@ -50,6 +57,7 @@ def oci_spec(
     files: Mapping[str, Path],
     host: HostFacts,
     mounted: Mapping[Path, MountedFile] = MappingProxyType({}),
+    devices: Sequence[DeviceNode] = (),
 ) -> dict[str, Any]:
     """The whole config.json.
 
@@ -57,44 +65,76 @@ def oci_spec(
         cgroup: absolute name of the container's cgroup.
         files: path on this host by path in the container.
         mounted: secrets and configs by path on this host.
+        devices: of the host, that it is to have.
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
     process = process_section(request, user, most_open_files=host.most_open_files, available=host.capabilities)
-    return {
+    section = {
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.spec.read_only},
-        "hostname": hostname(request),
         "mounts": mounts_section(request.spec, files, mounted),
-        "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host),
+        "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices),
     }
-
-
-def _linux_section(request: ContainerRequest, cgroup: str, capabilities: list[str], host: HostFacts) -> dict[str, Any]:
-    spec = request.spec
-    section: dict[str, Any] = {
-        "cgroupsPath": cgroup,
-        "namespaces": _namespaces(request.netns_fd, host.agent_pid),
-        "resources": _resources(request.limits, privileged=spec.privileged, swap_accounting=host.swap_accounting),
-    }
-    if spec.sysctls:
-        section["sysctl"] = _sysctls(spec.sysctls, host_network=request.netns_fd == HOST_NETWORK)
-    if not spec.privileged:
-        section |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READ_ONLY_PATHS)}
-    if not spec.privileged and _filtered(spec.seccomp):
-        section["seccomp"] = seccomp_section(host.profile, machine=host.machine, capabilities=capabilities)
+    if not request.spec.host_namespaces.uts:
+        section["hostname"] = hostname(request)
+    if request.spec.annotations:
+        section["annotations"] = dict(request.spec.annotations)
+    if request.spec.init:
+        _put_init(section, host.init)
     return section
 
 
-def _filtered(seccomp: str) -> bool:
-    if seccomp not in ("", "unconfined"):
-        raise InvalidInput([Fault("spec.seccomp", f'{seccomp!r} is not known; leave it empty or write "unconfined"')])
-    return seccomp == ""
+def _put_init(section: dict[str, Any], program: Path | None) -> None:
+    """The node's init as process 1, bound over the image's path of Docker's."""
+    if program is None:
+        raise InvalidInput([Fault("spec.init", "the node has no init to give: apt-get install tini")])
+    process = section["process"]
+    process["args"] = [INIT_TARGET, "--", *process["args"]]
+    section["mounts"].append(bind(str(program), INIT_TARGET, read_only=True))
 
 
-def _namespaces(netns_fd: int | None, agent_pid: int) -> list[dict[str, str]]:
-    own = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+def _linux_section(
+    request: ContainerRequest, cgroup: str, capabilities: list[str], host: HostFacts, devices: Sequence[DeviceNode]
+) -> dict[str, Any]:
+    spec = request.spec
+    section: dict[str, Any] = {
+        "cgroupsPath": cgroup,
+        "namespaces": _namespaces(spec.host_namespaces, request.netns_fd, host.agent_pid),
+        "resources": resources_section(
+            spec,
+            request.limits,
+            devices,
+            swap_accounting=host.swap_accounting,
+            cgroup_version=host.cgroup_version,
+        ),
+    }
+    if devices:
+        section["devices"] = devices_section(devices)
+    if sysctls := _sysctls(spec, host_network=request.netns_fd == HOST_NETWORK):
+        section["sysctl"] = sysctls
+    if not (spec.privileged or spec.unmasked_paths):
+        section |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READ_ONLY_PATHS)}
+    if is_filtered(spec):
+        section["seccomp"] = _seccomp(spec.seccomp, host, capabilities)
+    return section
+
+
+def is_filtered(spec: ContainerSpec) -> bool:
+    """Whether the container's system calls are filtered."""
+    return not spec.privileged and spec.seccomp != UNCONFINED
+
+
+def _seccomp(profile: str, host: HostFacts, capabilities: list[str]) -> dict[str, Any]:
+    if profile:
+        return custom_section(profile, machine=host.machine, capabilities=capabilities)
+    return seccomp_section(host.profile, machine=host.machine, capabilities=capabilities)
+
+
+def _namespaces(shared: HostNamespaces, netns_fd: int | None, agent_pid: int) -> list[dict[str, str]]:
+    kinds = {"pid": shared.pid, "ipc": shared.ipc, "uts": shared.uts, "mount": False, "cgroup": False}
+    own = [{"type": kind} for kind, of_host in kinds.items() if not of_host]
     if netns_fd is None:
         return [*own, {"type": "network"}]
     if netns_fd == HOST_NETWORK:
@@ -102,29 +142,20 @@ def _namespaces(netns_fd: int | None, agent_pid: int) -> list[dict[str, str]]:
     return [*own, {"type": "network", "path": f"/proc/{agent_pid}/fd/{netns_fd}"}]
 
 
-def _resources(limits: Resources, *, privileged: bool, swap_accounting: bool) -> dict[str, Any]:
-    section: dict[str, Any] = {
-        "devices": [{"allow": privileged, "access": "rwm"}],
-        "pids": {"limit": limits.pids or DEFAULT_PIDS},
-    }
-    if limits.nano_cpus:
-        quota = max(_LEAST_CPU_QUOTA_US, limits.nano_cpus * _CPU_PERIOD_US // 10**9)
-        section["cpu"] = {"quota": quota, "period": _CPU_PERIOD_US}
-    if limits.memory_bytes:
-        # Swap counts memory and swap together: equal means no swap, so that the limit is one of memory.
-        swap = {"swap": limits.memory_bytes} if swap_accounting else {}
-        section["memory"] = {"limit": limits.memory_bytes, **swap}
-    return section
-
-
-def _sysctls(sysctls: Mapping[str, str], *, host_network: bool) -> dict[str, str]:
+def _sysctls(spec: ContainerSpec, *, host_network: bool) -> dict[str, str]:
     """Only those that belong to a namespace of the container's own (sysctl(8), namespaces(7))."""
-    private = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.") + (() if host_network else ("net.",))
+    shared = spec.host_namespaces
+    private = (
+        *(() if shared.ipc else ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")),
+        *(() if host_network else ("net.",)),
+    )
     faults = [
         Fault(f"spec.sysctls[{name}]", "is not of a namespace of the container's own, it would change the host")
-        for name in sysctls
-        if not name.startswith(private)
+        for name in spec.sysctls
+        if not name.replace("/", ".").startswith(private)
     ]
     if faults:
         raise InvalidInput(faults)
-    return dict(sysctls)
+    # As Docker and runc do; the runtime spec has no field for it before version 1.1.
+    domain = {"kernel.domainname": spec.domainname} if spec.domainname and not shared.uts else {}
+    return {**spec.sysctls, **domain}
