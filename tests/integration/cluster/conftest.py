@@ -23,7 +23,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     layout = Layout(
         name=f"t{os.getpid() % 1_000_000}",
         hosts=3,
-        subnet=IPv4Network("198.18.7.0/24"),
+        subnet=IPv4Network(os.environ.get("SHOAL_TEST_SUBNET", "198.18.7.0/24")),
         state_root=root / "state",
         run_root=root / "run",
     )
