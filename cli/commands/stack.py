@@ -1,35 +1,23 @@
 """`shoal stack …`."""
 
-import os
 import time
-from pathlib import Path
 
 import click
 
 from cli.client import Client
+from cli.commands import stack_files
 from cli.commands.arguments import detach_option, format_option, pass_client, quiet_option, wait_option
 from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
 from cli.commands.service.look import service_row
 from cli.converge import wait
 from cli.render import tasks as task_rows
-from cli.render.failure import warn
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import (
-    DeployStackRequest,
-    DeployStackResponse,
     ListServicesRequest,
     ListTasksRequest,
     RemoveStackRequest,
 )
 from shoal.errors import NotFound
-
-DEPLOY_EXAMPLES = """\b
-Examples:
-  shoal stack deploy -c web.yaml shop
-  shoal stack deploy -c web.yaml -c production.yaml --prune shop
-  shoal stack deploy --dry-run -c - shop < web.yaml
-"""
-SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red"), "unchanged": ("=", "white")}
 
 
 @click.group("stack")
@@ -37,55 +25,9 @@ def command() -> None:
     """Deploy Compose files."""
 
 
-@command.command("deploy", epilog=DEPLOY_EXAMPLES)
-@click.option(
-    "-c",
-    "--compose-file",
-    "files",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    help="Compose file; - is standard input.",
-)
-@click.option("--prune", is_flag=True, help="Remove services and networks of the stack that the files do not name.")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing.")
-@detach_option
-@wait_option
-@click.argument("stack")
-@pass_client
-def deploy(
-    client: Client, *, stack: str, files: tuple[str, ...], prune: bool, dry_run: bool, detach: bool, timeout: float
-) -> None:
-    """Bring the stack STACK to what Compose files say, and wait until it runs."""
-    from cli.compose.project import load_files
-
-    paths = [Path("/dev/stdin" if name == "-" else name) for name in files]
-    project = load_files(stack, paths, os.environ)
-    warn(*project.warnings)
-    request = DeployStackRequest(
-        stack=stack,
-        services=project.services,
-        networks=project.networks,
-        secrets=project.secrets,
-        configs=project.configs,
-        prune=prune,
-        dry_run=dry_run,
-    )
-    response = client.call(client.control.DeployStack, request)
-    warn(*response.warnings)
-    for change in response.changes:
-        show_change(change)
-    if dry_run:
-        click.echo("dry run: nothing was changed")
-    elif not detach:
-        services = [each.id for each in response.changes if each.kind == "service" and each.action != "remove"]
-        wait(client, services, seconds=timeout)
-
-
-def show_change(change: DeployStackResponse.Change) -> None:
-    """ "+ service shop_web"."""
-    sign, color = SIGNS.get(change.action, ("?", "white"))
-    click.echo(click.style(f"{sign} {change.kind} {change.name} ({change.action})", fg=color))
+command.add_command(stack_files.deploy)
+command.add_command(stack_files.diff)
+command.add_command(stack_files.config)
 
 
 @command.command("ls")

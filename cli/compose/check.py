@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from cli.compose.document import YamlPath
+from cli.compose.tree import YamlPath
 
 Found = Iterator[tuple[YamlPath, str]]
 
@@ -61,6 +61,14 @@ SUPPORTED: Mapping[str, Any] = {
             "security_opt": None,
             "oom_score_adj": None,
             "healthcheck": None,
+            "depends_on": None,
+            "links": None,
+            "restart": None,
+            "scale": None,
+            # Without effect on a cluster, and a warning says so.
+            "expose": None,
+            "attach": None,
+            "develop": None,
             "logging": {"driver": None, "options": {"max-size": None, "max-file": None}},
             "deploy": {
                 "mode": None,
@@ -98,6 +106,21 @@ SUPPORTED: Mapping[str, Any] = {
     },
 }
 """Keys that are honoured; `*` stands for a name, None for a key whose value the conversion checks itself."""
+
+
+REFUSED: Mapping[YamlPath, str] = {
+    ("services", "build"): "Shoal does not build images: build it, `shoal image push` it, and name it in `image`",
+    ("services", "container_name"): "a service may have several containers, so Shoal names them itself; leave it out, "
+    "the service is found by its own name, and by `aliases` under its networks",
+    ("services", "external_links"): "there are no containers outside of the cluster to link to; leave it out",
+    ("services", "volumes_from"): "tasks may be on several nodes: give both services the same volume instead",
+    ("services", "extends"): "is followed in files only",
+    ("services", "provider"): "Shoal runs containers only",
+}
+"""What Compose has and a cluster cannot have, by section and key, with what to do."""
+
+NO_EFFECT = ("expose", "attach", "develop")
+"""Keys of services that say nothing to a cluster."""
 
 
 @cache
@@ -138,6 +161,6 @@ def unsupported(value: Any, known: Mapping[str, Any] = SUPPORTED, path: YamlPath
         if "*" in known:
             yield from unsupported(item, known["*"] or _ANY, (*path, name))
         elif name not in known:
-            yield (*path, name), f"{name!r} is not supported yet"
+            yield (*path, name), REFUSED.get((*path[:1], name), f"{name!r} is not supported yet")
         elif known[name] is not None:
             yield from unsupported(item, known[name], (*path, name))

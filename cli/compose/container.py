@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from cli.compose import health
-from cli.compose.document import YamlPath
+from cli.compose.env_file import env_file
 from cli.compose.merge import named
-from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, words
+from cli.compose.tree import YamlPath
+from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
 from cli.flags.mounts import from_fields
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
@@ -83,13 +84,13 @@ SETTERS: Mapping[str, Setter] = {
     "user": _plain("user"),
     "group_add": _many("groups"),
     "working_dir": _plain("working_dir"),
-    "read_only": _plain("read_only", bool),
-    "tty": _plain("tty", bool),
+    "read_only": _plain("read_only", truth),
+    "tty": _plain("tty", truth),
     "stop_signal": _plain("stop_signal"),
     "stop_grace_period": _plain("stop_grace_ms", duration_ms),
     "cap_add": _many("cap_add"),
     "cap_drop": _many("cap_drop"),
-    "privileged": _plain("privileged", bool),
+    "privileged": _plain("privileged", truth),
     "sysctls": _sysctls,
     "ulimits": _ulimits,
     "shm_size": _plain("shm_bytes", size),
@@ -111,39 +112,18 @@ def environment(
     """`env_file`, then `environment` over it; a name without value takes that of the caller's environment, if set."""
     values: dict[str, str] = {}
     for entry in _as_list(service.get("env_file")):
-        path = entry.get("path") if isinstance(entry, dict) else entry
-        required = entry.get("required", True) if isinstance(entry, dict) else True
-        values.update(env_file(directory / str(path), required=required))
+        settings = entry if isinstance(entry, dict) else {"path": entry}
+        if settings.get("format") not in (None, "raw"):
+            raise InvalidInput(f"env_file: format {settings['format']!r} is not one; leave it out, or say raw")
+        path, required = directory / str(settings["path"]), settings.get("required", True) is not False
+        found = env_file(path, variables, required=required, raw=settings.get("format") == "raw")
+        values.update((name, text) for name, text in found.items() if text is not None)
     for name, value in named(service.get("environment") or {}).items():
         if value is not None:
             values[name] = scalar(value)
         elif name in variables:
             values[name] = variables[name]
     container.env.extend(f"{name}={value}" for name, value in values.items())
-
-
-def env_file(path: Path, *, required: bool = True) -> dict[str, str]:
-    """Variables of a file: NAME=value a line, comments with #, quotes around a value taken away."""
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        if required:
-            raise InvalidInput(f"env_file {path} does not exist") from None
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read env_file {path}: {error}") from None
-    values = {}
-    for line in lines:
-        name, sign, value = line.strip().removeprefix("export ").partition("=")
-        if name and not name.startswith("#") and sign:
-            values[name.strip()] = _unquoted(value.strip())
-    return values
-
-
-def _unquoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        return value[1:-1]
-    return value.partition(" #")[0].rstrip()
 
 
 def mounts(container: ContainerSpec, entries: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:

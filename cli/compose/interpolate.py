@@ -1,31 +1,48 @@
 """Variables in values, by the Compose Specification, chapter "Interpolation".
 
 Forms: `$VAR`, `${VAR}`, `${VAR-default}`, `${VAR:-default}`, `${VAR?error}`, `${VAR:?error}`, `${VAR+other}`,
-`${VAR:+other}`; `$$` is a dollar sign. With a colon an empty value counts as unset. What follows the operator
-may hold variables again.
+`${VAR:+other}`; `$$` is a dollar sign, and so is one that begins none of these. With a colon an empty value counts as
+unset. What follows the operator may hold variables again. Keys are left as they are.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cli.compose.document import YamlPath
+from cli.compose.tree import Map, Override, Seq, YamlPath
 from shoal.errors import InvalidInput
 
 _START = re.compile(r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_][A-Za-z0-9_]*)|\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*))")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 MAX_DEPTH = 20
 
+
+class Noted(dict[str, str]):
+    """Variables that remember which of them were asked for without a default though they are not set."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.unset: dict[str, None] = {}
+
+
 OnFault = Callable[[YamlPath, str], None]
 """Takes a path and what is wrong there."""
 
 
 def interpolate(value: Any, variables: Mapping[str, str], on_fault: OnFault, path: YamlPath = ()) -> Any:
-    """The value with the variables of all texts in it put in; keys are left as they are."""
+    """The value with the variables of all texts in it put in; places are kept.
+
+    Args:
+        variables: asked with `[]` and `get`; a `Noted` remembers which of them were not set.
+    """
     if isinstance(value, dict):
-        return {key: interpolate(item, variables, on_fault, (*path, str(key))) for key, item in value.items()}
+        items = {key: interpolate(item, variables, on_fault, (*path, str(key))) for key, item in value.items()}
+        return Map(items, value.places, value.place) if isinstance(value, Map) else items
     if isinstance(value, list):
-        return [interpolate(item, variables, on_fault, (*path, index)) for index, item in enumerate(value)]
+        found = [interpolate(item, variables, on_fault, (*path, index)) for index, item in enumerate(value)]
+        return Seq(found, value.places, value.place) if isinstance(value, Seq) else found
+    if isinstance(value, Override):
+        return Override(interpolate(value.value, variables, on_fault, path))
     if isinstance(value, str) and "$" in value:
         try:
             return substitute(value, variables)
@@ -47,12 +64,16 @@ def substitute(text: str, variables: Mapping[str, str], depth: int = 0) -> str:
         parts.append(text[position:dollar])
         match = _START.match(text, dollar)
         if match is None:
-            raise InvalidInput(f"{text!r}: a lone $; write $$ for a dollar sign")
+            if text.startswith("${", dollar):
+                raise InvalidInput(f"{text!r}: ${{ begins a variable, and no name follows; write $$ for a dollar sign")
+            parts.append("$")
+            position = dollar + 1
+            continue
         position = match.end()
         if match["dollar"]:
             parts.append("$")
         elif match["plain"]:
-            parts.append(variables.get(match["plain"], ""))
+            parts.append(_value(match["plain"], variables))
         else:
             end = _closing(text, position)
             parts.append(_expand(match["braced"], text[position:end], variables, depth))
@@ -75,7 +96,7 @@ def _closing(text: str, start: int) -> int:
 def _expand(name: str, rest: str, variables: Mapping[str, str], depth: int) -> str:
     value = variables.get(name)
     if not rest:
-        return value or ""
+        return _value(name, variables)
     operator = next((sign for sign in _OPERATORS if rest.startswith(sign)), None)
     if operator is None:
         raise InvalidInput(f"${{{name}{rest}}} is not a form that Compose has")
@@ -89,3 +110,9 @@ def _expand(name: str, rest: str, variables: Mapping[str, str], depth: int) -> s
         reason = substitute(word, variables, depth + 1)
         raise InvalidInput(f"variable {name} is not set" + (f": {reason}" if reason else ""))
     return substitute(word, variables, depth + 1)
+
+
+def _value(name: str, variables: Mapping[str, str]) -> str:
+    if isinstance(variables, Noted) and name not in variables:
+        variables.unset[name] = None
+    return variables.get(name, "")

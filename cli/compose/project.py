@@ -1,11 +1,13 @@
-"""From Compose files to the specs of a stack. The only way in is `load`."""
+"""From a model to the specs of a stack."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from cli.compose import container, deploy, files, networks
-from cli.compose.document import YamlPath
+from cli.compose import container, dependencies, deploy, files, networks
+from cli.compose.faults import Faults
+from cli.compose.model import Model
+from cli.compose.tree import YamlPath
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec

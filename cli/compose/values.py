@@ -55,3 +55,16 @@ def number(value: Any) -> int:
         return int(str(value))
     except ValueError:
         raise InvalidInput(f"{value!r} is not a whole number") from None
+
+
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def truth(value: Any) -> bool:
+    """A truth value; variables make texts of them."""
+    if isinstance(value, bool):
+        return value
+    try:
+        return _TRUTHS[str(value).lower()]
+    except KeyError:
+        raise InvalidInput(f"{value!r} is neither true nor false") from None

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cli.compose.document import YamlPath
 from cli.compose.interpolate import interpolate, substitute
+from cli.compose.tree import YamlPath
 from shoal.errors import InvalidInput
 
 VARIABLES = {"SET": "value", "EMPTY": ""}
@@ -27,6 +27,7 @@ VARIABLES = {"SET": "value", "EMPTY": ""}
         ("${UNSET:-${UNSET:-deep}}!", "deep!"),
         ("$$SET", "$SET"),
         ("costs 5$$", "costs 5$"),
+        ("a $ alone, 5$", "a $ alone, 5$"),
         ("${SET:?needed}", "value"),
         ("$SET$SET", "valuevalue"),
     ],
@@ -41,7 +42,7 @@ def test_every_form(text: str, expected: str) -> None:
         ("${UNSET:?say why}", "variable UNSET is not set: say why"),
         ("${UNSET?}", "variable UNSET is not set"),
         ("${EMPTY:?}", "variable EMPTY is not set"),
-        ("a $ alone", "a lone $"),
+        ("a ${} b", "no name follows"),
         ("${SET", "a brace is not closed"),
         ("${SET!x}", "not a form that Compose has"),
     ],

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from cli.compose.document import read
-from cli.compose.project import Project, load
+from cli.compose.load import load
+from cli.compose.project import Project
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, RestartPolicy, UpdateConfig
 from shoal.errors import InvalidInput
@@ -134,7 +135,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "services:\n"
         "  web:\n"
         "    image: x\n"
-        "    depends_on: [db]\n"
+        "    container_name: one\n"
         "    stop_grace_period: soon\n"
         "    deploy:\n"
         "      update_config: {failure_action: explode}\n"
@@ -143,7 +144,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert told == [
-        "file1.yaml:4:5: services.web.depends_on: 'depends_on' is not supported yet",
+        "file1.yaml:4:5: services.web.container_name: a service may have several containers, so Shoal names them itself; "
+        "leave it out, the service is found by its own name, and by `aliases` under its networks",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
         "file1.yaml:7:7: services.web.deploy.update_config: failure_action: 'explode' is not one of "
         "rollback, pause, continue",
@@ -157,12 +159,12 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
     [
         ("services: {web: {imagee: x}}", "'imagee' is not a key that Compose has here"),
         ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' is not one of"),
-        ("services: {web: {image: x, deploy: {mode: replicated-job}}}", "is not supported yet"),
         ("services: {web: {image: x, ports: ['99999:80']}}", "is not a port"),
         ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' is not one of ingress, host"),
         ("services: {web: {image: x, volumes: ['data:/data']}}", "named volume"),
-        ("services: {web: {image: x, secrets: [s]}}", "'secrets' is not supported yet"),
-        ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "'secrets' is not supported yet"),
+        ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not among the file's secrets"),
+        ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "cannot read /srv/shop/x"),
+        ("services: {web: {image: x, build: .}}", "Shoal does not build images"),
         ("services: {}", "there are no services"),
         ("services: [", "not YAML"),
         ("[]", "the top of a Compose file is a mapping"),

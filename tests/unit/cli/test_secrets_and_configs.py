@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.compose.project import Project, load_files
+from cli.compose.load import load_files
+from cli.compose.project import Project
 from cli.flags.files import parse_reference
 from cli.flags.options import apply_flags
 from shoal.api.v1.file_pb2 import FileReference
@@ -50,7 +51,7 @@ def test_flags_add_and_remove() -> None:
 def project(tmp_path: Path, text: str, variables: Mapping[str, str] | None = None) -> Project:
     path = tmp_path / "stack.yaml"
     path.write_text(text)
-    return load_files("shop", [path], variables or {})
+    return load_files("shop", [path], variables or {}).project
 
 
 def test_compose_in_all_forms(tmp_path: Path) -> None:

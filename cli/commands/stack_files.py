@@ -1,0 +1,189 @@
+"""`shoal stack deploy`, `stack diff` and `stack config`: what is done with Compose files."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, pass_client, wait_option
+from cli.converge import wait
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, TaskMove
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEPLOY_EXAMPLES = """\b
+Examples:
+  shoal stack deploy -c web.yaml shop
+  shoal stack deploy -c web.yaml -c production.yaml --profile debug --prune shop
+  shoal stack deploy --dry-run -c - shop < web.yaml
+
+Without STACK the files' `name:` is taken, else COMPOSE_PROJECT_NAME.
+"""
+SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red"), "unchanged": ("=", "white")}
+TASKS_SHOWN = 12
+"""Tasks of a service that are listed one by one."""
+
+
+def file_options(function: F) -> F:
+    """The options that say which files are meant, and how they are read."""
+    for option in (
+        click.argument("stack", required=False),
+        click.option(
+            "--env-file", "env_files", multiple=True, metavar="FILE", help="Variables, in place of those in .env."
+        ),
+        click.option("--profile", "profiles", multiple=True, metavar="NAME", help='Enable a profile; "*" enables all.'),
+        click.option(
+            "-c",
+            "--compose-file",
+            "files",
+            multiple=True,
+            required=True,
+            metavar="FILE",
+            help="Compose file; - is standard input. Later ones are merged over earlier ones.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+prune_option = click.option(
+    "--prune", is_flag=True, help="Remove what the stack has and the files do not name: services, networks, files."
+)
+
+
+@click.command("deploy", epilog=DEPLOY_EXAMPLES)
+@prune_option
+@click.option("--dry-run", is_flag=True, help="Show what would change and where tasks would go; change nothing.")
+@detach_option
+@wait_option
+@file_options
+@pass_client
+def deploy(
+    client: Client,
+    *,
+    stack: str | None,
+    files: Sequence[str],
+    profiles: Sequence[str],
+    env_files: Sequence[str],
+    prune: bool,
+    dry_run: bool,
+    detach: bool,
+    timeout: float,
+) -> None:
+    """Bring the stack STACK to what Compose files say, and wait until it runs."""
+    request = _request(stack, files, profiles, env_files, prune=prune, dry_run=dry_run)
+    response = client.call(client.control.DeployStack, request)
+    warn(*response.warnings)
+    _show(response)
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+    elif not detach:
+        services = [each.id for each in response.changes if each.kind == "service" and each.action != "remove"]
+        if services:
+            wait(client, services, seconds=timeout)
+
+
+@click.command("diff")
+@prune_option
+@click.option("--exit-code", is_flag=True, help="End with 1 when something would change.")
+@file_options
+@pass_client
+def diff(
+    client: Client,
+    *,
+    stack: str | None,
+    files: Sequence[str],
+    profiles: Sequence[str],
+    env_files: Sequence[str],
+    prune: bool,
+    exit_code: bool,
+) -> None:
+    """Show what `stack deploy` would change, field by field, and where the planner would have the tasks."""
+    request = _request(stack, files, profiles, env_files, prune=prune, dry_run=True)
+    response = client.call(client.control.DeployStack, request)
+    warn(*response.warnings)
+    _show(response)
+    if exit_code and any(change.action != "unchanged" for change in response.changes):
+        raise click.exceptions.Exit(1)
+
+
+@click.command("config")
+@file_options
+def config(*, stack: str | None, files: Sequence[str], profiles: Sequence[str], env_files: Sequence[str]) -> None:
+    """Print the model that Compose files make together, as YAML: merged, extended, with all variables put in."""
+    import yaml
+
+    from cli.compose.tree import plain
+
+    loaded = _load(stack, files, profiles, env_files)
+    warn(*loaded.project.warnings)
+    document = {"name": loaded.stack, **plain(loaded.model.tree.without("name"))}
+    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _load(stack: str | None, files: Sequence[str], profiles: Sequence[str], env_files: Sequence[str]) -> Any:
+    from cli.compose.load import STDIN, load_files
+
+    paths = [STDIN if name == "-" else Path(name) for name in files]
+    return load_files(stack, paths, os.environ, profiles=profiles, env_files=[Path(name) for name in env_files])
+
+
+def _request(
+    stack: str | None,
+    files: Sequence[str],
+    profiles: Sequence[str],
+    env_files: Sequence[str],
+    *,
+    prune: bool,
+    dry_run: bool,
+) -> DeployStackRequest:
+    loaded = _load(stack, files, profiles, env_files)
+    project = loaded.project
+    warn(*project.warnings)
+    return DeployStackRequest(
+        stack=loaded.stack,
+        services=project.services,
+        networks=project.networks,
+        secrets=project.secrets,
+        configs=project.configs,
+        prune=prune,
+        dry_run=dry_run,
+    )
+
+
+def _show(response: DeployStackResponse) -> None:
+    for change in response.changes:
+        sign, color = SIGNS.get(change.action, ("?", "white"))
+        click.echo(click.style(f"{sign} {change.kind} {change.name} ({change.action})", fg=color))
+        for field in change.fields:
+            click.echo(f"    {field.path}: {field.before or '(none)'} -> {field.after or '(none)'}")
+        for line in move_lines(change.moves):
+            click.echo(f"    {line}")
+
+
+def move_lines(moves: Sequence[TaskMove]) -> Iterator[str]:
+    """ "web.1 -> h2"; many tasks are counted by where they go."""
+    lines = [_move(move) for move in moves]
+    if len(moves) <= TASKS_SHOWN:
+        yield from (f"{move.name} {line}" for move, line in zip(moves, lines, strict=True))
+    else:
+        yield from (f"{number} tasks {line}" for line, number in Counter(lines).most_common())
+
+
+def _move(move: TaskMove) -> str:
+    if move.pending:
+        return f"pending: {move.pending}"
+    if not move.to_hostname:
+        return f"removed from {move.from_hostname}" if move.from_hostname else "removed"
+    if not move.from_hostname:
+        return f"-> {move.to_hostname}"
+    return (
+        f"replaced on {move.to_hostname}"
+        if move.from_hostname == move.to_hostname
+        else (f"{move.from_hostname} -> {move.to_hostname}")
+    )

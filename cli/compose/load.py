@@ -1,0 +1,94 @@
+"""The way in: files, variables and profiles to the specs of a stack."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.compose.document import Document, read
+from cli.compose.env_file import env_file
+from cli.compose.faults import Faults
+from cli.compose.interpolate import substitute
+from cli.compose.model import Loader, Model
+from cli.compose.project import Project, convert
+from shoal.errors import InvalidInput
+
+STDIN = Path("/dev/stdin")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A stack as its files have it: the name, the model (for `stack config`), and the specs."""
+
+    stack: str
+    model: Model
+    project: Project
+
+
+def load(
+    stack: str,
+    documents: Sequence[Document],
+    variables: Mapping[str, str],
+    directory: Path,
+    *,
+    profiles: Collection[str] = (),
+) -> Project:
+    """The specs of a stack.
+
+    Args:
+        stack: put before the names.
+        documents: in the order given; a later one is merged over an earlier one.
+        variables: for interpolation.
+        directory: that relative paths begin at.
+        profiles: those that are enabled.
+    Raises:
+        InvalidInput: with every fault of the files, each with file, line and column.
+    """
+    faults = Faults()
+    model = Loader(faults).load(documents, variables, directory, profiles=profiles)
+    return convert(stack, model, faults)
+
+
+def load_files(
+    stack: str | None,
+    paths: Sequence[Path],
+    variables: Mapping[str, str],
+    *,
+    profiles: Collection[str] = (),
+    env_files: Sequence[Path] = (),
+) -> Loaded:
+    """Read the files and load them.
+
+    Args:
+        stack: None takes the files' `name`, else COMPOSE_PROJECT_NAME.
+        paths: relative paths in them begin at the first one's directory; for standard input, at the current one.
+        variables: of the caller's environment. What is not in it comes from `env_files`, else from `.env` in that
+            directory. COMPOSE_PROFILES adds profiles.
+    Raises:
+        InvalidInput: with every fault.
+    """
+    documents = [read(path) for path in paths]
+    directory = Path.cwd() if paths[0] == STDIN else paths[0].resolve().parent
+    known = {**_defaults(directory, variables, env_files), **variables}
+    name = stack or _name(documents, known)
+    known["COMPOSE_PROJECT_NAME"] = name
+    wanted = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
+    faults = Faults()
+    model = Loader(faults).load(documents, known, directory, profiles=wanted)
+    return Loaded(name, model, convert(name, model, faults))
+
+
+def _defaults(directory: Path, variables: Mapping[str, str], env_files: Sequence[Path]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in env_files or [directory / ".env"]:
+        values = env_file(path, variables, required=bool(env_files))
+        found |= {name: text for name, text in values.items() if text is not None}
+    return found
+
+
+def _name(documents: Sequence[Document], variables: Mapping[str, str]) -> str:
+    for document in reversed(documents):
+        if isinstance(name := document.value.get("name"), str):
+            return substitute(name, variables)
+    if name := variables.get("COMPOSE_PROJECT_NAME"):
+        return name
+    raise InvalidInput("the stack has no name: give one, or put `name:` at the top of the file")
