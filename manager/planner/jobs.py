@@ -175,7 +175,8 @@ class _JobPass:
             for task in slot.ended:
                 self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
             number = slot.key if isinstance(slot.key, int) else 0
-            work.needs.append((slot.key, Need(number, attempt)))
+            home = restart.home(slot.ended) if attempt else ""
+            work.needs.append((slot.key, Need(number, attempt, home=home)))
 
     def _place(self, run: JobRun, demand: Demand, work: _Work, slots: dict[Key, Slot]) -> None:
         if not work.needs:
@@ -188,7 +189,9 @@ class _JobPass:
             return
         counts = Counter(task.node_id for slot in slots.values() for task in slot.wanted if task.node_id)
         needs = sorted((need for _, need in work.needs), key=lambda need: (need.pending is None, need.slot))
-        self._problems.update(placing.spread(needs, counts, history.failing_nodes(draft, slots.values())))
+        failing = history.failing_nodes(draft, slots.values())
+        failing |= {node for slot in slots.values() for node in restart.left(slot.ended)}
+        self._problems.update(placing.spread(needs, counts, failing))
 
     def _note(self, run: JobRun, work: _Work) -> None:
         run.wanted, run.completed = work.wanted, work.done

@@ -25,12 +25,14 @@ class Need:
         attempt: how many tasks of the slot ended in a row before.
         pending: the record to write anew, when the slot already has one that found no node.
         beside: it starts beside its predecessor; when no node fits, nothing is written and the predecessor stays.
+        home: the node that it goes to when it fits there, since its predecessor was there; empty when any is as good.
     """
 
     slot: int
     attempt: int = 0
     pending: Task | None = None
     beside: bool = False
+    home: str = ""
 
 
 class Placing:
@@ -72,8 +74,9 @@ class Placing:
         demand = self._demand
         reason = demand.fault or self._obstacle
         hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
+        away = [] if reason else self._send_home(needs, hosts, counts)
         order = places(hosts, demand, counts, frozenset(failing), self._company.cost())
-        for need in needs:
+        for need in away if not reason else needs:
             host = None
             if not reason and not (reason := self._exhausted()):
                 host = next(order, None)
@@ -87,6 +90,21 @@ class Placing:
             else:
                 self._postpone(need, reason)
         return [reason] if reason else []
+
+    def _send_home(self, needs: Sequence[Need], hosts: Sequence[Host], counts: dict[str, int]) -> list[Need]:
+        """Place those that return to their predecessor's node; the others."""
+        if not any(need.home for need in needs):
+            return list(needs)
+        by_id = {host.id: host for host in hosts}
+        left = []
+        for need in needs:
+            host = by_id.get(need.home)
+            if host is None or fitting(host, self._demand, counts.get(host.id, 0)) or self._exhausted():
+                left.append(need)
+            else:
+                self._write(need, host)
+                counts[host.id] = counts.get(host.id, 0) + 1
+        return left
 
     def on(self, host: Host, need: Need, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""

@@ -106,16 +106,17 @@ class _ServicePass:
         stale: list[Task] = []
         for task in slot.wanted:
             (fresh if self._is_fresh(task) else stale).append(task)
+        kept = [task for task in stale if not self._is_overdue(task)]
         if fresh:
             self._close(slot)
             best = self._keep_best(fresh, "another task has its slot")
-            self._keep_fresh(slot, best, stale)
+            self._keep_fresh(slot, best, kept)
             if best.node_id and self._wanted.is_behind(best):
                 self._draft.renumber(best, self._wanted.revision)
-        elif stale:
-            best = self._keep_best(stale, "another task has its slot")
+        elif kept:
+            best = self._keep_best(kept, "another task has its slot")
             self._consider_moving(slot, best)
-        elif slot.stopping:
+        elif slot.stopping or stale:
             self._unsettled.append(Unsettled())
         else:
             self._refill(slot, beside=False)
@@ -123,6 +124,17 @@ class _ServicePass:
     def _is_fresh(self, task: Task) -> bool:
         # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
         return not task.node_id or not (self._wanted.differs(task) or self._draft.is_drained(task.node_id))
+
+    def _is_overdue(self, task: Task) -> bool:
+        """Whether its node is being drained and the time to do so gently is over; it is stopped then."""
+        by_ms = self._draft.drain_by_ms(task.node_id)
+        if by_ms is None:
+            return False
+        if by_ms > self._draft.now_ms:
+            self._draft.wake(self._id, by_ms)
+            return False
+        self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and the time for it is over")
+        return True
 
     def _keep_best(self, tasks: list[Task], reason: str) -> Task:
         if len(tasks) == 1:
@@ -152,7 +164,7 @@ class _ServicePass:
         outdated = self._wanted.differs(task)
         if outdated:
             self._outdated.append(task)
-        if self._starts_first() and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
+        if self._starts_first(outdated) and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
@@ -177,7 +189,8 @@ class _ServicePass:
             failed = self._trial.has_failed(slot)
             self._unsettled.append(Unsettled(pending=hopeless, crashing=attempt > 0, failed=failed))
         number = slot.key if isinstance(slot.key, int) else 0
-        self._needs.append((slot.key, Need(number, attempt, beside=beside)))
+        home = restart.home(slot.ended) if attempt and not beside else ""
+        self._needs.append((slot.key, Need(number, attempt, beside=beside, home=home)))
 
     def _close(self, slot: Slot) -> None:
         """The ends in the slot have been answered."""
@@ -196,8 +209,10 @@ class _ServicePass:
             self._unsettled.append(Unsettled(crashing=True, failed=self._trial.has_failed(slot)))
         return verdict
 
-    def _starts_first(self) -> bool:
-        return self._spec.update.order == UpdateConfig.START_FIRST and not self._demand.has_fixed_port
+    def _starts_first(self, outdated: bool) -> bool:
+        """Its successor is started beside it: always where nothing but the node is another one, if ports allow it."""
+        by_choice = self._spec.update.order == UpdateConfig.START_FIRST
+        return (by_choice or not outdated) and not self._demand.has_fixed_port
 
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""
@@ -237,7 +252,7 @@ class _ServicePass:
         )
 
     def _move(self, slot: Slot, mover: Mover) -> None:
-        if mover.running and self._starts_first():
+        if mover.running and self._starts_first(mover.outdated):
             self._refill(slot, beside=True)
         else:
             self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
@@ -260,7 +275,7 @@ class _ServicePass:
         counts = Counter(self._roll.homes)
         loud = [slot for slot in slots if slot.key not in self._roll.quiet]
         counts.update(task.node_id for slot in loud for task in slot.wanted if task.node_id)
-        failing = history.failing_nodes(draft, slots)
+        failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))
         self._steps += placing.besides

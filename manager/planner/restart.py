@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
@@ -13,6 +14,12 @@ LONGEST_DELAY_MS = 5 * 60_000
 _FIRST_BACKOFF_MS = 1_000
 # A task that ran for so long is not in a crash loop.
 STABLE_MS = 60_000
+
+# Of a wait in a crash loop, at most so much more: so that what failed together does not come back together.
+_JITTER = 0.2
+
+SAME_NODE = 3
+"""So many tasks of a slot end on a node in a row before the next one goes elsewhere."""
 
 _OWN_ENDS = frozenset({TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED})
 
@@ -37,12 +44,32 @@ def ended_by_itself(task: Task, status: TaskStatus | None) -> bool:
     return status is not None and status.state in _OWN_ENDS and task.state != TaskState.ORPHANED
 
 
-def delay_ms(policy: RestartPolicy, attempt: int) -> int:
-    """Milliseconds from the end of a task with this attempt to its successor: doubles with each attempt."""
+def delay_ms(policy: RestartPolicy, attempt: int, task_id: str) -> int:
+    """Milliseconds from the end of a task with this attempt to its successor: doubles with each attempt.
+
+    In a crash loop up to a fifth more, by the task's id: the same task always waits as long.
+    """
     base = policy.delay_ms if policy.HasField("delay_ms") else DEFAULT_DELAY_MS
     if attempt == 0:
         return base
-    return max(base, min(LONGEST_DELAY_MS, max(base, _FIRST_BACKOFF_MS) << min(attempt, 20)))
+    delay = max(base, min(LONGEST_DELAY_MS, max(base, _FIRST_BACKOFF_MS) << min(attempt, 20)))
+    return delay + int(delay * _JITTER * crc32(task_id.encode()) / (1 << 32))
+
+
+def home(ended: Sequence[Task]) -> str:
+    """The node of the newest ended task, where its successor is to go; empty when too many have ended there in a row.
+
+    Args:
+        ended: a slot's tasks, the oldest first.
+    """
+    newest = ended[-1].node_id if ended else ""
+    return newest if newest and not left(ended) else ""
+
+
+def left(ended: Sequence[Task]) -> tuple[str, ...]:
+    """The node that the slot has left for good reason, if there is one."""
+    tail = [task.node_id for task in ended[-SAME_NODE:]]
+    return (tail[-1],) if len(tail) == SAME_NODE and len(set(tail)) == 1 and ended[-1].attempt >= SAME_NODE - 1 else ()
 
 
 def next_attempt(task: Task, status: TaskStatus | None) -> int:
@@ -70,7 +97,7 @@ def answer(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]]
     if policy.max_attempts and made >= policy.max_attempts:
         return Verdict(None, problem=_given_up(task, status, f"{made} of {policy.max_attempts} restarts made"))
     row = _row(task, status)
-    return Verdict(_end_ms(task, status, now_ms) + delay_ms(policy, row), row + 1)
+    return Verdict(_end_ms(task, status, now_ms) + delay_ms(policy, row, task.id), row + 1)
 
 
 def _end_ms(task: Task, status: TaskStatus, now_ms: int) -> int:
