@@ -73,6 +73,10 @@ class Draft:
             self._drained[node_id] = node is not None and node.spec.availability == NodeSpec.DRAIN
         return self._drained[node_id]
 
+    def drain_by_ms(self, node_id: str) -> int | None:
+        """Until when the node's drain is gentle; None when it is not drained, or takes the time that it takes."""
+        return (self.view.nodes[node_id].spec.drain_by_ms or None) if self.is_drained(node_id) else None
+
     def state(self, task: Task) -> int:
         """The observed state (a TaskState value)."""
         return observed(task, self.view.task_status.get(task.id))
