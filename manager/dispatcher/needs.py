@@ -10,6 +10,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, Se
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
+from shoal.network_modes import MODES
 from shoal.templates import uses_labels
 
 M = TypeVar("M", bound=Message)
@@ -25,6 +26,8 @@ class Needs:
     endpoints: Mapping[str, TaskEndpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
     services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
+    removing_volumes: frozenset[str] = frozenset()
+    """Ids of volumes whose data lies here and is to be deleted."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
     """As stored, secrets sealed, by `FileContent.key`; `diff` leaves them to `manager.dispatcher.file_contents`."""
 
@@ -52,6 +55,7 @@ def diff(old: Needs, new: Needs, revision: int) -> Assignments:
         removed_endpoints=_removed(old.endpoints, new.endpoints),
         peers=_changed(old.peers, new.peers),
         removed_peers=_removed(old.peers, new.peers),
+        removing_volumes=sorted(new.removing_volumes - old.removing_volumes),
         services=_changed(old.services, new.services),
         removed_services=_removed(old.services, new.services),
     )
@@ -71,6 +75,8 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
     """What an agent reads of a revision; the rest stays with the managers, labels too unless a template names them."""
     task = revision.spec.task
     template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
+    # Of its networks the task itself tells; but not of "host" or "none".
+    template.networks.extend(attachment for attachment in task.networks if attachment.network in MODES)
     labels = revision.spec.labels if uses_labels(task.container) else {}
     spec = ServiceSpec(name=revision.spec.name, stack=revision.spec.stack, task=template, labels=labels)
     return ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)
