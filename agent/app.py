@@ -25,6 +25,7 @@ from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from agent.settings import AgentSettings
 from agent.streams.service import AgentStreams
+from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
@@ -65,7 +66,8 @@ async def run(settings: AgentSettings) -> None:
             node_network(underlay_address=address, node_id=membership.node_id, settings=NetworkSettings())
         )
         outbox = Outbox()
-        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox)
+        volumes = VolumeStore(settings.volumes_directory, now_ms)
+        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, volumes)
         await stack.enter_async_context(_streams(f"{address}:{settings.stream_port}", membership, runtime, network))
         description = host.describe(settings, network.description())
         session = AgentSession(
@@ -74,6 +76,7 @@ async def run(settings: AgentSettings) -> None:
             describe=lambda: description,
             outbox=outbox,
             work=worker,
+            volumes=volumes,
         )
         # Before the first session: a manager is told the last state of everything that is here.
         await worker.recover()
@@ -86,7 +89,12 @@ async def run(settings: AgentSettings) -> None:
 
 
 async def _worker(
-    stack: AsyncExitStack, settings: AgentSettings, node_id: str, network: NodeNetwork, outbox: Outbox
+    stack: AsyncExitStack,
+    settings: AgentSettings,
+    node_id: str,
+    network: NodeNetwork,
+    outbox: Outbox,
+    volumes: VolumeStore,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
 
@@ -106,6 +114,7 @@ async def _worker(
         images=images,
         networks=network,
         journal=Journal(settings.journal_directory),
+        volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,
         host_resolv_conf=lambda: Path("/etc/resolv.conf").read_text(),

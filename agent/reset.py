@@ -25,14 +25,14 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
     A call that failed can be repeated: the identity, which names the cgroups, goes last.
 
     Args:
-        images: remove images too.
+        images: remove images, and the data of volumes, too.
     Raises:
         ShoalError: the first thing that could not be removed; what else could be is gone.
     """
     if identity.exists(settings.identity_directory):
         certificate = Identity.load(settings.identity_directory).certificate
         await _reset_host(settings, certificates.caller_of(certificate).id)
-    kept = set() if images else {settings.images_directory}
+    kept = set() if images else {settings.images_directory, settings.volumes_directory}
     for path in settings.state_directory.glob("*"):
         if path in kept:
             continue

@@ -84,6 +84,10 @@ class AgentSettings:
         return self.state_directory / "images"
 
     @property
+    def volumes_directory(self) -> Path:
+        return self.state_directory / "volumes"
+
+    @property
     def runtime_directory(self) -> Path:
         return self.state_directory / "runtime"
 

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Protocol
 
 import grpc
@@ -12,10 +13,19 @@ from grpc import aio
 from agent.session.backoff import delays
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
-from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, Hello, ManagerMessage, Welcome
+from shoal.api.v1.dispatcher_pb2 import (
+    AgentMessage,
+    Assignments,
+    Heartbeat,
+    Hello,
+    ManagerMessage,
+    VolumeReport,
+    Welcome,
+)
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.rpc.errors import to_error
 
@@ -38,6 +48,12 @@ class Work(Protocol):
     def statuses(self) -> list[TaskStatus]: ...
 
 
+class Volumes(Protocol):
+    """What a session tells of the host's volumes; `agent.volumes.store.VolumeStore` is one."""
+
+    def reports(self) -> AsyncGenerator[list[HeldVolume]]: ...
+
+
 class AgentSession:
     """Holds one stream at a time.
 
@@ -54,6 +70,7 @@ class AgentSession:
         describe: Callable[[], NodeDescription],
         outbox: Outbox,
         work: Work,
+        volumes: Volumes,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._managers = managers
@@ -61,6 +78,7 @@ class AgentSession:
         self._describe = describe
         self._outbox = outbox
         self._work = work
+        self._volumes = volumes
         self._jitter = jitter
         self._welcomed = False
         self._writing = asyncio.Lock()
@@ -109,6 +127,7 @@ class AgentSession:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
             group.create_task(self._send(stream), name="statuses")
+            group.create_task(self._tell_volumes(stream), name="volumes")
             group.create_task(self._receive(stream, address), name="assignments")
 
     async def _welcome(self, stream: Stream, address: str) -> Welcome:
@@ -129,6 +148,11 @@ class AgentSession:
     async def _send(self, stream: Stream) -> None:
         while True:
             await self._write(stream, AgentMessage(statuses=await self._outbox.next_batch()))
+
+    async def _tell_volumes(self, stream: Stream) -> None:
+        async with aclosing(self._volumes.reports()) as reports:
+            async for held in reports:
+                await self._write(stream, AgentMessage(volumes=VolumeReport(volumes=held)))
 
     async def _write(self, stream: Stream, message: AgentMessage) -> None:
         async with self._writing:  # gRPC sends one message of a stream at a time

@@ -135,6 +135,23 @@ class MountedFile:
 
 
 @dataclass(frozen=True)
+class VolumeSource:
+    """A volume on this host, for one mount of a container.
+
+    Attributes:
+        data: its directory.
+        options: `type`, `o` and `device` of mount(8), for what is to be mounted in place of `data`; else empty.
+        subpath: relative; the directory in it that is wanted; empty for the whole.
+        copy_up: fill it, where it is empty, from what the image has at the target.
+    """
+
+    data: Path
+    options: Mapping[str, str]
+    subpath: str
+    copy_up: bool
+
+
+@dataclass(frozen=True)
 class ContainerRequest:
     """Everything that a start needs.
 
@@ -147,6 +164,7 @@ class ContainerRequest:
         files: content of small files bound over the image's, by path in the container: /etc/hosts, /etc/resolv.conf,
             /etc/hostname.
         mounted: secrets and configs.
+        volumes: by target, one for each mount of a volume in the spec.
     """
 
     task_id: str
@@ -158,6 +176,7 @@ class ContainerRequest:
     netns_fd: int | None
     files: Mapping[str, bytes]
     mounted: Sequence[MountedFile] = ()
+    volumes: Mapping[str, VolumeSource] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

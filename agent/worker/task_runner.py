@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Coroutine
+from functools import partial
 
 from agent.worker.attaching import attach
 from agent.worker.endings import final_state, one_line, why
@@ -182,16 +183,13 @@ class TaskRunner:
     async def _prepare(self) -> None:
         try:
             revision = self._spec()
-            self._report(TaskState.PREPARING, "getting the image")
-            self._image = await self._tools.images.ensure(
-                revision.spec.task.container.image, lambda line: self._report(TaskState.PREPARING, line)
-            )
+            container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
+            report("getting the image")
+            self._image = await self._tools.images.ensure(container.image, report)
             self._image_stop_signal = self._image.config.stop_signal
-            self._health.choose(revision.spec.task.container.healthcheck, self._image.config.healthcheck)
+            self._health.choose(container.healthcheck, self._image.config.healthcheck)
             self._status.image_digest = self._image.digest
-            self._mounted = await self._tools.contents.arrived(
-                revision.spec.task.container, lambda line: self._report(TaskState.PREPARING, line)
-            )
+            self._mounted = await self._tools.contents.arrived(container, report)
             await self._tools.datapath.applied()
             async with self._tools.starts:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
@@ -222,6 +220,7 @@ class TaskRunner:
             image=image,
             sandbox=sandbox,
             mounted=self._mounted,
+            volumes=self._tools.volumes.ensure(self._spec().spec.task.container, self._task.slot),
             host_resolv_conf=self._tools.host_resolv_conf(),
         )
 

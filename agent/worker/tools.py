@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
+from agent.volumes.store import VolumeStore
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Images, Networks, Runtime
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
@@ -21,6 +22,7 @@ class Tools:
     Attributes:
         node: this one, for templates.
         contents: secrets and configs that managers have sent.
+        volumes: those of this host.
         starts: bounds how many containers are started at once.
         report: takes each new status of a task.
         network: an assigned network by id, None when it is not known.
@@ -36,6 +38,7 @@ class Tools:
     datapath: Datapath
     journal: Journal
     contents: FileContents
+    volumes: VolumeStore
     starts: asyncio.Semaphore
     report: Callable[[TaskStatus], None]
     network: Callable[[str], NetworkAssignment | None]

@@ -9,12 +9,14 @@ from agent.files.contents import FileContents
 from agent.files.needs import needed_by
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
+from agent.volumes.store import VolumeStore
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Exit, Images, Networks, Running, Runtime
 from agent.worker.task_runner import TaskRunner
 from agent.worker.tools import Tools
 from shoal import task_states
+from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
@@ -47,6 +49,7 @@ class Worker:
         images: Images,
         networks: Networks,
         journal: Journal,
+        volumes: VolumeStore,
         report: Callable[[TaskStatus], None],
         now_ms: Callable[[], int],
         host_resolv_conf: Callable[[], str],
@@ -58,6 +61,7 @@ class Worker:
         self._journal = journal
         self._datapath = Datapath(networks=networks, journal=journal)
         self._contents = FileContents()
+        self._volumes = volumes
         self._assigned = Assigned()
         self._runners: dict[str, TaskRunner] = {}
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
@@ -72,6 +76,7 @@ class Worker:
             datapath=self._datapath,
             journal=journal,
             contents=self._contents,
+            volumes=volumes,
             starts=asyncio.Semaphore(parallel_starts),
             report=report,
             network=self._network,
@@ -120,6 +125,7 @@ class Worker:
         """Work until cancelled, after `recover`. Containers stay as they are."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._datapath.run(), name="datapath")
+            group.create_task(self._volumes.run(self._volumes_in_use), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
@@ -143,6 +149,7 @@ class Worker:
     async def _take(self, assignments: Assignments) -> None:
         old, self._assigned = self._assigned, merge(self._assigned, assignments)
         self._contents.take(assignments.files)
+        self._volumes.remove(assignments.removing_volumes)
         self._contents.keep_only(needed_by(self._assigned.revisions.values()))
         if not self._assigned.same_datapath(old):
             await self._datapath.wish(self._assigned)
@@ -163,6 +170,13 @@ class Worker:
 
     def _network(self, network_id: str) -> NetworkAssignment | None:
         return self._assigned.networks.get(network_id)
+
+    def _volumes_in_use(self) -> frozenset[str]:
+        """Ids of the volumes that containers here have, or will have as soon as they start."""
+        live = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
+        revisions = [revision for runner in live if (revision := self._assigned.revision_of(runner.task)) is not None]
+        mounts = (mount for each in revisions for mount in each.spec.task.container.mounts)
+        return frozenset(mount.source for mount in mounts if mount.type == Mount.VOLUME)
 
     async def _collect_images(self) -> None:
         while True:

@@ -67,6 +67,10 @@ class Catalogue:
                 affected |= self._nodes_on([change.identifier])
             elif change.kind.name in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
                 affected |= self._nodes_on(self._services.refresh(change.identifier))
+            elif change.kind.name == kinds.NODE_VOLUMES.name:
+                affected.add(change.identifier)
+            elif change.kind.name == kinds.VOLUME.name:
+                affected |= self._holders(change.identifier)
             elif change.kind.name == kinds.REVISION.name and change.new is None:
                 self._trimmed.pop(change.identifier, None)
         return affected
@@ -89,6 +93,7 @@ class Catalogue:
             peers={other: self._peers[other] for other in others if other in self._peers},
             services=self._services.on(networks.keys()),
             files=self._files(live),
+            removing_volumes=self._removing_volumes(node_id),
         )
 
     def _refresh_task(self, task_id: str) -> set[str]:
@@ -182,6 +187,17 @@ class Catalogue:
     def _revisions(self, live: Iterable[Task]) -> dict[str, ServiceRevision]:
         keys = {_revision_key(task) for task in live}
         return {key: self._trim(self._view.revisions[key]) for key in sorted(keys) if key in self._view.revisions}
+
+    def _holders(self, volume_id: str) -> set[str]:
+        records = self._view.node_volumes.items()
+        return {node_id for node_id, each in records if any(held.volume_id == volume_id for held in each.volumes)}
+
+    def _removing_volumes(self, node_id: str) -> frozenset[str]:
+        """Only those that are marked: data without a record may be of a cluster that was restored from a backup."""
+        record = self._view.node_volumes.get(node_id)
+        held = {each.volume_id for each in record.volumes} if record is not None else ()
+        volumes = self._view.volumes
+        return frozenset(identifier for identifier in held if identifier in volumes and volumes[identifier].removing)
 
     def _files(self, live: Iterable[Task]) -> dict[str, FileVersion]:
         """What the containers of these tasks alone need."""

@@ -15,10 +15,11 @@ from manager.dispatcher.node_records import NodeRecords, NowMs
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.dispatcher.statuses import Batch, StatusCommitter
+from manager.dispatcher.volume_records import VolumeRecords
 from manager.files.contents import Contents
 from manager.store import kinds
 from manager.store.changes import Change
-from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, Welcome
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, VolumeReport, Welcome
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Timeout, Unavailable
@@ -57,6 +58,7 @@ class Dispatcher(DispatcherServicer):
         self._catalogue = Catalogue(store.tables)
         self._files = FileContents(view=store.tables, secrets=secrets)
         self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
+        self._volumes = VolumeRecords(store=store)
         self._committer = StatusCommitter(store=store)
         self._liveness = Liveness(heartbeat_seconds)
         self._sessions: dict[str, AgentSession] = {}
@@ -130,6 +132,8 @@ class Dispatcher(DispatcherServicer):
         try:
             async for message in requests:
                 self._hear(session.node_id)
+                if message.WhichOneof("kind") == "volumes":
+                    await self._note_volumes(session, message.volumes)
                 if message.WhichOneof("kind") == "statuses":
                     self._take(session, message.statuses)
         except aio.UsageError:
@@ -137,6 +141,13 @@ class Dispatcher(DispatcherServicer):
             _log.info("the stream of node %s broke", session.node_id)
         finally:
             session.end(None)
+
+    async def _note_volumes(self, session: AgentSession, report: VolumeReport) -> None:
+        try:
+            await self._volumes.note(session.node_id, report.volumes)
+        except (Conflict, Unavailable, Timeout) as error:
+            # The agent begins again, and tells it again.
+            session.end(Unavailable(f"the node's volumes could not be written: {error}"))
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence = batch.sequence

@@ -12,6 +12,7 @@ from grpc import aio
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
+from agent.volumes.store import VolumeStore
 from agent.worker.assigned import Assigned, merge
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.files.contents import SealedContents
@@ -123,6 +124,7 @@ class SessionRig:
             describe=lambda: NodeDescription(hostname=node_id, address="192.0.2.1", vtep_mac="02:56:00:00:00:01"),
             outbox=outbox or Outbox(),
             work=work,
+            volumes=VolumeStore(self.directory / "volumes", lambda: 0),
         )
         running = asyncio.create_task(session.run())
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
+from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -77,6 +78,7 @@ class Machine:
             images=self.images,
             networks=self.networks,
             journal=Journal(self.directory / "journal"),
+            volumes=VolumeStore(self.directory / "volumes", self.now_ms),
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=lambda: "nameserver 192.0.2.53\n",

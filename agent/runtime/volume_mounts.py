@@ -1,0 +1,131 @@
+"""Volumes of a container: filled from its image the first time, mounted in its own mount namespace.
+
+Whatever is mounted for it ends with that namespace, so nothing has to be undone.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from agent.runtime.linux import MS_BIND, MS_REC, mount, open_in_root
+from agent.worker.seams import ContainerRequest, VolumeSource
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.errors import InvalidInput, Unavailable
+
+MOUNT_SECONDS = 30.0
+"""A server of files that does not answer within this time is told as such; the task is tried again."""
+
+
+def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> ContainerRequest:
+    """The request with binds in place of its volumes.
+
+    The caller is in the mount namespace that is to become the container's.
+
+    Args:
+        directory: for the mount points.
+        root: the container's root file system, to fill empty volumes from.
+    Raises:
+        InvalidInput: a subpath that is not there.
+        Unavailable: a file system that cannot be mounted.
+        OSError: the disk or the kernel refused.
+    """
+    if not request.volumes:
+        return request
+    spec = ContainerSpec()
+    spec.CopyFrom(request.spec)
+    for place, each in enumerate(spec.mounts):
+        if each.type == Mount.VOLUME:
+            point = directory / str(place)
+            point.mkdir(parents=True)
+            _mount_volume(point, root, each.target, request.volumes[each.target])
+            each.type, each.source = Mount.BIND, str(point)
+            each.ClearField("volume")
+    return replace(request, spec=spec)
+
+
+def _mount_volume(point: Path, root: Path, target: str, source: VolumeSource) -> None:
+    if source.options and source.options.get("type") != "none":
+        _mount_file_system(point, source)
+        if not source.subpath:
+            return
+        whole = point
+    elif source.options:
+        whole = Path(source.options["device"])
+    else:
+        whole = source.data
+        if source.copy_up:
+            _fill(whole, root, target)
+    with _directory_in(whole, source.subpath) as descriptor:
+        mount(f"/proc/self/fd/{descriptor}", str(point), None, MS_BIND | MS_REC)
+
+
+@contextmanager
+def _directory_in(whole: Path, subpath: str) -> Generator[int]:
+    """A directory below `whole`, held open: links that a container made lead nowhere out of it."""
+    try:
+        top = os.open(whole, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InvalidInput(f"the volume's directory {whole} cannot be used: {error.strerror}") from None
+    try:
+        try:
+            descriptor = open_in_root(top, subpath or ".", os.O_PATH | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidInput(f"volume-subpath {subpath!r} is not a directory of the volume") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(top)
+
+
+def _mount_file_system(point: Path, source: VolumeSource) -> None:
+    """By mount(8), which knows the helpers of file systems such as nfs."""
+    options = ["-o", source.options["o"]] if source.options.get("o") else []
+    command = ["mount", "-t", source.options["type"], *options, "--", source.options["device"], str(point)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=MOUNT_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        device = source.options["device"]
+        raise Unavailable(f"mounting {device} for the volume took more than {MOUNT_SECONDS:g} s") from None
+    if done.returncode:
+        raise Unavailable(f"the volume cannot be mounted: {' '.join(done.stderr.split())[-300:]}")
+
+
+def _fill(data: Path, root: Path, target: str) -> None:
+    """Copy what the image has at the target, owner and mode of the directory too, into a volume that is empty."""
+    lock = os.open(data.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two tasks of the same volume may start at once
+        if any(os.scandir(data)):
+            return
+        try:
+            image = open_in_root(root_fd, target, os.O_RDONLY | os.O_DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        try:
+            _copy(image, data)
+        finally:
+            os.close(image)
+    finally:
+        os.close(root_fd)
+        os.close(lock)
+
+
+def _copy(image: int, data: Path) -> None:
+    """A copy that is interrupted leaves nothing, lest the rest be taken for the whole."""
+    command = ["cp", "-a", "--", f"/proc/self/fd/{image}/.", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=(image,))
+    if done.returncode:
+        for entry in os.scandir(data):
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108  # an entry's path is a text
+        raise Unavailable(f"the volume cannot be filled from the image: {' '.join(done.stderr.split())[-300:]}")

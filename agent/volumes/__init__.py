@@ -1,0 +1,1 @@
+"""Named volumes on this host."""

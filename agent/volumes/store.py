@@ -1,0 +1,147 @@
+"""The volumes that this host holds: a directory each, found again by what lies on the disk.
+
+    <directory>/<name>/volume       HeldVolume
+    <directory>/<name>/_data        what containers see; <name> is "<name>.<slot>" for a slot's own
+
+Names of volumes have no dot, so that a slot's directory is never another volume's.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from agent.worker.seams import VolumeSource
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.volume_pb2 import HeldVolume
+from shoal.errors import Refused, Unavailable
+
+RETRY_SECONDS = 1.0
+"""Between looks whether a volume that is to go is still in use."""
+
+_log = logging.getLogger(__name__)
+
+
+class VolumeStore:
+    """Use it from the event loop; `run` must run for volumes to be deleted.
+
+    Args:
+        directory: made when the first volume is.
+        now_ms: milliseconds since the Unix epoch.
+    """
+
+    def __init__(self, directory: Path, now_ms: Callable[[], int]) -> None:
+        self._directory = directory
+        self._now_ms = now_ms
+        self._held = {held_path(directory, held): held for held in _load(directory)}
+        self._removing: set[str] = set()
+        self._woken = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    def held(self) -> list[HeldVolume]:
+        """What lies here, by name and slot."""
+        return sorted(self._held.values(), key=lambda held: (held.name, held.slot))
+
+    async def reports(self) -> AsyncGenerator[list[HeldVolume]]:
+        """What lies here now, and again after each change."""
+        while True:
+            changed = self._changed
+            yield self.held()
+            await changed.wait()
+
+    def ensure(self, container: ContainerSpec, slot: int) -> dict[str, VolumeSource]:
+        """The volumes of a task's container by target; those that are not here are made.
+
+        Raises:
+            Unavailable: the disk refuses. Refused: data of another volume lies there.
+        """
+        return {mount.target: self._source(mount, slot) for mount in container.mounts if mount.type == Mount.VOLUME}
+
+    def remove(self, volume_ids: Collection[str]) -> None:
+        """Have these volumes deleted as soon as no container uses them."""
+        self._removing.update(volume_ids)
+        self._woken.set()
+
+    async def run(self, in_use: Callable[[], Collection[str]]) -> None:
+        """Delete what is to be, until cancelled.
+
+        Args:
+            in_use: ids of the volumes that containers have mounted, or are about to.
+        """
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self._delete(in_use())
+            if self._removing & {held.volume_id for held in self._held.values()}:
+                await asyncio.sleep(RETRY_SECONDS)
+                self._woken.set()
+            else:
+                self._removing.clear()
+
+    def _source(self, mount: Mount, slot: int) -> VolumeSource:
+        use = mount.volume
+        held = HeldVolume(
+            volume_id=mount.source, name=use.name, slot=slot if use.per_slot else 0, created_at_ms=self._now_ms()
+        )
+        path = held_path(self._directory, held)
+        try:
+            self._make(path, held)
+        except OSError as error:
+            raise Unavailable(f"cannot make the volume {use.name} in {path}: {error.strerror}") from error
+        return VolumeSource(
+            data=path / "_data", options=dict(use.options), subpath=use.subpath, copy_up=not use.no_copy
+        )
+
+    def _make(self, path: Path, held: HeldVolume) -> None:
+        present = self._held.get(path)
+        if present is not None and present.volume_id != held.volume_id:
+            raise Refused(
+                f"{path} holds the data of another volume of this name ({present.volume_id}), left behind by an "
+                "earlier cluster or node; move it away"
+            )
+        if present is None:
+            self._directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+            (path / "_data").mkdir(mode=0o755, parents=True, exist_ok=True)
+            draft = path / "volume.new"
+            draft.write_bytes(held.SerializeToString())
+            draft.replace(path / "volume")
+            self._held[path] = held
+            self._tell()
+
+    async def _delete(self, used: Collection[str]) -> None:
+        going = [
+            path for path, held in self._held.items() if held.volume_id in self._removing and held.volume_id not in used
+        ]
+        for path in going:
+            try:
+                await asyncio.to_thread(shutil.rmtree, path)
+            except OSError as error:
+                _log.warning("the volume in %s cannot be deleted yet: %s", path, error)
+                continue
+            del self._held[path]
+            _log.info("the volume in %s is deleted", path)
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def held_path(directory: Path, held: HeldVolume) -> Path:
+    """Where a volume lies."""
+    return directory / (f"{held.name}.{held.slot}" if held.slot else held.name)
+
+
+def _load(directory: Path) -> Iterator[HeldVolume]:
+    if not directory.exists():
+        return
+    for path in sorted(directory.iterdir()):
+        try:
+            held = HeldVolume.FromString((path / "volume").read_bytes())
+        except (OSError, DecodeError) as error:
+            _log.warning("%s is not a volume of ours; it is left alone: %s", path, error)
+            continue
+        yield held
