@@ -1469,6 +1469,108 @@ class RotateJoinTokenRequest(_message.Message):
 Global___RotateJoinTokenRequest: _TypeAlias = RotateJoinTokenRequest  # noqa: Y015
 
 @_typing.final
+class StatsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGETS_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    STACK_FIELD_NUMBER: _builtins.int
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    stack: _builtins.str
+    interval_ms: _builtins.int
+    """Milliseconds between measurements, 200 to 60,000; 0 means 1,000."""
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Each empty one admits all; services and tasks by name or id."""
+
+    def __init__(
+        self,
+        *,
+        targets: _abc.Iterable[_builtins.str] | None = ...,
+        node: _builtins.str = ...,
+        stack: _builtins.str = ...,
+        interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms", "node", b"node", "stack", b"stack", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsRequest: _TypeAlias = StatsRequest  # noqa: Y015
+
+@_typing.final
+class StatsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskStats]:
+        """By service, slot and task."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is missing, and why ("node h2 does not answer")."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[Global___TaskStats] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsResponse: _TypeAlias = StatsResponse  # noqa: Y015
+
+@_typing.final
+class TaskStats(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
+    NANO_CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    PIDS_FIELD_NUMBER: _builtins.int
+    LIMIT_NANO_CPUS_FIELD_NUMBER: _builtins.int
+    LIMIT_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    name: _builtins.str
+    node_hostname: _builtins.str
+    nano_cpus: _builtins.int
+    """Billionths of a CPU, the mean of the interval."""
+    memory_bytes: _builtins.int
+    pids: _builtins.int
+    limit_nano_cpus: _builtins.int
+    """Limits of the task; 0: none."""
+    limit_memory_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        node_hostname: _builtins.str = ...,
+        nano_cpus: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        pids: _builtins.int = ...,
+        limit_nano_cpus: _builtins.int = ...,
+        limit_memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_memory_bytes", b"limit_memory_bytes", "limit_nano_cpus", b"limit_nano_cpus", "memory_bytes", b"memory_bytes", "name", b"name", "nano_cpus", b"nano_cpus", "node_hostname", b"node_hostname", "pids", b"pids", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TaskStats: _TypeAlias = TaskStats  # noqa: Y015
+
+@_typing.final
 class LogsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -162,6 +162,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
                 _registered_method=True)
+        self.Stats = channel.unary_stream(
+                '/shoal.api.v1.Control/Stats',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.FromString,
+                _registered_method=True)
         self.Logs = channel.unary_stream(
                 '/shoal.api.v1.Control/Logs',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
@@ -408,6 +413,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Stats(self, request, context):
+        """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Logs(self, request, context):
         """The logs of a service's or a task's containers, on whatever nodes they are.
         """
@@ -636,6 +648,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RotateJoinToken,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            ),
+            'Stats': grpc.unary_stream_rpc_method_handler(
+                    servicer.Stats,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.SerializeToString,
             ),
             'Logs': grpc.unary_stream_rpc_method_handler(
                     servicer.Logs,
@@ -1396,6 +1413,33 @@ class Control:
             '/shoal.api.v1.Control/RotateJoinToken',
             shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Stats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.Control/Stats',
+            shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.StatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

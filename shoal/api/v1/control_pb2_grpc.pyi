@@ -69,6 +69,8 @@ class ControlStub:
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
+    Stats: _grpc.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]
+    """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
@@ -132,6 +134,8 @@ class ControlAsyncStub(ControlStub):
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    Stats: _aio.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]  # type: ignore[assignment]
+    """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
@@ -342,6 +346,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RotateJoinTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
+
+    @_abc_1.abstractmethod
+    def Stats(
+        self,
+        request: _control_pb2.StatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_control_pb2.StatsResponse], _abc.AsyncIterator[_control_pb2.StatsResponse]]:
+        """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
 
     @_abc_1.abstractmethod
     def Logs(

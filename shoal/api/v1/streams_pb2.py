@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/streams.proto\x12\x0cshoal.api.v1\"a\n\x0fReadLogsRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x11\n\x04tail\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08since_ns\x18\x04 \x01(\x03\x42\x07\n\x05_tail\"\xb4\x01\n\tLogRecord\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12.\n\x06stream\x18\x03 \x01(\x0e\x32\x1e.shoal.api.v1.LogRecord.Stream\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"o\n\x0cProbeRequest\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.ProbedNode\x12\'\n\x05ports\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.ProbedPort\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"@\n\nProbedNode\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\"+\n\nProbedPort\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"F\n\rProbeResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.NodeReach\x12\r\n\x05ports\x18\x02 \x03(\t\"g\n\tNodeReach\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12$\n\x08underlay\x18\x02 \x01(\x0b\x32\x12.shoal.api.v1.Path\x12#\n\x07overlay\x18\x03 \x01(\x0b\x32\x12.shoal.api.v1.Path\"K\n\x04Path\x12\x0c\n\x04sent\x18\x01 \x01(\r\x12\x12\n\nanswers_us\x18\x02 \x03(\r\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r2\x96\x01\n\x0c\x41gentStreams\x12\x44\n\x08ReadLogs\x12\x1d.shoal.api.v1.ReadLogsRequest\x1a\x17.shoal.api.v1.LogRecord0\x01\x12@\n\x05Probe\x12\x1a.shoal.api.v1.ProbeRequest\x1a\x1b.shoal.api.v1.ProbeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/streams.proto\x12\x0cshoal.api.v1\"a\n\x0fReadLogsRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x11\n\x04tail\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08since_ns\x18\x04 \x01(\x03\x42\x07\n\x05_tail\"\xb4\x01\n\tLogRecord\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12.\n\x06stream\x18\x03 \x01(\x0e\x32\x1e.shoal.api.v1.LogRecord.Stream\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"$\n\x10ReadUsageRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\";\n\x11ReadUsageResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.TaskUsage\"_\n\tTaskUsage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12\x0e\n\x06\x63pu_ns\x18\x03 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\r\"o\n\x0cProbeRequest\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.ProbedNode\x12\'\n\x05ports\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.ProbedPort\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"@\n\nProbedNode\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\"+\n\nProbedPort\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"F\n\rProbeResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.NodeReach\x12\r\n\x05ports\x18\x02 \x03(\t\"g\n\tNodeReach\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12$\n\x08underlay\x18\x02 \x01(\x0b\x32\x12.shoal.api.v1.Path\x12#\n\x07overlay\x18\x03 \x01(\x0b\x32\x12.shoal.api.v1.Path\"K\n\x04Path\x12\x0c\n\x04sent\x18\x01 \x01(\r\x12\x12\n\nanswers_us\x18\x02 \x03(\r\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r2\xe4\x01\n\x0c\x41gentStreams\x12\x44\n\x08ReadLogs\x12\x1d.shoal.api.v1.ReadLogsRequest\x1a\x17.shoal.api.v1.LogRecord0\x01\x12@\n\x05Probe\x12\x1a.shoal.api.v1.ProbeRequest\x1a\x1b.shoal.api.v1.ProbeResponse\x12L\n\tReadUsage\x12\x1e.shoal.api.v1.ReadUsageRequest\x1a\x1f.shoal.api.v1.ReadUsageResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,18 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOGRECORD']._serialized_end=324
   _globals['_LOGRECORD_STREAM']._serialized_start=268
   _globals['_LOGRECORD_STREAM']._serialized_end=324
-  _globals['_PROBEREQUEST']._serialized_start=326
-  _globals['_PROBEREQUEST']._serialized_end=437
-  _globals['_PROBEDNODE']._serialized_start=439
-  _globals['_PROBEDNODE']._serialized_end=503
-  _globals['_PROBEDPORT']._serialized_start=505
-  _globals['_PROBEDPORT']._serialized_end=548
-  _globals['_PROBERESPONSE']._serialized_start=550
-  _globals['_PROBERESPONSE']._serialized_end=620
-  _globals['_NODEREACH']._serialized_start=622
-  _globals['_NODEREACH']._serialized_end=725
-  _globals['_PATH']._serialized_start=727
-  _globals['_PATH']._serialized_end=802
-  _globals['_AGENTSTREAMS']._serialized_start=805
-  _globals['_AGENTSTREAMS']._serialized_end=955
+  _globals['_READUSAGEREQUEST']._serialized_start=326
+  _globals['_READUSAGEREQUEST']._serialized_end=362
+  _globals['_READUSAGERESPONSE']._serialized_start=364
+  _globals['_READUSAGERESPONSE']._serialized_end=423
+  _globals['_TASKUSAGE']._serialized_start=425
+  _globals['_TASKUSAGE']._serialized_end=520
+  _globals['_PROBEREQUEST']._serialized_start=522
+  _globals['_PROBEREQUEST']._serialized_end=633
+  _globals['_PROBEDNODE']._serialized_start=635
+  _globals['_PROBEDNODE']._serialized_end=699
+  _globals['_PROBEDPORT']._serialized_start=701
+  _globals['_PROBEDPORT']._serialized_end=744
+  _globals['_PROBERESPONSE']._serialized_start=746
+  _globals['_PROBERESPONSE']._serialized_end=816
+  _globals['_NODEREACH']._serialized_start=818
+  _globals['_NODEREACH']._serialized_end=921
+  _globals['_PATH']._serialized_start=923
+  _globals['_PATH']._serialized_end=998
+  _globals['_AGENTSTREAMS']._serialized_start=1001
+  _globals['_AGENTSTREAMS']._serialized_end=1229
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
                 _registered_method=True)
+        self.ReadUsage = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/ReadUsage',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -63,6 +68,13 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadUsage(self, request, context):
+        """What the containers of tasks use now. Those that have none are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +87,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.Probe,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.SerializeToString,
+            ),
+            'ReadUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadUsage,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -131,6 +148,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/Probe',
             shoal_dot_api_dot_v1_dot_streams__pb2.ProbeRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/ReadUsage',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class AgentStreamsStub:
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]
     """How this node reaches others, measured now. Takes about a second."""
+    ReadUsage: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]
+    """What the containers of tasks use now. Those that have none are left out."""
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -43,6 +45,8 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _aio.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]  # type: ignore[assignment]
     """How this node reaches others, measured now. Takes about a second."""
+    ReadUsage: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]  # type: ignore[assignment]
+    """What the containers of tasks use now. Those that have none are left out."""
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -60,5 +64,13 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ProbeResponse, _abc.Awaitable[_streams_pb2.ProbeResponse]]:
         """How this node reaches others, measured now. Takes about a second."""
+
+    @_abc_1.abstractmethod
+    def ReadUsage(
+        self,
+        request: _streams_pb2.ReadUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.ReadUsageResponse, _abc.Awaitable[_streams_pb2.ReadUsageResponse]]:
+        """What the containers of tasks use now. Those that have none are left out."""
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
