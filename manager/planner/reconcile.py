@@ -8,11 +8,12 @@ from manager.planner.demand import Demand, demand_of
 from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.effective import current_update, effective
+from manager.planner.evening import find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.place import Need, Placing
 from manager.planner.replicas import choose_slots
-from manager.planner.rolls import Key
+from manager.planner.rolls import Key, key_of
 from manager.planner.slots import Slot, age, rest, rest_the_obvious, slots_of
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
@@ -43,6 +44,7 @@ class _ServicePass:
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
+        self._leaving: frozenset[str] = frozenset()
         self._needs: list[tuple[Key, Need]] = []
         self._movers: list[tuple[Slot, Mover]] = []
         self._unsettled: list[Unsettled] = []
@@ -55,6 +57,7 @@ class _ServicePass:
             self._roll.wake_all()
         elif not self._is_global:
             rest_the_obvious(self._draft, self._roll, self._wanted.revision)
+        self._leaving = self._find_leaving()
         slots = slots_of(self._draft, self._roll)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
@@ -70,6 +73,15 @@ class _ServicePass:
         for slot in slots.values():
             history.trim(self._draft, slot, self._spec.task.restart)
         self._tell(progress, fronts)
+
+    def _find_leaving(self) -> frozenset[str]:
+        """Tasks that are to move elsewhere because the user wants the service evened out; their slots are loud."""
+        if self._is_global or self._trial.is_on:
+            return frozenset()
+        found = find_leaving(self._draft, self._newest, self._roll, self._demand)
+        for task in found:
+            self._roll.wake(key_of(task))
+        return frozenset(task.id for task in found)
 
     def _is_shrinking(self) -> bool:
         return not self._is_global and len(self._roll.quiet) > self._spec.replicated.replicas
@@ -123,7 +135,10 @@ class _ServicePass:
 
     def _is_fresh(self, task: Task) -> bool:
         # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
-        return not task.node_id or not (self._wanted.differs(task) or self._draft.is_drained(task.node_id))
+        if not task.node_id:
+            return True
+        moves = self._draft.is_drained(task.node_id) or task.id in self._leaving
+        return not (moves or self._wanted.differs(task))
 
     def _is_overdue(self, task: Task) -> bool:
         """Whether its node is being drained and the time to do so gently is over; it is stopped then."""
@@ -168,7 +183,7 @@ class _ServicePass:
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
-        drained = self._draft.is_drained(task.node_id)
+        drained = self._draft.is_drained(task.node_id) or task.id in self._leaving
         self._movers.append((slot, Mover(task, self._is_ready(task), outdated, drained)))
 
     def _refill(self, slot: Slot, *, beside: bool) -> None:
@@ -259,7 +274,9 @@ class _ServicePass:
             self._steps += mover.outdated
 
     def _why_moved(self, task: Task) -> str:
-        return "replaced by an update" if self._wanted.differs(task) else "its node is drained"
+        if self._wanted.differs(task):
+            return "replaced by an update"
+        return "its node is drained" if self._draft.is_drained(task.node_id) else "moved to even the service out"
 
     def _place(self, slots: Iterable[Slot]) -> None:
         if not self._needs:

@@ -153,7 +153,7 @@ def _cells(hosts: Sequence[Host], demand: Demand, counts: Counts, cost: Cost | N
     cells: dict[tuple[tuple[str, ...], tuple[str, ...], int], _Cell] = {}
     keys = tuple(key for key, _ in demand.weighted)
     for host in hosts:
-        found = _values(host, keys), _values(host, demand.spread), cost(host) if cost is not None else 0
+        found = values_of(host, keys), values_of(host, demand.spread), cost(host) if cost is not None else 0
         cell = cells.get(found) or cells.setdefault(found, _Cell(*found, demand))
         cell.hosts.append(host)
         for key in cell.keys:
@@ -161,7 +161,8 @@ def _cells(hosts: Sequence[Host], demand: Demand, counts: Counts, cost: Cost | N
     return list(cells.values())
 
 
-def _values(host: Host, keys: Sequence[str]) -> tuple[str, ...]:
+def values_of(host: Host, keys: Sequence[str]) -> tuple[str, ...]:
+    """What the node has under these keys, empty where it has nothing."""
     if host.node is None or host.status is None:
         return ("",) * len(keys)
     node, status = host.node, host.status

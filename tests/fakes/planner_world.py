@@ -126,6 +126,13 @@ class World:
         self.put(kinds.SERVICE, name, service)
         return True
 
+    def rebalance(self, name: str) -> None:
+        """The user wants the service evened out."""
+        service = Service()
+        service.CopyFrom(self.tables.services[name])
+        service.rebalance_at_ms = self.now_ms
+        self.put(kinds.SERVICE, name, service)
+
     # Plans.
 
     def plan(self, *, cut: int | None = None) -> Outcome:

@@ -179,6 +179,11 @@ class Cluster(RuleBasedStateMachine):
             spec.replicated.replicas = replicas
             self.world.service(self.ids[name], spec)
 
+    @rule(name=services)
+    def rebalance(self, name: str) -> None:
+        if self.ids.get(name, "") in self.world.tables.services:
+            self.world.rebalance(self.ids[name])
+
     @rule(name=services, action=st.sampled_from([STEER.PAUSE, STEER.RESUME, STEER.RESUME, STEER.PROMOTE]))
     def steer(self, name: str, action: STEER.Action.ValueType) -> None:
         if self.ids.get(name, "") in self.world.tables.services:

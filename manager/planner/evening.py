@@ -1,0 +1,59 @@
+"""What is left to do of a user's wish to even a service out over the nodes, told from its tasks as they are."""
+
+from collections.abc import Iterable
+
+from manager.planner import rebalance
+from manager.planner.affinity import Company
+from manager.planner.demand import Demand
+from manager.planner.draft import Draft
+from manager.planner.rebalance import Move
+from manager.planner.rolls import Roll
+from manager.planner.slots import age
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task
+from shoal.task_states import is_live, is_ready, is_wanted
+
+_AT_ONCE = 10
+"""Moves that a pass looks for: their pace is that of an update, so more would wait."""
+
+
+def find_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> list[Task]:
+    """Tasks that are to move, or whose successors have been started elsewhere."""
+    asked_at = service.rebalance_at_ms
+    if not asked_at or demand.fault or not asked_at <= draft.now_ms < asked_at + rebalance.WINDOW_MS:
+        return []
+    newest, older = _by_slot(draft, roll)
+    replaced = [task for task, heir in older if task.created_at_ms <= asked_at < heir.created_at_ms]
+    moving = rebalance_moves(draft, service, newest, demand, asked_at_ms=asked_at, most=_AT_ONCE)
+    return [*replaced, *(move.task for move in moving)]
+
+
+def rebalance_moves(
+    draft: Draft, service: Service, tasks: list[Task], demand: Demand, *, asked_at_ms: int, most: int
+) -> list[Move]:
+    """The moves that even the service out, of tasks made before it was asked."""
+    company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))
+    hosts = [host for host in draft.ranked(demand) if company.bars(host) is None]
+    statuses = draft.view.task_status
+
+    def may_move(task: Task) -> bool:
+        return task.created_at_ms <= asked_at_ms and is_ready(task, statuses.get(task.id))
+
+    return rebalance.moves(tasks, hosts, demand, may_move=may_move, most=most)
+
+
+def _by_slot(draft: Draft, roll: Roll) -> tuple[list[Task], list[tuple[Task, Task]]]:
+    """The newest wanted task of each slot, and the older ones, each with the newest of its slot."""
+    newest: list[Task] = []
+    older: list[tuple[Task, Task]] = []
+    for key in sorted(roll.tasks, key=str):
+        wanted = sorted(_placed(draft, roll.tasks[key]), key=age)
+        if wanted:
+            newest.append(wanted[-1])
+            older += [(task, wanted[-1]) for task in wanted[:-1]]
+    return newest, older
+
+
+def _placed(draft: Draft, tasks: Iterable[Task]) -> list[Task]:
+    statuses = draft.view.task_status
+    return [task for task in tasks if task.node_id and is_wanted(task) and is_live(task, statuses.get(task.id))]
