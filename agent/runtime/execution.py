@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from shoal.errors import NotFound, Unavailable
 MAX_OUTPUT = 4096
 """Bytes kept of what a program writes, the last ones."""
 
+_SWEEPS = 5
 _PATIENCE_SECONDS = 1.0
 """For the OCI runtime to end once the program that it waits for was killed."""
 
@@ -53,6 +54,8 @@ class Executor:
         self._hide = hide
         self._thread = ThreadPoolExecutor(1, "execution", initializer=self._enter)
         self._network = self._mounts = -1
+        self._tracked: set[int] = set()
+        self._sweeps = 0
 
     def close(self) -> None:
         """Wait for what the thread does. Programs that run are killed by whoever awaits them."""
@@ -102,9 +105,37 @@ class Executor:
         os.close(started.pidfd)
         os.close(started.output)
         assert code is not None, "it is a child of this process, has ended, and nobody else waits for it"
+        self._tracked.discard(started.pid)
         if code:
-            await asyncio.get_running_loop().run_in_executor(self._thread, _end_orphans)
+            self._sweeps = _SWEEPS
         return code
+
+    @property
+    def is_untidy(self) -> bool:
+        """An execution failed not long ago: there may be processes that it left behind; call `sweep` in a while."""
+        return self._sweeps > 0
+
+    async def sweep(self) -> None:
+        """Clean up after executions that failed."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._sweep)
+
+    def _sweep(self) -> None:
+        """End and wait for what OCI runtimes left behind that ended before their children: those are ours then.
+
+        The kernel keeps a container's first process, and with it the whole container, until the last one that was in
+        the container is waited for.
+        """
+        self._sweeps -= 1
+        depth = len(_status("self")["NSpid"].split())
+        for pid in _children():
+            status = _status(pid)
+            inside = _is_inside(status, depth)
+            if int(pid) in self._tracked or not (inside or status.get("Name", "").startswith(("crun", "runc"))):
+                continue
+            if inside:
+                _kill(int(pid))
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(pid), os.WNOHANG)
 
     async def open_socket(self, record: Record, family: socket.AddressFamily) -> socket.socket:
         """A non-blocking TCP socket in the container's network namespace. Raises as `execute`."""
@@ -143,6 +174,7 @@ class Executor:
         finally:
             os.close(write_end)
             os.close(null)
+        self._tracked.add(pid)
         return _Started(pid, os.pidfd_open(pid), read_end)
 
     def _without_hidden(self, program: str) -> AbstractContextManager[None]:
@@ -223,29 +255,24 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _end_orphans() -> None:
-    """End and wait for processes in containers whose OCI runtime ended before them: they are children of this process.
-
-    The kernel keeps a container's first process, and with it the whole container, until the last one is waited for.
-    """
-    depth = len(_numbers("self"))
+def _children() -> Iterator[str]:
     for thread in Path("/proc/self/task").iterdir():
-        for pid in (thread / "children").read_text().split():
-            numbers = _numbers(pid)
-            # The first process of a container whose supervisor was lost is not to be touched.
-            if len(numbers) > depth and numbers[-1] != "1":
-                _kill(int(pid))
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(int(pid), 0)
+        yield from (thread / "children").read_text().split()
 
 
-def _numbers(pid: str) -> list[str]:
-    """Process ids in each pid namespace, the outermost first (proc(5), status, NSpid)."""
+def _status(pid: str) -> Mapping[str, str]:
+    """Fields of a process (proc(5), status); empty when there is no such process."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return []
-    return next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
+        return {}
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def _is_inside(status: Mapping[str, str], depth: int) -> bool:
+    """Whether it is in a container; not as its first process, which is not to be touched."""
+    numbers = status.get("NSpid", "").split()
+    return len(numbers) > depth and numbers[-1] != "1"
 
 
 def _descendants(pid: int) -> Iterator[int]:

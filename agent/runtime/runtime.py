@@ -36,7 +36,7 @@ from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 _log = logging.getLogger(__name__)
 
 _TMPFS_SOURCE = "shoal-runtime"
-_ROTATION_SECONDS = 1.0
+_TIDY_SECONDS = 1.0
 
 
 def _no_step(name: str, seconds: float) -> None:
@@ -95,7 +95,7 @@ class OciRuntime:
         self._life.callback(self._executor.close)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(asyncio.TaskGroup())
-        for task in (group.create_task(self._rotate_logs()), group.create_task(self._trash.keep_empty())):
+        for task in (group.create_task(self._tidy()), group.create_task(self._trash.keep_empty())):
             self._life.callback(task.cancel)
         return self
 
@@ -267,9 +267,11 @@ class OciRuntime:
         else:
             delete_trees(*(state.run / name for name in ("bundles", "exits", "crun", "runc")))
 
-    async def _rotate_logs(self) -> None:
+    async def _tidy(self) -> None:
         while True:
-            await asyncio.sleep(_ROTATION_SECONDS)
+            await asyncio.sleep(_TIDY_SECONDS)
+            if self._executor.is_untidy:
+                await self._executor.sweep()
             records = [record for task_id, record in self._records.items() if self._watch.running(task_id)]
             if records:
                 await asyncio.to_thread(self._rotate, records)
