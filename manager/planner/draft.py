@@ -20,6 +20,7 @@ from shoal.api.v1.network_pb2 import NetworkAllocation
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.volume_pb2 import VolumeSlot
 from shoal.ids import NewId
 from shoal.task_states import observed
 
@@ -43,6 +44,7 @@ class Draft:
         self._down: dict[str, NodeStatus | None] = {}
         self._drained: dict[str, bool] = {}
         self._allocations: dict[str, NetworkAllocation | None] = {}
+        self._slot_volumes: dict[str, VolumeSlot] = {}
         self._stops: dict[str, Task] = {}
         self._forgotten: dict[str, None] = {}
         self._tasks: dict[str, Task] = {}
@@ -165,6 +167,15 @@ class Draft:
             return self._allocations[network_id]
         return self.view.allocations.get(network_id)
 
+    def settle_volume(self, place: VolumeSlot) -> None:
+        """Write where a slot's volume lies, before any task that needs it."""
+        self._slot_volumes[f"{place.volume_id}/{place.slot}"] = place
+
+    def slot_volume(self, volume_id: str, slot: int) -> VolumeSlot | None:
+        """As it will be once this plan is committed."""
+        key = f"{volume_id}/{slot}"
+        return self._slot_volumes.get(key) or self.view.volume_slots.get(key)
+
     def amend(self, more: ServiceStatus) -> None:
         """What a stage before the service's own pass has to say in its status."""
         self._amendments[more.service_id] = more
@@ -186,6 +197,7 @@ class Draft:
         found: list[Write] = []
         for network_id, allocation in self._allocations.items():
             found.append(_allocation_write(network_id, allocation))
+        found += (put(kinds.VOLUME_SLOT, key, place) for key, place in self._slot_volumes.items())
         found += (put(kinds.TASK, task.id, task) for task in self._stops.values())
         for identifier in self._forgotten:
             found.append(delete(kinds.TASK, identifier))

@@ -7,11 +7,12 @@ from manager.planner.addresses import dotted, number
 from manager.planner.affinity import Company
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.filters import explain, fitting
+from manager.planner.filters import explain, fitting, standing
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
 from manager.planner.preempt import Preemption
 from manager.planner.schedule import places
+from manager.planner.slot_volumes import SlotVolumes, waiting
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
 
@@ -53,6 +54,7 @@ class Placing:
         self._networks: list[str] = []
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
+        self._volumes = SlotVolumes(draft, service_id, revision)
         self._obstacle = self._find_subnets()
         self.besides = 0
         self._placed = Task(
@@ -74,6 +76,9 @@ class Placing:
         demand = self._demand
         reason = demand.fault or self._obstacle
         hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
+        held: list[str] = []
+        if self._volumes and not reason:
+            needs, held = self._send_to_volumes(needs, counts)
         away = [] if reason else self._send_home(needs, hosts, counts)
         order = places(hosts, demand, counts, frozenset(failing), self._company.cost())
         for need in away if not reason else needs:
@@ -89,7 +94,35 @@ class Placing:
                 self._write(need, host)
             else:
                 self._postpone(need, reason)
-        return [reason] if reason else []
+        return [*held, reason] if reason else held
+
+    def _send_to_volumes(self, needs: Sequence[Need], counts: dict[str, int]) -> tuple[list[Need], list[str]]:
+        """Place those whose volume lies on a node already there or not at all; the others, and why some wait."""
+        free: list[Need] = []
+        held: list[str] = []
+        for need in needs:
+            home = self._volumes.home(need.slot)
+            if home is None:
+                free.append(need)
+                continue
+            host = self._draft.ledger.hosts.get(home.node_id)
+            why = self._unfit(host, counts) if host is not None else "removed"
+            if host is not None and not why:
+                self._write(need, host)
+                counts[host.id] = counts.get(host.id, 0) + 1
+                continue
+            name = host.status.description.hostname if host is not None and host.status is not None else home.node_id
+            held.append(waiting(home, need.slot, name, why))
+            self._postpone(need, held[-1])
+        return free, held
+
+    def _unfit(self, host: Host, counts: dict[str, int]) -> str:
+        """Why a task of the service cannot be placed on this very node; empty when it can."""
+        if exhausted := self._exhausted():
+            return exhausted
+        demand = self._demand
+        reason = standing(host, demand) or self._company.bars(host) or fitting(host, demand, counts.get(host.id, 0))
+        return reason.one if reason is not None else ""
 
     def _send_home(self, needs: Sequence[Need], hosts: Sequence[Host], counts: dict[str, int]) -> list[Need]:
         """Place those that return to their predecessor's node; the others."""
@@ -143,6 +176,8 @@ class Placing:
         task.CopyFrom(self._placed)
         identifier = task.id = pending.id if pending is not None else draft.new_id()
         task.slot, task.node_id = need.slot, host.id
+        if self._volumes:
+            self._volumes.claim(need.slot, host.id)
         if pending is not None:
             task.created_at_ms = pending.created_at_ms
         if need.attempt:
