@@ -14,7 +14,7 @@ from manager.store.changes import Change
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
-from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.ids import NewId
 
@@ -61,6 +61,9 @@ class Agenda:
                     # An address or a port that has come free may be what another service waits for.
                     self._dirty |= self._unplaced
                     self._dirty.add(change.identifier.partition("/")[0])
+                case AutoscaleStatus():
+                    self.rolls.roll(record.service_id).wake_all()
+                    self._dirty.add(record.service_id)
                 case Network() | NetworkAllocation():
                     self._dirty |= self._unplaced
         self._note_tasks(tasks)

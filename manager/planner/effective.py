@@ -17,23 +17,36 @@ def current_update(view: View, service: Service) -> UpdateStatus | None:
 
 
 def effective(view: View, service: Service) -> Service:
-    """The service, or a copy with the template that was rolled back to.
+    """The service, or a copy with the template that was rolled back to and the replicas that the autoscaler wants.
 
-    Replicas and the policies of updates stay the newest, and placement and restarts where the user changed them since.
+    The policies of updates stay the newest, and placement and restarts where the user changed them since.
     """
     update = current_update(view, service)
-    if update is None or not update.effective_revision:
-        return service
-    earlier = view.revision_of(service.meta.id, update.effective_revision)
-    if earlier is None:
+    number = update.effective_revision if update is not None else 0
+    earlier = view.revision_of(service.meta.id, number) if number else None
+    replicas = replicas_of(view, service)
+    if earlier is None and replicas == service.spec.replicated.replicas:
         return service
     made = Service()
     made.CopyFrom(service)
-    made.spec.task.CopyFrom(earlier.spec.task)
-    made.spec.endpoint.CopyFrom(earlier.spec.endpoint)
-    _keep_changed_since(view, service, made)
-    made.revision = made.task_revision = earlier.number
+    if replicas != service.spec.replicated.replicas:
+        made.spec.replicated.replicas = replicas
+    if earlier is not None:
+        made.spec.task.CopyFrom(earlier.spec.task)
+        made.spec.endpoint.CopyFrom(earlier.spec.endpoint)
+        _keep_changed_since(view, service, made)
+        made.revision = made.task_revision = earlier.number
     return made
+
+
+def replicas_of(view: View, service: Service) -> int:
+    """The replicas in force: the autoscaler's within the spec's bounds, else the spec's own."""
+    spec = service.spec
+    if not spec.HasField("autoscale"):
+        return spec.replicated.replicas
+    known = view.autoscales.get(service.meta.id)
+    wanted = known.replicas if known is not None else spec.replicated.replicas
+    return max(spec.autoscale.min_replicas, min(spec.autoscale.max_replicas, wanted))
 
 
 def _keep_changed_since(view: View, service: Service, made: Service) -> None:

@@ -8,6 +8,7 @@ as those of a drain are: a few at a time, the successor first where ports allow 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from manager.planner.demand import Demand
 from manager.planner.filters import fitting
@@ -18,7 +19,8 @@ from shoal.api.v1.task_pb2 import Task
 WINDOW_MS = 3_600_000
 """For so long after the user has asked, tasks are moved."""
 
-_Path = tuple[tuple[str, ...], ...]
+_Prefix = tuple[str, ...]
+_Path = tuple[_Prefix, ...]
 
 
 @dataclass(frozen=True)
@@ -40,52 +42,65 @@ def moves(
     """
     if demand.packing:
         return []
-    hosts = list(hosts)
-    paths = {host.id: _path(host, demand) for host in hosts}
-    places = {host.id: host for host in hosts}
-    counts: Counter[tuple[str, ...]] = Counter(
-        prefix for task in tasks if task.node_id in paths for prefix in paths[task.node_id]
-    )
-    movable: dict[str, list[Task]] = {}
+    tree = _Tree(list(hosts), demand)
     for task in tasks:
-        if task.node_id in paths and may_move(task):
-            movable.setdefault(task.node_id, []).append(task)
+        tree.count(task, movable=may_move(task))
     found: list[Move] = []
-    while len(found) < most and (pair := _best(counts, paths, places, movable, demand)) is not None:
-        source, target = pair
-        found.append(Move(movable[source].pop(), places[target]))
-        counts.subtract(paths[source])
-        counts.update(paths[target])
+    while len(found) < most and (pair := tree.best()) is not None:
+        found.append(tree.move(*pair))
     return found
 
 
-def _best(
-    counts: Counter[tuple[str, ...]],
-    paths: dict[str, _Path],
-    places: dict[str, Host],
-    movable: dict[str, list[Task]],
-    demand: Demand,
-) -> tuple[str, str] | None:
-    def load(node_id: str) -> tuple[int, ...]:
-        return tuple(counts[prefix] for prefix in paths[node_id])
+class _Tree:
+    """The parts of the cluster within each other, down to nodes, and how many tasks of the service each part has."""
 
-    sources = sorted((node_id for node_id, left in movable.items() if left), key=lambda each: (load(each), each))
-    own = {node_id: counts[path[-1]] for node_id, path in paths.items()}
-    targets = [host.id for host in places.values() if fitting(host, demand, own[host.id]) is None]
-    target = min(targets, key=load, default=None)  # of equal ones the first by rank
-    if target is None:
+    def __init__(self, hosts: Sequence[Host], demand: Demand) -> None:
+        self._demand = demand
+        self._hosts = {_path(host, demand): host for host in hosts}
+        self._paths = {host.id: path for path, host in self._hosts.items()}
+        self._counts: Counter[_Prefix] = Counter()
+        self._movable: dict[_Path, list[Task]] = {}
+        self._parts: dict[_Prefix, dict[_Prefix, None]] = {}
+        for path in self._hosts:
+            for outer, inner in pairwise(((), *path)):
+                self._parts.setdefault(outer, {})[inner] = None
+
+    def count(self, task: Task, *, movable: bool) -> None:
+        """One of the tasks; those on nodes that get no tasks do not count."""
+        path = self._paths.get(task.node_id)
+        if path is not None:
+            self._counts.update(path)
+            if movable:
+                self._movable.setdefault(path, []).append(task)
+
+    def best(self) -> tuple[_Path, _Path] | None:
+        """From which node to which a task goes, the outermost unevenness first; None when all is even."""
+        sources = {prefix for path, left in self._movable.items() if left for prefix in path}
+        fits = [path for path, host in self._hosts.items() if self._fits(path, host)]
+        targets = {prefix for path in fits for prefix in path}
+        for parts in self._parts.values():
+            fullest = max((part for part in parts if part in sources), key=self._load, default=None)
+            emptiest = min((part for part in parts if part in targets), key=self._load, default=None)
+            if fullest is None or emptiest is None or self._counts[fullest] - self._counts[emptiest] < 2:
+                continue
+            source = max((path for path, left in self._movable.items() if left and fullest in path), key=self._loads)
+            return source, min((path for path in fits if emptiest in path), key=self._loads)
         return None
-    for source in reversed(sources):
-        if _evens(counts, paths[source], paths[target]):
-            return source, target
-    return None
 
+    def move(self, source: _Path, target: _Path) -> Move:
+        """Take one of the source's tasks to the target."""
+        self._counts.subtract(source)
+        self._counts.update(target)
+        return Move(self._movable[source].pop(), self._hosts[target])
 
-def _evens(counts: Counter[tuple[str, ...]], source: _Path, target: _Path) -> bool:
-    for mine, theirs in zip(source, target, strict=True):
-        if mine != theirs:
-            return counts[mine] - counts[theirs] >= 2
-    return False
+    def _fits(self, path: _Path, host: Host) -> bool:
+        return fitting(host, self._demand, self._counts[path[-1]]) is None
+
+    def _load(self, prefix: _Prefix) -> int:
+        return self._counts[prefix]
+
+    def _loads(self, path: _Path) -> tuple[int, ...]:
+        return tuple(self._counts[prefix] for prefix in path)
 
 
 def _path(host: Host, demand: Demand) -> _Path:
