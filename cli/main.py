@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("cli.commands.completion", "Print the completion script of a shell"),
     "config": ("cli.commands.config", "Manage configs"),
     "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
+    "events": ("cli.commands.events", "Show what happens in the cluster"),
     "image": ("cli.commands.image", "Push and inspect images in a registry"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),

@@ -13,12 +13,14 @@ from grpc import aio
 
 from manager import readiness
 from manager.addressing import advertised_host, with_port
+from manager.autoscaler.autoscaler import Autoscaler
 from manager.certificate_authority.authority import CertificateAuthority
 from manager.certificate_authority.guesses import GuessLimit
 from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.control_api.agent_channels import AgentChannels
 from manager.control_api.cluster import ClusterCalls
 from manager.control_api.collector import Collector
+from manager.control_api.events import Events
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
@@ -28,6 +30,7 @@ from manager.control_api.progress import Progress
 from manager.control_api.servicer import ControlService, Nouns
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
+from manager.control_api.stats import Stats
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
 from manager.control_api.volumes import Volumes
@@ -103,7 +106,8 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     )
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
-    control = _control(store, authority, agents, images, keyring)
+    events = Events(store=store, now_ms=now_ms)
+    control = _control(store, authority, agents, images, keyring, events)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
@@ -117,6 +121,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     leadership = Leadership(store, backend, own.manager_id)
     async with asyncio.TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
+        group.create_task(events.run(), name="events")
         group.create_task(leadership.register(manager), name="registration")
         group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
@@ -134,6 +139,7 @@ def _control(
     agents: AgentChannels,
     images: RegistryImageResolver,
     keyring: Keyring,
+    events: Events,
 ) -> ControlService:
     sealed, plain = SealedContents(keyring), PlainContents()
     return ControlService(
@@ -161,7 +167,9 @@ def _control(
                 version=VERSION,
             ),
             logs=Logs(store=store, reader=agents),
+            stats=Stats(store=store, meters=agents),
             progress=Progress(store=store, seconds=time.monotonic),
+            events=events,
         )
     )
 
@@ -176,6 +184,8 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring) -
         async with asyncio.TaskGroup() as term:
             term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")
             term.create_task(monitor.run(fence), name="node monitor")
+            autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
+            term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(Collector(store=store).run(fence), name="collector")
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from manager.control_api.cluster import ClusterCalls
+from manager.control_api.events import Events
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
@@ -13,6 +14,7 @@ from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
+from manager.control_api.stats import Stats
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
 from manager.control_api.volumes import Volumes
@@ -37,7 +39,9 @@ class Nouns:
     volumes: Volumes
     cluster: ClusterCalls
     logs: Logs
+    stats: Stats
     progress: Progress
+    events: Events
 
 
 class ControlService(ControlServicer):
@@ -87,6 +91,13 @@ class ControlService(ControlServicer):
 
     async def RemoveStack(self, request: api.RemoveStackRequest, context: Context) -> api.RemoveStackResponse:
         return await self._nouns.stacks.remove(request)
+
+    async def WatchEvents(
+        self, request: api.WatchEventsRequest, context: Context
+    ) -> AsyncGenerator[api.WatchEventsResponse]:
+        async with aclosing(self._nouns.events.watch(request)) as responses:
+            async for response in responses:
+                yield response
 
     async def ListTasks(self, request: api.ListTasksRequest, context: Context) -> api.ListTasksResponse:
         return await self._nouns.tasks.list(request)
@@ -168,6 +179,11 @@ class ControlService(ControlServicer):
 
     async def RotateJoinToken(self, request: api.RotateJoinTokenRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.rotate(request)
+
+    async def Stats(self, request: api.StatsRequest, context: Context) -> AsyncGenerator[api.StatsResponse]:
+        async with aclosing(self._nouns.stats.watch(request)) as responses:
+            async for response in responses:
+                yield response
 
     async def Logs(self, request: api.LogsRequest, context: Context) -> AsyncGenerator[api.LogsResponse]:
         async with aclosing(self._nouns.logs.read(request)) as responses:

@@ -1,0 +1,89 @@
+"""`shoal events`."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import pass_client
+from cli.commands.service.logs import parse_since_ns
+from cli.render.failure import warn
+from cli.render.tasks import timestamp
+from shoal.api.v1.control_pb2 import WatchEventsRequest
+from shoal.api.v1.event_pb2 import Event
+from shoal.errors import InvalidInput
+
+FILTERS = {"type": "types", "service": "services", "node": "nodes", "stack": "stacks", "action": "actions"}
+TYPES = ("service", "task", "node", "network", "secret", "config", "volume")
+
+EXAMPLES = """\b
+Examples:
+  shoal events
+  shoal events --since 10m --filter type=task --filter service=web
+  shoal events --since 1h --until 0s --filter action=failed --format json
+"""
+
+
+@click.command("events", epilog=EXAMPLES)
+@click.option("--since", default="", metavar="TIME", help="From then on: an age like 10m, or a time.")
+@click.option("--until", default="", metavar="TIME", help="End then: an age like 0s, or a time; else go on for ever.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help=f"One of {', '.join(FILTERS)}; several values of one key admit any of them.",
+)
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="JSON: one object a line.")
+@pass_client
+def command(client: Client, *, since: str, until: str, filters: Sequence[str], form: str) -> None:
+    """Show what happens in the cluster, as it happens."""
+    request = request_of(filters, since=since, until=until, now_ns=time.time_ns())
+    for response in client.stream(client.control.WatchEvents, request, seconds=None):
+        if response.HasField("warning"):
+            warn(response.warning)
+        else:
+            click.echo(json.dumps(fields(response.event)) if form == "json" else line(response.event))
+
+
+def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -> WatchEventsRequest:
+    """The request of the command line's words.
+
+    Raises:
+        InvalidInput: a filter or a time that is none.
+    """
+    since_ms = parse_since_ns(since, now_ns) // 1_000_000
+    request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns(until, now_ns) // 1_000_000)
+    for text in filters:
+        key, sign, value = text.partition("=")
+        if not (sign and value) or key not in FILTERS:
+            raise InvalidInput(f"--filter: {text!r} is not of the form KEY=VALUE with a key of {', '.join(FILTERS)}")
+        if key == "type" and value not in TYPES:
+            raise InvalidInput(f"--filter: type {value!r} is not one of {', '.join(TYPES)}")
+        getattr(request, FILTERS[key]).append(value)
+    return request
+
+
+def fields(event: Event) -> dict[str, object]:
+    """The event for programs."""
+    return {
+        "time": timestamp(event.at_ms),
+        "type": event.type,
+        "action": event.action,
+        "id": event.id,
+        "name": event.name,
+        "service": event.service,
+        "node": event.node,
+        "stack": event.stack,
+        "message": event.message,
+        "number": event.number,
+    }
+
+
+def line(event: Event) -> str:
+    """The event for people: "2026-… task failed web.3 on h2: exit code 1"."""
+    where = f" on {event.node}" if event.node and event.type == "task" else ""
+    why = f": {event.message}" if event.message else ""
+    return f"{timestamp(event.at_ms)} {event.type} {event.action} {event.name}{where}{why}"

@@ -1,0 +1,219 @@
+"""What a change of a record means to a user. Pure; what concerns nobody has no event."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+from manager.control_api.field_changes import field_changes
+from manager.control_api.lookup import hostname_of
+from manager.store import kinds
+from manager.store.changes import Change
+from manager.store.tables import View
+from shoal.api.v1.event_pb2 import Event
+from shoal.api.v1.file_pb2 import File
+from shoal.api.v1.network_pb2 import Network
+from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.volume_pb2 import Volume
+
+_NOUNS = {
+    kinds.NETWORK.name: "network",
+    kinds.SECRET.name: "secret",
+    kinds.CONFIG.name: "config",
+    kinds.VOLUME.name: "volume",
+}
+_TOLD = frozenset(
+    {
+        *_NOUNS,
+        kinds.SERVICE.name,
+        kinds.SERVICE_STATUS.name,
+        kinds.TASK.name,
+        kinds.TASK_STATUS.name,
+        kinds.NODE.name,
+        kinds.NODE_STATUS.name,
+    }
+)
+_FIELDS_NAMED = 8
+_WAITS = "waits for "
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A change with the records that name what it is about, for they may be gone when it is told.
+
+    Attributes:
+        at_ms: when it was seen, milliseconds since the Unix epoch.
+        task: that the change is about.
+        service: that the change, or its task, belongs to.
+    """
+
+    at_ms: int
+    change: Change
+    task: Task | None
+    service: Service | None
+
+
+def see(change: Change, view: View, at_ms: int) -> Seen | None:
+    """Keep a change, or None when it tells a user nothing. Cheap: it sees every change of a cluster."""
+    if change.kind.name not in _TOLD:
+        return None
+    old, new = change.old, change.new
+    if isinstance(old, TaskStatus) and isinstance(new, TaskStatus) and not _differ(old, new):
+        return None
+    task = None
+    if isinstance(new or old, Task | TaskStatus):
+        found = view.tasks.get(change.identifier) or new or old
+        task = found if isinstance(found, Task) else None
+    service = view.services.get(task.service_id if task is not None else change.identifier)
+    if service is None and isinstance(old, Service):
+        service = old
+    return Seen(at_ms, change, task, service)
+
+
+def _differ(old: TaskStatus, new: TaskStatus) -> bool:
+    return old.state != new.state or old.health != new.health
+
+
+def events_of(seen: Seen, view: View) -> Iterator[Event]:
+    """The events of one change, without their numbers."""
+    old, new = seen.change.old, seen.change.new
+    record = new if new is not None else old
+    match record:
+        case Service():
+            yield from _service(seen, old, new)
+        case ServiceStatus():
+            yield from _service_status(seen, old, new)
+        case Task():
+            yield from _task(seen, old, new, view)
+        case TaskStatus():
+            yield from _task_status(seen, old, new, view)
+        case Node():
+            yield from _node(seen, old, new, view)
+        case NodeStatus():
+            yield from _node_status(seen, old, new)
+        case Network() | File() | Volume():
+            yield from _named(seen, record, old, new)
+
+
+def _named(seen: Seen, record: Network | File | Volume, old: Message | None, new: Message | None) -> Iterator[Event]:
+    yield Event(
+        type=_NOUNS[seen.change.kind.name],
+        action=_action(old, new),
+        id=record.meta.id,
+        name=record.spec.name,
+        stack=record.spec.stack,
+        at_ms=seen.at_ms,
+    )
+
+
+def _action(old: Message | None, new: Message | None) -> str:
+    return "create" if old is None else "remove" if new is None else "update"
+
+
+def _of_service(seen: Seen, action: str, message: str = "") -> Event:
+    name, stack = _names(seen.service, seen.change.identifier)
+    return Event(
+        type="service",
+        action=action,
+        id=seen.change.identifier,
+        name=name,
+        service=name,
+        stack=stack,
+        message=message,
+        at_ms=seen.at_ms,
+    )
+
+
+def _names(service: Service | None, identifier: str) -> tuple[str, str]:
+    return (service.spec.name, service.spec.stack) if service is not None else (identifier, "")
+
+
+def _service(seen: Seen, old: Message | None, new: Message | None) -> Iterator[Event]:
+    if not isinstance(old, Service) or not isinstance(new, Service):
+        yield _of_service(seen, _action(old, new))
+    elif old.spec != new.spec:
+        paths = [change.path for change in field_changes(old.spec, new.spec)]
+        more = f" and {len(paths) - _FIELDS_NAMED} more" if len(paths) > _FIELDS_NAMED else ""
+        yield _of_service(seen, "update", f"revision {new.revision}: {', '.join(paths[:_FIELDS_NAMED])}{more}")
+
+
+def _service_status(seen: Seen, old: Message | None, new: Message | None) -> Iterator[Event]:
+    before = old if isinstance(old, ServiceStatus) else ServiceStatus()
+    if not isinstance(new, ServiceStatus):
+        return
+    if new.update.state != before.update.state and new.update.state:
+        state = UpdateStatus.State.Name(new.update.state).lower().replace("_", "-")
+        yield _of_service(seen, f"update-{state}", new.update.message)
+    for problem in new.problems:
+        if problem.startswith(_WAITS) and problem not in before.problems:
+            yield _of_service(seen, "waiting", problem)
+    waited = any(problem.startswith(_WAITS) for problem in before.problems)
+    if waited and new.released_revision > before.released_revision:
+        yield _of_service(seen, "released", "what it waited for has come")
+
+
+def _of_task(seen: Seen, view: View, action: str, message: str) -> Event:
+    task = seen.task if seen.task is not None else Task(id=seen.change.identifier)
+    name, stack = _names(seen.service, task.service_id)
+    node = hostname_of(view, task.node_id) if task.node_id else ""
+    return Event(
+        type="task",
+        action=action,
+        id=task.id,
+        name=f"{name}.{task.slot or node}",
+        service=name,
+        node=node,
+        stack=stack,
+        message=message,
+        at_ms=seen.at_ms,
+    )
+
+
+def _task(seen: Seen, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    if not isinstance(new, Task):
+        return
+    before = old if isinstance(old, Task) else Task()
+    if new.state != before.state or (new.state == TaskState.PENDING and new.reason != before.reason):
+        yield _of_task(seen, view, TaskState.Name(new.state).lower(), new.reason)
+    elif new.desired_state > before.desired_state:
+        yield _of_task(seen, view, "stop", new.reason)
+
+
+def _task_status(seen: Seen, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    if not isinstance(new, TaskStatus):
+        return
+    before = old if isinstance(old, TaskStatus) else TaskStatus()
+    if new.state != before.state:
+        yield _of_task(seen, view, TaskState.Name(new.state).lower(), _ending(new))
+    if new.health != before.health and new.health in (TaskStatus.HEALTHY, TaskStatus.UNHEALTHY):
+        yield _of_task(seen, view, TaskStatus.Health.Name(new.health).lower(), new.health_output)
+
+
+def _ending(status: TaskStatus) -> str:
+    return status.message or (f"exit code {status.exit_code}" if status.HasField("exit_code") else "")
+
+
+def _of_node(seen: Seen, hostname: str, action: str, message: str = "") -> Event:
+    identifier = seen.change.identifier
+    return Event(
+        type="node", action=action, id=identifier, name=hostname, node=hostname, message=message, at_ms=seen.at_ms
+    )
+
+
+def _node(seen: Seen, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    hostname = hostname_of(view, seen.change.identifier)
+    if not isinstance(old, Node) or not isinstance(new, Node):
+        yield _of_node(seen, hostname, _action(old, new))
+        return
+    if old.spec.availability != new.spec.availability:
+        yield _of_node(seen, hostname, NodeSpec.Availability.Name(new.spec.availability or NodeSpec.ACTIVE).lower())
+    if old.spec.labels != new.spec.labels:
+        yield _of_node(seen, hostname, "update", "labels")
+
+
+def _node_status(seen: Seen, old: Message | None, new: Message | None) -> Iterator[Event]:
+    before = old if isinstance(old, NodeStatus) else NodeStatus()
+    if isinstance(new, NodeStatus) and new.state != before.state:
+        yield _of_node(seen, new.description.hostname, NodeStatus.State.Name(new.state).lower(), new.message)

@@ -1,0 +1,150 @@
+"""WatchEvents: what has happened, as far as this manager remembers, and what happens.
+
+Each manager keeps the newest changes in memory. So nothing is written for events, and what is lost when a manager
+restarts is what it has seen before: the answer says so. Changes become events only when somebody asks.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from datetime import UTC, datetime
+from itertools import islice
+
+from manager.control_api.event_words import Seen, events_of, see
+from manager.control_api.lookup import find_node, find_service, hostname_of
+from manager.control_api.seams import NowMs, Records
+from shoal.api.v1.control_pb2 import WatchEventsRequest, WatchEventsResponse
+from shoal.api.v1.event_pb2 import Event
+from shoal.errors import InvalidInput, NotFound
+
+KEPT = 10_000
+"""Changes that are remembered; a few megabytes."""
+AT_ONCE = 500
+"""Changes looked at before others get their turn."""
+MAX_FILTERS = 100
+
+
+class Events:
+    """The memory of one manager. `run` fills it; any number of readers read it, each at its own pace.
+
+    A reader holds nothing but its position: one that falls behind the memory is told how much it has missed.
+    """
+
+    def __init__(self, *, store: Records, now_ms: NowMs, kept: int = KEPT) -> None:
+        self._store = store
+        self._now_ms = now_ms
+        self._seen: deque[Seen] = deque(maxlen=kept)
+        self._count = 0
+        self._began_ms = now_ms()
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Remember every change from now on, until cancelled."""
+        view = self._store.tables
+        with self._store.follow() as changes:
+            async for batch in changes:
+                at_ms = self._now_ms()
+                news = [seen for change in batch if (seen := see(change, view, at_ms)) is not None]
+                self._seen.extend(news)
+                self._count += len(news)
+                if news:
+                    self._news.set()
+                    self._news = asyncio.Event()
+
+    async def watch(self, request: WatchEventsRequest) -> AsyncGenerator[WatchEventsResponse, None]:
+        """Events from `since_ms` to `until_ms`, else from now and for ever.
+
+        Raises:
+            InvalidInput: too many filters, or a period that ends before it begins.
+        """
+        admits = self._filter(request)
+        position = self._start(request.since_ms)
+        if request.since_ms and (gap := self._forgotten(request.since_ms)):
+            yield WatchEventsResponse(warning=gap)
+        while True:
+            news = self._news
+            if position < (oldest := self._count - len(self._seen)):
+                missed = oldest - position
+                yield WatchEventsResponse(warning=f"{missed:,} changes are missing: they were not read in time")
+                position = oldest
+            for number, seen in self._from(position):
+                if request.until_ms and seen.at_ms > request.until_ms:
+                    return
+                position = number + 1
+                for event in events_of(seen, self._store.tables):
+                    if admits(event):
+                        event.number = number
+                        yield WatchEventsResponse(event=event)
+            if position < self._count:
+                await asyncio.sleep(0)
+            elif not await self._more(news, request.until_ms):
+                return
+
+    def _from(self, position: int) -> list[tuple[int, Seen]]:
+        start = max(0, position - (self._count - len(self._seen)))
+        return [(position + index, seen) for index, seen in enumerate(islice(self._seen, start, start + AT_ONCE))]
+
+    def _start(self, since_ms: int) -> int:
+        if not since_ms:
+            return self._count
+        return self._count - sum(1 for _ in self._newer(since_ms))
+
+    def _newer(self, since_ms: int) -> Iterator[Seen]:
+        for seen in reversed(self._seen):
+            if seen.at_ms < since_ms:
+                return
+            yield seen
+
+    def _forgotten(self, since_ms: int) -> str:
+        full = self._count > len(self._seen)
+        begins = self._seen[0].at_ms if full else self._began_ms
+        if since_ms >= begins:
+            return ""
+        moment = datetime.fromtimestamp(begins / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        reason = f"it keeps {self._seen.maxlen:,} changes" if full else "it was started then"
+        return f"this manager remembers events since {moment} only: {reason}"
+
+    async def _more(self, news: asyncio.Event, until_ms: int) -> bool:
+        """Wait for more; False when the period is over."""
+        if not until_ms:
+            await news.wait()
+            return True
+        left = until_ms - self._now_ms()
+        try:
+            await asyncio.wait_for(news.wait(), max(0, left) / 1000)
+        except TimeoutError:
+            return False
+        return True
+
+    def _filter(self, request: WatchEventsRequest) -> Callable[[Event], bool]:
+        wanted = (request.types, request.services, request.nodes, request.stacks, request.actions)
+        if sum(map(len, wanted)) > MAX_FILTERS:
+            raise InvalidInput(f"at most {MAX_FILTERS} filters are allowed")
+        if request.until_ms and request.until_ms < request.since_ms:
+            raise InvalidInput("the period ends before it begins")
+        types, stacks, actions = set(request.types), set(request.stacks), set(request.actions)
+        services = {self._service_name(reference) for reference in request.services}
+        nodes = {self._hostname(reference) for reference in request.nodes}
+
+        def admits(event: Event) -> bool:
+            return (
+                (not types or event.type in types)
+                and (not services or event.service in services)
+                and (not nodes or event.node in nodes)
+                and (not stacks or event.stack in stacks)
+                and (not actions or event.action in actions)
+            )
+
+        return admits
+
+    def _service_name(self, reference: str) -> str:
+        try:
+            return find_service(self._store.tables, reference).spec.name
+        except NotFound:
+            return reference  # it may be gone, or not be there yet
+
+    def _hostname(self, reference: str) -> str:
+        try:
+            return hostname_of(self._store.tables, find_node(self._store.tables, reference).meta.id)
+        except NotFound:
+            return reference

@@ -1,0 +1,126 @@
+"""Events: what is told of which change, what is remembered, and what becomes of slow readers."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from cli.commands.events import line, request_of
+from manager.control_api.events import Events
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    RemoveServiceRequest,
+    UpdateServiceRequest,
+    WatchEventsRequest,
+    WatchEventsResponse,
+)
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import InvalidInput
+from tests.unit.control_api.control_rig import Api, spec_of, with_api
+
+NOW_MS = 1_000_000
+
+
+@asynccontextmanager
+async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[Events]:
+    events = Events(store=api.store, now_ms=lambda: NOW_MS, kept=kept)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(events.run())
+        await asyncio.sleep(0)
+        yield events
+        running.cancel()
+
+
+async def told(events: Events, **wanted: object) -> list[WatchEventsResponse]:
+    """Everything up to now."""
+    await asyncio.sleep(0)
+    request = WatchEventsRequest(since_ms=1, until_ms=NOW_MS, **wanted)  # type: ignore[arg-type]
+    return [response async for response in events.watch(request)]
+
+
+async def lines(events: Events, **wanted: object) -> list[str]:
+    responses = await told(events, **wanted)
+    return [line(response.event).partition(" ")[2] for response in responses if response.HasField("event")]
+
+
+def test_the_life_of_a_service() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()))).service
+            await api.put_task("t1", service.meta.id, state=TaskState.PREPARING)
+            await api.put_task("t1", service.meta.id, state=TaskState.FAILED, message="exit code 3")
+            changed = ServiceSpec()
+            changed.CopyFrom(service.spec)
+            changed.replicated.replicas = 7
+            await api.services.update(UpdateServiceRequest(service="web", version=service.meta.version, spec=changed))
+            await api.services.remove(RemoveServiceRequest(service="web"))
+            assert await lines(events) == [
+                "service create web",
+                "task assigned web.1 on h1",
+                "task preparing web.1 on h1",
+                "task failed web.1 on h1: exit code 3",
+                "service update web: revision 2: replicated.replicas",
+                "service remove web",
+            ]
+
+    with_api(scenario)
+
+
+def test_filters() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            await api.add_node("node1", "h1")
+            await api.add_node("node2", "h2", NodeStatus.DOWN)
+            for name in ("web", "db"):
+                service = (await api.services.create(CreateServiceRequest(spec=spec_of(name)))).service
+                await api.put_task(f"t-{name}", service.meta.id, node="node1" if name == "web" else "node2")
+            assert await lines(events, types=["node"], actions=["ready", "down"]) == ["node ready h1", "node down h2"]
+            assert await lines(events, services=["db"], types=["task"]) == [
+                "task assigned db.1 on h2",
+                "task running db.1 on h2",
+            ]
+            assert len(await lines(events, nodes=["node1"])) == 4
+            assert await lines(events, services=["nobody"]) == []
+
+    with_api(scenario)
+
+
+def test_what_is_forgotten_is_said() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api, kept=3) as events:
+            for name in ("a", "b", "c", "d"):
+                await api.services.create(CreateServiceRequest(spec=spec_of(name)))
+            responses = await told(events)
+            assert "it keeps 3 changes" in responses[0].warning
+            assert [response.event.name for response in responses[1:]] == ["b", "c", "d"]
+
+    with_api(scenario)
+
+
+def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api, kept=2) as events, aclosing(events.watch(WatchEventsRequest())) as reader:
+            first = asyncio.ensure_future(anext(reader))
+            await asyncio.sleep(0)
+            await api.services.create(CreateServiceRequest(spec=spec_of("a")))
+            assert (await first).event.name == "a"
+            for name in ("b", "c", "d", "e"):
+                await api.services.create(CreateServiceRequest(spec=spec_of(name)))
+            await asyncio.sleep(0)
+            assert "2 changes are missing" in (await anext(reader)).warning
+            assert (await anext(reader)).event.name == "d"
+            assert (await anext(reader)).event.name == "e"
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"), [(["kind=task"], "with a key of"), (["type="], "KEY=VALUE"), (["type=pod"], "not one of")]
+)
+def test_bad_filters(filters: list[str], told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        request_of(filters, since="", until="", now_ns=0)
