@@ -449,6 +449,7 @@ class ServiceView(_message.Message):
     DESIRED_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    AUTOSCALE_FIELD_NUMBER: _builtins.int
     desired: _builtins.int
     """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
@@ -459,6 +460,10 @@ class ServiceView(_message.Message):
     def service(self) -> _service_pb2.Service: ...
     @_builtins.property
     def status(self) -> _service_pb2.ServiceStatus: ...
+    @_builtins.property
+    def autoscale(self) -> _service_pb2.AutoscaleStatus:
+        """Unset without autoscaling."""
+
     def __init__(
         self,
         *,
@@ -467,10 +472,11 @@ class ServiceView(_message.Message):
         desired: _builtins.int = ...,
         running: _builtins.int = ...,
         completed: _builtins.int = ...,
+        autoscale: _service_pb2.AutoscaleStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "service", b"service", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2018,6 +2024,51 @@ class TaskMove(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TaskMove: _TypeAlias = TaskMove  # noqa: Y015
+
+@_typing.final
+class RebalanceServiceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    dry_run: _builtins.bool
+    """Change nothing."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebalanceServiceRequest: _TypeAlias = RebalanceServiceRequest  # noqa: Y015
+
+@_typing.final
+class RebalanceServiceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskMove]:
+        """What moves, as far as can be told now; at most 1000."""
+
+    def __init__(
+        self,
+        *,
+        moves: _abc.Iterable[Global___TaskMove] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moves", b"moves"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebalanceServiceResponse: _TypeAlias = RebalanceServiceResponse  # noqa: Y015
 
 @_typing.final
 class WatchEventsRequest(_message.Message):

@@ -57,6 +57,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
                 _registered_method=True)
+        self.RebalanceService = channel.unary_unary(
+                '/shoal.api.v1.Control/RebalanceService',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
+                _registered_method=True)
         self.ListRevisions = channel.unary_unary(
                 '/shoal.api.v1.Control/ListRevisions',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListRevisionsRequest.SerializeToString,
@@ -275,6 +280,13 @@ class ControlServicer:
 
     def SteerUpdate(self, request, context):
         """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebalanceService(self, request, context):
+        """Evens the service's tasks out over the nodes, or tells only what would move.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -543,6 +555,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.SteerUpdate,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.SerializeToString,
+            ),
+            'RebalanceService': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebalanceService,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.SerializeToString,
             ),
             'ListRevisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRevisions,
@@ -846,6 +863,33 @@ class Control:
             '/shoal.api.v1.Control/SteerUpdate',
             shoal_dot_api_dot_v1_dot_control__pb2.SteerUpdateRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.UpdateServiceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebalanceService(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RebalanceService',
+            shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RebalanceServiceResponse.FromString,
             options,
             channel_credentials,
             insecure,

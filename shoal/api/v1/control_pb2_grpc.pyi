@@ -41,6 +41,8 @@ class ControlStub:
     ScaleServices: _grpc.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]
     SteerUpdate: _grpc.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]
     """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    RebalanceService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]
+    """Evens the service's tasks out over the nodes, or tells only what would move."""
     ListRevisions: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]
     """The revisions that are kept, the newest first."""
     RollbackService: _grpc.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]
@@ -106,6 +108,8 @@ class ControlAsyncStub(ControlStub):
     ScaleServices: _aio.UnaryUnaryMultiCallable[_control_pb2.ScaleServicesRequest, _control_pb2.ScaleServicesResponse]  # type: ignore[assignment]
     SteerUpdate: _aio.UnaryUnaryMultiCallable[_control_pb2.SteerUpdateRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
     """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+    RebalanceService: _aio.UnaryUnaryMultiCallable[_control_pb2.RebalanceServiceRequest, _control_pb2.RebalanceServiceResponse]  # type: ignore[assignment]
+    """Evens the service's tasks out over the nodes, or tells only what would move."""
     ListRevisions: _aio.UnaryUnaryMultiCallable[_control_pb2.ListRevisionsRequest, _control_pb2.ListRevisionsResponse]  # type: ignore[assignment]
     """The revisions that are kept, the newest first."""
     RollbackService: _aio.UnaryUnaryMultiCallable[_control_pb2.RollbackServiceRequest, _control_pb2.UpdateServiceResponse]  # type: ignore[assignment]
@@ -192,6 +196,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.UpdateServiceResponse, _abc.Awaitable[_control_pb2.UpdateServiceResponse]]:
         """Pauses, resumes or promotes the update that is under way. FAILED_PRECONDITION when there is none."""
+
+    @_abc_1.abstractmethod
+    def RebalanceService(
+        self,
+        request: _control_pb2.RebalanceServiceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RebalanceServiceResponse, _abc.Awaitable[_control_pb2.RebalanceServiceResponse]]:
+        """Evens the service's tasks out over the nodes, or tells only what would move."""
 
     @_abc_1.abstractmethod
     def ListRevisions(

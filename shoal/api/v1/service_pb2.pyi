@@ -1005,13 +1005,10 @@ class ServiceStatus(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
-    AUTOSCALED_REPLICAS_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
     RELEASED_REVISION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
-    autoscaled_replicas: _builtins.int
-    """Replicas that the autoscaler wants; 0: as many as the spec says."""
     released_revision: _builtins.int
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     @_builtins.property
@@ -1044,14 +1041,13 @@ class ServiceStatus(_message.Message):
         problems: _abc.Iterable[_builtins.str] | None = ...,
         runs: _abc.Iterable[Global___JobRun] | None = ...,
         schedule: Global___ScheduleStatus | None = ...,
-        autoscaled_replicas: _builtins.int = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
         released_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscaled_replicas", b"autoscaled_replicas", "mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1079,6 +1075,39 @@ class VirtualAddress(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VirtualAddress: _TypeAlias = VirtualAddress  # noqa: Y015
+
+@_typing.final
+class AutoscaleStatus(_message.Message):
+    """Key: /shoal/v1/autoscale/<service id>, written by the autoscaler only. Of services that have an autoscaler."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_MS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    service_id: _builtins.str
+    replicas: _builtins.int
+    """In force in place of the spec's, within its bounds."""
+    changed_at_ms: _builtins.int
+    """When the number last changed. Milliseconds since the Unix epoch."""
+    message: _builtins.str
+    """What led to it, one line for the user."""
+    def __init__(
+        self,
+        *,
+        service_id: _builtins.str = ...,
+        replicas: _builtins.int = ...,
+        changed_at_ms: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_at_ms", b"changed_at_ms", "message", b"message", "replicas", b"replicas", "service_id", b"service_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AutoscaleStatus: _TypeAlias = AutoscaleStatus  # noqa: Y015
 
 @_typing.final
 class JobRun(_message.Message):
