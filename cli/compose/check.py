@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 
 from cli.compose.tree import YamlPath
+from cli.compose.tuning import SETTERS
 
 Found = Iterator[tuple[YamlPath, str]]
 
@@ -61,6 +62,7 @@ SUPPORTED: Mapping[str, Any] = {
             "security_opt": None,
             "oom_score_adj": None,
             "healthcheck": None,
+            **dict.fromkeys(SETTERS),
             "depends_on": None,
             "links": None,
             "restart": None,

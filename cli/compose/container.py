@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.compose import health
+from cli.compose import health, tuning
 from cli.compose.env_file import env_file
 from cli.compose.merge import named
 from cli.compose.tree import YamlPath
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
-from cli.flags.mounts import from_fields
+from cli.flags.tuning import security_option
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -64,15 +64,13 @@ def _tmpfs(spec: ServiceSpec, value: Value) -> None:
         spec.task.container.mounts.append(mount)
 
 
-def _security(spec: ServiceSpec, value: Value) -> None:
-    for option in texts(value):
-        name, _, setting = option.replace("=", ":", 1).partition(":")
-        if name == "no-new-privileges":
-            spec.task.container.no_new_privileges = setting in ("", "true")
-        elif name == "seccomp" and setting == "unconfined":
-            spec.task.container.seccomp = "unconfined"
-        else:
-            raise InvalidInput(f"security option {option!r} is not supported yet")
+def security(container: ContainerSpec, options: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:
+    """`security_opt`; the path of a seccomp profile begins at the file's directory."""
+    for index, option in enumerate(texts(options)):
+        try:
+            security_option(container, option, directory)
+        except InvalidInput as error:
+            fault(("security_opt", index), str(error))
 
 
 SETTERS: Mapping[str, Setter] = {
@@ -99,10 +97,10 @@ SETTERS: Mapping[str, Setter] = {
     "dns": lambda spec, value: spec.task.container.dns.nameservers.extend(texts(value)),
     "dns_search": lambda spec, value: spec.task.container.dns.search.extend(texts(value)),
     "dns_opt": lambda spec, value: spec.task.container.dns.options.extend(texts(value)),
-    "security_opt": _security,
     "oom_score_adj": _plain("oom_score_adj", number),
     "healthcheck": health.healthcheck,
     "x-healthcheck": health.extension,
+    **tuning.SETTERS,
 }
 
 
@@ -124,39 +122,6 @@ def environment(
         elif name in variables:
             values[name] = variables[name]
     container.env.extend(f"{name}={value}" for name, value in values.items())
-
-
-def mounts(container: ContainerSpec, entries: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:
-    """`volumes`: bind mounts and tmpfs; a named volume is a fault for now."""
-    for index, entry in enumerate(_as_list(entries)):
-        try:
-            container.mounts.append(_mount(entry, directory))
-        except InvalidInput as error:
-            fault(("volumes", index), str(error))
-
-
-def _mount(entry: Value, directory: Path) -> Mount:
-    if isinstance(entry, str):
-        source, target, *mode = entry.split(":") if ":" in entry else ("", entry)
-        if not source.startswith(("/", ".", "~")):
-            raise InvalidInput(f"named volume {entry!r} is not supported yet; use a path on the host")
-        fields = {
-            "type": "bind",
-            "source": source,
-            "target": target,
-            "read_only": str("ro" in ",".join(mode).split(",")),
-        }
-    else:
-        known = {"type", "source", "target", "read_only", "tmpfs"}
-        if unknown := sorted(set(entry) - known):
-            raise InvalidInput(f"{unknown[0]!r} is not supported yet")
-        fields = {key: scalar(value) for key, value in entry.items() if key != "tmpfs"}
-        tmpfs = entry.get("tmpfs") or {}
-        fields |= {"tmpfs_bytes": str(tmpfs["size"])} if "size" in tmpfs else {}
-        fields |= {"tmpfs_mode": f"{number(tmpfs['mode']):o}"} if "mode" in tmpfs else {}
-    if fields.get("type") == "bind":
-        fields["source"] = str((directory / Path(fields.get("source", "")).expanduser()).resolve())
-    return from_fields(fields, str(entry))
 
 
 def _as_list(value: Value) -> list[Value]:

@@ -49,9 +49,9 @@ def labels(spec: ServiceSpec, value: Value) -> None:
 def resources(spec: ServiceSpec, value: Mapping[str, Mapping[str, Value]]) -> None:
     """`limits` and `reservations`."""
     if "limits" in value:
-        spec.task.limits.CopyFrom(_amounts(value["limits"] or {}))
+        spec.task.limits.MergeFrom(_amounts(value["limits"] or {}))
     if "reservations" in value:
-        spec.task.reservations.CopyFrom(_amounts(value["reservations"] or {}))
+        spec.task.reservations.MergeFrom(_amounts(value["reservations"] or {}))
 
 
 def _amounts(value: Mapping[str, Value]) -> Resources:

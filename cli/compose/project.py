@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cli.compose import container, dependencies, deploy, files, networks
+from cli.compose import container, dependencies, deploy, files, networks, tuning
 from cli.compose.faults import Faults
 from cli.compose.model import Model
 from cli.compose.tree import YamlPath
@@ -111,12 +111,15 @@ class _Conversion:
             (*path, "environment"),
             lambda: container.environment(spec.task.container, body, self._variables, self._directory),
         )
-        container.mounts(
-            spec.task.container,
-            body.get("volumes"),
-            self._directory,
-            lambda rest, message: self._faults.add((*path, *rest), message),
-        )
+        for read, key in ((container.mounts, "volumes"), (container.security, "security_opt")):
+            read(
+                spec.task.container,
+                body.get(key),
+                self._directory,
+                lambda rest, message: self._faults.add((*path, *rest), message),
+            )
+        for key in tuning.twice(body):
+            self._faults.add((*path, key), "is in deploy.resources.limits too; give it once")
         self._faults.attempt((*path, "restart"), lambda: dependencies.restart(spec, body.get("restart")))
         self._deploy(spec, path, body.get("deploy") or {})
         self._faults.attempt((*path, "scale"), lambda: dependencies.scale(spec, body))

@@ -1,4 +1,4 @@
-"""Flags of health checks, by names and forms of Docker; `--health-http` and `--health-tcp` need no tool in the image."""
+"""Flags of health checks. `--health-http` and `--health-tcp` need no tool in the image; the others are Docker's."""
 
 from cli.flags.scalars import Apply, Scalar, count
 from cli.render.units import parse_duration_ms

@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.flags import files
+from cli.flags import files, tuning
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
@@ -197,5 +197,28 @@ LISTINGS = (
     _worded("--cap-add", "CAPABILITY", "Add a capability.", lambda spec: spec.task.container.cap_add),
     _worded("--cap-drop", "CAPABILITY", "Drop a capability.", lambda spec: spec.task.container.cap_drop),
     _mapped("--sysctl", "NAME=VALUE", "Set a kernel parameter.", lambda spec: spec.task.container.sysctls),
+    _mapped(
+        "--annotation", "NAME=VALUE", "Annotate for the OCI runtime.", lambda spec: spec.task.container.annotations
+    ),
+    _worded(
+        "--device-cgroup-rule",
+        "RULE",
+        'Allow devices, like "c 10:200 rwm".',
+        lambda spec: spec.task.container.device_cgroup_rules,
+    ),
+    Listing(
+        "--device",
+        "DEVICE",
+        "Give it a device: /dev/source[:/dev/target][:rwm].",
+        tuning.add_device,
+        tuning.remove_device,
+    ),
+    Listing(
+        "--security-opt",
+        "OPTION",
+        "no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined.",
+        tuning.add_security_option,
+        tuning.remove_security_option,
+    ),
     Listing("--ulimit", "NAME=SOFT[:HARD]", "Set a resource limit of processes.", _add_ulimit, _remove_ulimit),
 )

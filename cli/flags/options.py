@@ -9,13 +9,14 @@ from cli.flags.health import HEALTH_SCALARS
 from cli.flags.listings import LISTINGS, add_env_file
 from cli.flags.modes import MODE_SCALARS
 from cli.flags.scalars import SCALARS, Scalar
+from cli.flags.tuning import TUNING_SCALARS
 from cli.flags.updates import UPDATE_SCALARS
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
 
-ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *UPDATE_SCALARS)
+ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *TUNING_SCALARS, *UPDATE_SCALARS)
 
 
 def create_options(command: Command) -> Command:

@@ -16,6 +16,7 @@ from manager.control_api.text_rules import (
 )
 from manager.control_api.validate_files import check_references
 from manager.control_api.validate_health import check_health
+from manager.control_api.validate_tuning import check_tuning
 from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
@@ -42,7 +43,6 @@ ULIMITS = frozenset(
 )
 # fmt: on
 SIGNALS = frozenset(item.name for item in signal.Signals)
-SECCOMP = ("", "unconfined")
 
 _ENV_NAME = re.compile(r"[^=\x00-\x1f\x7f]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
@@ -63,6 +63,7 @@ def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
     yield from _check_targets(f"{path}.mounts", spec)
     yield from check_references(path, spec)
     yield from check_health(f"{path}.healthcheck", spec.healthcheck)
+    yield from check_tuning(path, spec)
     yield from _check_templates(path, spec)
     yield from _check_hosts(f"{path}.extra_hosts", spec)
     yield from _check_dns(f"{path}.dns", spec.dns)
@@ -116,8 +117,6 @@ def _check_rights(path: str, spec: ContainerSpec) -> Iterator[Fault]:
         yield from _check_ulimit(f"{path}.ulimits[{index}]", ulimit)
     yield from check_range(f"{path}.shm_bytes", spec.shm_bytes, 0, bounds.MEMORY_MOST_BYTES, "bytes")
     yield from check_range(f"{path}.oom_score_adj", spec.oom_score_adj, -1000, 1000)
-    if spec.seccomp not in SECCOMP:
-        yield Fault(f"{path}.seccomp", f'"{spec.seccomp[:80]}" is not known; leave it out, or say "unconfined"')
 
 
 def _check_sysctl(path: str, key: str, value: str) -> Iterator[Fault]:

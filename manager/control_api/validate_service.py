@@ -13,6 +13,7 @@ from manager.control_api.validate_attachments import check_attachments
 from manager.control_api.validate_container import check_container
 from manager.control_api.validate_modes import check_modes
 from manager.control_api.validate_ports import check_ports
+from manager.control_api.validate_tuning import check_tuning_of_task
 from manager.control_api.validate_volumes import check_slots
 from manager.planner import constraints
 from shoal.api.v1.meta_pb2 import Resources
@@ -49,11 +50,14 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
 
 def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     yield from check_container(f"{path}.container", task.container)
+    yield from check_tuning_of_task(path, task)
     yield from _check_resources(f"{path}.reservations", task.reservations)
     yield from _check_resources(f"{path}.limits", task.limits)
     yield from _check_limits(f"{path}.limits", task)
     yield from _check_restart(f"{path}.restart", task.restart)
-    yield from _check_placement(f"{path}.placement", task.placement)
+    yield from check_generic(f"{path}.reservations.generic", task.reservations.generic)
+    if task.limits.generic:
+        yield Fault(f"{path}.limits.generic", "generic resources are reserved, and a task has no more than those")
     yield from _check_log(f"{path}.log", task.log)
 
 
@@ -85,22 +89,6 @@ def _check_restart(path: str, policy: RestartPolicy) -> Iterator[Fault]:
     if policy.HasField("delay_ms"):
         yield from check_duration(f"{path}.delay_ms", policy.delay_ms)
     yield from check_duration(f"{path}.window_ms", policy.window_ms)
-
-
-def _check_placement(path: str, placement: Placement) -> Iterator[Fault]:
-    if len(placement.constraints) > bounds.CONSTRAINTS or len(placement.spread) > bounds.CONSTRAINTS:
-        yield Fault(path, f"has more than {bounds.CONSTRAINTS} constraints or preferences")
-        return
-    for index, text in enumerate(placement.constraints):
-        try:
-            constraints.parse(text)
-        except InvalidInput as error:
-            yield Fault(f"{path}.constraints[{index}]", error.faults[0].message)
-    for index, text in enumerate(placement.spread):
-        try:
-            constraints.parse_key(text)
-        except InvalidInput as error:
-            yield Fault(f"{path}.spread[{index}]", error.faults[0].message)
 
 
 def _check_log(path: str, log: LogConfig) -> Iterator[Fault]:

@@ -1,0 +1,124 @@
+"""The rarer keys of a Compose service, to the container schema."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cli.compose.values import number, pairs, scalar, size, texts
+from cli.flags.tuning import add_device, set_swap, share, users_of_host
+from cli.render.units import parse_duration_ms, parse_nano_cpus
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import InvalidInput
+
+Setter = Callable[[ServiceSpec, Any], None]
+
+
+def _sharing(namespace: str) -> Setter:
+    return lambda spec, value: share(spec, namespace, scalar(value))
+
+
+def _cpu(field: str, parse: Callable[[Any], Any] = number) -> Setter:
+    return lambda spec, value: setattr(spec.task.container.cpu, field, parse(value))
+
+
+def _microseconds(value: Any) -> int:
+    """A number, or a duration such as "10ms"."""
+    text = scalar(value)
+    return int(text) if text.isdigit() else parse_duration_ms(text) * 1000
+
+
+def _limit(field: str, amount: Callable[[Any], int]) -> Setter:
+    """The same as the field in `deploy.resources.limits`: both may be given only when they agree."""
+
+    def setter(spec: ServiceSpec, value: Any) -> None:
+        setattr(spec.task.limits, field, amount(value))
+
+    return setter
+
+
+def _cpus(value: Any) -> int:
+    return parse_nano_cpus(scalar(value))
+
+
+def _pids(value: Any) -> int:
+    if number(value) < 0:
+        raise InvalidInput("no bound on processes is not supported; give one")
+    return number(value)
+
+
+def _devices(spec: ServiceSpec, value: Any) -> None:
+    for entry in value:
+        if isinstance(entry, Mapping):
+            parts = [entry.get("source"), entry.get("target"), entry.get("permissions")]
+            add_device(spec, ":".join(str(part) for part in parts if part))
+        else:
+            add_device(spec, scalar(entry))
+
+
+def _rules(spec: ServiceSpec, value: Any) -> None:
+    spec.task.container.device_cgroup_rules.extend(texts(value))
+
+
+def _reservation(spec: ServiceSpec, value: Any) -> None:
+    """What the scheduler sets aside, and what the kernel then leaves to it."""
+    spec.task.container.memory.reservation_bytes = size(value)
+    spec.task.reservations.memory_bytes = spec.task.reservations.memory_bytes or size(value)
+
+
+def _swappiness(spec: ServiceSpec, value: Any) -> None:
+    spec.task.container.memory.swappiness = number(value)
+
+
+def _no_oom_kill(spec: ServiceSpec, value: Any) -> None:
+    spec.task.container.memory.oom_kill_disable = bool(value)
+
+
+def _annotations(spec: ServiceSpec, value: Any) -> None:
+    spec.task.container.annotations.update(pairs(value))
+
+
+def _own_cgroup_namespace(_: ServiceSpec, value: Any) -> None:
+    if value != "private":
+        raise InvalidInput(f"{value!r} is not supported; every container has a cgroup namespace of its own (private)")
+
+
+def _flag(field: str) -> Setter:
+    return lambda spec, value: setattr(spec.task.container, field, bool(value))
+
+
+def _domain(spec: ServiceSpec, value: Any) -> None:
+    spec.task.container.domainname = scalar(value)
+
+
+SETTERS: Mapping[str, Setter] = {
+    "init": _flag("init"),
+    "stdin_open": _flag("stdin_open"),
+    "domainname": _domain,
+    "pid": _sharing("pid"),
+    "ipc": _sharing("ipc"),
+    "uts": _sharing("uts"),
+    "userns_mode": lambda spec, value: users_of_host(spec, scalar(value)),
+    "cgroup": _own_cgroup_namespace,
+    "devices": _devices,
+    "device_cgroup_rules": _rules,
+    "cpus": _limit("nano_cpus", _cpus),
+    "cpuset": _cpu("cpuset_cpus", scalar),
+    "cpu_shares": _cpu("shares"),
+    "cpu_quota": _cpu("quota_us", _microseconds),
+    "cpu_period": _cpu("period_us", _microseconds),
+    "mem_limit": _limit("memory_bytes", size),
+    "mem_reservation": _reservation,
+    "memswap_limit": lambda spec, value: set_swap(spec, scalar(value)),
+    "mem_swappiness": _swappiness,
+    "pids_limit": _limit("pids", _pids),
+    "oom_kill_disable": _no_oom_kill,
+    "annotations": _annotations,
+}
+
+SAME_AS_LIMITS = {"cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"}
+"""Keys of a service that say the same as one of `deploy.resources.limits`."""
+
+
+def twice(service: Mapping[str, Any]) -> list[str]:
+    """Keys whose limit is in `deploy.resources.limits` too."""
+    limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    return [key for key, same in SAME_AS_LIMITS.items() if key in service and same in limits]

@@ -1,0 +1,193 @@
+"""Flags of the rarer settings of a container. Names and forms are those of `docker service create` and `docker run`."""
+
+from pathlib import Path
+
+from cli.flags.scalars import Apply, Scalar, choice, count
+from cli.render.units import parse_bytes
+from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import InvalidInput
+
+MODES = {"private": 0, "host": 1}
+REFUSED = {
+    "--blkio-weight": "weights of block devices are not supported",
+    "--cgroup-parent": "every container has its own cgroup below Shoal's",
+    "--cgroupns": "every container has a cgroup namespace of its own",
+    "--credential-spec": "it is for Windows",
+    "--isolation": "it is for Windows",
+    "--mac-address": "addresses are given by the networks",
+    "--runtime": "the node chooses its OCI runtime",
+    "--storage-opt": "the size of a root file system cannot be bound; mount a volume or a tmpfs",
+}
+"""Flags that Docker has and Shoal does not honour, and why."""
+
+
+def parse_device(text: str) -> Device:
+    """A device in "/dev/ttyUSB0[:/dev/tty0][:rwm]".
+
+    Raises:
+        InvalidInput: it does not begin with a path.
+    """
+    source, *rest = text.split(":")
+    if not source.startswith("/") or len(rest) > 2:
+        raise InvalidInput(f"{text!r} is not of the form /dev/source[:/dev/target][:rwm]")
+    target = rest.pop(0) if rest and rest[0].startswith("/") else ""
+    return Device(source=source, target=target, permissions=rest[0] if rest else "")
+
+
+def add_device(spec: ServiceSpec, text: str) -> None:
+    """Give the container a device; a later one takes the place of an earlier one with the same source."""
+    device = parse_device(text)
+    drop_device(spec, device.source)
+    spec.task.container.devices.append(device)
+
+
+def drop_device(spec: ServiceSpec, source: str) -> bool:
+    """Take a device away; whether it was there."""
+    devices = spec.task.container.devices
+    kept = [device for device in devices if device.source != source]
+    found = len(kept) < len(devices)
+    del devices[:]
+    devices.extend(kept)
+    return found
+
+
+def remove_device(spec: ServiceSpec, source: str) -> None:
+    """As `drop_device`; an error where it was not there."""
+    if not drop_device(spec, source):
+        raise InvalidInput(f"--device-rm: there is no {source!r}")
+
+
+def security_option(container: ContainerSpec, text: str, directory: Path) -> None:
+    """One option in Docker's forms: no-new-privileges, seccomp=…, systempaths=unconfined.
+
+    Args:
+        directory: that the path of a profile begins at.
+    Raises:
+        InvalidInput: an option that cannot be honoured.
+    """
+    name, _, value = text.replace("=", ":", 1).partition(":")
+    if name == "no-new-privileges" and value in ("", "true", "false"):
+        container.no_new_privileges = value != "false"
+    elif name == "seccomp":
+        container.seccomp = _profile(value, directory)
+    elif (name, value) == ("systempaths", "unconfined"):
+        container.unmasked_paths = True
+    elif (name, value) not in (("apparmor", "unconfined"), ("label", "disable")):
+        # Neither AppArmor nor SELinux is asked to confine containers, so those two say what is the case.
+        raise InvalidInput(f"security option {text!r} is not supported")
+
+
+def _profile(value: str, directory: Path) -> str:
+    if value in ("unconfined", "builtin"):
+        return value if value == "unconfined" else ""
+    try:
+        return (directory / Path(value).expanduser()).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the seccomp profile {value}: {error}") from None
+
+
+def add_security_option(spec: ServiceSpec, text: str) -> None:
+    """Honour an option; a profile's path begins at the working directory."""
+    security_option(spec.task.container, text, Path())
+
+
+def remove_security_option(spec: ServiceSpec, text: str) -> None:
+    """Return to the default of an option, which is given by its name."""
+    fields = {"no-new-privileges": "no_new_privileges", "seccomp": "seccomp", "systempaths": "unmasked_paths"}
+    if text not in fields:
+        raise InvalidInput(f"--security-opt-rm: {text!r} is not one of {', '.join(fields)}")
+    spec.task.container.ClearField(fields[text])  # type: ignore[arg-type]
+
+
+def set_swap(spec: ServiceSpec, text: str) -> None:
+    """Memory and swap together, "-1" for no bound on swap."""
+    spec.task.container.memory.swap_bytes = -1 if text == "-1" else parse_bytes(text)
+
+
+def share(spec: ServiceSpec, namespace: str, mode: str) -> None:
+    """Have a namespace of the node's ("host") or one of its own.
+
+    Raises:
+        InvalidInput: another mode; sharing with containers is not possible across nodes.
+    """
+    shared: HostNamespaces = spec.task.container.host_namespaces
+    setattr(shared, namespace, choice(namespace, mode, MODES) == 1)
+
+
+def _sharing(namespace: str) -> Apply:
+    return lambda spec, value: share(spec, namespace, value)
+
+
+def users_of_host(_: ServiceSpec, mode: str) -> None:
+    """Containers have the node's user ids anyway; nothing else is possible."""
+    if mode != "host":
+        raise InvalidInput(f"{mode!r} is not supported; containers have the node's user ids (host)")
+
+
+def _cpu(field: str, most: int = 10**12) -> Apply:
+    return lambda spec, value: setattr(spec.task.container.cpu, field, count(field, value, most))
+
+
+def _cpuset(field: str) -> Apply:
+    return lambda spec, value: setattr(spec.task.container.cpu, field, value)
+
+
+def _swappiness(spec: ServiceSpec, value: str) -> None:
+    memory = spec.task.container.memory
+    if value == "-1":
+        memory.ClearField("swappiness")
+    else:
+        memory.swappiness = count("--memory-swappiness", value, 100)
+
+
+def _soft_limit(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.memory.reservation_bytes = parse_bytes(value)
+
+
+def _no_oom_kill(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.memory.oom_kill_disable = value == "true"
+
+
+def _oom_score(spec: ServiceSpec, value: str) -> None:
+    try:
+        spec.task.container.oom_score_adj = int(value)
+    except ValueError:
+        raise InvalidInput(f"--oom-score-adj: {value!r} is not a number from -1000 to 1000") from None
+
+
+def _flag(field: str) -> Apply:
+    return lambda spec, value: setattr(spec.task.container, field, value == "true")
+
+
+def _refuse(flag: str, why: str) -> Apply:
+    def apply(_: ServiceSpec, __: str) -> None:
+        raise InvalidInput(f"{flag} is not supported: {why}")
+
+    return apply
+
+
+def _domain(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.domainname = value
+
+
+TUNING_SCALARS = (
+    Scalar("--init", "", "Run an init as process 1: it reaps zombies and passes signals on.", _flag("init")),
+    Scalar("--interactive", "", "Keep standard input open.", _flag("stdin_open")),
+    Scalar("--domainname", "NAME", "NIS domain name in the container.", _domain),
+    Scalar("--pid", "MODE", "Namespace of processes: private or host.", _sharing("pid")),
+    Scalar("--ipc", "MODE", "Namespace of shared memory: private or host.", _sharing("ipc")),
+    Scalar("--uts", "MODE", "Namespace of the host name: private or host.", _sharing("uts")),
+    Scalar("--userns", "MODE", "Namespace of users: host.", users_of_host),
+    Scalar("--cpuset-cpus", "LIST", "CPUs that it may run on, like 0-2,7.", _cpuset("cpuset_cpus")),
+    Scalar("--cpuset-mems", "LIST", "Memory nodes that it may use.", _cpuset("cpuset_mems")),
+    Scalar("--cpu-shares", "WEIGHT", "Weight against others when CPUs are busy (1024).", _cpu("shares")),
+    Scalar("--cpu-period", "MICROSECONDS", "Period of the CPU limit (100000).", _cpu("period_us")),
+    Scalar("--cpu-quota", "MICROSECONDS", "CPU time in each period.", _cpu("quota_us")),
+    Scalar("--memory-swap", "SIZE", "Memory and swap together; -1 for no bound on swap.", set_swap),
+    Scalar("--memory-swappiness", "NUMBER", "0 to 100; -1 for the node's.", _swappiness),
+    Scalar("--memory-reservation", "SIZE", "Memory that it keeps while others run short.", _soft_limit),
+    Scalar("--oom-kill-disable", "", "Let processes wait for memory in place of killing them.", _no_oom_kill),
+    Scalar("--oom-score-adj", "NUMBER", "-1000 to 1000: who is killed first when the node runs short.", _oom_score),
+    *(Scalar(flag, "VALUE", f"Not supported: {why}.", _refuse(flag, why)) for flag, why in REFUSED.items()),
+)
