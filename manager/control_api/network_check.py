@@ -15,6 +15,7 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
+from shoal.published_ports import EVERYWHERE, protocol_of
 from shoal.rpc.addresses import HostPort
 from shoal.task_states import is_wanted, observed
 
@@ -135,11 +136,16 @@ def published(view: View, status: NodeStatus) -> list[Target]:
         for port in task.ports:
             if port.protocol in (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP):
                 found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
+    for service_id, service in view.services.items():
+        fronts = view.service_status.get(service_id)
+        for mesh in fronts.mesh_ports if fronts is not None else ():
+            if protocol_of(mesh) == PublishedPort.TCP and mesh.host_address in EVERYWHERE:
+                found[Target(service.spec.name, status.node_id, address, mesh.published)] = None
     return [target for target in found if not target.address.startswith("127.")]
 
 
 def _reached_at(host_address: str, node_address: str) -> str:
-    return node_address if host_address in ("", "0.0.0.0") else host_address  # noqa: S104  (compared, not bound)
+    return node_address if host_address in EVERYWHERE else host_address
 
 
 def _tell(

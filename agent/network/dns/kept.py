@@ -5,6 +5,7 @@ import random
 from agent.network.dns.address_records import PreparedAddresses
 from agent.network.dns.answer import Decision, Fixed, Forward, decide
 from agent.network.dns.askers import Asker
+from agent.network.dns.wire import without_options
 from agent.network.dns.zone import Zone
 
 _MOST = 4096
@@ -37,6 +38,7 @@ class KeptAnswers:
 
     def answer(self, wire: bytes, asker: Asker | None, *, tcp: bool) -> bytes | Forward | None:
         """What to send back; None to send nothing."""
+        wire = without_options(wire)
         key = (wire[2:], asker, tcp)
         if (decision := self._kept.get(key)) is None:
             decision = decide(wire, asker, self._zone, ttl=self._ttl_seconds, tcp=tcp)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from pathlib import Path
 
+from agent.network.dns.wire import HEADER_BYTES, question_end
 from agent.network.names import GATEWAY
 
 log = logging.getLogger(__name__)
 
 Resolvers = Callable[[], Sequence[IPv4Address | IPv6Address]]
-_HEADER_BYTES = 12
 
 
 class HostResolvers:
@@ -51,17 +51,10 @@ def resolvers(text: str) -> tuple[IPv4Address, ...]:
 
 def matches(query: bytes, response: bytes) -> bool:
     """Whether the response has the query's number and repeats its question: RFC 5452, 9.1."""
-    if len(response) < _HEADER_BYTES or response[:2] != query[:2] or not response[2] & 0x80:
+    if len(response) < HEADER_BYTES or response[:2] != query[:2] or not response[2] & 0x80:
         return False
-    end = _question_end(query)
-    return response[_HEADER_BYTES:end].lower() == query[_HEADER_BYTES:end].lower() or response[4:6] == b"\0\0"
-
-
-def _question_end(query: bytes) -> int:
-    offset = _HEADER_BYTES
-    while offset < len(query) and query[offset]:
-        offset += query[offset] + 1
-    return offset + 5
+    end = question_end(query)
+    return response[HEADER_BYTES:end].lower() == query[HEADER_BYTES:end].lower() or response[4:6] == b"\0\0"
 
 
 class Upstream:

@@ -4,6 +4,7 @@ import random
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.opcode
@@ -16,6 +17,7 @@ from agent.network.dns.answer import Forward
 from agent.network.dns.askers import Asker, Askers
 from agent.network.dns.kept import KeptAnswers
 from agent.network.dns.upstream import HostResolvers, matches, resolvers
+from agent.network.dns.wire import without_options
 from agent.network.dns.zone import Zone, zone
 from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
@@ -207,6 +209,20 @@ def test_kept_answers_differ_by_asker_and_transport_and_end_with_their_zone() ->
     assert isinstance(renumbered, bytes) and renumbered == b"\xab\xcd" + outcomes[ASKER][2:]
     kept.zone = Zone()
     assert isinstance(kept.answer(wire, ASKER, tcp=False), Forward)
+
+
+@given(st.binary(max_size=40), st.sampled_from(["web", "tasks.web.", "example.org", "."]), st.integers(0, 1))
+def test_options_of_a_query_change_no_answer(data: bytes, name: str, flags: int) -> None:
+    plain = dns.message.make_query(name, "A", use_edns=0, payload=1400, want_dnssec=bool(flags))
+    fancy = dns.message.make_query(name, "A", id=plain.id, use_edns=0, payload=1400, want_dnssec=bool(flags))
+    fancy.use_edns(0, plain.ednsflags, 1400, options=[dns.edns.GenericOption(dns.edns.OptionType.make(65_001), data)])
+    assert without_options(fancy.to_wire()) == plain.to_wire() == without_options(plain.to_wire())
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_query_with_options_stays_as_it_is(data: bytes) -> None:
+    for wire in (data, b"\0\1\1\0\0\1\0\0\0\0\0\1" + data):
+        assert wire.startswith(without_options(wire)[:12])
 
 
 def test_every_address_comes_first_at_times() -> None:

@@ -1,0 +1,117 @@
+"""Queries a second that the resolver stands, through its real socket: run `python -m tests.bench.bench_dns`.
+
+The server runs in a process of its own, on one core; a client process with a window of queries loads it over UDP on
+loopback. A service of 10 tasks on a network of 250, as in a container's usual question; and what misses what is kept.
+"""
+
+import asyncio
+import json
+import os
+import random
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import dns.message
+
+from agent.network.dns.askers import Asker
+from agent.network.dns.server import DnsServer
+from agent.network.dns.upstream import Upstream
+from agent.network.dns.zone import zone
+from tests.integration.network.netns_hosts import Host, endpoint, network
+
+SECONDS = 3.0
+WINDOW = 64
+"""Queries under way at once."""
+
+
+def serve(ready: Connection) -> None:
+    """Answer until told to stop; then tell the processor seconds that were used."""
+
+    async def run() -> None:
+        host = Host(2, -1)
+        tasks = [endpoint(number, host, 1, service=f"s{number // 10}") for number in range(1, 251)]
+        server = DnsServer(
+            find_asker=lambda _: Asker(("net1",), may_leave=False),
+            upstream=Upstream(resolvers=lambda: (), timeout_seconds=1),
+            ttl_seconds=5,
+            shuffle=random.Random(1),
+        )
+        server.zone = zone([network(1)], tasks, [])
+        with socket.socket(type=socket.SOCK_DGRAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        await server.start("127.0.0.1", port)
+        ready.send(port)
+        await asyncio.get_running_loop().run_in_executor(None, ready.recv)
+        await server.stop()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        ready.send(usage.ru_utime + usage.ru_stime)
+
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    asyncio.run(run())
+
+
+def load(port: int, question: Callable[[int], bytes]) -> tuple[int, float]:
+    """Answers within the time, and how long it was. Lost ones are asked anew."""
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.1", port))
+        client.setblocking(False)
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        begin, answers, sent = time.perf_counter(), 0, 0
+        for _ in range(WINDOW):
+            client.send(question(sent))
+            sent += 1
+        while time.perf_counter() - begin < SECONDS:
+            if not poll.poll(100):
+                client.send(question(sent))
+            try:
+                while True:
+                    client.recv(4096)
+                    answers += 1
+                    client.send(question(sent))
+                    sent += 1
+            except BlockingIOError:
+                continue
+        return answers, time.perf_counter() - begin
+
+
+def measure(name: str, question: Callable[[int], bytes]) -> None:
+    here, there = get_context("spawn").Pipe()
+    server = get_context("spawn").Process(target=serve, args=(there,))
+    server.start()
+    try:
+        answers, seconds = load(here.recv(), question)
+        here.send(None)
+        used = here.recv()
+    finally:
+        server.join()
+    figures = {"answers_per_second": round(answers / seconds), "per_core_second": round(answers / used)}
+    print(json.dumps({"bench": name, **figures}), flush=True)
+
+
+def main() -> None:
+    usual = dns.message.make_query("s7", "A", use_edns=0).to_wire()[2:]
+    measure("dns_same_question", lambda number: (number & 0xFFFF).to_bytes(2, "big") + usual)
+    spelled = [mixed("tasks.s7", number) for number in range(512)]
+    wires = [dns.message.make_query(name, "A", use_edns=0).to_wire()[2:] for name in spelled]
+    measure("dns_mixed_case", lambda number: (number & 0xFFFF).to_bytes(2, "big") + wires[number % len(wires)])
+    # Cookies make every question a new one (RFC 7873).
+    stem = dns.message.make_query("s7", "A", use_edns=0).to_wire()[2:-2] + b"\0\x0c\0\x0a\0\x08"
+    measure("dns_with_cookies", lambda number: b"\0\1" + stem + number.to_bytes(8, "big"))
+    # Nothing that is kept helps here: each name is another one, and does not exist.
+    measure("dns_never_the_same", lambda number: dns.message.make_query(f"n{number}", "A", use_edns=0).to_wire())
+
+
+def mixed(name: str, number: int) -> str:
+    """The name with its letters' case by the bits of a number ("0x20")."""
+    return "".join(letter.upper() if number >> place & 1 else letter for place, letter in enumerate(name))
+
+
+if __name__ == "__main__":
+    main()
