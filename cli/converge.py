@@ -70,6 +70,8 @@ def _judge(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) ->
             failed.append(f"{after.name}: the update was {_FAILED[state]}: {message}")
         elif after.is_job and after.halted:
             failed.append(f"{after.name}: {counts(after)}: {'; '.join(after.problems) or 'it failed'}")
+        elif after.halted and not after.converged and state not in _FAILED and after.problems:
+            failed.append(f"{after.name}: {after.problems[0]}")
     if failed:
         raise Failed("\n       ".join(failed))
 

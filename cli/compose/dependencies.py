@@ -114,7 +114,7 @@ def scale(spec: ServiceSpec, body: Mapping[str, Any]) -> None:
 
 
 def finish_jobs(services: Mapping[str, Any], specs: Mapping[str, ServiceSpec], report: Report) -> None:
-    """A service that another one waits for to complete does not start again when it has, unless its file says so."""
+    """A service that another one waits for to complete is a job, unless its file says how it runs."""
     short = {spec.name: name for name, spec in specs.items()}
     awaited = {
         dependency.service
@@ -124,12 +124,15 @@ def finish_jobs(services: Mapping[str, Any], specs: Mapping[str, ServiceSpec], r
     }
     for full in sorted(awaited):
         spec, body = specs[short[full]], services[short[full]] or {}
-        policy = (body.get("deploy") or {}).get("restart_policy") or {}
-        says = body.get("restart") is not None or "condition" in policy
-        if not says:
-            spec.task.restart.condition = RestartPolicy.NONE
-        elif spec.task.restart.condition == RestartPolicy.ANY and spec.WhichOneof("mode") in ("replicated", "global"):
+        if spec.WhichOneof("mode") != "replicated" or "mode" in (body.get("deploy") or {}):
+            continue
+        if spec.task.restart.condition == RestartPolicy.ANY:
             report.add(
                 ("services", short[full], "restart"),
                 "a service that another one waits for to complete must not be started again: say no or on-failure",
             )
+        if spec.task.restart.condition == RestartPolicy.CONDITION_UNSPECIFIED:
+            spec.task.restart.condition = RestartPolicy.NONE
+        spec.replicated_job.total_completions = spec.replicated.replicas
+        spec.ClearField("update")
+        spec.ClearField("rollback")

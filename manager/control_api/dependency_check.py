@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from manager.control_api import bounds
 from manager.store.tables import View
-from shoal.api.v1.service_pb2 import Dependency, RestartPolicy, ServiceSpec
+from shoal.api.v1.service_pb2 import Dependency, JobRun, RestartPolicy, Service, ServiceSpec, ServiceStatus
 from shoal.errors import Fault
 
 
@@ -84,3 +84,24 @@ def _way(start: str, end: str, came_from: Mapping[str, str]) -> list[str]:
     while way[-1] != start:
         way.append(came_from[way[-1]])
     return way[::-1]
+
+
+def failed_job(view: View, service: Service, above: frozenset[str] = frozenset()) -> str:
+    """The job for whose completion the service waits, itself or through others, and which has failed; else empty."""
+    status = view.service_status.get(service.meta.id)
+    if status is not None and status.released_revision == service.task_revision:
+        return ""
+    for dependency in service.spec.depends_on:
+        other = view.service_named(dependency.service)
+        if other is None or other.spec.name in above:
+            continue
+        if dependency.condition == Dependency.COMPLETED and _has_failed(view.service_status.get(other.meta.id), other):
+            return other.spec.name
+        if found := failed_job(view, other, above | {service.spec.name}):
+            return found
+    return ""
+
+
+def _has_failed(status: ServiceStatus | None, job: Service) -> bool:
+    newest = status.runs[-1] if status is not None and status.runs else None
+    return newest is not None and newest.state == JobRun.FAILED and newest.revision >= job.task_revision

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
 from manager.control_api import bounds, counting
+from manager.control_api.dependency_check import failed_job
 from manager.control_api.job_counting import job_progress
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import Records
@@ -90,7 +91,11 @@ def _one(view: View, identifier: str, name: str, until_removed: bool) -> Service
     service = view.services.get(identifier)
     if until_removed or service is None:
         return counting.removal_progress(view, identifier, name)
-    return job_progress(view, service) if is_job(service.spec) else counting.progress(view, service)
+    told = job_progress(view, service) if is_job(service.spec) else counting.progress(view, service)
+    if not told.converged and (job := failed_job(view, service)):
+        told.halted = True
+        told.problems.insert(0, f"waits for {job} to complete, which has failed")
+    return told
 
 
 def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:

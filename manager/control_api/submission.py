@@ -1,16 +1,18 @@
 """From a spec as the user sent it to the one that is stored: checked, networks as ids, the image pinned."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.control_api import file_uses, mesh, network_uses, volume_uses
 from manager.control_api.seams import ImageResolver
+from manager.control_api.validate_placement import placement_warnings
 from manager.control_api.validate_ports import port_warnings
 from manager.control_api.validate_service import check_service
 from manager.store.tables import View
 from shoal import image_reference
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.distribution.manifests import Platform
 from shoal.errors import Fault, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated
 
 IMAGE_SECONDS = 15
@@ -74,9 +76,8 @@ async def examine(
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
-    return Submission(
-        checked, (*faults, *image_faults), (*warnings, *port_warnings(checked), *volume_uses.warnings(checked))
-    )
+    own = (*port_warnings(checked, view), *volume_uses.warnings(checked), *placement_warnings(view, checked))
+    return Submission(checked, (*faults, *image_faults), (*warnings, *own))
 
 
 async def _pin_image(
@@ -89,18 +90,36 @@ async def _pin_image(
     except InvalidInput:
         return (), ()  # told by check_container
     container.image = str(reference)
+    _keep_platforms(spec, previous)
     if reference.digest:
         return (), ()
     try:
         async with asyncio.timeout(IMAGE_SECONDS):
-            container.image = (await images.resolve(container.image)).reference_with_digest
+            found = await images.resolve(container.image)
+        container.image = found.reference_with_digest
+        _set_platforms(spec, found.platforms)
     except (NotFound, InvalidInput, Unauthenticated, PermissionDenied) as error:
         return (Fault("task.container.image", _plain(error)),), ()
     except (ShoalError, TimeoutError) as error:
         container.image = _known_digest(reference, previous)
+        _keep_platforms(spec, previous)
         reason = str(error) or f"no answer in {IMAGE_SECONDS} s"
         return (), (f"{reference.familiar} could not be looked up, so each node takes what it finds: {reason}",)
     return (), ()
+
+
+def _set_platforms(spec: ServiceSpec, platforms: Iterable[Platform]) -> None:
+    """They are the image's to tell, whatever the user sent."""
+    del spec.task.placement.platforms[:]
+    for each in platforms:
+        spec.task.placement.platforms.add(os=each.os, architecture=each.architecture, variant=each.variant)
+
+
+def _keep_platforms(spec: ServiceSpec, previous: ServiceSpec | None) -> None:
+    """Those that were known of the very same image."""
+    same = previous is not None and previous.task.container.image == spec.task.container.image
+    known = [*previous.task.placement.platforms] if previous is not None and same else []
+    _set_platforms(spec, [Platform(each.os, each.architecture, each.variant) for each in known])
 
 
 def _known_digest(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Sequence
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_address, check_range
+from manager.planner import constraints
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
-from shoal.errors import Fault
+from shoal.errors import Fault, InvalidInput
 from shoal.published_ports import is_mesh
 
 
@@ -47,11 +50,28 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
         addresses.add(port.host_address)
 
 
-def port_warnings(spec: ServiceSpec) -> Iterator[str]:
+def port_warnings(spec: ServiceSpec, view: View) -> Iterator[str]:
     """A fixed host port admits one task on each node: more replicas than nodes will wait."""
     fixed = [str(port.published) for port in spec.endpoint.ports if port.published and not is_mesh(port)]
-    if fixed and spec.replicated.replicas > 1:
-        yield (
-            f"{spec.name}: port {', '.join(fixed)} is published on the node itself, so each node can run only one "
-            f"of the {spec.replicated.replicas} replicas"
-        )
+    replicas = spec.replicated.replicas
+    if not fixed or replicas <= 1 or replicas <= (nodes := _nodes_that_fit(spec, view)):
+        return
+    yield (
+        f"{spec.name}: port {', '.join(fixed)} is published on the node itself, so each node can run only one "
+        f"of the {replicas} replicas, and {nodes} {'node admits' if nodes == 1 else 'nodes admit'} the service now"
+    )
+
+
+def _nodes_that_fit(spec: ServiceSpec, view: View) -> int:
+    """Nodes that are ready for new tasks and meet the constraints."""
+    try:
+        rules = [constraints.parse(text) for text in spec.task.placement.constraints]
+    except InvalidInput:
+        return 0  # told as a fault
+    return sum(
+        status.state == NodeStatus.READY
+        and node.spec.availability in (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
+        and all(rule.admits(node, status) for rule in rules)
+        for identifier, node in view.nodes.items()
+        if (status := view.node_status.get(identifier)) is not None
+    )

@@ -10,8 +10,9 @@ from manager.planner.demand import demand_of
 from manager.planner.draft import Draft
 from manager.planner.effective import effective
 from manager.planner.filters import standing
+from manager.planner.modes import completions, is_job
 from manager.planner.template import Wanted
-from shoal.api.v1.service_pb2 import Dependency, Service, ServiceStatus
+from shoal.api.v1.service_pb2 import Dependency, JobRun, Service, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.task_states import is_wanted, observed
 
@@ -56,13 +57,22 @@ def _waits(draft: Draft, service: Service) -> Iterator[str]:
 def _holds(draft: Draft, service: Service, condition: Dependency.Condition.ValueType) -> bool:
     """As many slots as the service is to have meet the condition, with tasks of its newest template."""
     wanted = Wanted(draft.view, service)
+    if condition == Dependency.COMPLETED and is_job(service.spec):
+        return _has_succeeded(draft, service, wanted)
     meets = _TESTS.get(condition, _has_begun)
     slots = {
         task.slot or task.node_id
         for task in draft.view.tasks_of(service.meta.id).values()
         if not wanted.differs(task) and meets(task, draft.view.task_status.get(task.id))
     }
-    return len(slots) >= _size(draft, service, condition)
+    return len(slots) >= _size(draft, service)
+
+
+def _has_succeeded(draft: Draft, service: Service, wanted: Wanted) -> bool:
+    """A run of the job's newest template has ended well."""
+    status = draft.view.service_status.get(service.meta.id)
+    runs = status.runs if status is not None else ()
+    return any(run.state == JobRun.SUCCEEDED and not wanted.differs(Task(revision=run.revision)) for run in runs)
 
 
 def _has_begun(task: Task, status: TaskStatus | None) -> bool:
@@ -85,16 +95,15 @@ _TESTS: dict[Dependency.Condition.ValueType, Callable[[Task, TaskStatus | None],
 }
 
 
-def _size(draft: Draft, service: Service, condition: Dependency.Condition.ValueType) -> int:
+def _size(draft: Draft, service: Service) -> int:
     """Slots that have to meet the condition."""
     spec = service.spec
     mode = spec.WhichOneof("mode")
     if mode == "replicated":
         return spec.replicated.replicas
     if mode == "replicated_job":
-        total = spec.replicated_job.total_completions or 1
-        at_once = spec.replicated_job.max_concurrent or total
-        return total if condition == Dependency.COMPLETED else min(at_once, total)
+        total = completions(spec)
+        return min(spec.replicated_job.max_concurrent or total, total)
     demand = demand_of(spec)
     return sum(standing(host, demand) is None for host in draft.ledger.hosts.values())
 

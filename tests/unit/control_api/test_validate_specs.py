@@ -11,6 +11,7 @@ from manager.control_api.validate_network import check_network
 from manager.control_api.validate_node import check_node
 from manager.control_api.validate_ports import port_warnings
 from manager.control_api.validate_service import check_service
+from manager.store.tables import Tables
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeSpec
@@ -167,9 +168,9 @@ def test_one_port_on_several_addresses() -> None:
 def test_a_fixed_port_with_replicas_is_a_warning() -> None:
     spec = spec_of(replicas=3)
     spec.endpoint.ports.add(target=80, published=80, mode=HOST)
-    assert len(list(port_warnings(spec))) == 1
+    assert len(list(port_warnings(spec, Tables()))) == 1
     spec.replicated.replicas = 1
-    assert list(port_warnings(spec)) == []
+    assert list(port_warnings(spec, Tables())) == []
 
 
 @pytest.mark.parametrize(
