@@ -129,7 +129,8 @@ async def _streams(
 ) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers alone."""
     server = make_server(AGENT_STREAMS)
-    add_AgentStreamsServicer_to_server(AgentStreams(logs=runtime, prober=network.probing), server)
+    streams = AgentStreams(logs=runtime, prober=network.probing, meters=runtime, now_ns=time.monotonic_ns)
+    add_AgentStreamsServicer_to_server(streams, server)
     listen(server, address, membership.current)
     await server.start()
     try:

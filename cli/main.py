@@ -28,7 +28,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "secret": ("cli.commands.secret", "Manage secrets"),
     "service": ("cli.commands.service", "Manage services"),
     "stack": ("cli.commands.stack", "Deploy Compose files"),
+    "stats": ("cli.commands.stats", "Show what tasks use"),
     "task": ("cli.commands.task", "Look at single tasks"),
+    "volume": ("cli.commands.volume", "Manage volumes"),
 }
 """Name: module (with a click command `command`), one line of help."""
 

@@ -27,6 +27,7 @@ from manager.control_api.network_check import NetworkCheck
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
+from manager.control_api.rebalancing import Rebalancing
 from manager.control_api.servicer import ControlService, Nouns
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
@@ -123,7 +124,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(manager), name="registration")
-        group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring)), name="leadership")
+        group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring, agents)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
         async with _started(api_server), _started(join_server), _closing(agents), images:
             directory = settings.state_directory / "admin"
@@ -146,6 +147,7 @@ def _control(
         Nouns(
             services=Services(store=store, images=images, now_ms=now_ms, new_id=ids.new_id),
             updates=Updates(store=store, now_ms=now_ms),
+            rebalancing=Rebalancing(store=store, now_ms=now_ms),
             stacks=Stacks(
                 store=store,
                 images=images,
@@ -174,7 +176,7 @@ def _control(
     )
 
 
-def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring) -> Lead:
+def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels) -> Lead:
     """What this manager does while it leads."""
 
     async def lead(fence: int) -> None:

@@ -1,14 +1,23 @@
 """The servicer of `AgentStreams`: the logs of this node's tasks and the reach of its network, for managers."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Protocol
 
 from grpc import aio
 
+from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
-from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import (
+    LogRecord,
+    ProbeRequest,
+    ProbeResponse,
+    ReadLogsRequest,
+    ReadUsageRequest,
+    ReadUsageResponse,
+    TaskUsage,
+)
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
 from shoal.errors import InvalidInput, NotFound
 
@@ -33,12 +42,44 @@ class Prober(Protocol):
         ...
 
 
-class AgentStreams(AgentStreamsServicer):
-    """Reads what is on disk; needs no container to run."""
+class Meters(Protocol):
+    """`agent.runtime.runtime.OciRuntime` is one."""
 
-    def __init__(self, *, logs: LogFiles, prober: Prober) -> None:
+    async def stats(self, task_ids: Iterable[str]) -> Mapping[str, Stats]:
+        """What these containers use now; those that have none are left out."""
+        ...
+
+
+class AgentStreams(AgentStreamsServicer):
+    """Reads what is on disk, and what the kernel counts.
+
+    Args:
+        now_ns: a clock that only goes forward, for rates (`time.monotonic_ns`).
+    """
+
+    def __init__(self, *, logs: LogFiles, prober: Prober, meters: Meters, now_ns: Callable[[], int]) -> None:
         self._logs = logs
         self._prober = prober
+        self._meters = meters
+        self._now_ns = now_ns
+
+    async def ReadUsage(  # noqa: N802  # named by the protocol
+        self, request: ReadUsageRequest, context: aio.ServicerContext[ReadUsageRequest, ReadUsageResponse]
+    ) -> ReadUsageResponse:
+        """Raises InvalidInput when too many tasks are asked for."""
+        del context
+        if len(request.task_ids) > MAX_TASKS:
+            raise InvalidInput(f"task_ids: {len(request.task_ids)} tasks; at most {MAX_TASKS} can be read at once")
+        at_ns = self._now_ns()
+        found = await self._meters.stats(dict.fromkeys(request.task_ids))
+        return ReadUsageResponse(
+            tasks=[
+                TaskUsage(
+                    task_id=task_id, at_ns=at_ns, cpu_ns=used.cpu_ns, memory_bytes=used.memory_bytes, pids=used.pids
+                )
+                for task_id, used in found.items()
+            ]
+        )
 
     async def Probe(  # noqa: N802  # named by the protocol
         self, request: ProbeRequest, context: aio.ServicerContext[ProbeRequest, ProbeResponse]

@@ -9,7 +9,14 @@ import grpc
 from grpc import aio
 
 from manager.control_api.seams import AgentAddress
-from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import (
+    LogRecord,
+    ProbeRequest,
+    ProbeResponse,
+    ReadLogsRequest,
+    ReadUsageRequest,
+    ReadUsageResponse,
+)
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.errors import Unavailable
 from shoal.identity.identity import Identity
@@ -69,6 +76,18 @@ class AgentChannels:
         async with self._channel(agent) as channel:
             try:
                 return await AgentStreamsStub(channel).Probe(request)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+
+    async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
+        """What tasks of the node use.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                return await AgentStreamsStub(channel).ReadUsage(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
 

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 
 from manager.planner import constraints
 from manager.planner.effective import current_update, effective
+from manager.planner.filters import is_for
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import Service, UpdateStatus, UpdateSteering
+from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateStatus, UpdateSteering
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import InvalidInput
 from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
 PROBLEMS_SHOWN = 5
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
+_ENDS_WELL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
+"""With these a task that has ended with exit code 0 is done, and not started again."""
 _HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 
@@ -30,11 +33,13 @@ class Count:
         unreachable: are to stop, but their nodes are down.
         by_state: those that are to run, by observed state.
         unready: that run but do not serve, by the last line of their health check.
+        done: that have ended well, of the wanted revision.
     """
 
     wanted: int = 0
     running: int = 0
     running_any: int = 0
+    done: int = 0
     stopping: int = 0
     unreachable: int = 0
     by_state: Counter[int] = field(default_factory=Counter)
@@ -55,6 +60,7 @@ def _admitted(view: View, service: Service) -> Iterator[str]:
         rules = [constraints.parse(text) for text in service.spec.task.placement.constraints]
     except InvalidInput:  # written by another version of Shoal: the planner tells of it
         return
+    platforms = [(each.os, each.architecture) for each in service.spec.task.placement.platforms]
     occupied = {task.node_id for task in view.tasks_of(service.meta.id).values() if is_wanted(task)}
     for identifier, node in view.nodes.items():
         status = view.node_status.get(identifier)
@@ -62,7 +68,8 @@ def _admitted(view: View, service: Service) -> Iterator[str]:
             continue
         if node.spec.availability == NodeSpec.PAUSE and identifier not in occupied:
             continue
-        if all(rule.admits(node, status) for rule in rules):
+        fits = not platforms or is_for(platforms, status.description.platform)
+        if fits and all(rule.admits(node, status) for rule in rules):
             yield identifier
 
 
@@ -80,6 +87,8 @@ def count(view: View, service_id: str, fresh: range) -> Count:
                 counted.running += task.revision in fresh
         elif not is_terminal(state) and task.node_id:
             _count_stopping(view, task, counted)
+        elif state == TaskState.COMPLETE and is_wanted(task) and task.revision in fresh:
+            counted.done += 1
         _note_trouble(task, status, state, fresh, counted)
     return counted
 
@@ -107,8 +116,9 @@ def service_view(view: View, service: Service) -> ServiceView:
     return ServiceView(
         service=service,
         status=view.service_status.get(service.meta.id),
-        desired=desired(view, service),
+        desired=desired(view, effective(view, service)),
         running=counted.running_any,
+        autoscale=view.autoscales.get(service.meta.id) if service.spec.HasField("autoscale") else None,
     )
 
 
@@ -123,12 +133,15 @@ def progress(view: View, service: Service) -> ServiceProgress:
     counted = count(view, service.meta.id, _fresh(in_force))
     wanted = desired(view, in_force)
     update = current_update(view, service)
-    converged = counted.running == counted.wanted == wanted and not counted.stopping and not _is_under_way(update)
+    done = counted.done if in_force.spec.task.restart.condition in _ENDS_WELL else 0
+    reached = counted.running == counted.wanted == wanted - done
+    converged = reached and not counted.stopping and not _is_under_way(update)
     return ServiceProgress(
         service_id=service.meta.id,
         name=service.spec.name,
         desired=wanted,
         running=counted.running,
+        completed=done,
         stopping=counted.stopping,
         by_state=dict(counted.by_state),
         problems=[] if converged else list(problems_of(view, service, counted)),

@@ -12,6 +12,7 @@ from manager.control_api.network_check import NetworkCheck
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
+from manager.control_api.rebalancing import Rebalancing
 from manager.control_api.services import Services
 from manager.control_api.stacks import Stacks
 from manager.control_api.stats import Stats
@@ -29,6 +30,7 @@ class Nouns:
 
     services: Services
     updates: Updates
+    rebalancing: Rebalancing
     stacks: Stacks
     tasks: Tasks
     nodes: Nodes
@@ -63,6 +65,11 @@ class ControlService(ControlServicer):
 
     async def SteerUpdate(self, request: api.SteerUpdateRequest, context: Context) -> api.UpdateServiceResponse:
         return await self._nouns.updates.steer(request)
+
+    async def RebalanceService(
+        self, request: api.RebalanceServiceRequest, context: Context
+    ) -> api.RebalanceServiceResponse:
+        return await self._nouns.rebalancing.rebalance(request)
 
     async def ListRevisions(self, request: api.ListRevisionsRequest, context: Context) -> api.ListRevisionsResponse:
         return await self._nouns.updates.revisions(request)

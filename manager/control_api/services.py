@@ -180,6 +180,8 @@ def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, Ser
         spec.CopyFrom(service.spec)
         if is_job(spec):
             faults.append(Fault(target.service, "is a job: change its completions with `service update --replicas`"))
+        elif spec.HasField("autoscale"):
+            faults.append(Fault(target.service, "is scaled by its use: change it with `service update --autoscale`"))
         elif spec.WhichOneof("mode") == "global":
             faults.append(Fault(target.service, "is global: it runs once on each node and cannot be scaled"))
         elif target.replicas > bounds.REPLICAS:

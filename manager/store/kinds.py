@@ -50,6 +50,7 @@ SERVICE = Kind("service", service_pb2.Service, "services/", "/spec", "control AP
 # Identifier: "<service id>/<number>".
 REVISION = Kind("revision", service_pb2.ServiceRevision, "revisions/", "", "control API")
 SERVICE_STATUS = Kind("service status", service_pb2.ServiceStatus, "services/", "/status", "planner")
+AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "autoscaler")
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # A status is deleted by the planner together with its task, so that none is left behind.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
@@ -77,6 +78,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     SERVICE,
     REVISION,
     SERVICE_STATUS,
+    AUTOSCALE,
     TASK,
     TASK_STATUS,
     NODE,

@@ -19,7 +19,7 @@ from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
-from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 
 _NONE: Mapping[str, Task] = MappingProxyType({})
@@ -38,6 +38,8 @@ class View(Protocol):
     def revisions(self) -> Mapping[str, ServiceRevision]: ...
     @property
     def service_status(self) -> Mapping[str, ServiceStatus]: ...
+    @property
+    def autoscales(self) -> Mapping[str, AutoscaleStatus]: ...
     @property
     def tasks(self) -> Mapping[str, Task]: ...
     @property
@@ -85,6 +87,7 @@ class Tables:
         self.services: Mapping[str, Service] = self._read(kinds.SERVICE)
         self.revisions: Mapping[str, ServiceRevision] = self._read(kinds.REVISION)
         self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
+        self.autoscales: Mapping[str, AutoscaleStatus] = self._read(kinds.AUTOSCALE)
         self.tasks: Mapping[str, Task] = self._read(kinds.TASK)
         self.task_status: Mapping[str, TaskStatus] = self._read(kinds.TASK_STATUS)
         self.nodes: Mapping[str, Node] = self._read(kinds.NODE)

@@ -1,10 +1,11 @@
 """Logs of several tasks as one stream."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 
 import pytest
 
+from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
 from agent.streams.service import AgentStreams
@@ -42,9 +43,15 @@ class NoProber:
         raise AssertionError(request)
 
 
+class NoMeters:
+    async def stats(self, task_ids: Iterable[str]) -> Mapping[str, Stats]:
+        raise AssertionError(task_ids)
+
+
 async def read(request: ReadLogsRequest) -> list[LogRecord]:
     context: object = None
-    return [record async for record in AgentStreams(logs=Files(), prober=NoProber()).ReadLogs(request, context)]  # type: ignore[arg-type]
+    streams = AgentStreams(logs=Files(), prober=NoProber(), meters=NoMeters(), now_ns=lambda: 0)
+    return [record async for record in streams.ReadLogs(request, context)]  # type: ignore[arg-type]
 
 
 def test_in_order() -> None:

@@ -1,0 +1,100 @@
+"""What tasks use, read from their agents: two readings give a rate."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from manager.control_api.lookup import hostname_of
+from manager.control_api.seams import AgentAddress
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import ShoalError
+from shoal.rpc.addresses import HostPort
+
+AT_ONCE = 64
+"""Nodes that are asked at the same time."""
+
+
+class Meters(Protocol):
+    """`manager.control_api.agent_channels.AgentChannels` is one."""
+
+    async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
+        """Raises Unavailable when the node does not answer."""
+        ...
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a task uses.
+
+    Attributes:
+        nano_cpus: billionths of a CPU, the mean between two readings.
+        memory_bytes: without the page cache that can go at once.
+    """
+
+    nano_cpus: int
+    memory_bytes: int
+    pids: int
+
+
+class UsageReader:
+    """Remembers the last reading of each task, for rates; one for each purpose, so that intervals are its own.
+
+    Args:
+        view: looked at anew for each reading.
+    """
+
+    def __init__(self, *, view: Callable[[], View], meters: Meters) -> None:
+        self._view = view
+        self._meters = meters
+        self._before: dict[str, TaskUsage] = {}
+
+    async def read(self, tasks: Iterable[Task]) -> tuple[dict[str, Use], list[str]]:
+        """Use by task since the last reading, and which nodes did not answer, a line each.
+
+        Tasks that are read for the first time are left out.
+        """
+        by_node: dict[str, list[str]] = {}
+        for task in tasks:
+            by_node.setdefault(task.node_id, []).append(task.id)
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(self._ask(limit, node_id, ids)) for node_id, ids in by_node.items()]
+        now: dict[str, TaskUsage] = {}
+        warnings = []
+        for answer in asked:
+            if isinstance(found := answer.result(), str):
+                warnings.append(found)
+            else:
+                now.update((usage.task_id, usage) for usage in found)
+        uses = rates(self._before, now)
+        self._before = now
+        return uses, sorted(warnings)
+
+    async def _ask(self, limit: asyncio.Semaphore, node_id: str, task_ids: list[str]) -> list[TaskUsage] | str:
+        view = self._view()
+        status = view.node_status.get(node_id)
+        if status is None or status.state != NodeStatus.READY:
+            return f"node {hostname_of(view, node_id)} is not ready"
+        about = status.description
+        agent = AgentAddress(node_id, str(HostPort(about.address, about.stream_port)))
+        try:
+            async with limit:
+                return list((await self._meters.read_usage(agent, ReadUsageRequest(task_ids=task_ids))).tasks)
+        except ShoalError as error:
+            return f"node {hostname_of(view, node_id)}: {error}"
+
+
+def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict[str, Use]:
+    """Use of the tasks that are in both readings. Pure."""
+    found = {}
+    for task_id, usage in now.items():
+        earlier = before.get(task_id)
+        if earlier is None or usage.at_ns <= earlier.at_ns:
+            continue
+        share = max(0, usage.cpu_ns - earlier.cpu_ns) / (usage.at_ns - earlier.at_ns)
+        found[task_id] = Use(round(share * 1e9), usage.memory_bytes, usage.pids)
+    return found
