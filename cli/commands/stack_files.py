@@ -151,6 +151,7 @@ def _request(
         networks=project.networks,
         secrets=project.secrets,
         configs=project.configs,
+        volumes=project.volumes,
         prune=prune,
         dry_run=dry_run,
     )

@@ -88,6 +88,7 @@ SUPPORTED: Mapping[str, Any] = {
             },
         }
     },
+    "volumes": {"*": {"name": None, "external": None, "labels": None, "driver": None, "driver_opts": None}},
     "secrets": {"*": {"name": None, "external": None, "labels": None, "file": None, "environment": None}},
     "configs": {
         "*": {"name": None, "external": None, "labels": None, "file": None, "environment": None, "content": None}

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cli.compose import container, dependencies, deploy, files, networks, tuning
+from cli.compose import container, dependencies, deploy, files, mounts, networks, tuning
 from cli.compose.faults import Faults
 from cli.compose.model import Model
 from cli.compose.tree import YamlPath
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.volume_pb2 import VolumeSpec
 
 DEFAULT_NETWORK = "default"
 
@@ -23,6 +24,7 @@ class Project:
     networks: tuple[NetworkSpec, ...]
     secrets: tuple[StackFile, ...] = ()
     configs: tuple[StackFile, ...] = ()
+    volumes: tuple[VolumeSpec, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -46,6 +48,7 @@ class _Conversion:
         self._stack = stack
         self._services: Mapping[str, Any] = model.tree.get("services") or {}
         self._networks: Mapping[str, Any] = model.tree.get("networks") or {}
+        self._volumes: Mapping[str, Any] = model.tree.get("volumes") or {}
         self._files: Mapping[str, Mapping[str, Any]] = {
             noun: model.tree.get(f"{noun}s") or {} for noun in ("secret", "config")
         }
@@ -73,7 +76,20 @@ class _Conversion:
             networks=tuple(made),
             secrets=self._stack_files("secret"),
             configs=self._stack_files("config"),
+            volumes=self._stack_volumes(),
         )
+
+    def _stack_volumes(self) -> tuple[VolumeSpec, ...]:
+        found: list[VolumeSpec] = []
+        for name, body in self._volumes.items():
+            if not (body or {}).get("external"):
+                self._faults.attempt(
+                    ("volumes", name),
+                    lambda name=name, body=body: found.append(  # type: ignore[misc]
+                        mounts.stack_volume(self._stack, name, body or {})
+                    ),
+                )
+        return tuple(found)
 
     def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
         found: list[StackFile] = []
@@ -111,13 +127,19 @@ class _Conversion:
             (*path, "environment"),
             lambda: container.environment(spec.task.container, body, self._variables, self._directory),
         )
-        for read, key in ((container.mounts, "volumes"), (container.security, "security_opt")):
-            read(
-                spec.task.container,
-                body.get(key),
-                self._directory,
-                lambda rest, message: self._faults.add((*path, *rest), message),
-            )
+
+        def add(rest: YamlPath, message: str) -> None:
+            self._faults.add((*path, *rest), message)
+
+        mounts.mounts(
+            spec.task.container,
+            body.get("volumes"),
+            stack=self._stack,
+            known=self._volumes,
+            directory=self._directory,
+            fault=add,
+        )
+        container.security(spec.task.container, body.get("security_opt"), self._directory, add)
         for key in tuning.twice(body):
             self._faults.add((*path, key), "is in deploy.resources.limits too; give it once")
         self._faults.attempt((*path, "restart"), lambda: dependencies.restart(spec, body.get("restart")))

@@ -186,7 +186,7 @@ LISTINGS = (
     Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
     Listing("--placement-pref", "spread=LABEL", "Spread over a label's values.", _spread, _remove_spread),
-    Listing("--mount", "MOUNT", "Mount: type=bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
+    Listing("--mount", "MOUNT", "Mount: type=volume|bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
     _referring("--secret", "Mount a secret: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
     _referring("--config", "Mount a config, likewise."),
     _worded("--host", "NAME:ADDRESS", "Add a line to /etc/hosts.", lambda spec: spec.task.container.extra_hosts),

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from cli.render.units import parse_bytes
+from cli.render.units import parse_bytes, parse_duration_ms
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import InvalidInput
 
-TYPES = {"bind": Mount.BIND, "tmpfs": Mount.TMPFS}
+TYPES = {"bind": Mount.BIND, "tmpfs": Mount.TMPFS, "volume": Mount.VOLUME}
 _KEYS = {
     "type": "type",
     "source": "source",
@@ -19,41 +19,95 @@ _KEYS = {
     "read_only": "read_only",
     "tmpfs-size": "tmpfs_bytes",
     "tmpfs-mode": "tmpfs_mode",
+    "bind-propagation": "propagation",
+    "bind-create-src": "create_source",
+    "volume-driver": "driver",
+    "volume-subpath": "subpath",
+    "volume-nocopy": "no_copy",
+    "per-slot": "per_slot",
+    "hold": "hold",
 }
+_OPTION = "volume-opt"
+OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot", "hold")
 
 
 def parse_mount(text: str) -> Mount:
-    """A mount in "type=bind,source=/srv,target=/data,readonly" or "type=tmpfs,target=/run,tmpfs-size=16M".
+    """A mount in "type=volume,source=data,target=/data" or "type=bind,source=/srv,target=/data,readonly".
 
     Raises:
         InvalidInput: an unknown key or type, or no target.
     """
     fields: dict[str, str] = {}
+    options: dict[str, str] = {}
     for part in text.split(","):
         key, sign, value = part.partition("=")
-        if key not in _KEYS:
-            raise InvalidInput(f"mount {text!r}: {key!r} is not one of {', '.join(sorted(set(_KEYS)))}")
-        fields[_KEYS[key]] = value if sign else "true"
-    return from_fields(fields, text)
+        if key == _OPTION:
+            name, equals, setting = value.partition("=")
+            if not equals:
+                raise InvalidInput(f"mount {text!r}: {part!r} is not of the form {_OPTION}=name=value")
+            options[name] = setting
+        elif key in _KEYS:
+            fields[_KEYS[key]] = value if sign else "true"
+        else:
+            raise InvalidInput(f"mount {text!r}: {key!r} is not one of {', '.join(sorted({*_KEYS, _OPTION}))}")
+    return from_fields(fields, text, options)
 
 
-def from_fields(fields: Mapping[str, str], text: str) -> Mount:
-    """A mount of the fields of `Mount`, as text."""
-    kind = fields.get("type", "")
+def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str] | None = None) -> Mount:
+    """A mount of fields as text; without a type it is one of a volume.
+
+    Args:
+        options: of the volume's driver.
+    """
+    kind = fields.get("type", "volume")
     if kind not in TYPES:
         raise InvalidInput(f"mount {text!r}: type {kind!r} is not supported; use one of {', '.join(TYPES)}")
     if not fields.get("target"):
         raise InvalidInput(f"mount {text!r}: target is missing")
-    mode = fields.get("tmpfs_mode", "0")
-    try:
-        mode_bits = int(mode, 8)
-    except ValueError:
-        raise InvalidInput(f"mount {text!r}: tmpfs-mode {mode!r} is not an octal number") from None
-    return Mount(
+    if fields.get("propagation", "rprivate") not in ("private", "rprivate"):
+        raise InvalidInput(
+            f"mount {text!r}: propagation {fields['propagation']!r} is not supported: what is mounted in a container "
+            "stays in it, and what the host mounts later does not reach it"
+        )
+    mount = Mount(
         type=TYPES[kind],
         source=fields.get("source", ""),
         target=fields["target"],
-        read_only=fields.get("read_only", "false").lower() in ("true", "1"),
+        read_only=_flag(fields, "read_only"),
+        create_source=_flag(fields, "create_source"),
         tmpfs_bytes=parse_bytes(fields["tmpfs_bytes"]) if "tmpfs_bytes" in fields else 0,
-        tmpfs_mode=mode_bits,
+        tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )
+    if kind == "volume":
+        _volume(mount, fields, text, options or {})
+    elif options or any(name in fields for name in OF_VOLUMES):
+        raise InvalidInput(f"mount {text!r}: options of volumes do not belong to a mount of type {kind}")
+    return mount
+
+
+def _volume(mount: Mount, fields: Mapping[str, str], text: str, options: Mapping[str, str]) -> None:
+    if fields.get("driver", "local") != "local":
+        raise InvalidInput(
+            f"mount {text!r}: volume driver {fields['driver']!r} is not supported; local is the only one"
+        )
+    use = mount.volume
+    use.SetInParent()
+    use.options.update(options)
+    use.subpath, use.no_copy, use.per_slot = (
+        fields.get("subpath", ""),
+        _flag(fields, "no_copy"),
+        _flag(fields, "per_slot"),
+    )
+    if "hold" in fields:
+        use.hold_ms = parse_duration_ms(fields["hold"])
+
+
+def _flag(fields: Mapping[str, str], name: str) -> bool:
+    return fields.get(name, "false").lower() in ("true", "1")
+
+
+def _octal(text: str, whole: str) -> int:
+    try:
+        return int(text, 8)
+    except ValueError:
+        raise InvalidInput(f"mount {whole!r}: tmpfs-mode {text!r} is not an octal number") from None

@@ -161,7 +161,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         ("services: {web: {image: x, deploy: {update_config: {order: sideways}}}}", "'sideways' is not one of"),
         ("services: {web: {image: x, ports: ['99999:80']}}", "is not a port"),
         ("services: {web: {image: x, ports: [{target: 80, mode: mesh}]}}", "'mesh' is not one of ingress, host"),
-        ("services: {web: {image: x, volumes: ['data:/data']}}", "named volume"),
+        ("services: {web: {image: x, volumes: ['data:/data']}}", "volume 'data' is not among"),
         ("services: {web: {image: x, secrets: [s]}}", "secret 's' is not among the file's secrets"),
         ("services: {web: {image: x}}\nsecrets: {s: {file: x}}", "cannot read /srv/shop/x"),
         ("services: {web: {image: x, build: .}}", "Shoal does not build images"),

@@ -1,0 +1,96 @@
+"""Compose `volumes`: of a service, to mounts; of the file, to the stack's volumes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cli.compose.files import cluster_name
+from cli.compose.tree import YamlPath
+from cli.compose.values import number, pairs, scalar
+from cli.flags.mounts import from_fields
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.volume_pb2 import VolumeSpec
+from shoal.errors import InvalidInput
+
+_LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "x-per-slot", "x-hold"}
+_MODES = {"rw", "ro", "nocopy"}
+_OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
+"""Extensions of ours."""
+
+
+def stack_volume(stack: str, name: str, body: Mapping[str, Any]) -> VolumeSpec:
+    """A volume that the stack brings."""
+    driver = str(body.get("driver", "local"))
+    if driver != "local":
+        raise InvalidInput(f"driver {driver!r} is not supported; local is the only one")
+    return VolumeSpec(
+        name=cluster_name(stack, name, body),
+        driver=driver,
+        labels=pairs(body.get("labels") or {}),
+        options=pairs(body.get("driver_opts") or {}),
+        stack=stack,
+    )
+
+
+def mounts(
+    container: ContainerSpec,
+    entries: Any,
+    *,
+    stack: str,
+    known: Mapping[str, Any],
+    directory: Path,
+    fault: Callable[[YamlPath, str], None],
+) -> None:
+    """`volumes` of a service, in the short and the long form.
+
+    Args:
+        known: the file's top-level volumes.
+        directory: that relative paths begin at.
+    """
+    for index, entry in enumerate(entries or []):
+        try:
+            mount = _long(entry) if isinstance(entry, dict) else _short(str(entry))
+            container.mounts.append(_placed(mount, stack, known, directory))
+        except InvalidInput as error:
+            fault(("volumes", index), str(error))
+
+
+def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
+    """Paths of the host made absolute, volumes under the names that the cluster has for them."""
+    if mount.type == Mount.BIND:
+        mount.source = str((directory / Path(mount.source).expanduser()).resolve())
+    elif mount.type == Mount.VOLUME:
+        if not mount.source:
+            raise InvalidInput("anonymous volumes are not supported; name a volume, or use tmpfs")
+        if mount.source not in known:
+            raise InvalidInput(f"volume {mount.source!r} is not among the file's volumes")
+        mount.source = cluster_name(stack, mount.source, known[mount.source] or {})
+    return mount
+
+
+def _short(entry: str) -> Mount:
+    source, target, *rest = entry.split(":") if ":" in entry else ("", entry)
+    modes = [mode for part in rest for mode in part.split(",")]
+    if unknown := [mode for mode in modes if mode not in _MODES]:
+        raise InvalidInput(f"mode {unknown[0]!r} is not supported; use {', '.join(sorted(_MODES))}")
+    kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
+    fields = {"type": kind, "source": source, "target": target, "read_only": str("ro" in modes)}
+    return from_fields(fields | ({"no_copy": "true"} if "nocopy" in modes else {}), entry)
+
+
+def _long(entry: Mapping[str, Any]) -> Mount:
+    if unknown := sorted(set(entry) - _LONG):
+        raise InvalidInput(f"{unknown[0]!r} is not supported yet")
+    fields = {key: scalar(entry[key]) for key in ("type", "source", "target", "read_only") if key in entry}
+    fields |= dict(_below(entry, "tmpfs", {"size": "tmpfs_bytes", "mode": "tmpfs_mode"}))
+    fields |= dict(_below(entry, "bind", {"create_host_path": "create_source", "propagation": "propagation"}))
+    fields |= dict(_below(entry, "volume", {"nocopy": "no_copy", "subpath": "subpath"}))
+    fields |= {name: scalar(entry[key]) for key, name in _OWN.items() if key in entry}
+    return from_fields(fields, str(dict(entry)))
+
+
+def _below(entry: Mapping[str, Any], section: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, value in (entry.get(section) or {}).items():
+        if key not in names:
+            raise InvalidInput(f"{section}.{key} is not supported yet")
+        yield names[key], f"{number(value):o}" if names[key] == "tmpfs_mode" else scalar(value)
