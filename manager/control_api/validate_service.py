@@ -12,21 +12,20 @@ from manager.control_api.text_rules import (
 from manager.control_api.validate_attachments import check_attachments
 from manager.control_api.validate_container import check_container
 from manager.control_api.validate_modes import check_modes
+from manager.control_api.validate_placement import check_generic, check_placement, check_priority
 from manager.control_api.validate_ports import check_ports
 from manager.control_api.validate_tuning import check_tuning_of_task
 from manager.control_api.validate_volumes import check_slots
-from manager.planner import constraints
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import (
     Endpoint,
     LogConfig,
-    Placement,
     RestartPolicy,
     ServiceSpec,
     TaskTemplate,
     UpdateConfig,
 )
-from shoal.errors import Fault, InvalidInput
+from shoal.errors import Fault
 
 
 def check_service(spec: ServiceSpec) -> Iterator[Fault]:
@@ -39,6 +38,8 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_labels("labels", spec.labels)
     yield from check_modes(spec)
     yield from _check_task("task", spec.task)
+    yield from check_placement("task.placement", spec.task.placement, spec.name)
+    yield from check_priority("priority", spec.priority)
     yield from check_attachments("task.networks", spec)
     yield from _check_update("update", spec.update)
     yield from _check_rollback("rollback", spec.rollback)

@@ -24,14 +24,20 @@ def find_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> 
         return []
     newest, older = _by_slot(draft, roll)
     replaced = [task for task, heir in older if task.created_at_ms <= asked_at < heir.created_at_ms]
-    moving = rebalance_moves(draft, service, newest, demand, asked_at_ms=asked_at, most=_AT_ONCE)
+    moving = _moves(draft, service, newest, demand, asked_at_ms=asked_at, most=_AT_ONCE)
     return [*replaced, *(move.task for move in moving)]
 
 
-def rebalance_moves(
+def planned_moves(draft: Draft, service: Service, demand: Demand, *, most: int) -> list[Move]:
+    """What would move if the user asked for it now."""
+    newest, _ = _by_slot(draft, draft.rolls.roll(service.meta.id))
+    return _moves(draft, service, newest, demand, asked_at_ms=draft.now_ms, most=most)
+
+
+def _moves(
     draft: Draft, service: Service, tasks: list[Task], demand: Demand, *, asked_at_ms: int, most: int
 ) -> list[Move]:
-    """The moves that even the service out, of tasks made before it was asked."""
+    # Only tasks made before it was asked move, so that each moves once.
     company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))
     hosts = [host for host in draft.ranked(demand) if company.bars(host) is None]
     statuses = draft.view.task_status
