@@ -20,7 +20,7 @@ from agent.worker.tools import Tools
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
-from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import StateTime, Task, TaskState, TaskStatus
 from shoal.errors import ShoalError, Unavailable
 
 KILL_PATIENCE_SECONDS = 10.0
@@ -320,6 +320,7 @@ class TaskRunner:
         # Not back in time, should the clock be set: news of the same state would be taken for old ones.
         new.state, new.message, new.at_ms = state, one_line(message), max(self._tools.now_ms(), self._status.at_ms)
         changed, self._status = state != self._status.state, new
+        new.path.extend([StateTime(state=state, at_ms=new.at_ms)] if changed else [])
         if changed and (state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)):
             self._write_journal()
         self._tools.report(new)

@@ -81,9 +81,15 @@ def tasks(client: Client, *, node: str, everything: bool, form: str, quiet: bool
 @click.argument("nodes", nargs=-1, required=True)
 @pass_client
 def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
-    """Show everything about NODES."""
-    views = [client.call(client.control.GetNode, GetNodeRequest(node=node)) for node in nodes]
-    show_document([to_document(view) for view in views], form=form)
+    """Show everything about NODES: what they have, what is reserved, and what runs."""
+    documents = []
+    for node in nodes:
+        view = client.call(client.control.GetNode, GetNodeRequest(node=node))
+        tasks = client.call(client.control.ListTasks, ListTasksRequest(node=view.node.meta.id)).tasks
+        rows = task_rows.rows(tasks, now_ms=int(time.time() * 1000))
+        running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
+        documents.append({**to_document(view), "running": running})
+    show_document(documents, form=form)
 
 
 @command.command(

@@ -9,6 +9,7 @@ from cli.commands.arguments import format_option, pass_client, quiet_option
 from cli.render import tasks as task_rows
 from cli.render.structure import show_document, to_document
 from cli.render.table import show
+from cli.render.task_path import path_of
 from shoal.api.v1.control_pb2 import ListTasksRequest
 from shoal.errors import NotFound
 
@@ -40,4 +41,4 @@ def inspect(client: Client, *, task: str, form: str) -> None:
     found = [view for view in views if view.task.id.startswith(task)]
     if len(found) != 1:
         raise NotFound(f"{'no' if not found else 'more than one'} task has an id that begins with {task!r}")
-    show_document([to_document(found[0])], form=form)
+    show_document([{**to_document(found[0]), "path": path_of(found[0])}], form=form)
