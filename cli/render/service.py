@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from google.protobuf.message import Message
+
 from cli.render.structure import to_document
 from shoal.api.v1.control_pb2 import ServiceView
 
@@ -15,7 +17,18 @@ def document(view: ServiceView) -> dict[str, Any]:
         "name": view.service.spec.name,
         "revision": view.service.revision,
         "task_revision": view.service.task_revision,
-        "tasks": {"desired": view.desired, "running": view.running},
+        "tasks": _tasks(view),
+        **({"autoscale": _without_id(view.autoscale)} if view.HasField("autoscale") else {}),
         "spec": whole.get("spec", {}),
-        "status": {key: value for key, value in to_document(view.status).items() if key != "service_id"},
+        "status": _without_id(view.status),
     }
+
+
+def _tasks(view: ServiceView) -> dict[str, int]:
+    tasks = {"desired": view.desired, "running": view.running}
+    is_job = (view.service.spec.WhichOneof("mode") or "").endswith("_job")
+    return {**tasks, "completed": view.completed} if is_job else tasks
+
+
+def _without_id(message: Message) -> dict[str, Any]:
+    return {key: value for key, value in to_document(message).items() if key != "service_id"}
