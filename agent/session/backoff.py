@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 FIRST_SECONDS = 0.1
-LAST_SECONDS = 5.0
+LAST_SECONDS = 3.0
 
 
 def delays(jitter: Callable[[], float]) -> Iterator[float]:
