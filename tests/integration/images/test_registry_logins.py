@@ -33,6 +33,22 @@ from tests.integration.registry_fixture import (
 )
 
 
+def test_the_systems_authorities_are_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        keys = make_certificate(tmp_path / "tls")
+        htpasswd = make_htpasswd(tmp_path / "htpasswd", "deploy", "open sesame")
+        password = tmp_path / "password"
+        password.touch(mode=0o600)
+        password.write_text("open sesame")
+        security = RegistrySecurity(keys.certificate, keys.key, htpasswd)
+        monkeypatch.setenv("SSL_CERT_FILE", str(keys.certificate))
+        async with running_registry(tmp_path / "registry", security=security) as server:
+            known = settings("registry.example:5000", server.endpoint, login=("deploy", password))
+            assert (await push(small_archive(tmp_path), "registry.example:5000/small:1", known, ignore)).blobs_sent
+
+    asyncio.run(run())
+
+
 def test_password_and_own_authority(tmp_path: Path) -> None:
     async def run() -> None:
         keys = make_certificate(tmp_path / "tls")
