@@ -17,7 +17,7 @@ from manager.planner.place import Need, Placing
 from manager.planner.rolls import Key
 from manager.planner.slots import Slot, age, slots_of
 from manager.planner.template import Wanted
-from shoal.api.v1.service_pb2 import JobRun, RestartPolicy, Service, ServiceSpec, ServiceStatus
+from shoal.api.v1.service_pb2 import JobRun, RestartPolicy, Schedule, Service, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
 
 
@@ -58,7 +58,15 @@ class _JobPass:
     def run(self) -> None:
         slots = self._slots_by_run()
         scheduled = self._spec.HasField("schedule")
+        status = ServiceStatus(service_id=self._id)
+        # A run that takes the place of another one comes first: nothing is started for the other one any more.
+        replaces = not scheduled or self._spec.schedule.overlap == Schedule.REPLACE
+        committed = {run.number for run in self._runs}
+        if replaces:
+            self._begin(status, scheduled)
         for run in self._runs:
+            if run.number not in committed:
+                continue
             if run.state == JobRun.RUNNING or (run is self._runs[-1] and not scheduled and self._is_newest(run)):
                 self._work(run, slots.pop(run.number, {}))
             else:
@@ -66,8 +74,9 @@ class _JobPass:
         for left in slots.values():
             for slot in left.values():
                 _release(self._draft, slot, "its run is forgotten")
-        status = ServiceStatus(service_id=self._id, problems=sorted(self._problems - {""})[:10])
-        self._begin(status, scheduled)
+        if not replaces:
+            self._begin(status, scheduled)
+        status.problems.extend(sorted(self._problems - {""})[:10])
         status.runs.extend(self._runs)
         self._draft.tell(status)
 
