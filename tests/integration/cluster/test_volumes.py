@@ -1,0 +1,180 @@
+"""Volumes: data that outlives containers, on the node where it lies."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.playground import fabric
+from tests.integration.cluster.harness import Cluster, inside
+
+HELLO = "registry:5000/hello"
+
+
+@pytest.fixture
+def volumes(clean: Cluster) -> Iterator[Cluster]:
+    """The cluster; services and volumes are removed after the test."""
+    yield clean
+    for host in clean.layout.all_hosts():
+        fabric.cut(clean.layout, host, connected=True)
+    clean.playground.wait_for_nodes(3)
+    services = [row["name"] for row in clean.json("service", "ls")]
+    if services:
+        clean.shoal("service", "rm", *services)
+    names = [row["name"] for row in clean.json("volume", "ls") if row["state"] == "present"]
+    if names:
+        clean.shoal("volume", "rm", *names)
+    clean.until(lambda: not clean.json("volume", "ls"), "the volumes to be deleted")
+    assert not data_directories(clean), "nothing of them stays on a disk"
+
+
+def data_directories(cluster: Cluster) -> list[Path]:
+    return sorted(cluster.layout.state.rglob("volumes/*/_data"))
+
+
+def write(pid: int, path: str, text: str) -> None:
+    done = inside(pid, "/bin/sh", "-c", f"echo {text} > {path}")
+    assert done.returncode == 0, done.stderr
+
+
+def read(pid: int, path: str) -> str:
+    return inside(pid, "/bin/cat", path).stdout.strip()
+
+
+def slots(cluster: Cluster, service: str) -> dict[str, tuple[str, int]]:
+    """Node and process id of each running task, by the service's name and slot."""
+    pids = cluster.pids(service)
+    rows = [row for row in cluster.tasks(service) if row["state"] == "running"]
+    return {row["name"]: (row["node"], pids[row["id"]]) for row in rows if row["id"] in pids}
+
+
+def test_a_slot_keeps_its_data_and_its_node(volumes: Cluster) -> None:
+    volumes.shoal(
+        *("service", "create", "--name", "db", "--replicas", "3", "--restart-delay", "100ms"),
+        *("--mount", "type=volume,source=data-{{.Task.Slot}},target=/data", f"{HELLO}:1"),
+    )
+    before = slots(volumes, "db")
+    for name, (_, pid) in before.items():
+        write(pid, "/data/who", name)
+    os.kill(before["db.2"][1], signal.SIGKILL)
+    volumes.until(lambda: len(now := slots(volumes, "db")) == 3 and now["db.2"] != before["db.2"], "a new task")
+    volumes.shoal("service", "update", "--force", "db")
+    after = slots(volumes, "db")
+    assert {name: node for name, (node, _) in after.items()} == {name: node for name, (node, _) in before.items()}
+    assert {name: read(pid, "/data/who") for name, (_, pid) in after.items()} == {name: name for name in after}
+    (row,) = volumes.json("volume", "ls")
+    assert row["nodes"].count("slot") == 3 and row["services"] == "db"
+
+
+def test_a_slot_waits_for_its_node(volumes: Cluster) -> None:
+    volumes.shoal(
+        *("service", "create", "--name", "db", "--restart-delay", "100ms", "--constraint", "node.hostname != h1"),
+        *("--mount", "source=data,target=/data,per-slot=true", f"{HELLO}:1"),
+    )
+    ((node, pid),) = slots(volumes, "db").values()
+    write(pid, "/data/who", "me")
+    fabric.cut(volumes.layout, volumes.host_of(node), connected=False)
+    (row,) = volumes.until(
+        lambda: [row for row in volumes.tasks("db") if "stays with its volume" in row["reason"]], "the slot to wait"
+    )
+    assert row["state"] == "pending" and f"on node {node}: down" in row["reason"]
+    fabric.cut(volumes.layout, volumes.host_of(node), connected=True)
+    volumes.until(lambda: [row for row in volumes.tasks("db") if row["state"] == "running"], "the slot to run again")
+    ((again, pid),) = slots(volumes, "db").values()
+    assert again == node and read(pid, "/data/who") == "me"
+
+
+def test_after_the_hold_it_moves_with_an_empty_volume(volumes: Cluster) -> None:
+    volumes.shoal(
+        *("service", "create", "--name", "db", "--restart-delay", "100ms"),
+        *("--mount", "source=data,target=/data,per-slot=true,hold=1s", f"{HELLO}:1"),
+    )
+    ((node, pid),) = slots(volumes, "db").values()
+    write(pid, "/data/who", "me")
+    fabric.cut(volumes.layout, volumes.host_of(node), connected=False)
+    volumes.until(
+        lambda: [row for row in volumes.tasks("db") if row["state"] == "running" and row["node"] != node],
+        "the slot elsewhere",
+    )
+    ((_, pid),) = slots(volumes, "db").values()
+    assert inside(pid, "/bin/ls", "/data").stdout == ""
+
+
+def test_filled_from_the_image_subpaths_and_read_only(volumes: Cluster) -> None:
+    only = ("--constraint", "node.hostname == h1")
+    volumes.shoal("volume", "create", "--label", "team=web", "content")
+    volumes.shoal(
+        *("service", "create", "--name", "web", *only, "--mount", "source=content,target=/www", f"{HELLO}:1"),
+    )
+    (pid,) = volumes.pids("web").values()
+    listed = inside(pid, "/bin/ls", "/www").stdout.split()
+    assert listed, "an empty volume takes what the image has there"
+    inside(pid, "/bin/mkdir", "/www/sub")
+    write(pid, "/www/sub/one", "inner")
+    volumes.shoal(
+        *("service", "create", "--name", "reader", *only),
+        *("--mount", "source=content,target=/in,readonly,volume-subpath=sub", f"{HELLO}:1"),
+    )
+    (pid,) = volumes.pids("reader").values()
+    assert read(pid, "/in/one") == "inner"
+    assert inside(pid, "/bin/touch", "/in/two").returncode != 0
+    volumes.shoal(
+        *("service", "create", "-d", "--name", "lost", *only, "--restart-condition", "none"),
+        *("--mount", "source=content,target=/in,volume-subpath=nowhere", f"{HELLO}:1"),
+    )
+    told = volumes.until(
+        lambda: [row["reason"] for row in volumes.json("service", "ps", "lost") if row["state"] == "rejected"], "it"
+    )
+    assert "'nowhere' is not a directory of the volume" in told[0]
+
+
+def test_prune_keeps_what_is_used(volumes: Cluster) -> None:
+    volumes.shoal("volume", "create", "unused")
+    volumes.shoal("service", "create", "--name", "web", "--mount", "source=data,target=/data", f"{HELLO}:1")
+    volumes.shoal("service", "create", "--name", "old", "--mount", "source=older,target=/data", f"{HELLO}:1")
+    (pid,) = volumes.pids("web").values()
+    write(pid, "/data/who", "me")
+    volumes.shoal("service", "rm", "old")
+    assert volumes.shoal("volume", "prune", "--force").split() == ["older", "unused"]
+    volumes.until(lambda: [row["name"] for row in volumes.json("volume", "ls")] == ["data"], "the others to be gone")
+    assert len(data_directories(volumes)) == 1 and read(pid, "/data/who") == "me"
+    refused = volumes.run("volume", "rm", "data")
+    assert refused.returncode == 1 and "in use by web" in refused.stderr
+
+
+def test_options_are_mounted_or_told(volumes: Cluster, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "there").write_text("on the host")
+    volumes.shoal("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", f"device={tmp_path}", "host")
+    volumes.shoal("volume", "create", "--opt", "type=tmpfs", "--opt", "o=size=64k", "--opt", "device=tmpfs", "memory")
+    volumes.shoal(
+        *("service", "create", "--name", "web", "--mount", "source=host,target=/in,readonly"),
+        *("--mount", "source=memory,target=/m", f"{HELLO}:1"),
+    )
+    (pid,) = volumes.pids("web").values()
+    assert read(pid, "/in/there") == "on the host"
+    assert (
+        " /m " in Path(f"/proc/{pid}/mountinfo").read_text() and "size=64k" in Path(f"/proc/{pid}/mounts").read_text()
+    )
+    assert str(tmp_path) not in [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    refused = volumes.run("volume", "create", "--driver", "rexray", "far")
+    assert refused.returncode == 2 and '"local" is the only driver' in refused.stderr
+
+
+def test_volumes_of_a_stack_outlive_it(volumes: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "stack.yaml").write_text(
+        f"services:\n  db:\n    image: {HELLO}:1\n    volumes: ['data:/data']\n"
+        "    deploy: {placement: {constraints: ['node.hostname == h2']}}\nvolumes:\n  data: {labels: {a: b}}\n"
+    )
+    deploy = ("stack", "deploy", "-c", str(tmp_path / "stack.yaml"), "shop")
+    assert "volume shop_data (create)" in volumes.shoal(*deploy)
+    (pid,) = volumes.pids("shop_db").values()
+    write(pid, "/data/who", "me")
+    volumes.shoal("stack", "rm", "shop")
+    assert [row["name"] for row in volumes.json("volume", "ls")] == ["shop_data"]
+    volumes.shoal(*deploy)
+    (pid,) = volumes.pids("shop_db").values()
+    assert read(pid, "/data/who") == "me"
+    volumes.shoal("stack", "rm", "shop")
