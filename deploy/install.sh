@@ -21,8 +21,8 @@ usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 
 packages() {
   case $1 in
-    manager) echo python3 python3-venv etcd-server ;;
-    agent) echo python3 python3-venv iproute2 util-linux libnftables1 crun conmon runc ;;
+    manager) echo python3 python3-venv ca-certificates etcd-server ;;
+    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc ;;
     registry) echo docker-registry ;;
   esac
 }

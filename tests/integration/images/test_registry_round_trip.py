@@ -57,13 +57,13 @@ def test_push_resolve_and_pull_the_hello_image(tmp_path: Path) -> None:
             async with RegistryImageResolver(Registries()) as resolver:
                 resolved = await resolver.resolve(reference)
             assert resolved.reference_with_digest == pushed.reference == f"{reference}@{pushed.digest}"
-            assert (await inspect(reference, Registries())).config.settings["Entrypoint"] == ["/entrypoint.sh"]
+            assert (await inspect(reference, Registries())).config.settings["Cmd"] == ["/entrypoint.sh"]
             store = store_in(tmp_path / "images", Registries(), resolved.platforms[0])
             lines: list[str] = []
             image = await store.ensure(resolved.reference_with_digest, lines.append)
             await store.aclose()
         assert image.digest == pushed.digest
-        assert image.config.entrypoint == ("/entrypoint.sh",)
+        assert image.config.command == ("/entrypoint.sh",)
         assert lines[-1].startswith("pulled 2 of 2 layers")
         assert (image.layers[0] / "etc/hello-version").read_text() == "1\n"
         assert str((image.layers[1] / "bin/httpd").readlink()) == "busybox"
