@@ -11,6 +11,7 @@ from importlib import metadata
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from agent.resources import parse_resources
 from agent.settings import AgentSettings
 from shoal.api.v1.meta_pb2 import Platform, Resources
 from shoal.api.v1.node_pb2 import NodeDescription
@@ -36,6 +37,7 @@ def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescripti
         resources=Resources(
             nano_cpus=len(os.sched_getaffinity(0)) * 1_000_000_000,
             memory_bytes=memory_bytes(Path("/proc/meminfo").read_text()),
+            generic=parse_resources(settings.resource),
         ),
         stream_port=settings.stream_port,
         agent_version=metadata.version("shoal"),

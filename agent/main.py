@@ -77,6 +77,7 @@ def main() -> None:
 @_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
 @_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
+@_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")
 @_option("--log-json", is_flag=True, help="One JSON object a line.")
 def run(**options: Any) -> None:
     """Run the agent, joining first when this host is no node yet.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
+from agent.resources import resource_faults
 from shoal.errors import Fault, InvalidInput
 from shoal.rpc import addresses
 from shoal.telemetry.logs import LEVELS
@@ -31,6 +32,8 @@ class AgentSettings:
             else the one that routes to the manager.
         stream_port: TCP port of the agent's own server, on the advertised address.
         registries_file: credentials and certificates of registries, TOML.
+        resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
+            paths of devices are given to the containers.
         parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
     Raises:
         InvalidInput: all faults at once.
@@ -47,6 +50,7 @@ class AgentSettings:
     stream_port: int = STREAM_PORT
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
+    resource: tuple[str, ...] = ()
     log_level: str = "info"
     log_json: bool = False
 
@@ -68,6 +72,7 @@ class AgentSettings:
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
+        faults += resource_faults(self.resource)
         if faults:
             raise InvalidInput(faults)
 

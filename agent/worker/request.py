@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from agent.worker.etc_files import etc_files
+from agent.worker.granted import with_generic
 from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, MountedFile, Sandbox, VolumeSource
 from shoal import task_states
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -28,7 +29,7 @@ def container_request(
         InvalidInput: a template that cannot be filled in, or that gives no valid value.
     """
     template = revision.spec.task
-    spec = expand_container(template.container, values_of(revision, task, node))
+    spec = with_generic(expand_container(template.container, values_of(revision, task, node)), task)
     name = task_states.task_name(revision.spec.name, task)
     own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
     return ContainerRequest(

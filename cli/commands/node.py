@@ -10,7 +10,7 @@ from cli.flags.scalars import choice
 from cli.render import tasks as task_rows
 from cli.render.structure import show_document, to_document
 from cli.render.table import show
-from cli.render.units import cpus, size
+from cli.render.units import cpus, parse_duration_ms, size
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
     ListNodesRequest,
@@ -94,15 +94,23 @@ def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
 
 @command.command(
     "update",
-    epilog="\b\nExamples:\n  shoal node update --availability drain h2\n  shoal node update --label-add disk=ssd h1",
+    epilog="\b\nExamples:\n  shoal node update --availability drain --drain-deadline 10m h2\n"
+    "  shoal node update --label-add disk=ssd h1",
 )
 @click.option("--availability", metavar="HOW", help=f"One of {', '.join(AVAILABILITIES)}.")
+@click.option("--drain-deadline", metavar="TIME", help="Stop what a drain has not moved by then (with drain).")
 @click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Label the node.")
 @click.option("--label-rm", multiple=True, metavar="NAME", help="Take a label away.")
 @click.argument("node")
 @pass_client
 def update(
-    client: Client, *, node: str, availability: str | None, label_add: tuple[str, ...], label_rm: tuple[str, ...]
+    client: Client,
+    *,
+    node: str,
+    availability: str | None,
+    drain_deadline: str | None,
+    label_add: tuple[str, ...],
+    label_rm: tuple[str, ...],
 ) -> None:
     """Change what NODE is used for."""
     current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
@@ -110,6 +118,11 @@ def update(
     if availability is not None:
         value = choice("--availability", availability, AVAILABILITIES)
         spec.availability = NodeSpec.Availability.ValueType(value)
+        spec.drain_by_ms = 0
+    if drain_deadline is not None:
+        if spec.availability != NodeSpec.DRAIN:
+            raise InvalidInput("--drain-deadline: the node is not drained; add --availability drain")
+        spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(drain_deadline)
     for name in label_rm:
         if spec.labels.pop(name, None) is None:
             raise InvalidInput(f"--label-rm: node {node} has no label {name!r}")

@@ -79,7 +79,7 @@ SUPPORTED: Mapping[str, Any] = {
                 "labels": None,
                 "resources": {
                     "limits": {"cpus": None, "memory": None, "pids": None},
-                    "reservations": {"cpus": None, "memory": None},
+                    "reservations": {"cpus": None, "memory": None, "generic_resources": None},
                 },
                 "placement": {"constraints": None, "preferences": None, "max_replicas_per_node": None},
                 "restart_policy": {"condition": None, "delay": None, "max_attempts": None, "window": None},

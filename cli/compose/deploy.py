@@ -1,15 +1,16 @@
 """`deploy`, `ports`, `networks` and `logging` of a Compose service, to the service schema."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
 from cli.flags import modes
+from cli.flags.placement import add_affinity, add_preference, set_priority
 from cli.flags.ports import from_long, from_short
 from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
 from cli.render.units import parse_nano_cpus
-from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.meta_pb2 import GenericResource, Resources
 from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec, UpdateConfig
 from shoal.errors import InvalidInput
 
@@ -59,17 +60,41 @@ def _amounts(value: Mapping[str, Value]) -> Resources:
         nano_cpus=parse_nano_cpus(scalar(value["cpus"])) if "cpus" in value else 0,
         memory_bytes=size(value["memory"]) if "memory" in value else 0,
         pids=number(value["pids"]) if "pids" in value else 0,
+        generic=_generic(value.get("generic_resources") or ()),
     )
 
 
 def placement(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
-    """`constraints`, `preferences`, `max_replicas_per_node`."""
+    """`constraints`, `preferences`, `max_replicas_per_node`, and the extension `x-affinities`.
+
+    A preference has the extensions `x-weight`, and `x-binpack` in place of `spread`.
+    """
     spec.task.placement.constraints.extend(texts(value.get("constraints")))
     for preference in value.get("preferences") or []:
-        if set(preference) != {"spread"}:
-            raise InvalidInput(f"preference {preference!r} is not supported yet; use spread")
-        spec.task.placement.spread.append(str(preference["spread"]))
+        add_preference(spec, _preference(preference))
+    for affinity in value.get("x-affinities") or []:
+        add_affinity(spec, str(affinity))
     spec.task.placement.max_per_node = number(value.get("max_replicas_per_node", 0))
+
+
+def _preference(value: Mapping[str, Value]) -> str:
+    """As the flag has it."""
+    kinds = sorted(key for key in value if key != "x-weight")
+    if kinds not in (["spread"], ["x-binpack"]):
+        raise InvalidInput(f"preference {dict(value)!r} is none of: spread, x-binpack, each with x-weight")
+    weight = f",weight={scalar(value['x-weight'])}" if "x-weight" in value else ""
+    return f"{kinds[0].removeprefix('x-')}={scalar(value[kinds[0]])}{weight}"
+
+
+def priority(spec: ServiceSpec, value: Value) -> None:
+    """The extension `x-priority`."""
+    set_priority(spec, scalar(value))
+
+
+def _generic(value: Sequence[Mapping[str, Value]]) -> Iterator[GenericResource]:
+    for entry in value:
+        kind = entry.get("discrete_resource_spec") or {}
+        yield GenericResource(kind=str(kind.get("kind", "")), count=number(kind.get("value", 0)))
 
 
 def restart_policy(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
@@ -123,6 +148,7 @@ SECTIONS = {
     "labels": labels,
     "resources": resources,
     "placement": placement,
+    "x-priority": priority,
     "restart_policy": restart_policy,
     "update_config": update_config,
     "rollback_config": rollback_config,

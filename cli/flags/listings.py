@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.flags import files, tuning
+from cli.flags import files, placement, tuning
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
@@ -117,21 +117,6 @@ def _remove_mount(spec: ServiceSpec, text: str) -> None:
     mounts.extend(kept)
 
 
-def _spread(spec: ServiceSpec, text: str) -> None:
-    key, value = _pair("--placement-pref", text)
-    if key != "spread" or not value:
-        raise InvalidInput(f"--placement-pref: {text!r} is not of the form spread=node.labels.zone")
-    if value not in spec.task.placement.spread:
-        spec.task.placement.spread.append(value)
-
-
-def _remove_spread(spec: ServiceSpec, text: str) -> None:
-    value = text.removeprefix("spread=")
-    if value not in spec.task.placement.spread:
-        raise InvalidInput(f"--placement-pref-rm: there is no {text!r}")
-    spec.task.placement.spread.remove(value)
-
-
 def _add_ulimit(spec: ServiceSpec, text: str) -> None:
     name, value = _pair("--ulimit", text)
     soft, _, hard = value.partition(":")
@@ -185,7 +170,27 @@ LISTINGS = (
     ),
     Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
-    Listing("--placement-pref", "spread=LABEL", "Spread over a label's values.", _spread, _remove_spread),
+    Listing(
+        "--placement-pref",
+        "PREFERENCE",
+        "Prefer nodes: spread=KEY or binpack=cpus|memory|load, with ,weight=N.",
+        placement.add_preference,
+        placement.remove_preference,
+    ),
+    Listing(
+        "--affinity",
+        "EXPRESSION",
+        "Be near a service, service==db, or away from it, service!=db; a wish only with ,weight=N; ,over=KEY.",
+        placement.add_affinity,
+        placement.remove_affinity,
+    ),
+    Listing(
+        "--generic-resource",
+        "KIND=NUMBER",
+        "Reserve so many of a node's generic resources.",
+        placement.add_generic,
+        placement.remove_generic,
+    ),
     Listing("--mount", "MOUNT", "Mount: type=volume|bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
     _referring("--secret", "Mount a secret: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
     _referring("--config", "Mount a config, likewise."),

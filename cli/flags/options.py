@@ -8,6 +8,7 @@ import click
 from cli.flags.health import HEALTH_SCALARS
 from cli.flags.listings import LISTINGS, add_env_file
 from cli.flags.modes import MODE_SCALARS
+from cli.flags.placement import PLACEMENT_SCALARS
 from cli.flags.scalars import SCALARS, Scalar
 from cli.flags.tuning import TUNING_SCALARS
 from cli.flags.updates import UPDATE_SCALARS
@@ -16,7 +17,7 @@ from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
 
-ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *TUNING_SCALARS, *UPDATE_SCALARS)
+ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *TUNING_SCALARS, *UPDATE_SCALARS, *PLACEMENT_SCALARS)
 
 
 def create_options(command: Command) -> Command:

@@ -16,3 +16,5 @@ def check_node(spec: NodeSpec) -> Iterator[Fault]:
     yield from check_labels("labels", spec.labels)
     if spec.availability not in NodeSpec.Availability.values():
         yield Fault("availability", "must be active, pause or drain")
+    if spec.drain_by_ms < 0 or (spec.drain_by_ms and spec.availability != NodeSpec.DRAIN):
+        yield Fault("drain_by_ms", "is for a node that is drained")

@@ -6,6 +6,7 @@ from cli.commands.service.change import remove, rollback, scale, update
 from cli.commands.service.create import create
 from cli.commands.service.logs import logs
 from cli.commands.service.look import inspect, list_services, tasks
+from cli.commands.service.rebalance import rebalance
 from cli.commands.service.revisions import diff, history
 from cli.commands.service.steer import pause, promote, resume
 
@@ -30,5 +31,6 @@ for part in (
     pause,
     resume,
     promote,
+    rebalance,
 ):
     command.add_command(part)

@@ -1,0 +1,63 @@
+"""Generic resources that the operator says this host has: `gpu=2`, `gpu=GPU-1,GPU-2`, `tty=/dev/ttyUSB0`."""
+
+import re
+from collections.abc import Sequence
+
+from shoal.api.v1.meta_pb2 import GenericResource
+from shoal.errors import Fault, InvalidInput
+
+MOST = 1_000
+"""Of a kind."""
+
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9/_][A-Za-z0-9/_.:=-]{0,127}")
+
+
+def parse_resource(text: str) -> GenericResource:
+    """Read one.
+
+    Raises:
+        InvalidInput: it has another form, or a name that stands for nothing that a container could be given.
+    """
+    kind, _, value = text.partition("=")
+    if not _KIND.fullmatch(kind) or not value:
+        raise InvalidInput(f"{text!r} is not of the form gpu=2 or gpu=GPU-1,GPU-2")
+    if value.isascii() and value.isdigit():
+        if len(value) > 5 or not 1 <= int(value) <= MOST:
+            raise InvalidInput(f"{text!r}: a number from 1 to {MOST} is needed")
+        return GenericResource(kind=kind, count=int(value))
+    names = value.split(",")
+    if len(set(names)) < len(names) or len(names) > MOST or not all(_NAME.fullmatch(name) for name in names):
+        raise InvalidInput(f"{text!r}: names have to differ, and to consist of letters, digits and any of /_.:=-")
+    if odd := next((name for name in names if is_cdi(name)), None):
+        raise InvalidInput(f"{text!r}: {odd!r} is a name of the Container Device Interface, which is not supported yet")
+    if odd := next((name for name in names if name.startswith("/") and not name.startswith("/dev/")), None):
+        raise InvalidInput(f"{text!r}: {odd!r} is no path below /dev")
+    return GenericResource(kind=kind, names=names)
+
+
+def parse_resources(texts: Sequence[str]) -> list[GenericResource]:
+    """Read them; the settings have checked them."""
+    return [parse_resource(text) for text in texts]
+
+
+def resource_faults(texts: Sequence[str]) -> list[Fault]:
+    """What is wrong with them, each kind having to be there once."""
+    faults = []
+    kinds: set[str] = set()
+    for text in texts:
+        try:
+            kind = parse_resource(text).kind
+        except InvalidInput as error:
+            faults.append(Fault("--resource", str(error)))
+            continue
+        if kind in kinds:
+            faults.append(Fault("--resource", f"{kind!r} is there twice"))
+        kinds.add(kind)
+    return faults
+
+
+def is_cdi(name: str) -> bool:
+    """`vendor.com/class=device` (Container Device Interface, "Qualified device name")."""
+    vendor, slash, device = name.partition("/")
+    return bool(slash and "." in vendor and "=" in device)

@@ -1,0 +1,78 @@
+"""Flags of placement, on create and on update, and the same in Compose."""
+
+import pytest
+
+from cli.compose.deploy import placement, priority, resources
+from cli.flags.options import apply_flags
+from shoal.api.v1.meta_pb2 import GenericResource
+from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec
+from shoal.errors import InvalidInput
+
+
+def given(**flags: object) -> ServiceSpec:
+    spec = ServiceSpec(name="web")
+    apply_flags(spec, flags)
+    return spec
+
+
+def test_they_set_the_spec() -> None:
+    spec = given(
+        placement_pref=("spread=node.labels.zone", "spread=node.labels.rack,weight=50", "binpack"),
+        affinity=("service==db", "service != cache,weight=10,over=node.labels.zone"),
+        generic_resource=("gpu=2",),
+        priority="-5",
+    )
+    wanted = spec.task.placement
+    assert list(wanted.spread) == ["node.labels.zone"]
+    assert list(wanted.preferences) == [Preference(spread="node.labels.rack", weight=50), Preference(binpack="load")]
+    other = Affinity(service="cache", anti=True, weight=10, over="node.labels.zone")
+    assert list(wanted.affinities) == [Affinity(service="db"), other]
+    assert list(spec.task.reservations.generic) == [GenericResource(kind="gpu", count=2)]
+    assert spec.priority == -5
+    apply_flags(
+        spec,
+        {
+            "placement_pref_rm": ("spread=node.labels.zone", "binpack"),
+            "affinity_rm": ("db",),
+            "generic_resource_rm": ("gpu",),
+        },
+    )
+    assert (len(wanted.spread), len(wanted.preferences), len(wanted.affinities)) == (0, 1, 1)
+    assert not spec.task.reservations.generic
+
+
+@pytest.mark.parametrize(
+    ("flag", "text"),
+    [
+        ("placement_pref", "zone"),
+        ("placement_pref", "binpack=disk"),
+        ("placement_pref", "spread=node.labels.zone,weight=x"),
+        ("placement_pref", "spread=node.labels.zone,size=1"),
+        ("affinity", "db"),
+        ("affinity", "task==db"),
+        ("affinity", "service=="),
+        ("generic_resource", "gpu"),
+        ("generic_resource", "gpu=-1"),
+        ("affinity_rm", "db"),
+        ("generic_resource_rm", "gpu"),
+        ("placement_pref_rm", "spread=node.labels.zone"),
+    ],
+)
+def test_other_forms_are_refused(flag: str, text: str) -> None:
+    with pytest.raises(InvalidInput):
+        given(**{flag: (text,)})
+
+
+def test_compose_has_the_same() -> None:
+    spec = ServiceSpec()
+    preferences = [{"spread": "node.labels.zone"}, {"x-binpack": "memory", "x-weight": 20}]
+    placement(spec, {"preferences": preferences, "x-affinities": ["service!=db"]})
+    resources(spec, {"reservations": {"generic_resources": [{"discrete_resource_spec": {"kind": "gpu", "value": 1}}]}})
+    priority(spec, 7)
+    assert list(spec.task.placement.spread) == ["node.labels.zone"]
+    assert list(spec.task.placement.preferences) == [Preference(binpack="memory", weight=20)]
+    assert list(spec.task.placement.affinities) == [Affinity(service="db", anti=True)]
+    assert list(spec.task.reservations.generic) == [GenericResource(kind="gpu", count=1)]
+    assert spec.priority == 7
+    with pytest.raises(InvalidInput, match="none of: spread"):
+        placement(spec, {"preferences": [{"pack": "x"}]})
