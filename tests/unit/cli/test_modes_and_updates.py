@@ -1,0 +1,134 @@
+"""Modes, schedules, autoscaling and updates, from flags and from Compose; what differs between revisions."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.commands.service.revisions import history_rows
+from cli.compose.document import read
+from cli.compose.load import load
+from cli.flags.modes import autoscale_of, set_mode
+from cli.flags.options import apply_flags
+from cli.render.differences import changed_paths
+from shoal.api.v1.control_pb2 import RevisionView
+from shoal.api.v1.service_pb2 import Schedule, ServiceRevision, ServiceSpec, UpdateConfig
+from shoal.errors import InvalidInput
+
+COMPOSE = """\
+services:
+  web:
+    image: x:1
+    deploy:
+      replicas: 4
+      x-autoscale: {min: 2, max: 10, cpu: 70}
+      update_config:
+        parallelism: 2
+        monitor: 3s
+        failure_action: pause
+        max_failure_ratio: 0.25
+        order: start-first
+        x-canary: 1
+        x-progress-deadline: 5m
+      rollback_config: {parallelism: 0, failure_action: continue, monitor: 0s}
+  report:
+    image: x:1
+    x-schedule: {cron: "0 3 * * *", timezone: Europe/Berlin, overlap: replace, missed: run-once, history: 5}
+    deploy: {mode: replicated-job, replicas: 3, x-max-concurrent: 2}
+  sweep:
+    image: x:1
+    x-schedule: "*/5 * * * *"
+    deploy: {mode: global-job}
+"""
+
+
+def specs(text: str) -> dict[str, ServiceSpec]:
+    project = load("s", [read(Path("compose.yaml"), text)], {}, Path("/srv"))
+    return {spec.name: spec for spec in project.services}
+
+
+def test_compose_in_full() -> None:
+    made = specs(COMPOSE)
+    web, report, sweep = made["s_web"], made["s_report"], made["s_sweep"]
+    assert (web.autoscale.min_replicas, web.autoscale.max_replicas, web.autoscale.cpu_percent) == (2, 10, 70)
+    update = web.update
+    assert (update.parallelism, update.monitor_ms, update.max_failure_ratio, update.canary) == (2, 3_000, 0.25, 1)
+    assert (update.failure_action, update.progress_deadline_ms) == (UpdateConfig.PAUSE, 300_000)
+    assert web.rollback.failure_action == UpdateConfig.CONTINUE
+    assert web.rollback.HasField("monitor_ms")
+    assert (report.replicated_job.total_completions, report.replicated_job.max_concurrent) == (3, 2)
+    schedule = report.schedule
+    assert (schedule.cron, schedule.timezone, schedule.history) == ("0 3 * * *", "Europe/Berlin", 5)
+    assert (schedule.overlap, schedule.missed) == (Schedule.REPLACE, Schedule.RUN_ONCE)
+    assert sweep.HasField("global_job")
+    assert sweep.schedule.cron == "*/5 * * * *"
+
+
+@pytest.mark.parametrize(
+    ("deploy", "told"),
+    [
+        ("{mode: sometimes}", "'sometimes' is not one of replicated, global, replicated-job, global-job"),
+        ("{mode: global, replicas: 3}", "replicas does not belong here"),
+        ("{x-max-concurrent: 2}", "x-max-concurrent is for the mode replicated-job"),
+        ("{x-autoscale: {minimum: 2}}", "'minimum' is not one of min, max, cpu, memory, up-cooldown, down-cooldown"),
+        ("{rollback_config: {failure_action: rollback}}", "'rollback' is not one of pause, continue"),
+        ("{update_config: {max_failure_ratio: 2}}", "'2' is not a share from 0 to 1"),
+        ("{update_config: {x-canary: -1}}", "'-1' is not a whole number"),
+    ],
+)
+def test_compose_faults(deploy: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told.replace("[", r"\[")):
+        specs(f"services: {{web: {{image: x, deploy: {deploy}}}}}")
+
+
+def test_flags() -> None:
+    spec = ServiceSpec()
+    set_mode(spec, "replicated-job")
+    apply_flags(
+        spec,
+        {
+            "replicas": "5",
+            "max_concurrent": "2",
+            "schedule": "0 3 * * *",
+            "schedule_timezone": "Europe/Berlin",
+            "schedule_overlap": "allow",
+            "schedule_history": "0",
+        },
+    )
+    assert (spec.replicated_job.total_completions, spec.replicated_job.max_concurrent) == (5, 2)
+    assert spec.schedule.HasField("history")
+    web = ServiceSpec()
+    set_mode(web, "replicated")
+    given = {"autoscale": "min=2,max=4,cpu=70%,down-cooldown=1m", "update_monitor": "10s", "rollback_monitor": "1s"}
+    apply_flags(web, {**given, "update_failure_action": "continue", "update_max_failure_ratio": "0.5"})
+    assert (web.autoscale.cpu_percent, web.autoscale.down_cooldown_ms) == (70, 60_000)
+    assert (web.update.monitor_ms, web.rollback.monitor_ms, web.update.max_failure_ratio) == (10_000, 1_000, 0.5)
+    apply_flags(web, {"autoscale": "none"})
+    assert not web.HasField("autoscale")
+
+
+def test_every_fault_of_the_flags_is_told() -> None:
+    spec = ServiceSpec()
+    set_mode(spec, "global")
+    with pytest.raises(InvalidInput) as caught:
+        apply_flags(
+            spec,
+            {"replicas": "3", "max_concurrent": "1", "autoscale": "two", "update_max_failure_ratio": "many"},
+        )
+    assert len(caught.value.faults) == 4
+    with pytest.raises(InvalidInput):
+        autoscale_of({"cpu": "much"})
+
+
+def test_what_changed_between_revisions() -> None:
+    old, new = ServiceSpec(name="web"), ServiceSpec(name="web")
+    old.task.container.image, new.task.container.image = "x:1", "x:2"
+    new.update.canary = 2
+    new.labels["team"] = "a"
+    assert changed_paths(old, new) == ["labels.team", "task.container.image", "update.canary"]
+    views = [
+        RevisionView(revision=ServiceRevision(number=2, spec=new, created_at_ms=1_000), current=True),
+        RevisionView(revision=ServiceRevision(number=1, spec=old, created_at_ms=1_000), effective=True, running=3),
+    ]
+    newest, first = history_rows(views, now_ms=61_000)
+    assert (newest["state"], newest["changes"]) == ("newest", "labels.team, task.container.image, update.canary")
+    assert (first["state"], first["running"], first["changes"]) == ("in force (rolled back to)", 3, "")
