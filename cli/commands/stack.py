@@ -1,6 +1,7 @@
 """`shoal stack …`."""
 
 import time
+from collections.abc import Sequence
 
 import click
 
@@ -9,15 +10,19 @@ from cli.commands import stack_files
 from cli.commands.arguments import detach_option, format_option, pass_client, quiet_option, wait_option
 from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
 from cli.commands.service.look import service_row
-from cli.converge import wait
+from cli.converge import NOT_CONVERGED, wait
 from cli.render import tasks as task_rows
+from cli.render.failure import Failed
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import (
+    ListNetworksRequest,
     ListServicesRequest,
     ListTasksRequest,
     RemoveStackRequest,
 )
 from shoal.errors import NotFound
+
+LOOK_AGAIN_SECONDS = 0.05
 
 
 @click.group("stack")
@@ -85,10 +90,28 @@ def tasks(client: Client, *, stack: str, everything: bool, form: str, quiet: boo
 @pass_client
 def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: float) -> None:
     """Remove STACKS: their services, then their networks."""
-    removed: list[str] = []
+    services: list[str] = []
+    networks: list[str] = []
     for stack in stacks:
         response = client.call(client.control.RemoveStack, RemoveStackRequest(stack=stack))
-        removed += response.services
+        services += response.services
+        networks += response.networks
         click.echo(stack)
-    if removed and not detach:
-        wait(client, removed, seconds=timeout, until_removed=True)
+    if detach:
+        return
+    begun = time.monotonic()
+    if services:
+        wait(client, services, seconds=timeout, until_removed=True)
+    _wait_for_networks(client, networks, until=begun + timeout)
+
+
+def _wait_for_networks(client: Client, identifiers: Sequence[str], *, until: float) -> None:
+    """A network goes once the last address on it is free, a moment after the last task."""
+    while identifiers:
+        views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
+        left = [view.network.spec.name for view in views if view.network.meta.id in identifiers]
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise Failed(f"not removed in time: network {', '.join(left)}; the cluster goes on", NOT_CONVERGED)
+        time.sleep(LOOK_AGAIN_SECONDS)

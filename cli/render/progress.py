@@ -72,6 +72,8 @@ class Display:
                 line += f", {UpdateStatus.State.Name(service.update.state).lower().replace('_', ' ')}"
             if service.converged:
                 line += ", converged"
+            elif service.problems and service.problems[0].startswith("waits for "):
+                line += f", {service.problems[0]}"
             self._say(service, line)
 
     def _say(self, service: ServiceProgress, line: str) -> None:

@@ -8,6 +8,7 @@ from cli.client import Client
 from cli.commands.arguments import format_option, pass_client, quiet_option
 from cli.flags.ports import describe
 from cli.render import tasks as task_rows
+from cli.render.failure import warn
 from cli.render.service import document
 from cli.render.structure import show_document
 from cli.render.table import show
@@ -57,6 +58,8 @@ def tasks(client: Client, *, service: str, everything: bool, form: str, quiet: b
     views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
     rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
     show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+    if not rows:  # what it waits for is told of the service, since there is no task to tell it of
+        warn(*client.call(client.control.GetService, GetServiceRequest(service=service)).status.problems)
 
 
 @click.command("inspect")
