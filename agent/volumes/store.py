@@ -87,6 +87,8 @@ class VolumeStore:
             volume_id=mount.source, name=use.name, slot=slot if use.per_slot else 0, created_at_ms=self._now_ms()
         )
         path = held_path(self._directory, held)
+        if path.parent != self._directory or ".." in path.parts:
+            raise Refused(f"{use.name!r} is not a name that a volume can have")
         try:
             self._make(path, held)
         except OSError as error:

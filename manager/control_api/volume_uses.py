@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from manager.control_api import names
 from manager.control_api.lookup import find_volume, volume_named
 from manager.control_api.seams import NowMs, Records
+from manager.control_api.text_rules import check_object_name
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import NAME, VOLUME
 from manager.store.tables import View
@@ -41,6 +42,10 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
             _resolve(mount, view, coming)
         except ShoalError as error:
             faults.append(Fault(f"task.container.mounts[{index}].source", str(error)))
+    for mount, wanted in missing(spec):
+        index = list(spec.task.container.mounts).index(mount)
+        named = check_object_name("", wanted.name, spec.stack if wanted.name.startswith(f"{spec.stack}_") else "")
+        faults += [Fault(f"task.container.mounts[{index}].source", fault.message) for fault in named]
     return faults
 
 

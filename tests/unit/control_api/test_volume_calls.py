@@ -1,0 +1,170 @@
+"""Volumes through the control API: made with services, removed when no node holds them, pruned when unused."""
+
+import pytest
+
+from manager.control_api.volumes import Volumes, emptied
+from manager.store import kinds
+from manager.store.changes import put
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    CreateVolumeRequest,
+    DeployStackRequest,
+    GetServiceRequest,
+    GetVolumeRequest,
+    PruneVolumesRequest,
+    RemoveServiceRequest,
+    RemoveStackRequest,
+    RemoveVolumeRequest,
+)
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
+from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
+from tests.unit.control_api.control_rig import Api, spec_of, with_api
+
+
+def volumes_of(api: Api) -> Volumes:
+    return Volumes(store=api.store, now_ms=lambda: 1000, new_id=api.new_id)
+
+
+def mounting(name: str, source: str = "data", **use: object) -> ServiceSpec:
+    spec = spec_of(name)
+    volume = VolumeUse(**use)  # type: ignore[arg-type]
+    spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source=source, target="/data", volume=volume))
+    return spec
+
+
+async def mount_of(api: Api, name: str) -> Mount:
+    return (await api.services.get(GetServiceRequest(service=name))).service.spec.task.container.mounts[0]
+
+
+async def hold(api: Api, node: str, *volume_ids: str) -> None:
+    held = [HeldVolume(volume_id=each, name="data", slot=1) for each in volume_ids]
+    await api.store.commit([put(kinds.NODE_VOLUMES, node, NodeVolumes(node_id=node, volumes=held))])
+
+
+async def clear_away(api: Api) -> None:
+    for step in list(emptied(api.store)):
+        await api.store.commit(step.writes, expects=step.expects)
+
+
+def test_a_service_makes_the_volume_that_it_names() -> None:
+    async def scenario(api: Api) -> None:
+        answer = await api.services.create(CreateServiceRequest(spec=mounting("web")))
+        assert "its data on each node is that node's own" in "".join(answer.warnings)
+        await api.services.create(CreateServiceRequest(spec=mounting("slots", "data-{{ .Task.Slot }}")))
+        (volume,) = api.store.tables.volumes.values()
+        web, slots = await mount_of(api, "web"), await mount_of(api, "slots")
+        assert (web.source, web.volume.name, web.volume.per_slot) == (volume.meta.id, "data", False)
+        assert (slots.source, slots.volume.per_slot) == (volume.meta.id, True)
+        view = await volumes_of(api).get(GetVolumeRequest(volume="data"))
+        assert list(view.services) == ["slots", "web"]
+
+    with_api(scenario)
+
+
+def test_options_are_the_volumes_own() -> None:
+    async def scenario(api: Api) -> None:
+        options = {"type": "none", "o": "bind", "device": "/srv"}
+        await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data", options=options)))
+        other = {"type": "none", "o": "bind", "device": "/etc"}
+        await api.services.create(CreateServiceRequest(spec=mounting("web", options=other)))
+        assert dict((await mount_of(api, "web")).volume.options) == options
+        with pytest.raises(AlreadyExists):
+            await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data")))
+
+    with_api(scenario)
+
+
+def test_removal_waits_for_the_nodes() -> None:
+    async def scenario(api: Api) -> None:
+        volumes = volumes_of(api)
+        created = await api.services.create(CreateServiceRequest(spec=mounting("web", per_slot=True)))
+        identifier = (await mount_of(api, "web")).source
+        with pytest.raises(Refused, match="in use by web"):
+            await volumes.remove(RemoveVolumeRequest(volume="data"))
+        await api.services.remove(RemoveServiceRequest(service=created.service.meta.id))
+        await hold(api, "node1", identifier)
+        await api.store.commit([put(kinds.VOLUME_SLOT, f"{identifier}/1", VolumeSlot(volume_id=identifier, slot=1))])
+        await volumes.remove(RemoveVolumeRequest(volume="data"))
+        await clear_away(api)
+        assert api.store.tables.volumes[identifier].removing, "a node still holds its data"
+        with pytest.raises(InvalidInput, match="is being removed"):
+            await api.services.create(CreateServiceRequest(spec=mounting("web")))
+        await hold(api, "node1")
+        await clear_away(api)
+        assert not api.store.tables.volumes and not api.store.tables.volume_slots
+        with pytest.raises(NotFound):
+            await volumes.get(GetVolumeRequest(volume="data"))
+
+    with_api(scenario)
+
+
+def test_prune_keeps_what_services_or_live_tasks_use() -> None:
+    async def scenario(api: Api) -> None:
+        volumes = volumes_of(api)
+        for name in ("unused", "kept"):
+            await volumes.create(CreateVolumeRequest(spec=VolumeSpec(name=name, labels={"keep": str(name == "kept")})))
+        await api.services.create(CreateServiceRequest(spec=mounting("web")))
+        gone = await api.services.create(CreateServiceRequest(spec=mounting("gone", "stopping")))
+        await api.put_task("t1", gone.service.meta.id)
+        await api.services.remove(RemoveServiceRequest(service="gone"))
+        pruned = await volumes.prune(PruneVolumesRequest(label="keep=False"))
+        assert list(pruned.names) == ["unused"]
+        pruned = await volumes.prune(PruneVolumesRequest())
+        assert list(pruned.names) == ["kept"], "a task that has not ended has the other one"
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        (mounting("web", ""), "there are no anonymous volumes"),
+        (mounting("web", "d-{{.Service.Name}}"), "no placeholder but"),
+        (mounting("web", subpath="../x"), '".."'),
+        (mounting("web", subpath="/x"), "relative"),
+        (mounting("web", hold_ms=5), "is for volumes per slot"),
+        (mounting("web", options={"type": "nfs"}), "type and device are needed together"),
+        (mounting("web", options={"colour": "red", "type": "a", "device": "b"}), "not an option of the local driver"),
+        (mounting("web", "No Name"), "may have only a-z"),
+    ],
+)
+def test_bad_mounts(spec: ServiceSpec, told: str) -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(InvalidInput) as error:
+            await api.services.create(CreateServiceRequest(spec=spec))
+        assert told in str(error.value)
+        assert not api.store.tables.volumes
+
+    with_api(scenario)
+
+
+def test_per_slot_needs_slots() -> None:
+    async def scenario(api: Api) -> None:
+        spec = mounting("web", per_slot=True)
+        getattr(spec, "global").SetInParent()
+        with pytest.raises(InvalidInput, match="others have no slots"):
+            await api.services.create(CreateServiceRequest(spec=spec))
+        with pytest.raises(InvalidInput, match='"local" is the only driver'):
+            await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data", driver="ebs")))
+
+    with_api(scenario)
+
+
+def test_volumes_of_a_stack_stay() -> None:
+    async def scenario(api: Api) -> None:
+        def request(**options: str) -> DeployStackRequest:
+            volume = VolumeSpec(name="shop_data", stack="shop", options=options)
+            return DeployStackRequest(stack="shop", services=[mounting("db", "shop_data")], volumes=[volume])
+
+        first = await api.stacks.deploy(request())
+        assert ("volume", "create") in [(each.kind, each.action) for each in first.changes]
+        again = await api.stacks.deploy(request())
+        assert {each.action for each in again.changes} == {"unchanged"}
+        with pytest.raises(InvalidInput, match="cannot be changed while the volume exists"):
+            await api.stacks.deploy(request(type="tmpfs", device="tmpfs"))
+        await api.stacks.remove(RemoveStackRequest(stack="shop"))
+        assert [each.spec.name for each in api.store.tables.volumes.values()] == ["shop_data"]
+
+    with_api(scenario)

@@ -1,0 +1,89 @@
+"""The volumes of a host: made, found again, told, and deleted when nothing uses them."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.volumes.store import VolumeStore
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
+from shoal.api.v1.volume_pb2 import HeldVolume
+from shoal.errors import Refused
+
+
+def container(name: str = "data", volume_id: str = "v1", *, per_slot: bool = False) -> ContainerSpec:
+    use = VolumeUse(name=name, per_slot=per_slot, subpath="sub", no_copy=True, options={"type": "nfs"})
+    mounts = [
+        Mount(type=Mount.VOLUME, source=volume_id, target="/data", volume=use),
+        Mount(type=Mount.TMPFS, target="/run"),
+    ]
+    return ContainerSpec(mounts=mounts)
+
+
+def test_what_is_made_is_found_again(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path / "volumes", lambda: 7)
+    assert store.held() == [] and not (tmp_path / "volumes").exists()
+    (source,) = store.ensure(container(), 3).values()
+    assert source.data == tmp_path / "volumes/data/_data" and source.data.is_dir()
+    assert (source.subpath, source.copy_up, source.options) == ("sub", False, {"type": "nfs"})
+    slot = store.ensure(container(per_slot=True), 3)["/data"]
+    assert slot.data == tmp_path / "volumes/data.3/_data", "no other volume can have a dot in its name"
+    (tmp_path / "volumes/strange").mkdir()
+    again = VolumeStore(tmp_path / "volumes", lambda: 9)
+    assert again.held() == [
+        HeldVolume(volume_id="v1", name="data", created_at_ms=7),
+        HeldVolume(volume_id="v1", name="data", slot=3, created_at_ms=7),
+    ]
+
+
+def test_another_volumes_data_is_never_taken_or_destroyed(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path, lambda: 7)
+    data = store.ensure(container(), 1)["/data"].data
+    (data / "precious").write_text("x")
+    with pytest.raises(Refused, match="move it away"):
+        store.ensure(container(volume_id="v2"), 1)
+    assert (data / "precious").exists()
+
+
+def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = VolumeStore(tmp_path, lambda: 7)
+        for name, identifier in (("data", "v1"), ("other", "v2")):
+            store.ensure(container(name, identifier), 1)
+        used = {"v1"}
+        reports: list[list[str]] = []
+        looks = 0
+
+        def in_use() -> set[str]:
+            nonlocal looks
+            looks += 1
+            return used
+
+        async def follow() -> None:
+            async for held in store.reports():
+                reports.append([each.name for each in held])  # noqa: PERF401  # each is looked at as it comes
+
+        running = [asyncio.create_task(store.run(in_use)), asyncio.create_task(follow())]
+        store.remove(["v1", "unknown"])
+        async with asyncio.timeout(30):
+            while looks < 2:  # noqa: ASYNC110  # nobody tells of a look
+                await asyncio.sleep(0.01)
+        assert [each.name for each in store.held()] == ["data", "other"]
+        used.clear()
+        async with asyncio.timeout(30):
+            while not reports or reports[-1] != ["other"]:  # noqa: ASYNC110  # the reports are what is waited for
+                await asyncio.sleep(0.01)
+        assert reports[0] == ["data", "other"]
+        assert not (tmp_path / "data").exists() and (tmp_path / "other/_data").is_dir()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    asyncio.run(scenario())
+
+
+def test_a_name_never_leads_out_of_the_directory(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path / "volumes", lambda: 7)
+    for name in ("../x", "a/b", "..", "/etc"):
+        with pytest.raises(Refused, match="not a name"):
+            store.ensure(container(name), 1)
