@@ -15,12 +15,13 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
-from shoal.published_ports import EVERYWHERE, protocol_of
+from shoal.published_ports import EVERYWHERE
 from shoal.rpc.addresses import HostPort
 from shoal.task_states import is_wanted, observed
 
 CHECK_SECONDS = 60.0
 MOST_PORTS = 1_000
+_TCP = (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP)
 
 
 class Prober(Protocol):
@@ -134,14 +135,14 @@ def published(view: View, status: NodeStatus) -> list[Target]:
         revision = view.revision_of(task.service_id, task.revision)
         name = revision.spec.name if revision is not None else task.service_id
         for port in task.ports:
-            if port.protocol in (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP):
+            if port.protocol in _TCP and not port.host_address.startswith("127."):
                 found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
     for service_id, service in view.services.items():
         fronts = view.service_status.get(service_id)
         for mesh in fronts.mesh_ports if fronts is not None else ():
-            if protocol_of(mesh) == PublishedPort.TCP and mesh.host_address in EVERYWHERE:
+            if mesh.protocol in _TCP and mesh.host_address in EVERYWHERE:
                 found[Target(service.spec.name, status.node_id, address, mesh.published)] = None
-    return [target for target in found if not target.address.startswith("127.")]
+    return list(found)
 
 
 def _reached_at(host_address: str, node_address: str) -> str:

@@ -15,6 +15,7 @@ class FakeNetworks:
     def __init__(self) -> None:
         self.attached: dict[str, Task] = {}
         self.internal_only: dict[str, bool] = {}
+        self.resolvers: dict[str, list[str]] = {}
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
         self.errors: dict[str, ShoalError] = {}
@@ -37,6 +38,7 @@ class FakeNetworks:
         if task.id in self.errors:
             raise self.errors[task.id]
         self.attached[task.id], self.internal_only[task.id] = task, internal_only
+        self.resolvers[task.id] = list(resolvers)
         addresses = {address.network_id: address.address for address in task.addresses}
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), addresses, "10.255.0.1")
 

@@ -9,6 +9,7 @@ import dns.flags
 import dns.message
 import dns.opcode
 import dns.rcode
+import dns.rdatatype
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +142,41 @@ def test_no_bytes_break_it(wire: bytes) -> None:
         response = kept.answer(wire, asker, tcp=False)
         # Nobody can make us send much more than was sent to us.
         assert response is None or isinstance(response, Forward) or len(response) <= len(wire) + 64
+
+
+PLACES = ("front", "back", "side")
+KNOWN = ("web", "tasks.web", "web.1", "web.1.t1", "www", "db", "_80._tcp.db", "_8080._tcp.tasks.web", "_80._tcp.www")
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["web", "db"]), st.sets(st.sampled_from(PLACES), min_size=1)), max_size=8),
+    st.lists(st.sampled_from(PLACES), unique=True),
+    st.sampled_from([*KNOWN, *(f"{n}.{net}.0.10.in-addr.arpa" for n in range(1, 9) for net in range(1, 4))]),
+    st.sampled_from(["A", "AAAA", "SRV", "PTR", "ANY"]),
+    st.booleans(),
+)
+def test_nobody_gets_an_answer_from_a_network_that_it_is_not_on(
+    tasks: list[tuple[str, set[str]]], networks: list[str], name: str, kind: str, may_leave: bool
+) -> None:
+    subnets = [
+        NetworkAssignment(network_id=place, subnet=f"10.0.{number}.0/24") for number, place in enumerate(PLACES, 1)
+    ]
+    every = [
+        endpoint(slot, *(f"{place}=10.0.{PLACES.index(place) + 1}.{slot}" for place in places), service=service)
+        for slot, (service, places) in enumerate(tasks, 1)
+    ]
+    wire = dns.message.make_query(name, kind).to_wire()
+    response = answers(zone(subnets, every)).answer(wire, Asker(tuple(networks), may_leave), tcp=True)
+    if not isinstance(response, bytes):
+        return
+    message = dns.message.from_wire(response)
+    mine = {each.task_id: each for each in every if any(place.network_id in networks for place in each.addresses)}
+    for record in (record for rrset in (*message.answer, *message.additional) for record in rrset):
+        if record.rdtype == dns.rdatatype.A:
+            number = int(record.address.split(".")[2])
+            assert PLACES[number - 1] in networks
+        else:
+            assert record.target.to_text().split(".")[-2] in mine
 
 
 @given(st.integers(0, 300), st.sampled_from([0, 512, 1232, 4096]), st.booleans())

@@ -1,0 +1,76 @@
+"""The check of the network on agents that are made up."""
+
+import asyncio
+
+from manager.control_api.network_check import NetworkCheck
+from manager.control_api.seams import AgentAddress
+from manager.store import kinds
+from manager.store.changes import put
+from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceRevision
+from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbeRequest, ProbeResponse
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState
+from shoal.errors import Unavailable
+from tests.unit.control_api.control_rig import Api, spec_of, two_managers
+
+
+class Agents:
+    """Every node answers as it is asked to, but for those that are silent."""
+
+    def __init__(self, *silent: str) -> None:
+        self.silent = silent
+        self.asked: dict[str, ProbeRequest] = {}
+
+    async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
+        self.asked[agent.node_id] = request
+        if agent.node_id in self.silent:
+            raise Unavailable(f"the agent at {agent.address} does not answer")
+        path = Path(sent=4, answers_us=[300, 100, 200], mtu=1400, expected_mtu=1500)
+        return ProbeResponse(
+            nodes=[NodeReach(node_id=node.node_id, underlay=path) for node in request.nodes],
+            ports=["" if port.port != 81 else "connection refused" for port in request.ports],
+        )
+
+
+async def cluster(rig: Api) -> None:
+    """Three nodes that are ready and one that is not; on the first a task with two published ports."""
+    for number in (1, 2, 3):
+        await rig.add_node(f"node{number}", f"h{number}")
+    await rig.add_node("node4", "h4", NodeStatus.DOWN)
+    ports = [TaskPort(protocol=PublishedPort.TCP, target=port, published=port) for port in (80, 81)]
+    ports.append(TaskPort(protocol=PublishedPort.UDP, target=53, published=53))
+    ports.append(TaskPort(protocol=PublishedPort.TCP, target=1, published=1, host_address="127.0.0.1"))
+    task = Task(id="t1", service_id="web", revision=1, slot=1, node_id="node1", state=TaskState.RUNNING, ports=ports)
+    task.desired_state = TaskState.RUNNING
+    task.addresses.append(TaskAddress(network_id="front", address="10.0.0.2"))
+    revision = ServiceRevision(service_id="web", number=1, spec=spec_of())
+    await rig.store.commit([put(kinds.TASK, "t1", task), put(kinds.REVISION, "web/1", revision)])
+
+
+def checked(agents: Agents) -> CheckNetworkResponse:
+    async def run() -> CheckNetworkResponse:
+        async with two_managers() as (rig, _):
+            await cluster(rig)
+            return await NetworkCheck(store=rig.store, prober=agents).check(CheckNetworkRequest())
+
+    return asyncio.run(run())
+
+
+def test_each_node_asks_all_others_and_each_port_is_tried_once() -> None:
+    agents = Agents()
+    response = checked(agents)
+    pairs = {(pair.from_hostname, pair.to_hostname) for pair in response.pairs}
+    assert pairs == {(f"h{a}", f"h{b}") for a in (1, 2, 3) for b in (1, 2, 3) if a != b}
+    path = response.pairs[0].underlay
+    assert (path.sent, path.received, path.median_us, path.worst_us) == (4, 3, 200, 300)
+    assert (path.mtu, path.expected_mtu) == (1400, 1500)
+    tried = [(port.node_hostname, port.port, port.open, port.from_hostname, port.error) for port in response.ports]
+    assert tried == [("h1", 80, True, "h3", ""), ("h1", 81, False, "h3", "connection refused")]
+    assert list(response.problems) == ["node h4 is not ready"]
+
+
+def test_a_node_that_does_not_answer_is_named() -> None:
+    response = checked(Agents("node2"))
+    assert any(problem.startswith("node h2: the agent at") for problem in response.problems)
+    assert {pair.from_hostname for pair in response.pairs} == {"h1", "h3"}
