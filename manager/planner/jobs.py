@@ -135,10 +135,30 @@ class _JobPass:
             return list(range(1, completions(self._spec) + 1))
         hosts = self._draft.ledger.hosts
         fit = {identifier for identifier, host in hosts.items() if standing(host, demand) is None}
-        held = {str(key) for key, slot in slots.items() if slot.is_held() and str(key) in self._draft.view.nodes}
+        held = {str(key) for key, slot in slots.items() if self._is_bound(slot)}
         return [*sorted(fit | held)]
 
+    def _is_bound(self, slot: Slot) -> bool:
+        """Something of the slot runs on its node or is done there, whether the node fits any more or not."""
+        return bool(slot.wanted or slot.stopping) or any(
+            self._draft.state(task) == TaskState.COMPLETE for task in slot.ended
+        )
+
+    def _leave_overdue(self, slot: Slot) -> None:
+        """A drain lets a job's tasks finish, as long as it has time."""
+        for task in list(slot.wanted):
+            by_ms = self._draft.drain_by_ms(task.node_id)
+            if by_ms is None:
+                continue
+            if by_ms > self._draft.now_ms:
+                self._draft.wake(self._id, by_ms)
+                continue
+            self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and the time for it is over")
+            slot.wanted.remove(task)
+            slot.stopping.append(task)
+
     def _look(self, work: _Work, slot: Slot, policy: RestartPolicy) -> None:
+        self._leave_overdue(slot)
         if any(self._draft.state(task) == TaskState.COMPLETE for task in slot.ended):
             work.done += 1
             for task in (*slot.wanted, *slot.away):

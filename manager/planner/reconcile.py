@@ -242,12 +242,14 @@ class _ServicePass:
             steering=self._newest.steering,
             now_ms=now_ms,
         )
-        if progress is not None and progress.effective_revision != self._trial.effective_revision:
+        # An update to an earlier template has nothing to say any more.
+        now = progress if progress is not None and progress.task_revision == self._newest.task_revision else None
+        if now is not None and now.effective_revision != self._trial.effective_revision:
             return progress  # what was seen is not of the template that is in force from now on
-        config = rollout.config_of(self._newest.spec, progress)
-        step = update.next_step(config, progress, [mover for _, mover in self._movers], self._unsettled, now_ms)
-        step = update.spare_the_rest(step, config, progress, slots=slots, outdated=len(self._outdated))
-        for due in (step.wake_at_ms, rollout.due_ms(progress, self._newest.spec)):
+        config = rollout.config_of(self._newest.spec, now)
+        step = update.next_step(config, now, [mover for _, mover in self._movers], self._unsettled, now_ms)
+        step = update.spare_the_rest(step, config, now, slots=slots, outdated=len(self._outdated))
+        for due in (step.wake_at_ms, rollout.due_ms(now, self._newest.spec)):
             if due is not None and due > now_ms:
                 self._draft.wake(self._id, due)
         chosen = {mover.task.id for mover in step.replace}

@@ -293,6 +293,29 @@ def test_a_drained_node_is_emptied_one_task_at_a_time() -> None:
     assert not cluster.tables.service_status.get("web")  # a drain is no update
 
 
+def test_a_drain_goes_on_after_an_update_that_was_rolled_back() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(3))
+    cluster.settle()
+    cluster.service("web", spec(3, image="broken"))
+    while cluster.tables.service_status.get("web") is None or not cluster.tables.service_status["web"].update.message:
+        cluster.plan()
+        for task in cluster.live("web"):
+            if task.revision == 2:
+                cluster.report(task, TaskState.FAILED, message="exit 7")
+            elif task.desired_state > TaskState.RUNNING:
+                cluster.report(task, TaskState.SHUTDOWN)
+    cluster.settle()
+    update = cluster.tables.service_status["web"].update
+    assert (update.state, update.effective_revision) == (UpdateStatus.ROLLED_BACK, 1)
+    assert update.message == "1 of 3 failed: exit 7"
+    assert [task.revision for task in cluster.running("web")] == [1, 1, 1]
+    cluster.service("web", spec(3))  # the user takes back what failed: nothing is to be replaced
+    cluster.set_availability("h3", NodeSpec.DRAIN)
+    cluster.settle()
+    assert set(cluster.by_node("web")) == {"h1", "h2"}
+
+
 def test_a_paused_node_keeps_its_tasks_and_gets_no_more() -> None:
     cluster = world(2)
     cluster.service("web", spec(2))
