@@ -84,6 +84,7 @@ class Loader:
             report.add(path, message)
         self._faults.settle()
         tree = chosen(tree, profiles, report)
+        self._faults.settle()
         report = Report(self._faults, tree, documents[-1].name)
         for path, message in check.unsupported(tree):
             report.add(path, message)

@@ -144,8 +144,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert told == [
-        "file1.yaml:4:5: services.web.container_name: a service may have several containers, so Shoal names them itself; "
-        "leave it out, the service is found by its own name, and by `aliases` under its networks",
+        "file1.yaml:4:5: services.web.container_name: a service may have several containers, so Shoal names them "
+        "itself; leave it out, the service is found by its own name, and by `aliases` under its networks",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
         "file1.yaml:7:7: services.web.deploy.update_config: failure_action: 'explode' is not one of "
         "rollback, pause, continue",

@@ -1,0 +1,74 @@
+"""Files of variables: every rule of the specification's section on their format."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.compose.env_file import env_file
+from shoal.errors import InvalidInput
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("VAR=VAL", "VAL"),
+        ('VAR="VAL"', "VAL"),
+        ("VAR='VAL'", "VAL"),
+        ("VAR=VAL # comment", "VAL"),
+        ("VAR=VAL# not a comment", "VAL# not a comment"),
+        ('VAR="VAL # not a comment"', "VAL # not a comment"),
+        ('VAR="VAL" # comment', "VAL"),
+        ("VAR=$OTHER", "other"),
+        ('VAR="${OTHER:-x}"', "other"),
+        ("VAR='$OTHER'", "$OTHER"),
+        ("VAR='${OTHER}'", "${OTHER}"),
+        ("VAR='Let\\'s go!'", "Let's go!"),
+        ('VAR="{\\"hello\\": \\"json\\"}"', '{"hello": "json"}'),
+        ('VAR="some\\tvalue"', "some\tvalue"),
+        ("VAR='some\\tvalue'", "some\\tvalue"),
+        ("VAR=some\\tvalue", "some\\tvalue"),
+        ("VAR=", ""),
+        ("VAR", None),
+        ("export VAR=x", "x"),
+        ("VAR: x", "x"),
+        ("  VAR = x ", "x"),
+        ('VAR="two\nlines"', "two\nlines"),
+        ("VAR=#x", ""),
+        ("\n# comment\n\nVAR=a=b", "a=b"),
+        ("FIRST=1\nVAR=${FIRST}2", "12"),
+        ('VAR="costs 5\\$"', "costs 5$"),
+    ],
+)
+def test_every_form(tmp_path: Path, line: str, expected: str | None) -> None:
+    path = tmp_path / "x.env"
+    path.write_text(f"{line}\n")
+    assert env_file(path, {"OTHER": "other"})["VAR"] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("A=1\nno value here\n", "x.env:2: 'no value here' is not of the form NAME=value"),
+        ("A='open\n", "x.env:1: a quote is not closed"),
+        ('A="x" y', "stands behind the closing quote"),
+        ("A=${B:?needed}", "variable B is not set: needed"),
+    ],
+)
+def test_faults_name_their_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "x.env"
+    path.write_text(text)
+    with pytest.raises(InvalidInput) as caught:
+        env_file(path, {})
+    assert told in str(caught.value)
+
+
+def test_raw_takes_everything_as_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "x.env"
+    path.write_text("A='x' # $B\n# comment\nC\n")
+    assert env_file(path, {}, raw=True) == {"A": "'x' # $B", "C": None}
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert env_file(tmp_path / "gone", {}, required=False) == {}
+    with pytest.raises(InvalidInput, match="does not exist"):
+        env_file(tmp_path / "gone", {})

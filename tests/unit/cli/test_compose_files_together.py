@@ -1,0 +1,308 @@
+"""Several files as one model: merging, `!reset` and `!override`, extends, include, profiles; places of faults."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli.compose.load import Loaded, load_files
+from cli.compose.tree import plain
+from shoal.api.v1.service_pb2 import Dependency, RestartPolicy
+from shoal.errors import InvalidInput
+
+
+def write(directory: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = directory / name.replace("__", "/").replace("_yaml", ".yaml").replace("_env", ".env")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def loaded(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Loaded:
+    return load_files("shop", [directory / name for name in names or ("a.yaml",)], variables, profiles=profiles)
+
+
+def services(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Any:
+    return plain(loaded(directory, *names, profiles=profiles, **variables).model.tree["services"])
+
+
+def faults(directory: Path, *names: str, profiles: tuple[str, ...] = ()) -> list[str]:
+    with pytest.raises(InvalidInput) as caught:
+        loaded(directory, *names, profiles=profiles)
+    return [str(fault).replace(f"{directory}/", "") for fault in caught.value.faults]
+
+
+MERGED = {
+    "mappings and single values": (
+        "{image: x, deploy: {replicas: 1, labels: {a: 1}}, hostname: one}",
+        "{deploy: {labels: {b: 2}}, hostname: two}",
+        {"image": "x", "deploy": {"replicas": 1, "labels": {"a": 1, "b": 2}}, "hostname": "two"},
+    ),
+    "lists are joined": ("{image: x, dns: [1.1.1.1]}", "{dns: [8.8.8.8]}", {"dns": ["1.1.1.1", "8.8.8.8"]}),
+    "commands are replaced": (
+        "{image: x, command: [a, b], entrypoint: x, healthcheck: {test: [CMD, a], interval: 1s}}",
+        "{command: [c], entrypoint: [y], healthcheck: {test: [CMD, b]}}",
+        {"command": ["c"], "entrypoint": ["y"], "healthcheck": {"test": ["CMD", "b"], "interval": "1s"}},
+    ),
+    "environment by name, in both forms": (
+        "{image: x, environment: [A=1, B=2]}",
+        "{environment: {B: 3, C: 4}}",
+        {"environment": {"A": "1", "B": 3, "C": 4}},
+    ),
+    "mounts by target": (
+        "{image: x, volumes: ['/one:/work', '/keep:/keep']}",
+        "{volumes: ['/two:/work:ro']}",
+        {"volumes": ["/two:/work:ro", "/keep:/keep"]},
+    ),
+    "ports by address, target, published and protocol": (
+        "{image: x, ports: ['8080:80', '9000:90/udp']}",
+        "{ports: ['8080:80/tcp', '8081:80', {target: 90, published: '9000', protocol: udp}]}",
+        {"ports": ["8080:80/tcp", {"target": 90, "published": "9000", "protocol": "udp"}, "8081:80"]},
+    ),
+    "logging of another driver is replaced": (
+        "{image: x, logging: {driver: local, options: {max-size: 1m}}}",
+        "{logging: {driver: json-file}}",
+        {"logging": {"driver": "json-file"}},
+    ),
+    "reset takes away": (
+        "{image: x, ports: ['8080:80'], environment: {A: 1, B: 2}}",
+        "{ports: !reset [], environment: {A: !reset null}}",
+        {"environment": {"B": 2}},
+    ),
+    "override replaces": (
+        "{image: x, ports: ['8080:80'], environment: {A: 1}}",
+        "{ports: !override ['8443:443'], environment: !override {B: 1}}",
+        {"ports": ["8443:443"], "environment": {"B": 1}},
+    ),
+    "networks in both forms": (
+        "{image: x, networks: [one]}",
+        "{networks: {one: {aliases: [a]}, two: }}",
+        {"networks": {"one": {"aliases": ["a"]}, "two": None}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_merging_by_the_specification(tmp_path: Path, name: str) -> None:
+    base, over, expected = MERGED[name]
+    networks = "networks: {one: , two: }\n"
+    write(tmp_path, a_yaml=f"services: {{web: {base}}}\n{networks}", b_yaml=f"services: {{web: {over}}}")
+    web = services(tmp_path, "a.yaml", "b.yaml")["web"]
+    assert {key: web[key] for key in web if key in expected or key not in ("image", "networks")} == expected
+
+
+def test_extends_in_the_same_file_and_in_another_one(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+services:
+  cli: {extends: {service: common}, environment: {PORT: 8080}, volumes: ["/cli:/data:ro"]}
+  common: {extends: {service: base, file: more/b.yaml}, volumes: ["/common:/data"], user: root}
+""",
+        more__b_yaml="""
+services:
+  base: {image: "hello:${TAG:-1}", environment: [TZ=utc, PORT=80], env_file: [vars.env], extends: root}
+  root: {image: other, hostname: deep, volumes: ["./here:/here"]}
+""",
+        more__vars_env="X=1",
+    )
+    cli = services(tmp_path)["cli"]
+    assert cli["image"] == "hello:1"
+    assert cli["environment"] == {"TZ": "utc", "PORT": 8080}
+    assert (cli["user"], cli["hostname"]) == ("root", "deep")
+    assert cli["volumes"] == [f"{tmp_path}/more/here:/here", "/cli:/data:ro"]
+    assert cli["env_file"] == [f"{tmp_path}/more/vars.env"]
+
+
+def test_faults_of_extends(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+services:
+  a: {image: x, extends: b}
+  b: {image: x, extends: {service: a}}
+  c:
+    image: x
+    extends: nobody
+  d: {image: x, extends: {service: e, file: gone.yaml}}
+  e: {image: x, extends: {service: base, file: b.yaml}, healthcheck: {disable: true}}
+""",
+        b_yaml="services:\n  base:\n    imagee: x\n    healthcheck: {test: [CMD, a]}\n",
+    )
+    told = faults(tmp_path)
+    assert any("extends goes round in a circle: " in line and "a.yaml:3:17" in line for line in told)
+    assert "a.yaml:7:5: services.c.extends: there is no service 'nobody' in a.yaml" in told
+    assert any("gone.yaml: No such file" in line for line in told)
+    assert any("services.e.healthcheck.disable: the service that is extended has a check" in line for line in told)
+
+
+def test_a_fault_in_an_extended_file_is_told_where_it_stands(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="services: {web: {extends: {service: base, file: b.yaml}}}",
+        b_yaml="services:\n  base:\n    image: x\n    stop_grace_period: soon\n",
+    )
+    (told,) = faults(tmp_path)
+    assert told.startswith("b.yaml:4:5: services.web.stop_grace_period: 'soon' is not a duration")
+
+
+def test_include_in_both_forms_with_their_own_variables_and_paths(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+include:
+  - sub/b.yaml
+  - {path: [other/c.yaml, other/d.yaml], project_directory: ., env_file: [mine.env]}
+services:
+  web: {image: x, depends_on: [db]}
+""",
+        sub__b_yaml="services: {db: {image: 'db:${TAG}', volumes: ['./data:/data']}}\nnetworks: {back: }",
+        sub___env="TAG=7",
+        other__c_yaml="services: {cache: {image: 'cache:${TAG}', volumes: ['./data:/data']}}",
+        other__d_yaml="services: {cache: {hostname: over}}",
+        mine_env="TAG=8\n",
+    )
+    (tmp_path / "sub" / ".env").write_text("TAG=7")
+    (tmp_path / "mine.env").write_text("TAG=8")
+    made = services(tmp_path)
+    assert list(made) == ["web", "db", "cache"]
+    assert (made["db"]["image"], made["cache"]["image"]) == ("db:7", "cache:8")
+    assert made["db"]["volumes"] == [f"{tmp_path}/sub/data:/data"]
+    assert (made["cache"]["volumes"], made["cache"]["hostname"]) == ([f"{tmp_path}/data:/data"], "over")
+    assert services(tmp_path, TAG="9")["db"]["image"] == "db:9"
+
+
+def test_faults_of_include(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="include: [b.yaml, gone.yaml, oci://registry/x, {env_file: x}]\nservices: {web: {image: x}}",
+        b_yaml="include:\n  - a.yaml\nservices:\n  web: {image: y}\n",
+    )
+    told = faults(tmp_path)
+    assert any("include goes round in a circle" in line for line in told)
+    assert any(line.startswith("a.yaml:1:11: include[0]: services.web is there already, and ") for line in told)
+    assert any("gone.yaml: No such file" in line for line in told)
+    assert any("only files of this machine can be used" in line for line in told)
+    assert any("include[3]: include takes a path" in line for line in told)
+
+
+PROFILES = """
+services:
+  foo: {image: foo}
+  bar: {image: bar, profiles: [test]}
+  baz: {image: baz, depends_on: [bar], profiles: [test]}
+  zot: {image: zot, depends_on: [bar], profiles: [debug]}
+  may: {image: may, depends_on: {bar: {condition: service_started, required: false}}}
+"""
+
+
+def test_profiles(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml=PROFILES)
+    assert list(services(tmp_path)) == ["foo", "may"]
+    assert list(services(tmp_path, profiles=("test",))) == ["foo", "bar", "baz", "may"]
+    assert list(services(tmp_path, COMPOSE_PROFILES="debug,test")) == ["foo", "bar", "baz", "zot", "may"]
+    assert list(services(tmp_path, profiles=("*",))) == ["foo", "bar", "baz", "zot", "may"]
+    (told,) = faults(tmp_path, profiles=("debug",))
+    assert "services.zot.depends_on: service 'bar' is left out: none of its profiles (test) is enabled" in told
+
+
+def test_depends_on_links_restart_and_scale(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+services:
+  web:
+    image: x
+    depends_on:
+      db: {condition: service_healthy, restart: true}
+      migrate: {condition: service_completed_successfully}
+      gone: {condition: service_started, required: false}
+    links: ["db:database"]
+    scale: 3
+    restart: on-failure:5
+  db: {image: x, restart: always}
+  migrate: {image: x, depends_on: [db], restart: "no"}
+""",
+    )
+    web, db, migrate = loaded(tmp_path).project.services
+    assert [(each.service, each.condition, each.restart) for each in web.depends_on] == [
+        ("shop_db", Dependency.HEALTHY, True),
+        ("shop_migrate", Dependency.COMPLETED, False),
+    ]
+    assert web.replicated.replicas == 3
+    assert (web.task.restart.condition, web.task.restart.max_attempts) == (RestartPolicy.ON_FAILURE, 5)
+    assert "database" in db.task.networks[0].aliases
+    assert migrate.replicated_job.total_completions == 1
+    assert migrate.task.restart.condition == RestartPolicy.NONE
+
+
+BAD_DEPENDENCIES = [
+    ("{a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", "goes round in a circle: b -> a -> b"),
+    ("{a: {image: x, depends_on: [nobody]}}", "there is no service 'nobody'"),
+    ("{a: {image: x, depends_on: {b: {condition: service_fine}}}, b: {image: x}}", "service_fine"),
+    ("{a: {image: x, links: [nobody:alias]}}", "there is no service 'nobody'"),
+    (
+        "{a: {image: x, depends_on: {b: {condition: service_completed_successfully}}}, b: {image: x, restart: always}}",
+        "must not be started again",
+    ),
+    ("{a: {image: x, restart: sometimes}}", "'sometimes' is not one of"),
+    ("{a: {image: x, scale: 2, deploy: {replicas: 3}}}", "2 is not what deploy.replicas says, 3"),
+    ("{a: {image: x, build: .}}", "Shoal does not build images"),
+    ("{a: {image: x, container_name: one}}", "Shoal names them itself"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), BAD_DEPENDENCIES)
+def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    write(tmp_path, a_yaml=f"services: {text}")
+    assert any(told in line for line in faults(tmp_path)), faults(tmp_path)
+
+
+def test_names_variables_and_what_is_unset(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml="name: mine\nservices: {web: {image: 'x:${A}$B', hostname: $COMPOSE_PROJECT_NAME}}")
+    (tmp_path / ".env").write_text("A=1\n")
+    made = load_files(None, [tmp_path / "a.yaml"], {})
+    assert made.stack == "mine"
+    assert made.project.services[0].name == "mine_web"
+    assert made.project.services[0].task.container.hostname == "mine"
+    assert [warning.partition(": ")[2] for warning in made.project.warnings] == [
+        "variable B is not set, and counts as empty"
+    ]
+    other = tmp_path / "other.env"
+    other.write_text("A=2\nB=3\n")
+    made = load_files("given", [tmp_path / "a.yaml"], {"B": "4"}, env_files=[other])
+    assert made.project.services[0].task.container.image == "x:24"
+
+
+def test_yaml_as_compose_reads_it(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+x-common: &common {image: x, labels: {on: yes, when: 2024-01-01}}
+services:
+  web: {<<: *common, ports: [22:22], hostname: 'no'}
+  more: {<<: [{image: first}, *common]}
+""",
+    )
+    made = services(tmp_path)
+    assert made["web"]["labels"] == {"on": "yes", "when": "2024-01-01"}
+    assert made["web"]["ports"] == ["22:22"]
+    assert made["more"]["image"] == "first"
+    write(tmp_path, a_yaml="services:\n  web: {image: x}\n  web: {image: y}\n")
+    assert faults(tmp_path) == ["a.yaml:3:3: key 'web' is there twice, first in line 2"]
+    write(tmp_path, a_yaml="services: {web: {image: !!python/name:os.system x}}")
+    assert "is not one that Compose has" in faults(tmp_path)[0]
+
+
+def test_the_printed_model_loads_to_the_same_specs(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml=PROFILES)
+    first = loaded(tmp_path, profiles=("*",))
+    write(tmp_path, b_yaml=yaml.safe_dump(plain(first.model.tree), sort_keys=False))
+    assert loaded(tmp_path, "b.yaml").project.services == first.project.services
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "{a: &a {b: *a}}", "[" * 200 + "]" * 200, "{" * 200, "- " * 3000])
+def test_hostile_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    write(tmp_path, a_yaml=f"services: {text}")
+    assert all("\n" not in line for line in faults(tmp_path))
