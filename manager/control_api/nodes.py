@@ -1,7 +1,7 @@
 """Nodes: shown with what is reserved on them, changed, removed."""
 
 from manager.control_api.lookup import find_node, hostname_of
-from manager.control_api.node_warnings import node_warnings
+from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_node import check_node
 from manager.store.changes import delete, expect, put
@@ -31,12 +31,13 @@ class Nodes:
 
     async def get(self, request: GetNodeRequest) -> NodeView:
         view = self._store.tables
-        return node_view(view, find_node(view, request.node))
+        return node_view(view, find_node(view, request.node), NodeWarnings(view))
 
     async def list(self, _: ListNodesRequest) -> ListNodesResponse:
         view = self._store.tables
         ordered = sorted(view.nodes.values(), key=lambda node: (hostname_of(view, node.meta.id), node.meta.id))
-        return ListNodesResponse(nodes=[node_view(view, node) for node in ordered])
+        warnings = NodeWarnings(view)
+        return ListNodesResponse(nodes=[node_view(view, node, warnings) for node in ordered])
 
     async def update(self, request: UpdateNodeRequest) -> NodeView:
         """Raises Conflict when the node changed since `request.version`."""
@@ -50,14 +51,14 @@ class Nodes:
                 "read it again and repeat the change"
             )
         if request.spec == node.spec:
-            return node_view(self._store.tables, node)
+            return node_view(self._store.tables, node, NodeWarnings(self._store.tables))
         changed = Node()
         changed.CopyFrom(node)
         changed.spec.CopyFrom(request.spec)
         changed.meta.updated_at_ms = self._now_ms()
         unchanged = expect(NODE, node.meta.id, node.meta.version)
         changed.meta.version = await self._store.commit([put(NODE, node.meta.id, changed)], expects=[unchanged])
-        return node_view(self._store.tables, changed)
+        return node_view(self._store.tables, changed, NodeWarnings(self._store.tables))
 
     async def remove(self, request: RemoveNodeRequest) -> RemoveNodeResponse:
         """Its certificate is worth nothing from now on, and the planner gives up its tasks.
@@ -80,7 +81,7 @@ class Nodes:
         return RemoveNodeResponse(id=identifier)
 
 
-def node_view(view: View, node: Node) -> NodeView:
+def node_view(view: View, node: Node, warnings: NodeWarnings) -> NodeView:
     """A node with what its live tasks reserve."""
     reserved = Resources()
     number = 0
@@ -99,5 +100,5 @@ def node_view(view: View, node: Node) -> NodeView:
         status=view.node_status.get(node.meta.id),
         reserved=reserved,
         tasks=number,
-        warnings=node_warnings(view, node.meta.id),
+        warnings=warnings.of(node.meta.id),
     )

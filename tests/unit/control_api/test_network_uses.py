@@ -3,14 +3,16 @@
 import pytest
 
 from manager.control_api.network_uses import resolve
-from manager.control_api.node_warnings import node_warnings
+from manager.control_api.networks import problem
+from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.validate_network import overlap_with_hosts
 from manager.control_api.validate_service import check_service
 from manager.store import kinds
 from manager.store.changes import Change
+from manager.store.kinds import Kind, M
 from manager.store.tables import Tables
 from shoal.api.v1.meta_pb2 import Meta
-from shoal.api.v1.network_pb2 import Network, NetworkSpec
+from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort, Service, ServiceSpec, UpdateConfig
 from tests.unit.control_api.control_rig import spec_of
@@ -26,18 +28,23 @@ def on(network: str, **more: object) -> NetworkAttachment:
     return NetworkAttachment(network=network, **more)  # type: ignore[arg-type]
 
 
+def put(view: Tables, kind: Kind[M], identifier: str, value: M) -> None:
+    change = Change(kind, identifier, None, value)  # type: ignore[arg-type]  # a kind's rows are of its message
+    view.apply([change], view.revision + 1)
+
+
 def tables() -> Tables:
     view = Tables()
     front = NetworkSpec(name="front", subnet="10.5.0.0/24", gateway="10.5.0.9", reserved={"printer": "10.5.0.10"})
     for name, spec in (("front", front), ("back", NetworkSpec(name="back"))):
-        view.apply([Change(kinds.NETWORK, name, None, Network(meta=Meta(id=name), spec=spec))], 1)
+        put(view, kinds.NETWORK, name, Network(meta=Meta(id=name), spec=spec))
     other = attached(on("front", address="10.5.0.7"))
     other.name = "db"
-    view.apply([Change(kinds.SERVICE, "db", None, Service(meta=Meta(id="db"), spec=other))], 2)
+    put(view, kinds.SERVICE, "db", Service(meta=Meta(id="db"), spec=other))
     for name, mtu, prefixes in (("h1", 1500, ["10.9.0.0/16", "fd00::/8"]), ("h2", 1500, []), ("h3", 1400, [])):
         about = NodeDescription(hostname=name, address=f"192.0.2.{name[1]}", host_prefixes=prefixes, underlay_mtu=mtu)
-        view.apply([Change(kinds.NODE, name, None, Node(meta=Meta(id=name)))], 3)
-        view.apply([Change(kinds.NODE_STATUS, name, None, NodeStatus(node_id=name, description=about))], 3)
+        put(view, kinds.NODE, name, Node(meta=Meta(id=name)))
+        put(view, kinds.NODE_STATUS, name, NodeStatus(node_id=name, description=about))
     return view
 
 
@@ -115,7 +122,26 @@ def test_subnets_that_hosts_use_are_refused_with_the_node_that_does() -> None:
 
 
 def test_the_node_whose_mtu_differs_is_told() -> None:
-    view = tables()
-    assert [list(node_warnings(view, name)) for name in ("h1", "h2")] == [[], []]
-    (line,) = node_warnings(view, "h3")
+    warnings = NodeWarnings(tables())
+    assert [list(warnings.of(name)) for name in ("h1", "h2", "gone")] == [[], [], []]
+    (line,) = warnings.of("h3")
     assert line == "MTU 1400 on the interface of 192.0.2.3; 2 of 3 nodes have 1500"
+
+
+def test_a_node_whose_routes_overlap_a_network_is_told() -> None:
+    view = tables()
+    for name, subnet in (("front", "10.9.3.0/24"), ("back", "10.10.0.0/24")):
+        put(view, kinds.ALLOCATION, name, NetworkAllocation(network_id=name, subnet=subnet))
+    warnings = NodeWarnings(view)
+    (line,) = warnings.of("h1")
+    assert line.startswith("its route to 10.9.0.0/16 overlaps network front (10.9.3.0/24)")
+    assert list(warnings.of("h2")) == []
+
+
+def test_why_a_network_has_no_subnet() -> None:
+    view = tables()
+    assert "waits for a subnet" in problem(view, view.networks["back"])
+    assert "no manager leads" in problem(view, view.networks["front"])
+    twin = Network(meta=Meta(id="twin"), spec=NetworkSpec(name="twin", subnet="10.5.0.128/25"))
+    put(view, kinds.NETWORK, "twin", twin)
+    assert 'overlaps network "front" (10.5.0.0/24)' in problem(view, twin)

@@ -129,6 +129,19 @@ def test_a_successor_waits_for_the_address_of_its_predecessor() -> None:
     assert [task.addresses[0].address for task in cluster.running("db")] == ["10.9.0.3"]
 
 
+def test_an_address_on_a_lost_node_is_not_given_twice_and_that_is_told() -> None:
+    cluster = world()
+    add(cluster, NetworkSpec(name="front", subnet="10.9.0.0/24"))
+    cluster.service("db", on("front", 1, "10.9.0.3"))
+    cluster.settle()
+    (first,) = cluster.running("db")
+    cluster.set_state(first.node_id, NodeStatus.DOWN)
+    cluster.plan()
+    (waiting,) = [task for task in cluster.wanted("db") if not task.node_id]
+    assert waiting.reason.startswith("address 10.9.0.3 of network front is still in use by task ")
+    assert "which is down: remove the node to free it" in waiting.reason
+
+
 @pytest.mark.parametrize("mode", ["host", "none", "bridge"])
 def test_modes_need_no_network(mode: str) -> None:
     cluster = world()
