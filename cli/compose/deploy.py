@@ -8,7 +8,7 @@ from cli.flags import modes
 from cli.flags.placement import add_affinity, add_preference, set_priority
 from cli.flags.ports import from_long, from_short
 from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
-from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, ratio
+from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, parallelism, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import GenericResource, Resources
 from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec, UpdateConfig
@@ -123,7 +123,7 @@ def rollback_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
 
 def _pace(config: UpdateConfig, value: Mapping[str, Value], actions: Mapping[str, int]) -> None:
-    config.parallelism = number(value.get("parallelism", 1))
+    config.parallelism = parallelism(scalar(value.get("parallelism", 1)))
     config.delay_ms = duration_ms(value.get("delay", "0"))
     if "order" in value:
         config.order = UpdateConfig.Order.ValueType(choice("order", str(value["order"]), ORDERS))

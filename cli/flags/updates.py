@@ -16,6 +16,19 @@ ACTIONS = {
 ROLLBACK_ACTIONS = {name: number for name, number in ACTIONS.items() if name != "rollback"}
 
 
+ALL_AT_ONCE = 1_000_000
+"""As many tasks as a service may have: what 0 means in Docker's files and flags."""
+
+
+def parallelism(value: str) -> int:
+    """Tasks at once; 0 is all of them.
+
+    Raises:
+        InvalidInput: it is no whole number.
+    """
+    return count("parallelism", value) or ALL_AT_ONCE
+
+
 def ratio(value: str) -> float:
     """A share from 0 to 1.
 
@@ -38,8 +51,8 @@ def _flags(part: str) -> Iterator[Scalar]:
     def milliseconds(field: str) -> Callable[[UpdateConfig, str], None]:
         return lambda config, value: setattr(config, field, parse_duration_ms(value))
 
-    def number(field: str) -> Callable[[UpdateConfig, str], None]:
-        return lambda config, value: setattr(config, field, count(field, value))
+    def at_once(config: UpdateConfig, value: str) -> None:
+        config.parallelism = parallelism(value)
 
     def order(config: UpdateConfig, value: str) -> None:
         config.order = UpdateConfig.Order.ValueType(choice("order", value, ORDERS))
@@ -53,7 +66,7 @@ def _flags(part: str) -> Iterator[Scalar]:
 
     verb = "replaced" if part == "update" else "returned"
     actions = ", ".join(ACTIONS if part == "update" else ROLLBACK_ACTIONS)
-    yield flag("parallelism", "NUMBER", f"Tasks {verb} at once (1).", number("parallelism"))
+    yield flag("parallelism", "NUMBER", f"Tasks {verb} at once (1); 0 is all.", at_once)
     yield flag("delay", "TIME", "Wait between replacements.", milliseconds("delay_ms"))
     yield flag("order", "ORDER", f"Replace by: {', '.join(ORDERS)}.", order)
     yield flag("monitor", "TIME", "How long a new task runs before it counts (1s).", milliseconds("monitor_ms"))

@@ -55,6 +55,7 @@ def test_compose_in_full() -> None:
     assert (update.failure_action, update.progress_deadline_ms) == (UpdateConfig.PAUSE, 300_000)
     assert web.rollback.failure_action == UpdateConfig.CONTINUE
     assert web.rollback.HasField("monitor_ms")
+    assert web.rollback.parallelism == 1_000_000  # all at once, as Docker has it
     assert (report.replicated_job.total_completions, report.replicated_job.max_concurrent) == (3, 2)
     schedule = report.schedule
     assert (schedule.cron, schedule.timezone, schedule.history) == ("0 3 * * *", "Europe/Berlin", 5)
