@@ -327,6 +327,8 @@ class Cluster(RuleBasedStateMachine):
                 if affinity.weight or not (ours or (theirs and affinity.anti)):
                     continue
                 other = affinity.service if ours else name
+                if other not in tables.services:  # what is left of it is on its way out
+                    continue
                 key = affinity.over or "node.id"
                 near = {self._value(key, each.node_id) for each in self.world.live(other) if each.node_id}
                 if ours and theirs:

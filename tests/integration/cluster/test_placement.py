@@ -1,0 +1,117 @@
+"""Where tasks go, as a user has it: expressions, affinities, generic resources, priorities, drains, rebalancing."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from cli.playground.layout import Host
+from tests.integration.cluster.harness import Cluster, inside
+
+HELLO = "registry:5000/hello:1"
+DEVICE = "/dev/kmsg"
+
+
+def create(cluster: Cluster, name: str, *flags: str, replicas: int = 1) -> None:
+    cluster.shoal("service", "create", "--name", name, "--replicas", str(replicas), *flags, HELLO)
+
+
+def homes(cluster: Cluster, service: str) -> Counter[str]:
+    return Counter(task["node"] for task in cluster.tasks(service) if task["state"] == "running")
+
+
+def hostnames(cluster: Cluster) -> list[str]:
+    return sorted(row["hostname"] for row in cluster.json("node", "ls"))
+
+
+@pytest.fixture
+def equipped(clean: Cluster) -> Iterator[Cluster]:
+    """One host has a seat and two named things, one of them a device."""
+    host = clean.host_of(hostnames(clean)[0])
+    restart_agent(clean, host, f"seat=1 thing={DEVICE},T-2")
+    yield clean
+    restart_agent(clean, host, "")
+
+
+def restart_agent(cluster: Cluster, host: Host, resources: str) -> None:
+    os.environ["SHOAL_AGENT_RESOURCE"] = resources
+    try:
+        cluster.playground.stop_agent(host)
+        cluster.playground.start_agent(host)
+    finally:
+        del os.environ["SHOAL_AGENT_RESOURCE"]
+
+    def told() -> bool:
+        (node,) = cluster.json("node", "inspect", host.name)
+        about = node["status"]["description"]["resources"].get("generic", [])
+        return node["status"]["state"] == "READY" and len(about) == len(resources.split())
+
+    cluster.until(told, "the agent tells of its resources")
+
+
+def test_expressions_and_warnings(clean: Cluster) -> None:
+    first, second, third = hostnames(clean)
+    create(clean, "web", "--constraint", f"node.hostname =~ ^({first}|{second})$", replicas=4)
+    assert homes(clean, "web") == {first: 2, second: 2}
+    clean.shoal("service", "update", "--constraint-add", f"node.hostname not-in {first}, {third}", "web")
+    assert homes(clean, "web") == {first: 2, second: 2}  # placement restarts nothing
+    platforms = clean.json("service", "inspect", "web")[0]["spec"]["task"]["placement"]["platforms"]
+    assert [platform["os"] for platform in platforms] == ["linux"]
+    told = clean.run(
+        *("service", "create", "--detach", "--name", "odd", "--constraint", "node.labels.gpu > 3"),
+        *("--placement-pref", "spread=node.labels.rack", "--generic-resource", "gpu=1", "--affinity", "service==none"),
+        HELLO,
+    )
+    assert told.returncode == 0
+    assert "no node meets the constraint 'node.labels.gpu > 3'" in told.stderr
+    assert "no node has node.labels.rack" in told.stderr
+    assert 'there is no service "none"' in told.stderr
+    assert "1 of the generic resource gpu are reserved, and no node has more than 0" in told.stderr
+    refused = clean.run("service", "create", "--name", "bad", "--constraint", "node.id =~ (a", "--priority", "5", HELLO)
+    assert refused.returncode != 0
+    assert "a '(' is not closed" in refused.stderr
+
+
+def test_affinities(clean: Cluster) -> None:
+    create(clean, "db")
+    (home,) = homes(clean, "db")
+    create(clean, "near", "--affinity", "service==db", replicas=2)
+    create(clean, "away", "--affinity", "service!=db", replicas=2)
+    assert homes(clean, "near") == {home: 2}
+    assert home not in homes(clean, "away")
+
+
+def test_generic_resources_and_priorities(equipped: Cluster) -> None:
+    first = hostnames(equipped)[0]
+    create(equipped, "low", "--generic-resource", "seat=1", "--generic-resource", "thing=1")
+    assert homes(equipped, "low") == {first: 1}
+    ((task, pid),) = equipped.pids("low").items()
+    given = {each["kind"]: each for each in equipped.inspect(task)["task"]["generic"]}
+    assert given["thing"]["names"] == [DEVICE]
+    environment = inside(pid, "/bin/cat", "/proc/1/environ").stdout.split("\0")
+    assert {"DOCKER_RESOURCE_SEAT=1", f"DOCKER_RESOURCE_THING={DEVICE}"} <= set(environment)
+    assert inside(pid, "/bin/ls", DEVICE).returncode == 0
+    create(equipped, "high", "--generic-resource", "seat=1", "--priority", "10")
+    assert homes(equipped, "high") == {first: 1}
+    (waiting,) = equipped.tasks("low")
+    assert waiting["state"] == "pending"
+    ended = [row for row in equipped.json("service", "ps", "--all", "low") if row["desired"] != "running"]
+    assert "displaced by high, which has priority 10" in str(equipped.inspect(ended[0]["id"]))
+
+
+def test_drain_and_rebalance(clean: Cluster) -> None:
+    first = hostnames(clean)[0]
+    create(clean, "web", replicas=6)
+    clean.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1m", first)
+    try:
+        clean.until(lambda: first not in homes(clean, "web"), "the node is drained")
+        assert homes(clean, "web").total() >= 6
+    finally:
+        clean.shoal("node", "update", "--availability", "active", first)
+    moves = clean.json("service", "rebalance", "--dry-run", "web")
+    assert [move["to"] for move in moves] == [first, first]
+    assert first not in homes(clean, "web")
+    clean.shoal("service", "rebalance", "web")
+    assert homes(clean, "web") == dict.fromkeys(hostnames(clean), 2)
+    assert clean.json("service", "rebalance", "web") == []
