@@ -1,14 +1,15 @@
-"""Contents go to the nodes whose own tasks need them, opened on the way, and to no other."""
+"""Contents go to the nodes whose own tasks need them, opened on the way; volumes go where they are held."""
 
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.file_contents import MESSAGE_BYTES, FileContents
 from manager.dispatcher.needs import NOTHING, diff, new_files, snapshot
 from manager.files.contents import SealedContents
-from manager.store.kinds import CONFIG_VERSION, REVISION, SECRET, SECRET_VERSION
+from manager.store.kinds import CONFIG_VERSION, NODE_VOLUMES, REVISION, SECRET, SECRET_VERSION, VOLUME
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import File, FileReference, FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeSpec
 from shoal.identity.keyring import Keyring
 from tests.unit.dispatcher.dispatcher_world import World
 
@@ -80,3 +81,21 @@ def test_a_secret_that_does_not_open_is_left_out() -> None:
     files = FileContents(view=world.tables, secrets=SealedContents(Keyring(bytes(31) + b"1")))
     (message,) = files.messages(Catalogue(world.tables).needs("n1").files, 1)
     assert [each.key for each in message.files] == ["config/c/1"]
+
+
+def test_a_node_is_told_to_delete_what_is_marked_and_held_there() -> None:
+    world = World()
+    world.node("n1")
+    world.node("n2")
+    catalogue = Catalogue(world.tables)
+    held = NodeVolumes(node_id="n1", volumes=[HeldVolume(volume_id="v", name="data"), HeldVolume(volume_id="lost")])
+    assert catalogue.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1"}
+    volume = Volume(spec=VolumeSpec(name="data"))
+    assert catalogue.update([world.put(VOLUME, "v", volume)]) == {"n1"}
+    before = catalogue.needs("n1")
+    assert not before.removing_volumes
+    assert catalogue.update([world.put(VOLUME, "v", Volume(spec=volume.spec, removing=True))]) == {"n1"}
+    after = catalogue.needs("n1")
+    assert list(diff(before, after, 1).removing_volumes) == ["v"], "data without a record is left alone"
+    assert not catalogue.needs("n2").removing_volumes
+    assert not diff(after, after, 2).removing_volumes and snapshot(after, 2).removing_volumes == ["v"]

@@ -1,0 +1,88 @@
+"""`--mount type=volume` and Compose `volumes`."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.compose.load import load_files
+from cli.flags.mounts import parse_mount
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
+from shoal.errors import InvalidInput
+
+
+def test_mounts_of_volumes() -> None:
+    assert parse_mount("source=data,target=/d") == Mount(
+        type=Mount.VOLUME, source="data", target="/d", volume=VolumeUse()
+    )
+    text = (
+        "type=volume,src=data,dst=/d,readonly,volume-nocopy,volume-subpath=a/b,per-slot=true,hold=5m,"
+        "volume-opt=type=nfs,volume-opt=o=addr=10.0.0.9,volume-opt=device=:/srv"
+    )
+    options = {"type": "nfs", "o": "addr=10.0.0.9", "device": ":/srv"}
+    use = VolumeUse(no_copy=True, subpath="a/b", per_slot=True, hold_ms=300_000, options=options)
+    assert parse_mount(text) == Mount(type=Mount.VOLUME, source="data", target="/d", read_only=True, volume=use)
+    bind = parse_mount("type=bind,source=/srv,target=/d,bind-create-src,bind-propagation=rprivate")
+    assert bind.create_source and not bind.HasField("volume")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("source=data", "target is missing"),
+        ("type=volume,source=d,target=/d,volume-driver=rexray", "'rexray' is not supported"),
+        ("type=bind,source=/a,target=/d,bind-propagation=rshared", "stays in it"),
+        ("type=tmpfs,target=/d,volume-nocopy", "do not belong"),
+        ("source=d,target=/d,volume-opt=nfs", "name=value"),
+        ("type=npipe,source=d,target=/d", "'npipe' is not supported"),
+    ],
+)
+def test_bad_mounts(text: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        parse_mount(text)
+
+
+def test_compose_in_all_forms(tmp_path: Path) -> None:
+    path = tmp_path / "stack.yaml"
+    path.write_text("""
+services:
+  db:
+    image: hello
+    volumes:
+      - data:/data:ro
+      - ./conf:/conf
+      - {type: volume, source: data, target: /slots, volume: {nocopy: true, subpath: sub}, x-per-slot: true, x-hold: 1m}
+      - {type: volume, source: far, target: /far}
+      - {type: bind, source: ./made, target: /made, bind: {create_host_path: true}}
+      - {type: tmpfs, target: /tmp, tmpfs: {size: 1024, mode: 0700}}
+volumes:
+  data: {driver: local, driver_opts: {type: none, o: bind, device: /srv}, labels: {a: b}}
+  far: {external: true, name: elsewhere}
+""")
+    project = load_files("shop", [path], {}).project
+    (volume,) = project.volumes
+    assert (volume.name, volume.stack, volume.labels, volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
+    assert volume.options == {"type": "none", "o": "bind", "device": "/srv"}
+    data, conf, slots, far, made, tmp = project.services[0].task.container.mounts
+    assert (data.type, data.source, data.read_only) == (Mount.VOLUME, "shop_data", True)
+    assert (conf.type, conf.source) == (Mount.BIND, str(tmp_path / "conf"))
+    assert slots.volume == VolumeUse(no_copy=True, subpath="sub", per_slot=True, hold_ms=60_000)
+    assert far.source == "elsewhere"
+    assert made.create_source
+    assert (tmp.type, tmp.tmpfs_bytes, tmp.tmpfs_mode) == (Mount.TMPFS, 1024, 0o700)
+
+
+def test_compose_faults(tmp_path: Path) -> None:
+    path = tmp_path / "stack.yaml"
+    path.write_text("""
+services:
+  db:
+    image: hello
+    volumes: [nowhere:/d, /anonymous, "data:/e:z"]
+volumes:
+  data: {driver: rexray}
+""")
+    with pytest.raises(InvalidInput) as told:
+        load_files("shop", [path], {})
+    said = str(told.value)
+    for part in ("'nowhere' is not among", "anonymous volumes", "mode 'z'", "'rexray' is not supported"):
+        assert part in said, said
