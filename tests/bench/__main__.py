@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import bench_create, bench_memory, bench_network, bench_planner, bench_scale, bench_start
+from tests.bench import bench_create, bench_dns, bench_memory, bench_network, bench_planner, bench_scale, bench_start
 from tests.bench.figures import Figure, table
 from tests.bench.swarm import installed
 
@@ -23,6 +23,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "memory": bench_memory.measure,
     "start": bench_start.as_figures,
     "tcp": bench_network.measure,
+    "names": bench_dns.measure,
     "planner": bench_planner.figures,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"

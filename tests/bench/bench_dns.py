@@ -5,7 +5,6 @@ loopback. A service of 10 tasks on a network of 250, as in a container's usual q
 """
 
 import asyncio
-import json
 import os
 import random
 import resource
@@ -22,6 +21,7 @@ from agent.network.dns.askers import Asker
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import Upstream
 from agent.network.dns.zone import zone
+from tests.bench.figures import Figure, table
 from tests.integration.network.netns_hosts import Host, endpoint, network
 
 SECONDS = 3.0
@@ -46,14 +46,19 @@ def serve(ready: Connection) -> None:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         await server.start("127.0.0.1", port)
+        before = processor_seconds()
         ready.send(port)
         await asyncio.get_running_loop().run_in_executor(None, ready.recv)
+        ready.send(processor_seconds() - before)
         await server.stop()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        ready.send(usage.ru_utime + usage.ru_stime)
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     asyncio.run(run())
+
+
+def processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
 
 
 def load(port: int, question: Callable[[int], bytes]) -> tuple[int, float]:
@@ -81,31 +86,38 @@ def load(port: int, question: Callable[[int], bytes]) -> tuple[int, float]:
         return answers, time.perf_counter() - begin
 
 
-def measure(name: str, question: Callable[[int], bytes]) -> None:
+def answers_of_a_core(question: Callable[[int], bytes]) -> float:
+    """Answers for each second of processor time that the server used while it was asked."""
     here, there = get_context("spawn").Pipe()
     server = get_context("spawn").Process(target=serve, args=(there,))
     server.start()
     try:
-        answers, seconds = load(here.recv(), question)
+        answers, _ = load(here.recv(), question)
         here.send(None)
-        used = here.recv()
+        used: float = here.recv()
+        return round(answers / used)
     finally:
         server.join()
-    figures = {"answers_per_second": round(answers / seconds), "per_core_second": round(answers / used)}
-    print(json.dumps({"bench": name, **figures}), flush=True)
 
 
-def main() -> None:
+def measure() -> list[Figure]:
+    """The figures with their target."""
     usual = dns.message.make_query("s7", "A", use_edns=0).to_wire()[2:]
-    measure("dns_same_question", lambda number: (number & 0xFFFF).to_bytes(2, "big") + usual)
-    spelled = [mixed("tasks.s7", number) for number in range(512)]
-    wires = [dns.message.make_query(name, "A", use_edns=0).to_wire()[2:] for name in spelled]
-    measure("dns_mixed_case", lambda number: (number & 0xFFFF).to_bytes(2, "big") + wires[number % len(wires)])
+    wires = [dns.message.make_query(mixed("tasks.s7", number), "A", use_edns=0).to_wire()[2:] for number in range(512)]
     # Cookies make every question a new one (RFC 7873).
     stem = dns.message.make_query("s7", "A", use_edns=0).to_wire()[2:-2] + b"\0\x0c\0\x0a\0\x08"
-    measure("dns_with_cookies", lambda number: b"\0\1" + stem + number.to_bytes(8, "big"))
+    questions: dict[str, Callable[[int], bytes]] = {
+        "names: the usual question": lambda number: (number & 0xFFFF).to_bytes(2, "big") + usual,
+        "names: in any case of letters": lambda number: (number & 0xFFFF).to_bytes(2, "big") + wires[number % 512],
+        "names: with cookies": lambda number: b"\0\1" + stem + number.to_bytes(8, "big"),
+    }
+    figures = [
+        Figure(name, answers_of_a_core(question), "/s of a core", at_least=5_000, scope="resolver's socket")
+        for name, question in questions.items()
+    ]
     # Nothing that is kept helps here: each name is another one, and does not exist.
-    measure("dns_never_the_same", lambda number: dns.message.make_query(f"n{number}", "A", use_edns=0).to_wire())
+    never = answers_of_a_core(lambda number: dns.message.make_query(f"n{number}", "A", use_edns=0).to_wire())
+    return [*figures, Figure("names: never the same", never, "/s of a core", scope="resolver's socket")]
 
 
 def mixed(name: str, number: int) -> str:
@@ -114,4 +126,4 @@ def mixed(name: str, number: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    print(table(measure()))
