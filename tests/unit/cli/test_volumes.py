@@ -60,8 +60,8 @@ volumes:
 """)
     project = load_files("shop", [path], {}).project
     (volume,) = project.volumes
-    assert (volume.name, volume.stack, volume.labels, volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
-    assert volume.options == {"type": "none", "o": "bind", "device": "/srv"}
+    assert (volume.name, volume.stack, dict(volume.labels), volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
+    assert dict(volume.options) == {"type": "none", "o": "bind", "device": "/srv"}
     data, conf, slots, far, made, tmp = project.services[0].task.container.mounts
     assert (data.type, data.source, data.read_only) == (Mount.VOLUME, "shop_data", True)
     assert (conf.type, conf.source) == (Mount.BIND, str(tmp_path / "conf"))
