@@ -67,8 +67,9 @@ SUPPORTED: Mapping[str, Any] = {
             "links": None,
             "restart": None,
             "scale": None,
-            # Without effect on a cluster, and a warning says so.
+            # Says what the image listens on; every port may be reached on a network of the stack.
             "expose": None,
+            # See NO_EFFECT.
             "attach": None,
             "develop": None,
             "logging": {"driver": None, "options": {"max-size": None, "max-file": None}},
@@ -122,8 +123,8 @@ REFUSED: Mapping[YamlPath, str] = {
 }
 """What Compose has and a cluster cannot have, by section and key, with what to do."""
 
-NO_EFFECT = ("expose", "attach", "develop")
-"""Keys of services that say nothing to a cluster."""
+NO_EFFECT = ("attach", "develop")
+"""Keys of services that say something to other tools, and nothing to a cluster."""
 
 
 @cache
@@ -167,3 +168,11 @@ def unsupported(value: Any, known: Mapping[str, Any] = SUPPORTED, path: YamlPath
             yield (*path, name), REFUSED.get((*path[:1], name), f"{name!r} is not supported yet")
         elif known[name] is not None:
             yield from unsupported(item, known[name], (*path, name))
+
+
+def without_effect(value: Mapping[str, Any]) -> Found:
+    """Keys that are admitted though nothing follows from them."""
+    for name, body in (value.get("services") or {}).items():
+        for key in NO_EFFECT:
+            if key in (body or {}):
+                yield ("services", name, key), "has no effect on a cluster"

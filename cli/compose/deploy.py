@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cli.compose.values import duration_ms, number, pairs, scalar, size, texts
+from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth
 from cli.flags import modes
 from cli.flags.placement import add_affinity, add_preference, set_priority
 from cli.flags.ports import from_long, from_short
@@ -113,7 +113,7 @@ def update_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
     """All keys of Compose, and the extensions `x-canary`, `x-auto-promote` and `x-progress-deadline`."""
     _pace(spec.update, value, ACTIONS)
     spec.update.canary = count("x-canary", scalar(value.get("x-canary", 0)))
-    spec.update.auto_promote = bool(value.get("x-auto-promote", False))
+    spec.update.auto_promote = truth(value.get("x-auto-promote", False))
 
 
 def rollback_config(spec: ServiceSpec, value: Mapping[str, Value]) -> None:

@@ -85,6 +85,8 @@ class Loader:
         self._faults.settle()
         tree = chosen(tree, profiles, report)
         self._faults.settle()
+        for path, message in check.without_effect(tree):
+            report.warn(path, message)
         report = Report(self._faults, tree, documents[-1].name)
         for path, message in check.unsupported(tree):
             report.add(path, message)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from cli.compose.values import pairs, texts
+from cli.compose.values import pairs, texts, truth
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
@@ -74,8 +74,8 @@ def network(name: str, stack: str, body: Mapping[str, Value], add: AddFault) -> 
         name: the cluster's.
     """
     spec = NetworkSpec(name=name, driver=str(body.get("driver") or "overlay"), stack=stack)
-    spec.internal = bool(body.get("internal", False))
-    spec.attachable = bool(body.get("attachable", False))
+    spec.internal = truth(body.get("internal", False))
+    spec.attachable = truth(body.get("attachable", False))
     spec.labels.update(pairs(body.get("labels") or {}))
     spec.options.update(pairs(body.get("driver_opts") or {}))
     if body.get("enable_ipv6"):

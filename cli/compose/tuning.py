@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cli.compose.values import number, pairs, scalar, size, texts
+from cli.compose.values import number, pairs, scalar, size, texts, truth
 from cli.flags.tuning import add_device, set_swap, share, users_of_host
 from cli.render.units import parse_duration_ms, parse_nano_cpus
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -69,7 +69,7 @@ def _swappiness(spec: ServiceSpec, value: Any) -> None:
 
 
 def _no_oom_kill(spec: ServiceSpec, value: Any) -> None:
-    spec.task.container.memory.oom_kill_disable = bool(value)
+    spec.task.container.memory.oom_kill_disable = truth(value)
 
 
 def _annotations(spec: ServiceSpec, value: Any) -> None:
@@ -82,7 +82,7 @@ def _own_cgroup_namespace(_: ServiceSpec, value: Any) -> None:
 
 
 def _flag(field: str) -> Setter:
-    return lambda spec, value: setattr(spec.task.container, field, bool(value))
+    return lambda spec, value: setattr(spec.task.container, field, truth(value))
 
 
 def _domain(spec: ServiceSpec, value: Any) -> None:

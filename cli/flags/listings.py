@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.flags import files, placement, tuning
+from cli.flags import dependencies, files, placement, tuning
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
@@ -169,6 +169,13 @@ LISTINGS = (
         remove_network,
     ),
     Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
+    Listing(
+        "--depends-on",
+        "SERVICE[=CONDITION]",
+        "Make tasks only once it has started, or is healthy or completed.",
+        dependencies.add_dependency,
+        dependencies.remove_dependency,
+    ),
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
     Listing(
         "--placement-pref",

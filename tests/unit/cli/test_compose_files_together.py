@@ -33,7 +33,7 @@ def faults(directory: Path, *names: str, profiles: tuple[str, ...] = ()) -> list
     return [str(fault).replace(f"{directory}/", "") for fault in caught.value.faults]
 
 
-MERGED = {
+MERGED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mappings and single values": (
         "{image: x, deploy: {replicas: 1, labels: {a: 1}}, hostname: one}",
         "{deploy: {labels: {b: 2}}, hostname: two}",
@@ -306,3 +306,10 @@ def test_the_printed_model_loads_to_the_same_specs(tmp_path: Path) -> None:
 def test_hostile_yaml_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     write(tmp_path, a_yaml=f"services: {text}")
     assert all("\n" not in line for line in faults(tmp_path))
+
+
+def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml="services:\n  web:\n    image: x\n    expose: ['80']\n    attach: false\n")
+    assert [warning.replace(f"{tmp_path}/", "") for warning in loaded(tmp_path).project.warnings] == [
+        "a.yaml:5:5: services.web.attach: has no effect on a cluster"
+    ]
