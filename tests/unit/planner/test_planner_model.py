@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from manager.planner.constraints import fact, parse
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import current_update, effective, replicas_of
 from manager.planner.template import Wanted
 from manager.store import kinds
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
@@ -18,6 +18,8 @@ from shoal.api.v1.meta_pb2 import GenericResource, Platform, Resources
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import (
     Affinity,
+    Autoscale,
+    AutoscaleStatus,
     Endpoint,
     Global,
     NetworkAttachment,
@@ -52,6 +54,8 @@ def specs(draw: st.DrawFn) -> ServiceSpec:
     spec = ServiceSpec(task=TaskTemplate())
     if draw(st.integers(0, 3)):
         spec.replicated.CopyFrom(Replicated(replicas=draw(st.integers(0, 7))))
+        if not draw(st.integers(0, 3)):
+            spec.autoscale.CopyFrom(Autoscale(min_replicas=1, max_replicas=draw(st.integers(1, 8)), cpu_percent=50))
     else:
         getattr(spec, "global").CopyFrom(Global())
     spec.task.container.image = draw(st.sampled_from(["a:1", "a:2", "a:3"]))
@@ -169,6 +173,13 @@ class Cluster(RuleBasedStateMachine):
             self.made += 1
             self.ids[name] = f"{name}{self.made}"
         return self.ids[name]
+
+    @rule(name=services, replicas=st.integers(0, 9))
+    def autoscale(self, name: str, replicas: int) -> None:
+        """The autoscaler has a number, of this service or of an earlier one of this name."""
+        if name in self.ids:
+            status = AutoscaleStatus(service_id=self.ids[name], replicas=replicas)
+            self.world.put(kinds.AUTOSCALE, self.ids[name], status)
 
     @rule(name=services, replicas=st.integers(0, 9))
     def scale(self, name: str, replicas: int) -> None:
@@ -352,7 +363,7 @@ class Cluster(RuleBasedStateMachine):
             surplus = (update.parallelism or 1) if update.order == UpdateConfig.START_FIRST else 0
             if service.spec.HasField("replicated"):
                 slots = Counter(task.slot for task in self.world.wanted(name))
-                assert len(slots) <= service.spec.replicated.replicas
+                assert len(slots) <= self.in_force[name].spec.replicated.replicas
                 assert max(slots.values(), default=0) <= 2
                 doubled = sum(number - 1 for number in slots.values())
                 # A smaller surplus may have been asked for while there was a greater one: it is not taken back.
@@ -435,7 +446,7 @@ class Cluster(RuleBasedStateMachine):
             if is_wanted(task) and is_terminal(self.world.state(task)) and task.slot not in {t.slot for t in wanted}
         }
         slots = {task.slot for task in running} | {task.slot for task in waiting} | ended
-        assert len(slots) == spec.replicated.replicas
+        assert len(slots) == replicas_of(self.world.tables, self.world.tables.services[name])
         assert len(wanted) == len(running) + len(waiting)
 
 
