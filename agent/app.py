@@ -12,6 +12,7 @@ from pathlib import Path
 from grpc import aio
 
 from agent import host
+from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.images.store import ImageStore
 from agent.journal.journal import Journal
@@ -114,6 +115,7 @@ async def _worker(
         images=images,
         networks=network,
         journal=Journal(settings.journal_directory),
+        contents=FileContents(),
         volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,

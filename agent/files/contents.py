@@ -12,6 +12,7 @@ from agent.files import needs
 from agent.worker.seams import MountedFile, Report
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import FileContent
+from shoal.api.v1.service_pb2 import ServiceRevision
 
 
 class FileContents:
@@ -21,15 +22,12 @@ class FileContents:
         self._contents: dict[str, bytes] = {}
         self._changed = asyncio.Event()
 
-    def take(self, files: Iterable[FileContent]) -> None:
-        """Keep what a manager sent."""
-        for file in files:
-            self._contents[file.key] = file.content
+    def take(self, files: Iterable[FileContent], revisions: Iterable[ServiceRevision]) -> None:
+        """Keep what a manager sent, and of everything only what these revisions need."""
+        keys = needs.needed_by(revisions)
+        sent = {file.key: file.content for file in files}
+        self._contents = {key: content for key, content in {**self._contents, **sent}.items() if key in keys}
         self._wake()
-
-    def keep_only(self, keys: Collection[str]) -> None:
-        """Forget what no task needs any more."""
-        self._contents = {key: content for key, content in self._contents.items() if key in keys}
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those that have not come yet."""

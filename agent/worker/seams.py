@@ -1,14 +1,15 @@
 """What the worker needs of images, network and runtime: the narrow interfaces, beside their one consumer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import LogConfig
+from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
 from shoal.api.v1.task_pb2 import Task
 
 Report = Callable[[str], None]
@@ -149,6 +150,38 @@ class VolumeSource:
     options: Mapping[str, str]
     subpath: str
     copy_up: bool
+
+
+class Contents(Protocol):
+    """Secrets and configs that managers have sent, in memory alone."""
+
+    def take(self, files: Iterable[FileContent], revisions: Iterable[ServiceRevision]) -> None:
+        """Keep what was sent, and of everything only what these revisions need."""
+        ...
+
+    async def arrived(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:
+        """A container's secrets and configs, once all have come; what is waited for is reported by its name."""
+        ...
+
+
+class Volumes(Protocol):
+    """The volumes of this host."""
+
+    def ensure(self, container: ContainerSpec, slot: int) -> Mapping[str, VolumeSource]:
+        """The volumes of a task's container by target; those that are not here are made.
+
+        Raises:
+            Unavailable: the disk refuses. Refused: data of another volume lies there.
+        """
+        ...
+
+    def remove(self, volume_ids: Collection[str]) -> None:
+        """Have these volumes deleted as soon as no container uses them."""
+        ...
+
+    async def run(self, in_use: Callable[[], Collection[str]]) -> None:
+        """Delete what is to be, until cancelled; `in_use` gives the ids of volumes that containers have or await."""
+        ...
 
 
 @dataclass(frozen=True)

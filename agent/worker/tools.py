@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
-from agent.volumes.store import VolumeStore
 from agent.worker.datapath import Datapath
-from agent.worker.seams import Images, Networks, Runtime
+from agent.worker.seams import Contents, Images, Networks, Runtime, Volumes
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.templates import Node
@@ -37,8 +35,8 @@ class Tools:
     networks: Networks
     datapath: Datapath
     journal: Journal
-    contents: FileContents
-    volumes: VolumeStore
+    contents: Contents
+    volumes: Volumes
     starts: asyncio.Semaphore
     report: Callable[[TaskStatus], None]
     network: Callable[[str], NetworkAssignment | None]

@@ -5,14 +5,11 @@ import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from agent.files.contents import FileContents
-from agent.files.needs import needed_by
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
-from agent.volumes.store import VolumeStore
 from agent.worker.assigned import Assigned, merge, revision_key
 from agent.worker.datapath import Datapath
-from agent.worker.seams import Exit, Images, Networks, Running, Runtime
+from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
 from agent.worker.task_runner import TaskRunner
 from agent.worker.tools import Tools
 from shoal import task_states
@@ -49,7 +46,8 @@ class Worker:
         images: Images,
         networks: Networks,
         journal: Journal,
-        volumes: VolumeStore,
+        contents: Contents,
+        volumes: Volumes,
         report: Callable[[TaskStatus], None],
         now_ms: Callable[[], int],
         host_resolv_conf: Callable[[], str],
@@ -60,7 +58,7 @@ class Worker:
         self._networks = networks
         self._journal = journal
         self._datapath = Datapath(networks=networks, journal=journal)
-        self._contents = FileContents()
+        self._contents = contents
         self._volumes = volumes
         self._assigned = Assigned()
         self._runners: dict[str, TaskRunner] = {}
@@ -148,9 +146,8 @@ class Worker:
 
     async def _take(self, assignments: Assignments) -> None:
         old, self._assigned = self._assigned, merge(self._assigned, assignments)
-        self._contents.take(assignments.files)
         self._volumes.remove(assignments.removing_volumes)
-        self._contents.keep_only(needed_by(self._assigned.revisions.values()))
+        self._contents.take(assignments.files, self._assigned.revisions.values())
         if not self._assigned.same_datapath(old):
             await self._datapath.wish(self._assigned)
         for task_id, runner in self._runners.items():

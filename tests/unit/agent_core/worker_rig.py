@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.volumes.store import VolumeStore
@@ -78,6 +79,7 @@ class Machine:
             images=self.images,
             networks=self.networks,
             journal=Journal(self.directory / "journal"),
+            contents=FileContents(),
             volumes=VolumeStore(self.directory / "volumes", self.now_ms),
             report=self.reports.append,
             now_ms=self.now_ms,
