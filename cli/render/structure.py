@@ -32,7 +32,9 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _is_number(name: str) -> bool:
-    return name.endswith(("_ms", "_bytes", "_cpus", "version", "revision", "pids", "_update", "soft", "hard", "number"))
+    return name.endswith(
+        ("_ms", "_bytes", "_cpus", "version", "revision", "pids", "_update", "run", "soft", "hard", "number")
+    )
 
 
 def _title(name: str) -> str:

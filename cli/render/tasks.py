@@ -37,6 +37,7 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
         "state": state_name(state),
         "since": timestamp(since),
         "reason": _reason(view, state),
+        "run": task.run or None,
         "exit_code": status.exit_code if status.HasField("exit_code") else None,
         "addresses": [address.address for address in task.addresses],
         "ports": ",".join(f"{port.published}->{port.target}" for port in task.ports),

@@ -1,0 +1,203 @@
+"""What users may ask of updates and jobs, and what they are told while these go on."""
+
+import pytest
+
+from manager.control_api.counting import progress
+from manager.control_api.job_counting import job_progress, job_view
+from manager.control_api.updates import steered
+from manager.store import kinds
+from manager.store.changes import put
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    ListRevisionsRequest,
+    ScaleServicesRequest,
+    SteerUpdateRequest,
+    UpdateServiceRequest,
+)
+from shoal.api.v1.service_pb2 import (
+    JobRun,
+    ReplicatedJob,
+    RestartPolicy,
+    Schedule,
+    ScheduleStatus,
+    Service,
+    ServiceSpec,
+    ServiceStatus,
+    UpdateConfig,
+    UpdateStatus,
+    UpdateSteering,
+)
+from shoal.errors import InvalidInput, Refused
+from tests.unit.control_api.control_rig import Api, spec_of, with_api
+
+S = UpdateStatus
+ASK = SteerUpdateRequest
+
+
+def service(canary: int = 0) -> Service:
+    made = Service(revision=2, task_revision=2)
+    made.spec.name = "web"
+    made.spec.update.canary = canary
+    return made
+
+
+def status(state: UpdateStatus.State.ValueType) -> UpdateStatus:
+    return UpdateStatus(state=state, task_revision=2)
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "admitted"),
+    [
+        (ASK.PAUSE, S.UPDATING, True),
+        (ASK.PAUSE, S.ROLLING_BACK, True),
+        (ASK.PAUSE, S.COMPLETED, False),
+        (ASK.PAUSE, S.PAUSED, False),
+        (ASK.RESUME, S.PAUSED, True),
+        (ASK.RESUME, S.UPDATING, False),
+        (ASK.RESUME, S.ROLLED_BACK, False),
+        (ASK.PROMOTE, S.CANARY, True),
+        (ASK.PROMOTE, S.COMPLETED, False),
+    ],
+)
+def test_what_an_update_admits(
+    action: SteerUpdateRequest.Action.ValueType, state: UpdateStatus.State.ValueType, admitted: bool
+) -> None:
+    if admitted:
+        assert steered(service(canary=1), status(state), action).task_revision == 2
+        return
+    with pytest.raises(Refused, match='service "web"'):
+        steered(service(canary=1), status(state), action)
+
+
+def test_there_has_to_be_an_update_and_an_action() -> None:
+    with pytest.raises(Refused):
+        steered(service(), None, ASK.PAUSE)
+    with pytest.raises(InvalidInput):
+        steered(service(), status(S.UPDATING), ASK.ACTION_UNSPECIFIED)
+    with pytest.raises(Refused, match="no canaries"):
+        steered(service(), status(S.UPDATING), ASK.PROMOTE)
+
+
+def test_what_was_asked_adds_up_and_belongs_to_one_update() -> None:
+    asked = service(canary=1)
+    asked.steering.CopyFrom(UpdateSteering(task_revision=2, promoted=True, resumed=1))
+    again = steered(asked, status(S.PAUSED), ASK.RESUME)
+    assert (again.promoted, again.resumed, again.paused) == (True, 2, False)
+    asked.steering.task_revision = 1
+    fresh = steered(asked, status(S.PAUSED), ASK.RESUME)
+    assert (fresh.promoted, fresh.resumed) == (False, 1)
+
+
+async def tell(api: Api, identifier: str, **fields: object) -> None:
+    told = ServiceStatus(service_id=identifier, **fields)  # type: ignore[arg-type]
+    await api.store.commit([put(kinds.SERVICE_STATUS, identifier, told)])
+
+
+def test_a_paused_update_ends_the_wait_until_the_user_has_spoken() -> None:
+    async def scenario(api: Api) -> None:
+        made = (await api.services.create(CreateServiceRequest(spec=spec_of(replicas=1)))).service
+        await api.put_task("t1", made.meta.id)
+        paused = UpdateStatus(state=S.PAUSED, task_revision=1, message="1 of 1 failed: exit 7")
+        await tell(api, made.meta.id, update=paused)
+        seen = progress(api.store.tables, api.store.tables.services[made.meta.id])
+        assert (seen.converged, seen.halted) == (False, True)
+        assert list(seen.problems) == ["the update is paused: 1 of 1 failed: exit 7"]
+        await api.updates.steer(SteerUpdateRequest(service="web", action=ASK.RESUME))
+        seen = progress(api.store.tables, api.store.tables.services[made.meta.id])
+        assert not seen.halted  # the planner has not answered yet
+
+    with_api(scenario)
+
+
+def test_after_a_rollback_the_tasks_of_the_earlier_revision_count() -> None:
+    async def scenario(api: Api) -> None:
+        made = (await api.services.create(CreateServiceRequest(spec=spec_of(replicas=1)))).service
+        worse = spec_of(replicas=1, image="registry:5000/hello:2")
+        await api.services.update(UpdateServiceRequest(service="web", version=made.meta.version, spec=worse))
+        await api.put_task("t1", made.meta.id, revision=1)
+        tables = api.store.tables
+        assert not progress(tables, tables.services[made.meta.id]).converged
+        back = UpdateStatus(state=S.ROLLED_BACK, task_revision=2, effective_revision=1, previous_revision=1)
+        await tell(api, made.meta.id, update=back)
+        assert progress(tables, tables.services[made.meta.id]).converged
+        newest, first = (await api.updates.revisions(ListRevisionsRequest(service="web"))).revisions
+        assert (newest.current, newest.effective, newest.running) == (True, False, 0)
+        assert (first.current, first.effective, first.running) == (False, True, 1)
+
+    with_api(scenario)
+
+
+def job(total: int = 2) -> ServiceSpec:
+    spec = ServiceSpec(name="web", replicated_job=ReplicatedJob(total_completions=total))
+    spec.task.container.image = "registry:5000/hello:1"
+    return spec
+
+
+def test_a_job_is_done_when_its_newest_run_is() -> None:
+    async def scenario(api: Api) -> None:
+        made = (await api.services.create(CreateServiceRequest(spec=job()))).service
+        tables = api.store.tables
+        assert not job_progress(tables, made).converged
+        run = JobRun(number=1, revision=1, state=JobRun.SUCCEEDED, wanted=2, completed=2)
+        await tell(api, made.meta.id, runs=[run])
+        seen = job_progress(tables, made)
+        assert (seen.converged, seen.completed, seen.desired, seen.is_job) == (True, 2, 2, True)
+        assert job_view(tables, made).completed == 2
+        more = (
+            await api.services.update(UpdateServiceRequest(service="web", version=made.meta.version, spec=job(3)))
+        ).service
+        assert not job_progress(tables, more).converged  # the planner does not know of the third yet
+        run.state, run.wanted = JobRun.FAILED, 3
+        await tell(api, made.meta.id, runs=[run], problems=["slot 3 is given up"])
+        seen = job_progress(tables, more)
+        assert (seen.converged, seen.halted, list(seen.problems)) == (False, True, ["slot 3 is given up"])
+
+    with_api(scenario)
+
+
+def test_a_schedule_is_there_once_the_planner_keeps_it() -> None:
+    async def scenario(api: Api) -> None:
+        spec = job()
+        spec.schedule.cron = "0 3 * * *"
+        made = (await api.services.create(CreateServiceRequest(spec=spec))).service
+        assert not job_progress(api.store.tables, made).converged
+        await tell(api, made.meta.id, schedule=ScheduleStatus(cron="0 3 * * *"))
+        assert job_progress(api.store.tables, made).converged
+
+    with_api(scenario)
+
+
+def test_what_does_not_belong_to_a_mode_is_told_all_at_once() -> None:
+    async def scenario(api: Api) -> None:
+        spec = job()
+        spec.task.restart.condition = RestartPolicy.ANY
+        spec.update.parallelism = 2
+        spec.schedule.CopyFrom(Schedule(cron="often", timezone="Nowhere"))
+        with pytest.raises(InvalidInput) as caught:
+            await api.services.create(CreateServiceRequest(spec=spec))
+        assert {fault.path for fault in caught.value.faults} == {
+            "task.restart.condition",
+            "update",
+            "schedule.cron",
+            "schedule.timezone",
+        }
+        bad = spec_of()
+        bad.schedule.cron = "0 3 * * *"
+        bad.update.CopyFrom(UpdateConfig(max_failure_ratio=float("nan"), auto_promote=True, monitor_ms=-1))
+        bad.rollback.CopyFrom(UpdateConfig(failure_action=UpdateConfig.ROLLBACK, canary=1))
+        with pytest.raises(InvalidInput) as caught:
+            await api.services.create(CreateServiceRequest(spec=bad))
+        assert {fault.path for fault in caught.value.faults} == {
+            "schedule",
+            "update.max_failure_ratio",
+            "update.auto_promote",
+            "update.monitor_ms",
+            "rollback.failure_action",
+            "rollback.canary",
+        }
+        await api.services.create(CreateServiceRequest(spec=job()))
+        target = ScaleServicesRequest.Target(service="web", replicas=3)
+        with pytest.raises(InvalidInput, match="is a job"):
+            await api.services.scale(ScaleServicesRequest(targets=[target]))
+
+    with_api(scenario)
