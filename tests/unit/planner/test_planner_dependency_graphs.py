@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from manager.store import kinds
 from shoal.api.v1.service_pb2 import Dependency, RestartPolicy, ServiceSpec
-from shoal.api.v1.task_pb2 import TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from tests.fakes.planner_world import World
 
 D = Dependency
@@ -34,7 +34,7 @@ def graphs(draw: st.DrawFn) -> dict[str, ServiceSpec]:
 def advance(world: World, specs: dict[str, ServiceSpec], pick: int) -> bool:
     """Let one task take its next step: run, become healthy, and end if it is to."""
     ending = {d.service for spec in specs.values() for d in spec.depends_on if d.condition == D.COMPLETED}
-    ready = []
+    ready: list[tuple[Task, TaskState.ValueType | None]] = []
     for name in sorted(specs):
         for task in world.wanted(name):
             state, status = world.state(task), world.tables.task_status.get(task.id)
