@@ -4,7 +4,7 @@ It remembers no decision. Forgetting all of it costs a full pass and nothing els
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from manager.planner.ledger import Ledger
 from manager.planner.modes import is_on_each_node
@@ -33,6 +33,7 @@ class Agenda:
         self._strays: set[str] = set()
         self._unplaced: set[str] = set()
         self._timers: dict[str, int] = {}
+        self._suspects: set[str] = set()
         self._everything = True
 
     def note(self, changes: Iterable[Change]) -> None:
@@ -73,6 +74,22 @@ class Agenda:
         """When something is due though nothing changes, milliseconds since the Unix epoch."""
         return min(self._timers.values(), default=None)
 
+    def audit(self) -> Iterator[None]:
+        """Compare what is remembered of tasks with the view, with pauses in which the view may go on.
+
+        What differs is kept for `correct`.
+        """
+        self._suspects.clear()
+        for portion in self.rolls.suspects(self._view):
+            self._suspects.update(portion)
+            yield
+
+    def correct(self) -> None:
+        """Take over what the audit found to differ and what still does, all changes having been noted."""
+        if number := self.rolls.correct(self._view, sorted(self._suspects)):
+            _log.warning("%d tasks are not as the store's changes told; they are read anew", number)
+        self._suspects.clear()
+
     def plan_everything(self) -> None:
         """Make the next pass a full one."""
         self._everything = True
@@ -93,10 +110,7 @@ class Agenda:
 
     def _scope(self, now_ms: int) -> Scope:
         if self._everything:
-            scope = Scope.full(self._view)
-            if self.rolls.audit(self._view, scope.services):
-                _log.warning("the tasks of the view are not those that its changes told of; they are read anew")
-            return scope
+            return Scope.full(self._view)
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
         services = self._dirty | due
         # What the others are given in this very pass may change why a task waits.

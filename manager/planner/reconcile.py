@@ -293,7 +293,8 @@ class _ServicePass:
         slots = list(slots)
         counts = Counter(self._roll.homes)
         loud = [slot for slot in slots if slot.key not in self._roll.quiet]
-        counts.update(task.node_id for slot in loud for task in slot.wanted if task.node_id)
+        staying = (task for slot in loud for task in slot.wanted if not draft.is_stopping(task))
+        counts.update(task.node_id for task in staying if task.node_id)
         failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
         needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
         self._problems.update(placing.spread(needs, counts, failing))

@@ -5,12 +5,15 @@ record of one of its tasks or of their nodes changes, or the service does. Then 
 been decided about without effect. Which slots are quiet changes the cost of a pass and never its result.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from manager.store.tables import View
 from shoal.api.v1.task_pb2 import Task, TaskState
 
 _RUNNING = TaskState.RUNNING
+
+_PORTION = 10_000
+"""Tasks that are compared without a pause."""
 
 Key = int | str
 """The slot's number; a node's id for a global service."""
@@ -79,6 +82,10 @@ class Roll:
             if home:
                 self.homes[home] = self.homes.get(home, 0) + 1
 
+    def size(self) -> int:
+        """How many tasks there are."""
+        return sum(map(len, self.tasks.values()))
+
     def loud_slots(self) -> list[tuple[Key, tuple[Task, ...]]]:
         """Those to decide about, numbers before nodes, each in order."""
         numbers = sorted(key for key in self.loud if isinstance(key, int))
@@ -134,31 +141,42 @@ class Rolls:
         """Something that the decision about the task's slot rests on has changed."""
         self.roll(task.service_id).wake(key_of(task))
 
-    def audit(self, view: View, services: Iterable[str]) -> bool:
-        """Compare with the view, record by record, and take over what differs; whether anything did.
+    def suspects(self, view: View) -> Iterator[list[str]]:
+        """Ids of tasks that are not known as the view has them, portion by portion; the view may change in between."""
+        for service_id in list(view.services_with_tasks()):
+            identifiers = list(view.tasks_of(service_id))
+            for first in range(0, len(identifiers), _PORTION):
+                yield self._unknown(view, service_id, identifiers[first : first + _PORTION])
 
-        Nothing does, unless a change was lost.
-        """
-        differing = [service_id for service_id in services if not self._agrees(view, service_id)]
-        for service_id in differing:
-            self.read(view, service_id)
-        return bool(differing)
+    def correct(self, view: View, suspects: Iterable[str]) -> int:
+        """Take over what differs from the view; how many tasks that were. None, unless a change was lost."""
+        found = 0
+        for identifier in suspects:
+            task = view.tasks.get(identifier)
+            if task is not None and self._unknown(view, task.service_id, [identifier]):
+                self.put(identifier, None, task)
+                found += 1
+        for service_id in [*self._rolls]:
+            surplus = self.roll(service_id).size() - len(view.tasks_of(service_id))
+            if surplus:
+                self.read(view, service_id)
+                found += abs(surplus)
+        return found
 
-    def _agrees(self, view: View, service_id: str) -> bool:
-        tasks, roll = view.tasks_of(service_id), self.roll(service_id)
-        slots, quiet, statuses = roll.tasks, roll.quiet, view.task_status
-        if sum(map(len, slots.values())) != len(tasks):
-            return False
-        for identifier, task in tasks.items():
+    def _unknown(self, view: View, service_id: str, identifiers: Iterable[str]) -> list[str]:
+        tasks, statuses = view.tasks_of(service_id), view.task_status
+        slots, quiet = self.roll(service_id).tasks, self.roll(service_id).quiet
+        found = []
+        for identifier in identifiers:
+            task = tasks.get(identifier)
+            if task is None:
+                continue
             key = task.slot or task.node_id
             known = slots.get(key, ())
-            if len(known) == 1:
-                if known[0] is not task:
-                    return False
-            elif not any(other is task for other in known):
-                return False
-            if quiet.get(key) and task.desired_state <= _RUNNING:
+            if not (known[0] is task if len(known) == 1 else any(other is task for other in known)):
+                found.append(identifier)
+            elif len(known) == 1 and quiet.get(key):
                 status = statuses.get(identifier)
-                if status is None or status.state < _RUNNING:
-                    return False
-        return True
+                if status is None or status.state != _RUNNING:
+                    found.append(identifier)
+        return found

@@ -36,6 +36,10 @@ class Subscription:
         while not self._pending:
             self._wake.clear()
             await self._wake.wait()
+        return self.so_far()
+
+    def so_far(self) -> tuple[Change, ...]:
+        """What has come and was not taken yet, without waiting."""
         batch = tuple(self._pending)
         self._pending.clear()
         return batch
