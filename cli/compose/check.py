@@ -63,6 +63,7 @@ SUPPORTED: Mapping[str, Any] = {
             "oom_score_adj": None,
             "healthcheck": None,
             **dict.fromkeys(SETTERS),
+            "label_file": None,
             "depends_on": None,
             "links": None,
             "restart": None,
@@ -119,6 +120,10 @@ REFUSED: Mapping[YamlPath, str] = {
     ("services", "external_links"): "there are no containers outside of the cluster to link to; leave it out",
     ("services", "volumes_from"): "tasks may be on several nodes: give both services the same volume instead",
     ("services", "extends"): "is followed in files only",
+    (
+        "services",
+        "pull_policy",
+    ): "an image is pinned by its digest when it is deployed, and pulled where it is missing; leave it out",
     ("services", "provider"): "Shoal runs containers only",
 }
 """What Compose has and a cluster cannot have, by section and key, with what to do."""

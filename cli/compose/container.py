@@ -104,6 +104,14 @@ SETTERS: Mapping[str, Setter] = {
 }
 
 
+def label_files(container: ContainerSpec, service: Mapping[str, Value], directory: Path) -> None:
+    """`label_file`: labels that neither `labels` nor a later file says otherwise."""
+    for entry in reversed(_as_list(service.get("label_file"))):
+        for name, text in env_file(directory / str(entry), {}).items():
+            if name not in container.labels:
+                container.labels[name] = text or ""
+
+
 def environment(
     container: ContainerSpec, service: Mapping[str, Value], variables: Mapping[str, str], directory: Path
 ) -> None:

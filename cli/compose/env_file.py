@@ -7,7 +7,7 @@ from pathlib import Path
 from cli.compose.interpolate import substitute
 from shoal.errors import Fault, InvalidInput
 
-_LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)\s*(?:(?P<sign>[=:])[ \t]*)?")
+_LINE = re.compile(r"\s*(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_./-]*)\s*(?:(?P<sign>[=:])[ \t]*)?")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$$"}
 MAX_BYTES = 1 << 20
 

@@ -127,6 +127,9 @@ class _Conversion:
             (*path, "environment"),
             lambda: container.environment(spec.task.container, body, self._variables, self._directory),
         )
+        self._faults.attempt(
+            (*path, "label_file"), lambda: container.label_files(spec.task.container, body, self._directory)
+        )
 
         def add(rest: YamlPath, message: str) -> None:
             self._faults.add((*path, *rest), message)

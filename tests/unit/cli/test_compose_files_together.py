@@ -313,3 +313,11 @@ def test_what_has_no_effect_is_told(tmp_path: Path) -> None:
     assert [warning.replace(f"{tmp_path}/", "") for warning in loaded(tmp_path).project.warnings] == [
         "a.yaml:5:5: services.web.attach: has no effect on a cluster"
     ]
+
+
+def test_labels_from_files(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml="services: {web: {image: x, label_file: [a.env, b.env], labels: {own: 1}}}")
+    (tmp_path / "a.env").write_text("own=0\nonly.a=1\nboth=a\n")
+    (tmp_path / "b.env").write_text("both=b\n")
+    (web,) = loaded(tmp_path).project.services
+    assert dict(web.task.container.labels) == {"own": "1", "only.a": "1", "both": "b"}
