@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from grpc import aio
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     GetClusterRequest,
+    GetServiceRequest,
     ListNodesRequest,
     ListServicesRequest,
+    UpdateServiceRequest,
     WatchServicesRequest,
 )
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import ServiceSpec, UpdateStatus
 from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd, until
 
 
@@ -34,28 +37,36 @@ async def create(control: Any, name: str) -> bool:
     return True
 
 
-def test_names_are_unique_and_a_lost_leader_is_followed(tmp_path: Path) -> None:
-    async def scenario() -> None:
+Scenario = Callable[[ManagerProcess, Any, ManagerProcess, Any], Awaitable[None]]
+
+
+def with_two(tmp_path: Path, scenario: Scenario) -> None:
+    """Run a scenario with two managers and their APIs; the first one leads."""
+
+    async def run() -> None:
         with shared_etcd(tmp_path) as endpoint:
             first, second = (ManagerProcess(tmp_path / name / "manager") for name in ("one", "two"))
             try:
-                await _scenario(first, second, endpoint)
+                for manager in (first, second):
+                    manager.state.mkdir(parents=True, mode=0o700)
+                    manager.more = ("--etcd-endpoint", endpoint)
+                first.start()
+                one = await first.ready()
+                shutil.copy2(first.state / "cluster.key", second.state / "cluster.key")
+                second.start()
+                await scenario(first, one, second, await second.ready())
             finally:
                 first.end()
                 second.end()
 
-    asyncio.run(scenario())
+    asyncio.run(run())
 
 
-async def _scenario(first: ManagerProcess, second: ManagerProcess, endpoint: str) -> None:
-    for manager in (first, second):
-        manager.state.mkdir(parents=True, mode=0o700)
-        manager.more = ("--etcd-endpoint", endpoint)
-    first.start()
-    one = await first.ready()
-    shutil.copy2(first.state / "cluster.key", second.state / "cluster.key")
-    second.start()
-    two = await second.ready()
+def test_names_are_unique_and_a_lost_leader_is_followed(tmp_path: Path) -> None:
+    with_two(tmp_path, _names_and_loss)
+
+
+async def _names_and_loss(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
     made = await asyncio.gather(*(create(control, f"s{number}") for number in range(20) for control in (one, two)))
     assert sum(made) == 20
     token = (await one.GetCluster(GetClusterRequest())).agent_join_token
@@ -73,3 +84,36 @@ async def _scenario(first: ManagerProcess, second: ManagerProcess, endpoint: str
             running = update.services[0].running
         assert running == 2
         assert len((await two.ListServices(ListServicesRequest())).services) == 21
+
+
+def test_an_update_goes_on_under_another_leader(tmp_path: Path) -> None:
+    with_two(tmp_path, _update_and_loss)
+
+
+async def _update_and_loss(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
+    token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+    async with scripted_agents(second, token, "h1"):
+        made = (await one.CreateService(CreateServiceRequest(spec=web("web", 3)))).service
+        async for _ in two.WatchServices(WatchServicesRequest(services=["web"]), timeout=40):
+            pass
+        spec = web("web", 3)
+        spec.task.container.env.append("LEVEL=debug")
+        spec.update.delay_ms, spec.update.monitor_ms = 1_500, 100
+        await one.UpdateService(UpdateServiceRequest(service="web", version=made.meta.version, spec=spec))
+
+        async def status() -> UpdateStatus:
+            found: UpdateStatus = (await two.GetService(GetServiceRequest(service="web"))).status.update
+            return found
+
+        async def begun() -> bool:
+            return (await status()).settled == 1
+
+        await until(begun, "the first new task")
+        before = await status()
+        first.kill()
+        async for update in two.WatchServices(WatchServicesRequest(services=["web"]), timeout=60):
+            last = update.services[0]
+        assert (last.converged, last.running) == (True, 3)
+        assert last.update.state == UpdateStatus.COMPLETED
+        assert last.update.started_at_ms == before.started_at_ms  # the same update, not another one
+        assert last.update.last_step_at_ms > before.last_step_at_ms
