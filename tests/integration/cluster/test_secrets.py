@@ -44,6 +44,23 @@ def etcd_values(cluster: Cluster) -> bytes:
     return subprocess.run(command, cwd=directory, capture_output=True, check=True, timeout=30).stdout
 
 
+def in_memory(pid: int, text: bytes) -> bool:
+    """Whether a process has the text anywhere in its writable memory (proc(5), maps and mem)."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:  # noqa: PTH123  # unbuffered, to seek
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            span, rights, *rest = line.split()
+            if not rights.startswith("rw") or rest[-1] in ("[vvar]", "[vsyscall]"):
+                continue
+            start, end = (int(part, 16) for part in span.split("-"))
+            try:
+                memory.seek(start)
+                if text in memory.read(end - start):
+                    return True
+            except OSError:
+                continue  # unmapped meanwhile
+    return False
+
+
 def test_a_secret_is_in_its_container_and_nowhere_else(files: Cluster) -> None:
     create(files, "secret", "pw", WORD)
     create(files, "config", "motd", "welcome\n")
@@ -65,6 +82,21 @@ def test_a_secret_is_in_its_container_and_nowhere_else(files: Cluster) -> None:
     assert not files_with(files.layout.state, word) and not files_with(files.layout.run, word)
     assert WORD not in files.shoal("secret", "inspect", "pw") + files.shoal("service", "inspect", "web")
     assert "shoal-files" not in Path("/proc/self/mountinfo").read_text(), "the host does not see the mount"
+
+
+def test_nodes_without_a_task_of_it_never_get_it(files: Cluster) -> None:
+    word = f"{WORD}-of-h1-alone"
+    create(files, "secret", "pw", word)
+    files.shoal(
+        *("service", "create", "--name", "web", "--constraint", "node.hostname == h1", "--secret", "pw"),
+        f"{HELLO}:1",
+    )
+    files.shoal("service", "create", "--name", "other", "--mode", "global", f"{HELLO}:1")
+    (pid,) = files.pids("web").values()
+    assert inside(pid, "/bin/cat", "/run/secrets/pw").stdout == word
+    assert in_memory(files.playground.pid("h1"), word.encode()), "the look into memory finds what is there"
+    for name in ("h2", "h3"):
+        assert not in_memory(files.playground.pid(name), word.encode()), f"the agent of {name} has it"
 
 
 def test_what_is_in_use_is_not_removed(files: Cluster) -> None:
