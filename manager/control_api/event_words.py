@@ -35,13 +35,16 @@ _TOLD = frozenset(
         kinds.NODE_STATUS.name,
     }
 )
+_OF_TASKS = (Task, TaskStatus)
 _FIELDS_NAMED = 8
 _WAITS = "waits for "
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Seen:
     """A change with the records that name what it is about, for they may be gone when it is told.
+
+    Not frozen: that would double the cost of `see`.
 
     Attributes:
         at_ms: when it was seen, milliseconds since the Unix epoch.
@@ -62,14 +65,12 @@ def see(change: Change, view: View, at_ms: int) -> Seen | None:
     old, new = change.old, change.new
     if isinstance(old, TaskStatus) and isinstance(new, TaskStatus) and not _differ(old, new):
         return None
-    task = None
-    if isinstance(new or old, Task | TaskStatus):
-        found = view.tasks.get(change.identifier) or new or old
-        task = found if isinstance(found, Task) else None
-    service = view.services.get(task.service_id if task is not None else change.identifier)
-    if service is None and isinstance(old, Service):
-        service = old
-    return Seen(at_ms, change, task, service)
+    identifier = change.identifier
+    if isinstance(new, _OF_TASKS) or isinstance(old, _OF_TASKS):
+        task = view.tasks.get(identifier) or (old if isinstance(old, Task) else None)
+        return Seen(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
+    service = view.services.get(identifier)
+    return Seen(at_ms, change, None, old if service is None and isinstance(old, Service) else service)
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:
