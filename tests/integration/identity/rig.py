@@ -98,6 +98,12 @@ class Streams(AgentStreamsServicer):
     ) -> AsyncIterator[streams_pb2.LogRecord]:
         yield streams_pb2.LogRecord(data=b"line")
 
+    async def ReadUsage(self, request: streams_pb2.ReadUsageRequest, context: Context) -> streams_pb2.ReadUsageResponse:
+        return streams_pb2.ReadUsageResponse()
+
+    async def Probe(self, request: streams_pb2.ProbeRequest, context: Context) -> streams_pb2.ProbeResponse:
+        return streams_pb2.ProbeResponse()
+
 
 @dataclass
 class Cluster:

@@ -19,9 +19,18 @@ from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, Hello, StatusBatch
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import (
+    LogRecord,
+    ProbeRequest,
+    ProbeResponse,
+    ReadLogsRequest,
+    ReadUsageRequest,
+    ReadUsageResponse,
+    TaskUsage,
+)
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.errors import Refused
 from shoal.identity.identity import Identity
 from shoal.rpc import access
 from shoal.rpc.channel import connect_aio
@@ -168,6 +177,19 @@ class ScriptedAgent(AgentStreamsServicer):
         for task_id in sorted(request.task_ids):
             for number in (1, 2):
                 yield LogRecord(task_id=task_id, at_ns=number, stream=LogRecord.STDOUT, data=b"line %d" % number)
+
+    async def ReadUsage(self, request: ReadUsageRequest, context: Context) -> ReadUsageResponse:
+        """A tenth of a CPU and 1 MiB each."""
+        now_ns = time.monotonic_ns()
+        return ReadUsageResponse(
+            tasks=[
+                TaskUsage(task_id=task_id, at_ns=now_ns, cpu_ns=now_ns // 10, memory_bytes=1 << 20, pids=1)
+                for task_id in request.task_ids
+            ]
+        )
+
+    async def Probe(self, request: ProbeRequest, context: Context) -> ProbeResponse:
+        raise Refused("this node has no network")
 
     async def _session(self, stub: Any) -> None:
         self._outgoing = asyncio.Queue()
