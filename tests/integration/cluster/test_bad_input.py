@@ -50,11 +50,10 @@ def test_a_name_is_unique(clean: Cluster) -> None:
 
 
 def test_a_compose_key_that_is_not_supported_is_named(clean: Cluster) -> None:
-    done = clean.run(
-        "stack", "deploy", "-c", "-", "shop", text="services: {web: {image: 'x', depends_on: [db]}, db: {image: x}}"
-    )
+    text = "services: {web: {image: 'x', credential_spec: {file: x}}}"
+    done = clean.run("stack", "deploy", "-c", "-", "shop", text=text)
     assert done.returncode == 2
-    assert "services.web.depends_on" in done.stderr
+    assert "services.web.credential_spec" in done.stderr
 
 
 def test_another_manager_and_no_manager(clean: Cluster) -> None:
