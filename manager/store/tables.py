@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import Protocol
 
 from google.protobuf.message import Message
-from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot
 
 from manager.store import kinds
 from manager.store.changes import Change
@@ -21,6 +20,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot
 
 _NONE: Mapping[str, Task] = MappingProxyType({})
 
