@@ -62,7 +62,7 @@ def main() -> None:
     Examples:
       shoal-agent --join manager1:7442 --token SHOAL-1-…     join a cluster, and run
       shoal-agent run                                        run on a host that has joined
-      shoal-agent reset                                      stop every container and undo everything, but for images
+      shoal-agent reset                                      stop every container and undo all but images and volumes
     """
 
 
@@ -98,13 +98,13 @@ def run(**options: Any) -> None:
 
 @main.command()
 @_places
-@click.option("--all", "images", is_flag=True, help="Remove images too.")
+@click.option("--all", "images", is_flag=True, help="Remove images, and the data of volumes, too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def reset(images: bool, yes: bool, **options: Any) -> None:
     """Stop every container of this agent and undo all that it made on this host. The agent must not run.
 
-    Containers, their logs, cgroups, mounts, links, nft tables, the journal and the node's identity go; images stay
-    unless --all is given. Remove the node from the cluster with `shoal node rm` beforehand or afterwards.
+    Containers, their logs, cgroups, mounts, links, nft tables, the journal and the node's identity go; images and the
+    data of volumes stay unless --all is given. Remove the node from the cluster with `shoal node rm` beforehand or afterwards.
 
     \b
     Examples:
