@@ -3,12 +3,15 @@
 Time is virtual: whatever is waited for comes at once, every container starts, is healthy, and ends when it is a job.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Sequence
 
 from manager.control_api.lookup import hostname_of
+from manager.control_api.seams import Records
 from manager.planner.agenda import Agenda
 from manager.store import kinds
-from manager.store.changes import Change, Write, put
+from manager.store.changes import Change, Expect, Write, put
+from manager.store.kinds import Kind, M
+from manager.store.subscription import Subscription
 from manager.store.tables import Tables, View
 from shoal.api.v1.control_pb2 import TaskMove
 from shoal.api.v1.service_pb2 import Dependency
@@ -25,11 +28,43 @@ MOVES_SHOWN = 10_000
 _JOBS = frozenset({"replicated_job", "global_job"})
 
 
+class TrialStore:
+    """A store whose commits change a copy of another one's tables, and nothing else. Conditions are taken as met."""
+
+    def __init__(self, store: Records) -> None:
+        self._store = store
+        self.tables = store.tables.copy()
+
+    def version_of(self, kind: Kind[M], identifier: str) -> int:
+        """As the other store has it."""
+        return self._store.version_of(kind, identifier)
+
+    def follow(self) -> Subscription:
+        """The other store's changes: those of the copy are told to nobody."""
+        return self._store.follow()
+
+    async def commit(self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None) -> int:
+        """Always succeeds."""
+        apply(self.tables, writes)
+        return self.tables.revision
+
+
+def apply(tables: Tables, writes: Iterable[Write]) -> list[Change]:
+    """Make the writes in the tables; what came of them."""
+    changes = []
+    for write in writes:
+        old = tables.rows(write.kind).get(write.identifier)
+        if old is not None or write.value is not None:
+            changes.append(Change(write.kind, write.identifier, old, write.value))
+            tables.apply(changes[-1:], tables.revision + 1)
+    return changes
+
+
 class Rehearsal:
     """One trial.
 
     Args:
-        tables: a copy of the manager's own; it is changed.
+        tables: a copy of the manager's own, with the writes that are tried; it is changed.
         now_ms: when it begins.
     """
 
@@ -38,12 +73,11 @@ class Rehearsal:
         self._now_ms = now_ms
         self._until_ms = now_ms + HORIZON_MS
         self._new_id = new_id
-        self._before = {identifier: _placed(tables, identifier) for identifier in tables.services}
+        self._before = {identifier: _placed(tables, identifier) for identifier in tables.services_with_tasks()}
         self._agenda = Agenda(tables)
 
-    def run(self, writes: Iterable[Write], services: Collection[str]) -> bool:
-        """Make the writes and go on until the services (ids) have come to rest; False when that takes too long."""
-        self._apply(writes)
+    def run(self, services: Collection[str]) -> bool:
+        """Go on until the services (ids) have come to rest; False when that takes too long."""
         for _ in range(STEPS):
             outcome = self._agenda.plan(now_ms=self._now_ms, new_id=self._new_id)
             self._apply(outcome.writes)
@@ -55,12 +89,10 @@ class Rehearsal:
             self._now_ms = max(self._now_ms, due)
         return False
 
-    def moves(self, service_id: str) -> list[TaskMove]:
+    def moves(self, service_id: str, name: str) -> list[TaskMove]:
         """What the service's slots come to, compared with the beginning; tasks that stay are not told."""
         view = self._tables
         before, after = self._before.get(service_id, {}), _placed(view, service_id)
-        service = view.services.get(service_id)
-        name = service.spec.name if service is not None else service_id
         moves = [
             _move(view, f"{name}.{key}", before.get(key), after.get(key))
             for key in sorted({*before, *after}, key=lambda key: (not key.isdigit(), key.zfill(10)))
@@ -72,14 +104,7 @@ class Rehearsal:
         return moves[:MOVES_SHOWN]
 
     def _apply(self, writes: Iterable[Write]) -> None:
-        changes = []
-        for write in writes:
-            rows: Mapping[str, object] = self._tables.rows(write.kind)
-            old = self._tables.rows(write.kind).get(write.identifier)
-            if write.identifier in rows or write.value is not None:
-                changes.append(Change(write.kind, write.identifier, old, write.value))
-                self._tables.apply(changes[-1:], self._tables.revision + 1)
-        self._agenda.note(changes)
+        self._agenda.note(apply(self._tables, writes))
 
     def _obey(self, services: Collection[str]) -> bool:
         """Let each task of the services take its next step; whether any did."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from manager.control_api import bounds, mesh, stack_files, stack_plan, volume_uses
 from manager.control_api.dependency_check import dependency_faults, dependency_warnings
-from manager.control_api.rehearsal import Rehearsal
+from manager.control_api.rehearsal import Rehearsal, TrialStore
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.stack_volumes import plan_volumes
 from manager.control_api.submission import Submission, examine
 from manager.control_api.text_rules import check_name
 from manager.control_api.transactions import commit_all
+from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import (
     DeployStackRequest,
     DeployStackResponse,
@@ -70,9 +71,9 @@ class Stacks:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
         stack_plan.keep_restarts(view, checked)
-        if not request.dry_run:
-            await mesh.ensure_network(self._store, (each.spec for each in submissions), self._now_ms)
-            await volume_uses.ensure(self._store, checked, self._new_id, self._now_ms)
+        store = TrialStore(self._store) if request.dry_run else self._store
+        await mesh.ensure_network(store, checked, self._now_ms)
+        await volume_uses.ensure(store, checked, self._new_id, self._now_ms)
         keep = frozenset(each.change.name for each in planned)
         planned += files.planned + made
         planned += [
@@ -84,23 +85,21 @@ class Stacks:
             planned += self._pruning(request.stack, keep | {spec.name for spec in specs}, files.kept | named)
         warnings = [warning for submission in submissions for warning in submission.warnings]
         warnings += dependency_warnings(view, checked)
+        await commit_all(store, [each.step for each in planned if each.step is not None])
         if request.dry_run:
-            warnings += await self._rehearse(planned)
-        else:
-            await commit_all(self._store, [each.step for each in planned if each.step is not None])
+            warnings += await self._rehearse(store.tables, [each.change for each in planned])
         return DeployStackResponse(changes=[each.change for each in planned], warnings=dict.fromkeys(warnings))
 
-    async def _rehearse(self, planned: Sequence[stack_plan.Planned]) -> list[str]:
+    async def _rehearse(self, tables: Tables, changes: Sequence[DeployStackResponse.Change]) -> list[str]:
         """Puts into the changes where the planner would have the tasks; returns warnings.
 
         In a thread: a pass over all tasks of a large cluster takes a second.
         """
-        writes = [write for each in planned if each.step is not None for write in each.step.writes]
-        concerned = [each.change for each in planned if each.change.kind == "service"]
-        rehearsal = Rehearsal(self._store.tables.copy(), now_ms=self._now_ms(), new_id=self._new_id)
-        rested = await asyncio.to_thread(rehearsal.run, writes, [change.id for change in concerned])
-        for change in concerned:
-            change.moves.extend(rehearsal.moves(change.id))
+        services = [change for change in changes if change.kind == "service"]
+        rehearsal = await asyncio.to_thread(Rehearsal, tables, now_ms=self._now_ms(), new_id=self._new_id)
+        rested = await asyncio.to_thread(rehearsal.run, [change.id for change in services])
+        for change in services:
+            change.moves.extend(rehearsal.moves(change.id, change.name))
         return [] if rested else ["the rehearsal took too long: the tasks' moves are those up to then"]
 
     async def remove(self, request: RemoveStackRequest) -> RemoveStackResponse:

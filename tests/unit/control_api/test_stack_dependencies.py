@@ -107,3 +107,30 @@ def test_a_rehearsed_update_goes_to_its_end() -> None:
         assert moves["shop_web.1"] == ("h1", "h1")
 
     with_api(scenario)
+
+
+def test_a_rehearsal_of_ports_of_every_node_needs_no_network_to_be_made() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        spec = spec_of("web", replicas=1)
+        spec.endpoint.ports.add(target=80, published=8080)
+        changes = await deploy(api, spec, dry_run=True)
+        assert [(move.to_hostname, move.pending) for move in changes["shop_web"].moves] == [("h1", "")]
+        assert not api.store.tables.networks
+
+    with_api(scenario)
+
+
+def test_a_rehearsed_removal_names_what_goes() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        await deploy(api, spec_of("web"), spec_of("old", replicas=1))
+        service = api.store.tables.service_named("shop_old")
+        assert service is not None
+        await api.put_task("t1", service.meta.id)
+        request = request_of(spec_of("web"), dry_run=True)
+        request.prune = True
+        (gone,) = [each for each in (await api.stacks.deploy(request)).changes if each.action == "remove"]
+        assert [(move.name, move.from_hostname, move.to_hostname) for move in gone.moves] == [("shop_old.1", "h1", "")]
+
+    with_api(scenario)
