@@ -6,7 +6,7 @@ import os
 import secrets
 import struct
 from collections.abc import Callable, Sequence
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from agent.network.dns.wire import HEADER_BYTES, question_end
@@ -14,7 +14,8 @@ from agent.network.names import GATEWAY
 
 log = logging.getLogger(__name__)
 
-Resolvers = Callable[[], Sequence[IPv4Address | IPv6Address]]
+Resolver = IPv4Address | IPv6Address
+Resolvers = Callable[[], Sequence[Resolver]]
 
 
 class HostResolvers:
@@ -23,9 +24,9 @@ class HostResolvers:
     def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
         self._path = path
         self._seen: os.stat_result | None = None
-        self._found: tuple[IPv4Address, ...] = ()
+        self._found: tuple[Resolver, ...] = ()
 
-    def __call__(self) -> Sequence[IPv4Address]:
+    def __call__(self) -> Sequence[Resolver]:
         try:
             now = self._path.stat()
             if self._seen is None or (now.st_mtime_ns, now.st_ino) != (self._seen.st_mtime_ns, self._seen.st_ino):
@@ -36,16 +37,16 @@ class HostResolvers:
         return self._found
 
 
-def resolvers(text: str) -> tuple[IPv4Address, ...]:
-    """The IPv4 resolvers of a resolv.conf."""
+def resolvers(text: str) -> tuple[Resolver, ...]:
+    """The resolvers of a resolv.conf, but for ourselves."""
     found = []
     for line in text.splitlines():
         words = line.split()
         if words[:1] == ["nameserver"] and len(words) > 1:
             try:
-                found.append(IPv4Address(words[1]))
-            except AddressValueError:
-                log.debug("Passed over the resolver %s: not IPv4", words[1])
+                found.append(ip_address(words[1]))
+            except ValueError:
+                log.debug("Passed over the resolver %s: no address", words[1])
     return tuple(address for address in found if address != GATEWAY)
 
 
@@ -65,9 +66,7 @@ class Upstream:
         self._timeout_seconds = timeout_seconds
         self._port = port
 
-    async def ask(
-        self, query: bytes, *, tcp: bool, resolvers: Sequence[IPv4Address | IPv6Address] = ()
-    ) -> bytes | None:
+    async def ask(self, query: bytes, *, tcp: bool, resolvers: Sequence[Resolver] = ()) -> bytes | None:
         """The first answer, under the query's own number; None when no resolver answered in time.
 
         Args:

@@ -43,7 +43,9 @@ def list_networks(client: Client, *, filters: tuple[str, ...], form: str, quiet:
     """List networks."""
     keeps = parse_filters(filters)
     views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
-    show([row(view) for view in views if keeps(view)], COLUMNS, form=form, quiet="id" if quiet else None)
+    rows = [row(view) for view in views if keeps(view)]
+    odd = any(each["problem"] for each in rows)
+    show(rows, (*COLUMNS, "problem") if odd else COLUMNS, form=form, quiet="id" if quiet else None)
 
 
 def parse_filters(texts: Sequence[str]) -> Callable[[NetworkView], bool]:

@@ -109,6 +109,9 @@ def test_connect_disconnect_inspect_and_prune(clean: Cluster) -> None:
     clean.shoal("network", "disconnect", "back", "web")
     clean.until(lambda: not lookup(pid, "tasks.web"), "the name to go")
     assert clean.run("network", "disconnect", "back", "web").returncode == 2
+    clean.shoal("service", "update", "--network-add", "name=back,alias=place", "--network-rm", "front", "web")
+    clean.until(lambda: lookup(pid, "place") and not lookup(pid, "site"), "the other alias")
+    clean.shoal("service", "update", "--network-rm", "back", "--network-add", "front", "web")
     assert [row["name"] for row in clean.json("network", "ls", "--filter", "label=which=back")] == ["back"]
     in_use = clean.run("network", "rm", "front")
     assert in_use.returncode == 1 and "in use by web" in in_use.stderr

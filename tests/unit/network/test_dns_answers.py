@@ -1,7 +1,7 @@
 """Names as values: the zone, the answer to one query, and what is left to others."""
 
 import random
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import dns.edns
@@ -276,12 +276,12 @@ def test_every_address_comes_first_at_times() -> None:
 def test_the_hosts_resolvers_are_read_again_when_they_change_and_never_ourselves(tmp_path: Path) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text(
-        "# c\nsearch example.org\nnameserver 169.254.1.1\nnameserver 192.0.2.53\nnameserver ::1\nnameserver x\n"
+        "# c\nsearch example.org\nnameserver 169.254.1.1\nnameserver 192.0.2.53\nnameserver fd00::53\nnameserver x\n"
     )
     host = HostResolvers(file)
-    assert host() == (IPv4Address("192.0.2.53"),)
+    assert host() == (IPv4Address("192.0.2.53"), IPv6Address("fd00::53"))
     file.unlink()
-    assert host() == (IPv4Address("192.0.2.53"),)
+    assert host() == (IPv4Address("192.0.2.53"), IPv6Address("fd00::53"))
     file.write_text("nameserver 192.0.2.54\nnameserver 192.0.2.55\n")
     assert host() == resolvers(file.read_text()) != ()
 
