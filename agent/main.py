@@ -104,7 +104,8 @@ def reset(images: bool, yes: bool, **options: Any) -> None:
     """Stop every container of this agent and undo all that it made on this host. The agent must not run.
 
     Containers, their logs, cgroups, mounts, links, nft tables, the journal and the node's identity go; images and the
-    data of volumes stay unless --all is given. Remove the node from the cluster with `shoal node rm` beforehand or afterwards.
+    data of volumes stay unless --all is given. Remove the node from the cluster with `shoal node rm` beforehand or
+    afterwards.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
 """Secrets and configs: create, update, show, remove. One class serves both nouns."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from manager.control_api import bounds, file_changes, file_uses
@@ -29,6 +30,8 @@ from shoal.ids import NewId
 
 _ATTEMPTS = 5
 """An update that meets a change of a service begins again, so often at most."""
+_PAUSE_SECONDS = 0.05
+"""Before that: for the watch to bring what was in the way."""
 
 
 class Files:
@@ -77,7 +80,7 @@ class Files:
             try:
                 return await self._update(request)
             except Conflict:
-                continue
+                await asyncio.sleep(_PAUSE_SECONDS)
         return await self._update(request)
 
     async def get(self, request: GetFileRequest) -> FileView:

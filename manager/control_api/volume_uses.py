@@ -13,7 +13,7 @@ from manager.store.kinds import NAME, VOLUME
 from manager.store.tables import View
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.meta_pb2 import Meta, Name
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.api.v1.volume_pb2 import Volume, VolumeSpec
 from shoal.errors import Fault, NotFound, Refused, ShoalError
 from shoal.ids import NewId
@@ -132,10 +132,12 @@ def in_live_tasks(view: View) -> frozenset[str]:
 
 
 def warnings(spec: ServiceSpec) -> Iterator[str]:
-    """What may surprise: each node has data of its own."""
-    if spec.replicated.replicas < 2 and spec.WhichOneof("mode") == "replicated":
+    """What may surprise: each node has data of its own, and two tasks of a slot may have the same."""
+    mounts = [mount for _, mount in volume_mounts(spec.task.container)]
+    if spec.update.order == UpdateConfig.START_FIRST:
+        for name in sorted({mount.volume.name for mount in mounts if mount.volume.per_slot}):
+            yield f"volume {name} is there once for each slot: start-first lets two tasks have it during an update"
+    if spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas < 2:
         return
-    shared = sorted({m.volume.name for _, m in volume_mounts(spec.task.container) if not m.volume.per_slot})
-    for name in shared:
-        if not any(m.volume.name == name and m.volume.options for _, m in volume_mounts(spec.task.container)):
-            yield f"volume {name} is local: its data on each node is that node's own"
+    for name in sorted({mount.volume.name for mount in mounts if not (mount.volume.per_slot or mount.volume.options)}):
+        yield f"volume {name} is local: its data on each node is that node's own"

@@ -17,7 +17,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackRequest,
     RemoveVolumeRequest,
 )
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -59,6 +59,16 @@ def test_a_service_makes_the_volume_that_it_names() -> None:
         assert (slots.source, slots.volume.per_slot) == (volume.meta.id, True)
         view = await volumes_of(api).get(GetVolumeRequest(volume="data"))
         assert list(view.services) == ["slots", "web"]
+
+    with_api(scenario)
+
+
+def test_start_first_on_a_volume_per_slot_is_warned_of() -> None:
+    async def scenario(api: Api) -> None:
+        spec = mounting("db", per_slot=True)
+        spec.update.order = UpdateConfig.START_FIRST
+        answer = await api.services.create(CreateServiceRequest(spec=spec))
+        assert "start-first lets two tasks have it" in "".join(answer.warnings)
 
     with_api(scenario)
 
