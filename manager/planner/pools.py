@@ -19,9 +19,15 @@ class AddressPools:
         if network_id not in self._subnets:
             allocation, network = self._draft.allocation(network_id), self._network(network_id)
             assert allocation is not None
-            asked = self._draft.once("addresses asked for", lambda: _asked_for(self._draft)).get(network_id, ())
-            self._subnets[network_id] = Subnet.of(allocation.subnet, network.spec, asked)
+            self._subnets[network_id] = Subnet.of(allocation.subnet, network.spec, self._asked(network))
         return self._subnets[network_id]
+
+    def _asked(self, network: Network) -> set[int]:
+        """Looks through all services, but only for a network with a subnet given: of others none can be asked for."""
+        if not network.spec.subnet:
+            return set()
+        every = self._draft.once("addresses asked for", lambda: _asked_for(self._draft))
+        return every.get(network.meta.id, set())
 
     def next_free(self, network_id: str) -> int | None:
         """An address that nobody has, or has asked for; None when the network has none left and cannot grow."""
