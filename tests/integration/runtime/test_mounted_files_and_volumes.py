@@ -53,13 +53,13 @@ def test_files_have_their_owner_and_mode_in_memory_that_is_not_swapped(tmp_path:
             MountedFile("/large", large, 0, 0, 0o444, executable=False),
         )
         script = (
-            "cat /run/secrets/pw; echo; ls -ln /run/secrets/pw; /etc/deep/er/start; "
+            'echo "$(cat /run/secrets/pw)"; ls -ln /run/secrets/pw; /etc/deep/er/start; '
             "grep secrets /proc/self/mountinfo; wc -c < /large 2>/dev/null || ls -ln /large; "
             "echo x > /run/secrets/pw || echo refused"
         )
         lines = await output(runtime, ends, image, script, mounted=files)
-        assert lines[0] == "hunter2" and lines[1].split()[:4] == ["-r--------", "1", "7", "8"]
-        assert "started" in lines and "refused" in lines
+        assert {"hunter2", "started", "refused"} <= set(lines)
+        assert any(line.split()[:4] == ["-r--------", "1", "7", "8"] for line in lines)
         (mount,) = [line for line in lines if " /run/secrets/pw " in line]
         assert "noexec" in mount and "noswap" in mount.rpartition(" - ")[2], "Linux 6.4 has noswap"
         assert any("512000" in line for line in lines)
