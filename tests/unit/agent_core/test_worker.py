@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal.journal import Journal
+from agent.journal.record_log import frame
 from agent.worker.seams import Running
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
@@ -198,9 +199,9 @@ def test_an_ended_task_whose_journal_was_lost_does_not_run_again(machine: Machin
 
 
 def test_a_damaged_journal_entry_is_dropped(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
-    (machine.directory / "journal" / "tasks").mkdir(parents=True)
-    (machine.directory / "journal" / "tasks" / "t1").write_bytes(b"\xff\xff")
-    (machine.directory / "journal" / "tasks" / "t2").write_bytes(b"")
+    records = machine.directory / "journal" / "records"
+    records.parent.mkdir()
+    records.write_bytes(frame("task/t1", b"\xff\xff") + frame("task/t2", b"half of it")[:-3])
 
     async def play(worker: Worker) -> None:
         worker.take(assign(task("t1")))
