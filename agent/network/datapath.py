@@ -22,7 +22,7 @@ from agent.network.nftables.library import Nftables
 from agent.network.nftables.ruleset import chains, definition
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables, without_common
-from agent.network.underlay import Underlay, find_underlay
+from agent.network.underlay import SMALLEST_MTU, Underlay, find_underlay
 from shoal.errors import ShoalError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -257,10 +257,18 @@ class Datapath:
         self._in_doubt = False
         return wrong
 
+    def _follow_underlay(self, links: Iterable[inventory.Link]) -> list[str]:
+        """Its interface may get another MTU while we run; containers learn of a smaller one as of any path."""
+        carrier = next((link for link in links if link.index == self.underlay.link), None)
+        if carrier is None or carrier.mtu == self.underlay.mtu or carrier.mtu < SMALLEST_MTU:
+            return []
+        self.underlay = replace(self.underlay, mtu=carrier.mtu)
+        return [f"the interface {carrier.name} has another MTU, {carrier.mtu}"]
+
     def _repair_devices(self) -> list[str]:
         links = {link.name: link for link in inventory.links(self._connection)}
         overlay = links.get(names.VXLAN_DEVICE)
-        wrong = []
+        wrong = self._follow_underlay(links.values())
         if _IP_FORWARD.read_text().strip() != "1":
             wrong.append("forwarding of IPv4 was off")
         if overlay is None or not self._fits(overlay) or not overlay.up or overlay.mtu != self.underlay.overlay_mtu:

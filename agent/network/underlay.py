@@ -9,7 +9,8 @@ from shoal.errors import InvalidInput
 
 VXLAN_OVERHEAD = 50
 """Bytes around an inner packet over IPv4: outer Ethernet counts not, IP 20, UDP 8, VXLAN 8, inner Ethernet 14."""
-_SMALLEST = 576 + VXLAN_OVERHEAD
+SMALLEST_MTU = 576 + VXLAN_OVERHEAD
+"""Of the underlay, bytes: what is left is the least that every host of IPv4 takes (RFC 791)."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def find_underlay(address: IPv4Address, addresses: Mapping[IPv4Address, int], li
     if link is None:
         known = ", ".join(map(str, addresses)) or "none"
         raise InvalidInput(f"no interface of this host has the address {address}; it has {known}")
-    if link.mtu < _SMALLEST:
-        raise InvalidInput(f"the interface {link.name} has an MTU of {link.mtu}: the overlay needs {_SMALLEST} or more")
+    if link.mtu < SMALLEST_MTU:
+        raise InvalidInput(
+            f"the interface {link.name} has an MTU of {link.mtu}: the overlay needs {SMALLEST_MTU} or more"
+        )
     return Underlay(address, link.index, link.mtu)

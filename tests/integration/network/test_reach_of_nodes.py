@@ -79,6 +79,20 @@ def test_hosts_with_different_mtus_exchange_large_data(hosts: Hosts) -> None:
     assert "1350" in run(two.netns_fd, "ip", "link", "show", "eth0")
 
 
+def test_an_mtu_that_shrinks_while_containers_run_is_followed(hosts: Hosts) -> None:
+    hosts.start()
+    here, there = shared(hosts)
+    one, two = (hosts.attach(host, task(each)) for host, each in ((hosts.one, here), (hosts.two, there)))
+    for host in (hosts.one, hosts.two):
+        ip(host.descriptor, "link set eth0 mtu 1300")
+        assert "another MTU, 1300" in host.call(host.network.verify())[0]
+        assert "mtu 1250" in run(host.descriptor, "ip", "link", "show", "shoal-vx")
+        assert host.call(host.network.verify()) == []
+    data = b"x" * 300_000
+    with tcp_echo(two.netns_fd, 9001):
+        assert tcp_exchange(one.netns_fd, "10.99.1.2", 9001, data, seconds=5) == data
+
+
 def test_large_data_passes_an_underlay_that_loses_packets(hosts: Hosts) -> None:
     """By rules of another table: the network emulator (tc-netem) is not in every kernel."""
     hosts.start()
