@@ -49,7 +49,8 @@ class Placing:
         self._service_id, self._revision = service_id, revision
         spec = draft.view.services[service_id].spec
         self._company = Company(draft.view, draft.ledger, spec, draft.shy_of(spec.name))
-        self._preemption = Preemption(draft, demand, service=spec.name)
+        near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
+        self._preemption = Preemption(draft, demand, service=spec.name, spared=near)
         self._demand = demand
         self._networks: list[str] = []
         self._pools = AddressPools(draft)

@@ -47,7 +47,8 @@ class Scope:
         """Everything in the view."""
         services = set(view.services_with_tasks())
         services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
-        return Scope(services, view.task_status.keys() - view.tasks.keys())
+        told, known = view.task_status.keys(), view.tasks.keys()
+        return Scope(services, () if told <= known else told - known)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ priority, which are planned after it. So what was made free is not taken by othe
 Only a strictly lower priority is displaced: there are no cycles. At most `AT_ONCE` tasks of a service wait so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manager.planner.demand import Demand
@@ -36,10 +36,12 @@ class Preemption:
 
     Args:
         service: its name, to be told to those who are displaced.
+        spared: names of services that it has to be near: without them the room would be of no use, again and again.
     """
 
-    def __init__(self, draft: Draft, demand: Demand, *, service: str) -> None:
+    def __init__(self, draft: Draft, demand: Demand, *, service: str, spared: Collection[str] = ()) -> None:
         self._draft, self._demand, self._service = draft, demand, service
+        self._spared = {other.meta.id for name in spared if (other := draft.view.service_named(name)) is not None}
         self._left = AT_ONCE
 
     def make_room(self, hosts: Sequence[Host], counts: Mapping[str, int]) -> Host | None:
@@ -72,7 +74,7 @@ class Preemption:
                 continue
             if self._draft.is_stopping(task) or not is_wanted(task):
                 leaving.append(task)
-            elif priority < self._demand.priority:
+            elif priority < self._demand.priority and task.service_id not in self._spared:
                 standing.append((priority, -task.created_at_ms, task))
         standing.sort(key=lambda entry: (*entry[:2], entry[2].id))
         return self._fewest(host, leaving, standing)

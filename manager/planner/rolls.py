@@ -164,19 +164,19 @@ class Rolls:
         return found
 
     def _unknown(self, view: View, service_id: str, identifiers: Iterable[str]) -> list[str]:
-        tasks, statuses = view.tasks_of(service_id), view.task_status
-        slots, quiet = self.roll(service_id).tasks, self.roll(service_id).quiet
-        found = []
+        tasks, status_of = view.tasks_of(service_id), view.task_status.get
+        roll = self.roll(service_id)
+        known_in, home_of, found = roll.tasks.get, roll.quiet.get, []
         for identifier in identifiers:
             task = tasks.get(identifier)
             if task is None:
                 continue
             key = task.slot or task.node_id
-            known = slots.get(key, ())
-            if not (known[0] is task if len(known) == 1 else any(other is task for other in known)):
+            known = known_in(key, ())
+            if not any(other is task for other in known) if len(known) != 1 else known[0] is not task:
                 found.append(identifier)
-            elif len(known) == 1 and quiet.get(key):
-                status = statuses.get(identifier)
+            elif len(known) == 1 and home_of(key):
+                status = status_of(identifier)
                 if status is None or status.state != _RUNNING:
                     found.append(identifier)
         return found

@@ -58,6 +58,17 @@ def test_room_that_was_made_is_not_taken_by_others() -> None:
     assert len(cluster.running("big")) == 1
 
 
+def test_what_a_service_has_to_be_near_is_not_displaced_by_it() -> None:
+    cluster = world(1)
+    cluster.service("db", spec(1, memory=GIB))
+    cluster.settle()
+    near = Placement(affinities=[Affinity(service="db")])
+    cluster.service("web", spec(1, memory=GIB, placement=near, priority=9))
+    cluster.settle()
+    assert len(cluster.running("db")) == 1
+    assert [task.reason for task in cluster.tasks("web")] == ["no node fits: 1 node: 1 lacks 1 GiB memory"]
+
+
 def test_only_so_many_wait_for_room_at_once() -> None:
     cluster = World()
     cluster.node("h1", memory=30 * MIB)
