@@ -4,6 +4,7 @@ Nothing is dropped in silence: a key that Shoal does not support yet is a fault 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
@@ -15,6 +16,9 @@ from cli.compose.tree import YamlPath
 from cli.compose.tuning import SETTERS
 
 Found = Iterator[tuple[YamlPath, str]]
+
+_NAMED = ("networks", "volumes", "secrets", "configs")
+_NAME = re.compile(r"^[a-zA-Z0-9._-]+$|^x-")
 
 _ANY: Mapping[str, Any] = {}
 
@@ -145,6 +149,11 @@ def schema_faults(value: Mapping[str, Any]) -> Found:
     for error in sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]):
         nearest = jsonschema.exceptions.best_match([error]) or error
         yield tuple(nearest.absolute_path), _words(nearest)
+    for section in _NAMED:
+        entries = value.get(section)
+        for name in entries if isinstance(entries, dict) else ():
+            if not _NAME.match(str(name)):  # the schema looks at none but well-formed names
+                yield (section, name), f"{name!r} is not a name: use letters, digits, '.', '_' and '-'"
 
 
 def _words(error: jsonschema.ValidationError) -> str:
