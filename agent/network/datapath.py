@@ -147,6 +147,10 @@ class Datapath:
     def _elements(self) -> nft.Elements:
         return nft.elements(self._tables, self.attachments, self._settings.local_pool)
 
+    def _shared_elements(self, tables: Tables) -> nft.Elements:
+        """Without those of tasks, which change only when they come and go."""
+        return nft.elements(tables, (), self._settings.local_pool)
+
     def _all_elements(self) -> nft.Elements:
         return nft.merged(self._elements(), nft.of_services(self._services, self._slots))
 
@@ -159,7 +163,7 @@ class Datapath:
         Raises:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
         """
-        elements, differing = self._elements(), without_common(self._tables, tables)
+        elements, differing = self._shared_elements(self._tables), without_common(self._tables, tables)
         old = self._services, self._slots
         self._services, self._slots = services, rebalanced(self._slots, services)
         self._tables, self._told = tables, True
@@ -170,7 +174,7 @@ class Datapath:
         before, after = changed(old[1], self._slots)
         self._commit(
             nft.merged(elements, nft.of_services(old[0], before)),
-            nft.merged(self._elements(), nft.of_services(services, after)),
+            nft.merged(self._shared_elements(tables), nft.of_services(services, after)),
         )
         self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
         self._in_doubt = False

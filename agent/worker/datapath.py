@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned
@@ -9,6 +10,11 @@ from agent.worker.seams import Networks
 from shoal.errors import ShoalError
 
 RETRY_SECONDS = 1.0
+
+PAUSE_SECONDS = 0.03
+"""After one application, until the next that no container waits for: each task that becomes ready is a wish, and fifty
+of them at once are to cost a few applications, not fifty. One after a while of quiet is applied at once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -22,6 +28,7 @@ class Datapath:
         self._wished = 0
         self._applied = 0
         self._change = asyncio.Condition()
+        self._urgent = asyncio.Event()
 
     async def wish(self, assigned: Assigned) -> None:
         """Ask for these networks, endpoints and peers; returns at once."""
@@ -34,6 +41,8 @@ class Datapath:
         """Wait until what was wished before this call is in place."""
         async with self._change:
             wanted = self._wished
+            if self._applied < wanted:
+                self._urgent.set()
             await self._change.wait_for(lambda: self._applied >= wanted)
 
     async def run(self) -> None:
@@ -42,6 +51,7 @@ class Datapath:
             async with self._change:
                 await self._change.wait_for(lambda: self._applied < self._wished)
                 number, wish = self._wished, self._wish
+                self._urgent.clear()
             try:
                 await self._apply(wish)
             except ShoalError as error:
@@ -51,6 +61,8 @@ class Datapath:
             async with self._change:
                 self._applied = number
                 self._change.notify_all()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), PAUSE_SECONDS)
 
     async def _apply(self, wish: Assigned) -> None:
         self._journal.write_datapath(wish)
