@@ -22,7 +22,7 @@ usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
 packages() {
   case $1 in
     manager) echo python3 python3-venv ca-certificates etcd-server ;;
-    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc ;;
+    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc tini ;;
     registry) echo docker-registry ;;
   esac
 }

@@ -25,7 +25,7 @@ MASKED_PATHS = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
-_IPC_MOUNTS = ("/dev/shm", "/dev/mqueue")  # noqa: S108 - kernel file systems
+_SHM = "/dev/shm"  # noqa: S108 - a mount point
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
@@ -47,12 +47,9 @@ def mounts_section(
     shown = [_file(source, file) for source, file in mounted.items()]
     kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
     if spec.host_namespaces.ipc:
-        kernel = [_of_host(mount) if mount["destination"] in _IPC_MOUNTS else mount for mount in kernel]
+        # The queues of the namespace show in any mount of theirs; its shared memory is this one tmpfs.
+        kernel = [bind(_SHM, _SHM, read_only=False) if mount["destination"] == _SHM else mount for mount in kernel]
     return [*kernel, *bound, *own, *shown]
-
-
-def _of_host(mount: Mapping[str, Any]) -> dict[str, Any]:
-    return bind(mount["destination"], mount["destination"], read_only=False)
 
 
 def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:

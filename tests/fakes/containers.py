@@ -31,6 +31,8 @@ _APPLETS = (
     "ls",
     "yes",
     "head",
+    "mknod",
+    "rm",
     "mkdir",
     "ip",
     "nc",

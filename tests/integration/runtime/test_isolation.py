@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS
 from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
 from tests.fakes.containers import Ends, build_image, container_request, real_runtime, shell
+from tests.integration.runtime.cgroup_files import cgroup_file, is_version_1
 
 DEFAULT_CAPABILITIES = 0xA80425FB
 """The mask of Docker's fourteen (capabilities(7))."""
@@ -48,15 +50,6 @@ def outputs(directory: Path, script: str, **more: Any) -> str:
     return told[0]
 
 
-def cgroup_file(pid: int, controller: str, file: str) -> int:
-    """A number of a process's version 1 cgroup, or its like in version 2."""
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            return int(Path(f"/sys/fs/cgroup/{controller}{path}/{file}").read_text())
-    raise AssertionError(f"process {pid} is in no {controller} cgroup")
-
-
 def test_namespaces_are_its_own(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         running = await runtime.start(container_request(image, "/bin/sleep", "1000"))
@@ -86,10 +79,13 @@ def test_limits_are_in_the_cgroup(tmp_path: Path) -> None:
         limits = Resources(nano_cpus=250_000_000, memory_bytes=32 << 20, pids=40)
         request = container_request(image, "/bin/sleep", "1000", limits=limits)
         running = await runtime.start(request)
-        assert cgroup_file(running.pid, "memory", "memory.limit_in_bytes") == 32 << 20
-        assert cgroup_file(running.pid, "memory", "memory.memsw.limit_in_bytes") == 32 << 20
-        assert cgroup_file(running.pid, "cpu", "cpu.cfs_quota_us") == 25_000
-        assert cgroup_file(running.pid, "pids", "pids.max") == 40
+        pid = running.pid
+        assert cgroup_file(pid, "memory", "memory.limit_in_bytes", "memory.max") == str(32 << 20)
+        # No swap: version 1 counts memory and swap together, version 2 swap alone.
+        swap = cgroup_file(pid, "memory", "memory.memsw.limit_in_bytes", "memory.swap.max")
+        assert swap == (str(32 << 20) if is_version_1() else "0")
+        assert cgroup_file(pid, "cpu", "cpu.cfs_quota_us", "cpu.max").split()[0] == "25000"
+        assert cgroup_file(pid, "pids", "pids.max", "pids.max") == "40"
         stats = await runtime.stats([request.task_id, "0000000000000"])
         assert stats.keys() == {request.task_id}
         assert stats[request.task_id].pids == 1
@@ -99,13 +95,36 @@ def test_limits_are_in_the_cgroup(tmp_path: Path) -> None:
 
 
 def test_masked_and_read_only_paths(tmp_path: Path) -> None:
-    told = outputs(
-        tmp_path,
-        "cat /proc/keys /proc/timer_list; ls /sys/firmware; echo 1 > /proc/sys/vm/swappiness;"
-        " echo 1 > /proc/sysrq-trigger; echo 1 > /sys/fs/cgroup/memory/memory.limit_in_bytes; echo done",
-    )
-    assert [line for line in told.splitlines() if "can't create" not in line] == ["done"]
-    assert len(told.splitlines()) == 4
+    """By the mounts that the process sees, and by trying; of the paths that this host has."""
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        script = "echo 1 > /proc/sys/vm/swappiness; sleep 1000"
+        request = shell(image, script, cap_drop=["DAC_OVERRIDE"])
+        running = await runtime.start(request)
+        seen = mounts_of(running.pid)
+        masked = [path for path in MASKED_PATHS if Path(path).exists()]
+        assert masked
+        for path in masked:
+            content = Path(f"/proc/{running.pid}/root{path}")
+            assert list(content.iterdir()) == [] if content.is_dir() else content.read_bytes() == b"", path
+            assert path in seen, path
+        for path in READ_ONLY_PATHS:
+            assert not Path(path).exists() or "ro" in seen[path], path
+        # On version 1 a tmpfs holds the mounts of the controllers.
+        cgroups = [path for path in seen if path.startswith("/sys/fs/cgroup/")] or ["/sys/fs/cgroup"]
+        for path in ("/sys", *cgroups):
+            assert "ro" in seen[path], path
+        async for record in runtime.logs(request.task_id, follow=True):
+            assert b"Read-only file system" in record.data
+            return
+
+    with_runtime(tmp_path, body)
+
+
+def mounts_of(pid: int) -> dict[str, set[str]]:
+    """Options of the topmost mount by its place (proc(5), mountinfo)."""
+    lines = [line.split(" ") for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    return {fields[4]: set(fields[5].split(",")) for fields in lines}
 
 
 @pytest.mark.parametrize("no_new_privileges", [False, True])

@@ -92,7 +92,7 @@ def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) ->
         for directory in ("run/bundles", "run/crun", "run/exits", "state/logs", "state/upper"):
             assert list((tmp_path / directory).iterdir()) == []
         await until(lambda: not list((tmp_path / "state/trash").iterdir()))
-        assert "overlay" not in Path("/proc/self/mountinfo").read_text()
+        assert f"{tmp_path}/run/bundles" not in Path("/proc/self/mountinfo").read_text()
 
     with_runtime(tmp_path, body)
 
@@ -287,6 +287,57 @@ def test_runc_where_crun_is_absent(tmp_path: Path) -> None:
         assert not list(Path("/sys/fs/cgroup").glob(f"*{cgroup}"))
 
     asyncio.run(run())
+
+
+def test_runc_where_crun_refuses_the_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crun that says what crun 1.8 says on hybrid hosts; the next runtime starts the container."""
+    refusing = tmp_path / "bin/crun"
+    refusing.parent.mkdir()
+    refusing.write_text("#!/bin/sh\necho 'cgroups in hybrid mode not supported, drop all controllers' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{refusing.parent}:{os.environ['PATH']}")
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, "exit 3")
+        await runtime.start(request)
+        assert (await ends.of(request.task_id)).code == 3
+        lives = shell(image, "sleep 1000")
+        await runtime.start(lives)
+        record = read_record(places(tmp_path).bundle(lives.task_id))
+        assert record is not None
+        assert record.program == "runc"
+
+    with_runtime(tmp_path, body)
+
+
+def test_a_removal_during_a_start_leaves_nothing(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        request = shell(image, "sleep 1000")
+        starting = asyncio.create_task(runtime.start(request))
+        await asyncio.sleep(0)
+        await runtime.remove(request.task_id, keep_logs=False)
+        running = await starting
+        assert not Path(f"/proc/{running.pid}").exists()
+        assert await runtime.recover() == {}
+
+    with_runtime(tmp_path, body)
+
+
+def test_a_kill_for_memory_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """conmon writes a file `oom` into its working directory."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        greedy = container_request(
+            image, "/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M", limits=Resources(memory_bytes=16 << 20)
+        )
+        await runtime.start(greedy)
+        assert (await ends.of(greedy.task_id)).oom_killed
+        assert list(elsewhere.iterdir()) == []
+
+    with_runtime(tmp_path, body)
 
 
 def test_failed_starts_leave_no_process(tmp_path: Path) -> None:
