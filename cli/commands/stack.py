@@ -92,7 +92,10 @@ def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: fl
     """Remove STACKS: their services, then their networks."""
     services: list[str] = []
     networks: list[str] = []
+    names: dict[str, str] = {}
     for stack in stacks:
+        views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
+        names |= {view.service.meta.id: view.service.spec.name for view in views}
         response = client.call(client.control.RemoveStack, RemoveStackRequest(stack=stack))
         services += response.services
         networks += response.networks
@@ -101,7 +104,7 @@ def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: fl
         return
     begun = time.monotonic()
     if services:
-        wait(client, services, seconds=timeout, until_removed=True)
+        wait(client, services, seconds=timeout, until_removed=True, names=names)
     _wait_for_networks(client, networks, until=begun + timeout)
 
 
