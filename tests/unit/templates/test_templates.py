@@ -1,0 +1,63 @@
+"""Templates: what is filled in, what is refused, and that managers refuse what agents could not fill in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
+from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import InvalidInput
+from shoal.templates import NAMES, Node, expand, expand_container, fault, uses_labels, values_of
+
+SPEC = ServiceSpec(name="web", labels={"tier": "{{.Task.ID}}", "a-b": "1"})
+VALUES = values_of(
+    ServiceRevision(spec=SPEC), Task(id="t", service_id="s", slot=3), Node("n", "host", "linux", "amd64")
+)
+TEXTS = st.one_of(
+    st.text(), st.lists(st.sampled_from([*(f"{{{{.{name}}}}}" for name in NAMES), "{{", "}}", "x"])).map("".join)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("{{.Service.Name}}.{{ .Task.Slot }}", "web.3"),
+        ("{{.Node.Platform.OS}}/{{.Node.Platform.Architecture}}", "linux/amd64"),
+        ("{{.Service.Labels.a-b}}{{.Service.Labels.none}}", "1"),
+        ('{{index .Service.Labels "tier"}}', "{{.Task.ID}}"),
+        ("{plain} }}", "{plain} }}"),
+    ],
+)
+def test_what_is_filled_in(text: str, filled: str) -> None:
+    assert expand(text, VALUES) == filled
+
+
+@pytest.mark.parametrize("text", ["{{.Task.Nope}}", "{{ env }}", "{{.Task", "{{}}", "{{if .Task.ID}}"])
+def test_what_is_refused(text: str) -> None:
+    assert fault(text)
+    with pytest.raises(InvalidInput):
+        expand(text, VALUES)
+
+
+@given(TEXTS)
+def test_what_is_not_refused_can_be_filled_in_and_plain_text_stays(text: str) -> None:
+    if not fault(text):
+        filled = expand(text, VALUES)
+        assert "{{" in text or filled == text
+
+
+def test_a_container() -> None:
+    mount = Mount(type=Mount.BIND, source="/srv/{{.Task.Slot}}", target="/data")
+    spec = ContainerSpec(env=["A={{.Service.Labels.a-b}}"], hostname="{{.Task.ID}}", mounts=[mount])
+    filled = expand_container(spec, VALUES)
+    assert (list(filled.env), filled.hostname, filled.mounts[0].source) == (["A=1"], "t", "/srv/3")
+    assert uses_labels(spec) and not uses_labels(ContainerSpec(env=["A=.Service.Labels"]))
+    plain = ContainerSpec(env=["A=1"])
+    assert expand_container(plain, VALUES) is plain
+
+
+def test_a_value_cannot_lead_out_of_a_directory() -> None:
+    spec = ContainerSpec(mounts=[Mount(type=Mount.BIND, source="/srv/{{.Service.Labels.up}}", target="/data")])
+    with pytest.raises(InvalidInput, match="leads out"):
+        expand_container(spec, {**VALUES, "Service.Labels.up": "../etc"})
