@@ -5,6 +5,7 @@ import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import reduce
 from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from pathlib import Path
 
@@ -218,11 +219,12 @@ class Datapath:
             ipv4=_LINK_SETTINGS,
         )
 
-    def detach(self, task_id: str) -> None:
-        """Withdraw ports and addresses at once; the link goes at the next `sweep`. An unknown task is passed over."""
-        if (gone := self._attachments.pop(task_id, None)) is not None:
-            self._commit(nft.of_attachment(gone), {})
-            self._connection.apply([_if_there(messages.set_link(gone.link, group=names.ENDED_GROUP))])
+    def detach(self, *task_ids: str) -> None:
+        """Withdraw ports and addresses at once; the links go at the next `sweep`. Unknown tasks are passed over."""
+        gone = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]
+        if gone:
+            self._commit(reduce(nft.merged, map(nft.of_attachment, gone)), {})
+            self._connection.apply(_if_there(messages.set_link(each.link, group=names.ENDED_GROUP)) for each in gone)
 
     def sweep(self) -> None:
         """Delete the links of ended tasks, all at once."""

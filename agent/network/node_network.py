@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -63,6 +64,7 @@ class NodeNetwork:
         self._opened = AsyncExitStack()
         self._ports = PortHolder(self._underlay_address)
         self._held: dict[str, _Held] = {}
+        self._leaving: deque[str] = deque()
         self._askers = Askers()
         self._subnets: Mapping[str, Subnet] = {}
         self._last_local: IPv4Address | None = None
@@ -221,11 +223,17 @@ class NodeNetwork:
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself goes a moment later, together with others."""
         held = self._held.pop(task_id, None)
-        await self._in_kernel(self._datapath.detach, task_id)
+        self._leaving.append(task_id)
+        await self._in_kernel(self._detach_gathered)
         self._forget(task_id)
         if held is not None:
             os.close(held.namespace.descriptor)
         self._ended.set()
+
+    def _detach_gathered(self) -> None:
+        """All that wait, in one transaction; who comes later finds them gone."""
+        gone = [self._leaving.popleft() for _ in range(len(self._leaving))]
+        self._datapath.detach(*gone)
 
     def _forget(self, task_id: str) -> None:
         self._ports.release(task_id)
