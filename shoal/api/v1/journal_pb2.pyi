@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class JournalEntry(_message.Message):
-    """File: <state>/journal/tasks/<task id>."""
+    """Record task/<task id> of <state>/journal/records."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
