@@ -30,6 +30,7 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
     found["egress"].add(str(local_pool))
     found["node_only"].update((str(local_pool), "127.0.0.0/8"))
     found["peers"].update(map(str, tables.peers))
+    found["same_peer"].update(f"{peer} . {peer}" for peer in tables.entries)
     found["entries"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.entries.items())
     for attachment in attachments:
         for name, values in of_attachment(attachment).items():

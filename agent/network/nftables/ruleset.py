@@ -18,6 +18,7 @@ SETS = {
     "peers": "type ipv4_addr;",  # underlay addresses whose tunnels are believed
     "owners": "type ifname . ipv4_addr;",  # which address may come out of which container
     "hairpin": "type ipv4_addr . ipv4_addr;",  # addresses of one container, which may lead to itself
+    "same_peer": "type ipv4_addr . ipv4_addr;",  # each peer with itself
     "node_only": "type ipv4_addr; flags interval;",  # addresses that mean another thing on another node
     **BALANCE_SETS,
 }
@@ -101,6 +102,7 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
             "type filter hook input priority filter; policy accept;",
             f"{tunnel} ip saddr != @peers drop",
             f"iifname {_CONTAINER} goto container_to_host",
+            f"iifname {_OVERLAY} ct state established,related accept",
             f"iifname {_OVERLAY} drop",
             f'ip daddr {GATEWAY} iifname != "lo" drop',
         ),
@@ -156,6 +158,8 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
             f"oifname {_CONTAINER} ip saddr 127.0.0.0/8 snat ip to {GATEWAY}",
             # Another node would answer its own loopback, or its own container of that address.
             f"oifname {_OVERLAY} ip saddr @node_only snat ip to {underlay}",
+            # A node that is led back to itself would answer its own address directly.
+            f"oifname {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {underlay}",
             # A container that is led to itself would else answer itself directly.
             f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
             f"ip saddr @egress ip daddr != @subnets oifname != {_CONTAINER} oifname != {_OVERLAY} masquerade",
