@@ -25,7 +25,7 @@ A cluster of {hosts} hosts is up. {path}Try:
     shoal service ps web
     shoal service logs -f web
     shoal service update --image registry:5000/hello:2 web
-    curl http://{host}:8080          # the example service, on one of its hosts
+    curl http://{host}:8080          # the example service, on any host
     make down                        # nothing is left
 """
 
