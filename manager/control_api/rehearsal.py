@@ -3,7 +3,7 @@
 Time is virtual: whatever is waited for comes at once, every container starts, is healthy, and ends when it is a job.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from manager.control_api.lookup import hostname_of
 from manager.control_api.seams import Records
@@ -14,7 +14,7 @@ from manager.store.kinds import Kind, M
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables, View
 from shoal.api.v1.control_pb2 import TaskMove
-from shoal.api.v1.service_pb2 import Dependency
+from shoal.api.v1.service_pb2 import Dependency, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.ids import NewId
 from shoal.task_states import is_terminal, is_wanted, observed
@@ -74,6 +74,7 @@ class Rehearsal:
         self._until_ms = now_ms + HORIZON_MS
         self._new_id = new_id
         self._before = {identifier: _placed(tables, identifier) for identifier in tables.services_with_tasks()}
+        apply(tables, list(_answered(tables, self._until_ms)))
         self._agenda = Agenda(tables)
 
     def run(self, services: Collection[str]) -> bool:
@@ -137,7 +138,19 @@ class Rehearsal:
         return status
 
 
-def _ending(view: View) -> Iterable[str]:
+def _answered(view: View, until_ms: int) -> Iterator[Write]:
+    """Schedules start nothing in a rehearsal: it would follow them for ever and never come to rest."""
+    for identifier, service in view.services.items():
+        if service.spec.HasField("schedule"):
+            status = ServiceStatus(service_id=identifier)
+            status.MergeFrom(view.service_status.get(identifier, status))
+            schedule = service.spec.schedule
+            status.schedule.cron, status.schedule.timezone = schedule.cron, schedule.timezone
+            status.schedule.answered_until_ms = until_ms
+            yield put(kinds.SERVICE_STATUS, identifier, status)
+
+
+def _ending(view: View) -> Iterator[str]:
     """Ids of services whose tasks end by themselves: jobs, and what others wait for to complete."""
     awaited = {
         dependency.service

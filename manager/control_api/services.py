@@ -84,7 +84,7 @@ class Services:
             raise NotFound(
                 f'service "{service.spec.name}" has no revision {number}; it is at {service.revision}, {kept}'
             )
-        return await self._change(service, earlier.spec)
+        return await self._change(service, earlier.spec, known=earlier.spec)
 
     async def scale(self, request: ScaleServicesRequest) -> ScaleServicesResponse:
         """All or none, in one transaction."""
@@ -117,9 +117,12 @@ class Services:
         ordered = sorted(chosen, key=lambda service: service.spec.name)
         return ListServicesResponse(services=[_view(view, service) for service in ordered])
 
-    async def _change(self, service: Service, wanted: ServiceSpec) -> UpdateServiceResponse:
+    async def _change(
+        self, service: Service, wanted: ServiceSpec, *, known: ServiceSpec | None = None
+    ) -> UpdateServiceResponse:
+        """`known` tells what was found out of the wanted image before; else the present spec does."""
         view = self._store.tables
-        submission = await examine(wanted, view=view, images=self._images, previous=service.spec)
+        submission = await examine(wanted, view=view, images=self._images, previous=known or service.spec)
         waiting = dependency_faults(view, [submission.spec])[0]
         faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
         if faults:

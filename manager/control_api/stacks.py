@@ -83,7 +83,7 @@ class Stacks:
         if request.prune:
             named = stack_files.named_by([submission.spec for submission in submissions])
             planned += self._pruning(request.stack, keep | {spec.name for spec in specs}, files.kept | named)
-        warnings = [warning for submission in submissions for warning in submission.warnings]
+        warnings = _warnings(request.stack, submissions)
         warnings += dependency_warnings(view, checked)
         await commit_all(store, [each.step for each in planned if each.step is not None])
         if request.dry_run:
@@ -172,6 +172,14 @@ def _request_faults(request: DeployStackRequest) -> list[Fault]:
         counted = Counter(stack_plan.full_name(request.stack, each.name) for each in named)
         faults += [Fault(f"{kind}.{name}", "is there twice") for name, number in counted.items() if number > 1]
     return faults
+
+
+def _warnings(stack: str, submissions: Sequence[Submission]) -> list[str]:
+    return [
+        f"services.{stack_plan.short_name(stack, submission.spec.name)}: {warning}"
+        for submission in submissions
+        for warning in submission.warnings
+    ]
 
 
 def _below(path: str, faults: Sequence[Fault]) -> list[Fault]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from shoal import image_reference
+from shoal.distribution.manifests import Platform
 from shoal.distribution.resolve import ResolvedImage
 from shoal.errors import NotFound, ShoalError
 
@@ -13,12 +14,14 @@ class FakeImages:
 
     Attributes:
         digest_letter: 64 of it are the digest of everything.
+        platforms: of everything.
         asked: references, in order.
     """
 
     missing: set[str] = field(default_factory=set)
     failure: ShoalError | None = None
     digest_letter: str = "a"
+    platforms: tuple[Platform, ...] = ()
     asked: list[str] = field(default_factory=list)
 
     async def resolve(self, reference: str) -> ResolvedImage:
@@ -28,4 +31,4 @@ class FakeImages:
         if reference in self.missing:
             raise NotFound(f"no image {reference}")
         pinned = image_reference.parse(reference).with_digest("sha256:" + self.digest_letter * 64)
-        return ResolvedImage(str(pinned), ())
+        return ResolvedImage(str(pinned), self.platforms)

@@ -19,6 +19,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.distribution.manifests import Platform
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, two_managers, with_api
 
@@ -141,6 +142,22 @@ def test_what_makes_new_tasks_and_what_only_a_revision() -> None:
         assert back.service.spec == labelled.spec
         with pytest.raises(NotFound, match="no revision 9"):
             await api.services.rollback(RollbackServiceRequest(service="web", revision=9))
+
+    with_api(scenario)
+
+
+def test_a_rollback_knows_what_platforms_the_earlier_image_is_for() -> None:
+    async def scenario(api: Api) -> None:
+        api.images.platforms = (Platform("linux", "arm64", ""),)
+        await create(api, spec_of())
+        service = api.store.tables.service_named("web")
+        assert service is not None
+        api.images.platforms = (Platform("linux", "amd64", ""),)
+        wanted = changed(service)
+        wanted.task.container.image = "registry:5000/hello:2"
+        await update(api, service, wanted)
+        back = await api.services.rollback(RollbackServiceRequest(service="web"))
+        assert [each.architecture for each in back.service.spec.task.placement.platforms] == ["arm64"]
 
     with_api(scenario)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse
+from shoal.api.v1.control_pb2 import CreateServiceRequest, DeployStackRequest, DeployStackResponse
 from shoal.api.v1.service_pb2 import Dependency, RestartPolicy, ServiceSpec
 from shoal.errors import InvalidInput
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -117,6 +117,32 @@ def test_a_rehearsal_of_ports_of_every_node_needs_no_network_to_be_made() -> Non
         changes = await deploy(api, spec, dry_run=True)
         assert [(move.to_hostname, move.pending) for move in changes["shop_web"].moves] == [("h1", "")]
         assert not api.store.tables.networks
+
+    with_api(scenario)
+
+
+def test_schedules_do_not_keep_a_rehearsal_from_its_end() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        every_minute = ServiceSpec(name="tick")
+        every_minute.task.container.image = "registry:5000/hello:1"
+        every_minute.replicated_job.total_completions = 1
+        every_minute.schedule.cron = "* * * * *"
+        await api.services.create(CreateServiceRequest(spec=every_minute))
+        answer = await api.stacks.deploy(request_of(spec_of("web", replicas=1), every_minute, dry_run=True))
+        assert not answer.warnings
+        assert {change.name: len(change.moves) for change in answer.changes} == {"shop_web": 1, "shop_tick": 0}
+
+    with_api(scenario)
+
+
+def test_warnings_name_the_service() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        spec = spec_of("web")
+        spec.task.placement.constraints.append("node.hostname == h9")
+        answer = await api.stacks.deploy(request_of(spec))
+        assert [warning.partition(": ")[0] for warning in answer.warnings] == ["services.web"]
 
     with_api(scenario)
 
