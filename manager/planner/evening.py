@@ -17,15 +17,32 @@ _AT_ONCE = 10
 """Moves that a pass looks for: their pace is that of an update, so more would wait."""
 
 
-def find_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> list[Task]:
-    """Tasks that are to move, or whose successors have been started elsewhere."""
-    asked_at = service.rebalance_at_ms
-    if not asked_at or demand.fault or not asked_at <= draft.now_ms < asked_at + rebalance.WINDOW_MS:
+def carried_out_ms(draft: Draft, service_id: str) -> int:
+    """The newest `Service.rebalance_at_ms` of which nothing is left to do; 0 when none is."""
+    known = draft.view.service_status.get(service_id)
+    return known.rebalanced_at_ms if known is not None else 0
+
+
+def find_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> list[tuple[Task, str]] | None:
+    """Tasks that are to move, each with the id of the node that it goes to; None when the wish is carried out.
+
+    Those whose successors have been started elsewhere go nowhere any more: the id is empty.
+    """
+    asked_at, over_at = service.rebalance_at_ms, service.rebalance_at_ms + rebalance.WINDOW_MS
+    if asked_at <= carried_out_ms(draft, service.meta.id) or demand.fault or draft.now_ms >= over_at:
+        return []
+    if draft.now_ms <= asked_at:  # what is made now would count as made before
+        draft.wake(service.meta.id, asked_at + 1)
         return []
     newest, older = _by_slot(draft, roll)
-    replaced = [task for task, heir in older if task.created_at_ms <= asked_at < heir.created_at_ms]
+    replaced = [(task, "") for task, heir in older if task.created_at_ms <= asked_at < heir.created_at_ms]
     moving = _moves(draft, service, newest, demand, asked_at_ms=asked_at, most=_AT_ONCE)
-    return [*replaced, *(move.task for move in moving)]
+    leaving = [*replaced, *((move.task, move.to.id) for move in moving)]
+    if not leaving and not _moves(draft, service, newest, demand, asked_at_ms=asked_at, most=1, ready=False):
+        return None
+    draft.unplaced.add(service.meta.id)  # what comes free elsewhere may be where its tasks go
+    draft.wake(service.meta.id, over_at)
+    return leaving
 
 
 def planned_moves(draft: Draft, service: Service, demand: Demand, *, most: int) -> list[Move]:
@@ -35,7 +52,14 @@ def planned_moves(draft: Draft, service: Service, demand: Demand, *, most: int) 
 
 
 def _moves(
-    draft: Draft, service: Service, tasks: list[Task], demand: Demand, *, asked_at_ms: int, most: int
+    draft: Draft,
+    service: Service,
+    tasks: list[Task],
+    demand: Demand,
+    *,
+    asked_at_ms: int,
+    most: int,
+    ready: bool = True,
 ) -> list[Move]:
     # Only tasks made before it was asked move, so that each moves once.
     company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))
@@ -43,7 +67,7 @@ def _moves(
     statuses = draft.view.task_status
 
     def may_move(task: Task) -> bool:
-        return task.created_at_ms <= asked_at_ms and is_ready(task, statuses.get(task.id))
+        return task.created_at_ms <= asked_at_ms and (not ready or is_ready(task, statuses.get(task.id)))
 
     return rebalance.moves(tasks, hosts, demand, may_move=may_move, most=most)
 

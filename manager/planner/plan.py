@@ -57,7 +57,7 @@ class Outcome:
 
     Attributes:
         timers: when each service of the scope is due again, milliseconds since the Unix epoch.
-        unplaced: services of the scope with tasks that found no node.
+        unplaced: services of the scope with tasks that found no node, and those that are being evened out.
     """
 
     writes: tuple[Write, ...]

@@ -25,7 +25,7 @@ _Path = tuple[_Prefix, ...]
 
 @dataclass(frozen=True)
 class Move:
-    """A task, and the node that has room for it; where it really goes is decided when its successor is placed."""
+    """A task, and the node that its successor goes to, when it still fits there."""
 
     task: Task
     to: Host

@@ -8,7 +8,7 @@ from manager.planner.demand import Demand, demand_of
 from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.effective import current_update, effective
-from manager.planner.evening import find_leaving
+from manager.planner.evening import carried_out_ms, find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.place import Need, Placing
@@ -44,7 +44,8 @@ class _ServicePass:
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
-        self._leaving: frozenset[str] = frozenset()
+        self._leaving: dict[str, str] = {}
+        self._evened_at_ms = carried_out_ms(draft, self._id)
         self._needs: list[tuple[Key, Need]] = []
         self._movers: list[tuple[Slot, Mover]] = []
         self._unsettled: list[Unsettled] = []
@@ -74,14 +75,16 @@ class _ServicePass:
             history.trim(self._draft, slot, self._spec.task.restart)
         self._tell(progress, fronts)
 
-    def _find_leaving(self) -> frozenset[str]:
-        """Tasks that are to move elsewhere because the user wants the service evened out; their slots are loud."""
+    def _find_leaving(self) -> dict[str, str]:
+        """Ids of tasks that move because the user wants the service evened out, with their nodes; wakes their slots."""
         if self._is_global or self._trial.is_on:
-            return frozenset()
+            return {}
         found = find_leaving(self._draft, self._newest, self._roll, self._demand)
-        for task in found:
+        if found is None:
+            self._evened_at_ms = self._newest.rebalance_at_ms
+        for task, _ in found or ():
             self._roll.wake(key_of(task))
-        return frozenset(task.id for task in found)
+        return {task.id: node_id for task, node_id in found or ()}
 
     def _is_shrinking(self) -> bool:
         return not self._is_global and len(self._roll.quiet) > self._spec.replicated.replicas
@@ -186,8 +189,12 @@ class _ServicePass:
         drained = self._draft.is_drained(task.node_id) or task.id in self._leaving
         self._movers.append((slot, Mover(task, self._is_ready(task), outdated, drained)))
 
-    def _refill(self, slot: Slot, *, beside: bool) -> None:
-        """Fill a slot that has no task to run, unless the restart policy says later or never."""
+    def _refill(self, slot: Slot, *, beside: bool, home: str = "") -> None:
+        """Fill a slot that has no task to run, unless the restart policy says later or never.
+
+        Args:
+            home: the node that its next task goes to, when it fits there.
+        """
         ended = slot.last_end()
         attempt = 0
         if ended is not None and not self._wanted.differs(ended):
@@ -204,7 +211,7 @@ class _ServicePass:
             failed = self._trial.has_failed(slot)
             self._unsettled.append(Unsettled(pending=hopeless, crashing=attempt > 0, failed=failed))
         number = slot.key if isinstance(slot.key, int) else 0
-        home = restart.home(slot.ended) if attempt and not beside else ""
+        home = restart.home(slot.ended) if attempt and not beside else home
         self._needs.append((slot.key, Need(number, attempt, beside=beside, home=home)))
 
     def _close(self, slot: Slot) -> None:
@@ -270,7 +277,7 @@ class _ServicePass:
 
     def _move(self, slot: Slot, mover: Mover) -> None:
         if mover.running and self._starts_first(mover.outdated):
-            self._refill(slot, beside=True)
+            self._refill(slot, beside=True, home=self._leaving.get(mover.task.id, ""))
         else:
             self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
             self._steps += mover.outdated
@@ -306,6 +313,7 @@ class _ServicePass:
             problems=sorted(self._problems - {""})[:10],
             virtual_addresses=fronts.virtual_addresses,
             mesh_ports=fronts.mesh_ports,
+            rebalanced_at_ms=self._evened_at_ms,
         )
         if progress is not None:
             status.update.CopyFrom(progress)

@@ -181,9 +181,12 @@ def _is_late(status: UpdateStatus, config: UpdateConfig, now_ms: int) -> bool:
 
 
 def _end(status: UpdateStatus, message: str, now_ms: int) -> None:
-    rolled_back = status.state == S.ROLLING_BACK
-    status.state = S.ROLLED_BACK if rolled_back else S.COMPLETED
-    status.message = status.message if rolled_back else message
+    if status.state == S.ROLLING_BACK:
+        # Why it was rolled back stays; what did not go back is told as well.
+        status.state = S.ROLLED_BACK
+        status.message = "; ".join(filter(None, (status.message, message and f"the rollback: {message}")))
+    else:
+        status.state, status.message = S.COMPLETED, message
     status.finished_at_ms = now_ms
 
 

@@ -1008,9 +1008,12 @@ class ServiceStatus(_message.Message):
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
     MESH_PORTS_FIELD_NUMBER: _builtins.int
     RELEASED_REVISION_FIELD_NUMBER: _builtins.int
+    REBALANCED_AT_MS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     released_revision: _builtins.int
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
+    rebalanced_at_ms: _builtins.int
+    """The newest `Service.rebalance_at_ms` that is carried out: nodes that come later do not make tasks move."""
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
     @_builtins.property
@@ -1044,10 +1047,11 @@ class ServiceStatus(_message.Message):
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
         released_revision: _builtins.int = ...,
+        rebalanced_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

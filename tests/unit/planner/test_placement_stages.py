@@ -201,8 +201,8 @@ def test_rebalancing_evens_out_and_never_dips(replicas: int, before: int, after:
     for number in range(before, before + after):
         cluster.node(f"h{number + 1}", labels={"zone": "ab"[number % 2]})
     cluster.settle()
-    cluster.now_ms += 1
     cluster.rebalance("web")
+    cluster.now_ms += 1
     for _ in range(80):
         cluster.plan()
         assert len(cluster.running("web")) >= replicas
@@ -226,3 +226,47 @@ def test_rebalancing_what_is_even_moves_nothing(nodes: int) -> None:
     cluster.rebalance("web")
     cluster.settle()
     assert {task.id for task in cluster.running("web")} == before
+
+
+def test_a_rebalancing_is_over_once_all_is_even_and_later_nodes_move_nothing() -> None:
+    cluster = world(3)
+    cluster.service("web", spec(4))
+    cluster.settle()
+    before = {task.id for task in cluster.running("web")}
+    cluster.rebalance("web")
+    cluster.settle()
+    assert cluster.tables.service_status["web"].rebalanced_at_ms == cluster.tables.services["web"].rebalance_at_ms
+    cluster.node("h4")
+    cluster.settle()
+    assert {task.id for task in cluster.running("web")} == before
+    cluster.rebalance("web")
+    cluster.settle()
+    assert sorted(cluster.by_node("web").values()) == [1, 1, 1, 1]
+
+
+def test_a_rebalancing_that_is_under_way_goes_on_when_a_node_comes() -> None:
+    cluster = world(1)
+    cluster.service("web", spec(6))
+    cluster.settle()
+    cluster.node("h2")
+    cluster.rebalance("web")
+    cluster.now_ms += 1
+    cluster.plan()
+    cluster.node("h3")
+    cluster.settle()
+    assert sorted(cluster.by_node("web").values()) == [2, 2, 2]
+
+
+def test_what_is_left_of_a_removed_service_keeps_nobody_away() -> None:
+    cluster = world(2)
+    cluster.service("web", spec(2))
+    cluster.settle()
+    cluster.put_away("web")
+    cluster.plan()
+    agent = ServiceSpec(task=TaskTemplate())
+    getattr(agent, "global").SetInParent()
+    agent.task.placement.affinities.append(Affinity(service="web", anti=True))
+    cluster.service("agent", agent)
+    cluster.plan()
+    assert len(cluster.live("web")) == 2
+    assert cluster.by_node("agent") == {"h1": 1, "h2": 1}

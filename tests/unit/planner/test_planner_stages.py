@@ -484,3 +484,29 @@ def test_the_plan_of_everything_says_when_to_look_again() -> None:
     cluster.report(cluster.wanted("web")[0], TaskState.FAILED)
     found = plan(cluster.tables, now_ms=cluster.now_ms, new_id=lambda: "x")
     assert (found.writes, found.wake_at_ms) == ((), cluster.now_ms + 5_000)
+
+
+def test_a_rollback_that_cannot_go_on_ends_and_tells_what_is_left() -> None:
+    cluster = world(2)
+    old = spec(3)
+    old.task.placement.max_per_node = 1
+    cluster.service("web", old)
+    cluster.settle()
+    cluster.now_ms += 100
+    new = spec(3, image="hello:2")
+    new.rollback.failure_action = UpdateConfig.CONTINUE
+    cluster.service("web", new)
+    cluster.plan()
+    cluster.obey()
+    cluster.plan()
+    [heir] = [task for task in cluster.wanted("web") if task.slot == 1]
+    cluster.report(heir, TaskState.FAILED, message="exit 1")
+    cluster.settle()
+    update = cluster.tables.service_status["web"].update
+    assert update.state == UpdateStatus.ROLLED_BACK
+    assert update.message == "1 of 3 failed: exit 1; the rollback: no progress for 600 s: 2 tasks are left"
+    # The failed update's task serves where the first slot's would go, and nothing that serves is given up for it.
+    assert [(task.slot, task.revision) for task in cluster.running("web")] == [(2, 1), (3, 2)]
+    cluster.node("h3")
+    cluster.settle()
+    assert [(task.slot, task.revision) for task in cluster.running("web")] == [(1, 1), (2, 1), (3, 1)]
