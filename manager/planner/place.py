@@ -26,8 +26,8 @@ class Need:
         attempt: how many tasks of the slot ended in a row before.
         pending: the record to write anew, when the slot already has one that found no node.
         beside: it starts beside its predecessor; when no node fits, nothing is written and the predecessor stays.
-        home: the node that it goes to when it fits there, since its predecessor was there or it moves to even the service
-            out; empty when any is as good.
+        home: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
+            service out; empty when any is as good.
     """
 
     slot: int
