@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from manager.planner.agenda import Agenda
+from manager.planner.collector import uncollected
 from manager.store.changes import Write
 from manager.store.subscription import Subscription
 from manager.store.tables import View
@@ -66,7 +67,8 @@ class Planner:
 
     async def _pass(self, agenda: Agenda, fence: int) -> int | None:
         """Plan and commit once; when to try again if the store was away."""
-        outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
+        with uncollected():
+            outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
         if not outcome.writes:
             return None
         try:
