@@ -90,7 +90,7 @@ class Planner:
             agenda.note(changes.so_far())
 
     async def _audit(self, changes: Subscription, agenda: Agenda) -> None:
-        """Others get their turn between two portions; a million tasks take a second in all."""
+        """Others get their turn between two portions; a million tasks take a second and a half in all."""
         for _ in agenda.audit():
             await asyncio.sleep(0)
         agenda.note(changes.so_far())
