@@ -13,6 +13,7 @@ from cli.commands.arguments import detach_option, pass_client, wait_option
 from cli.converge import wait
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, TaskMove
+from shoal.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -76,10 +77,7 @@ def deploy(
     timeout: float,
 ) -> None:
     """Bring the stack STACK to what Compose files say, and wait until it runs."""
-    request = _request(stack, files, profiles, env_files, prune=prune, dry_run=dry_run)
-    response = client.call(client.control.DeployStack, request)
-    warn(*response.warnings)
-    _show(response)
+    response = _submitted(client, stack, files, profiles, env_files, prune=prune, dry_run=dry_run)
     if dry_run:
         click.echo("dry run: nothing was changed")
     elif not detach:
@@ -104,10 +102,7 @@ def diff(
     exit_code: bool,
 ) -> None:
     """Show what `stack deploy` would change, field by field, and where the planner would have the tasks."""
-    request = _request(stack, files, profiles, env_files, prune=prune, dry_run=True)
-    response = client.call(client.control.DeployStack, request)
-    warn(*response.warnings)
-    _show(response)
+    response = _submitted(client, stack, files, profiles, env_files, prune=prune, dry_run=True)
     if exit_code and any(change.action != "unchanged" for change in response.changes):
         raise click.exceptions.Exit(1)
 
@@ -133,7 +128,8 @@ def _load(stack: str | None, files: Sequence[str], profiles: Sequence[str], env_
     return load_files(stack, paths, os.environ, profiles=profiles, env_files=[Path(name) for name in env_files])
 
 
-def _request(
+def _submitted(
+    client: Client,
     stack: str | None,
     files: Sequence[str],
     profiles: Sequence[str],
@@ -141,11 +137,14 @@ def _request(
     *,
     prune: bool,
     dry_run: bool,
-) -> DeployStackRequest:
+) -> DeployStackResponse:
+    """The manager's answer, shown. What it finds wrong is told with the place in the files."""
+    from cli.compose.places import located
+
     loaded = _load(stack, files, profiles, env_files)
     project = loaded.project
     warn(*project.warnings)
-    return DeployStackRequest(
+    request = DeployStackRequest(
         stack=loaded.stack,
         services=project.services,
         networks=project.networks,
@@ -155,6 +154,13 @@ def _request(
         prune=prune,
         dry_run=dry_run,
     )
+    try:
+        response = client.call(client.control.DeployStack, request)
+    except InvalidInput as error:
+        raise InvalidInput(located(loaded.model.tree, error.faults)) from error
+    warn(*response.warnings)
+    _show(response)
+    return response
 
 
 def _show(response: DeployStackResponse) -> None:
