@@ -155,7 +155,9 @@ def _files(path: Path, stack: ExitStack) -> Files:
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file or directory") from error
     except (OSError, tarfile.TarError) as error:
-        raise InvalidInput(f"{path}: neither an OCI layout directory nor a tar archive of an image: {error}") from error
+        # What tarfile says is a line for each compression that it tried.
+        why = error.strerror if isinstance(error, OSError) else "no form of tar that is known"
+        raise InvalidInput(f"{path}: neither an OCI layout directory nor a tar archive of an image: {why}") from error
 
 
 def _source(files: Files) -> ImageSource:
