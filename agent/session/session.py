@@ -15,6 +15,7 @@ from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
+    Applied,
     Assignments,
     Heartbeat,
     Hello,
@@ -46,6 +47,8 @@ class Work(Protocol):
     def take(self, assignments: Assignments) -> None: ...
 
     def statuses(self) -> list[TaskStatus]: ...
+
+    def applications(self) -> AsyncGenerator[int]: ...
 
 
 class Volumes(Protocol):
@@ -129,6 +132,7 @@ class AgentSession:
             group.create_task(self._send(stream), name="statuses")
             group.create_task(self._tell_volumes(stream), name="volumes")
             group.create_task(self._receive(stream, address), name="assignments")
+            group.create_task(self._tell_applied(stream), name="applied")
 
     async def _welcome(self, stream: Stream, address: str) -> Welcome:
         try:
@@ -153,6 +157,11 @@ class AgentSession:
         async with aclosing(self._volumes.reports()) as reports:
             async for held in reports:
                 await self._write(stream, AgentMessage(volumes=VolumeReport(volumes=held)))
+
+    async def _tell_applied(self, stream: Stream) -> None:
+        async with aclosing(self._work.applications()) as applications:
+            async for sequence in applications:
+                await self._write(stream, AgentMessage(applied=Applied(sequence=sequence)))
 
     async def _write(self, stream: Stream, message: AgentMessage) -> None:
         async with self._writing:  # gRPC sends one message of a stream at a time

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from agent.journal.journal import Journal
@@ -29,6 +31,7 @@ class Datapath:
         self._applied = 0
         self._change = asyncio.Condition()
         self._urgent = asyncio.Event()
+        self._answers: deque[tuple[int, int]] = deque()
 
     async def wish(self, assigned: Assigned) -> None:
         """Ask for these networks, endpoints and peers; returns at once."""
@@ -44,6 +47,21 @@ class Datapath:
             if self._applied < wanted:
                 self._urgent.set()
             await self._change.wait_for(lambda: self._applied >= wanted)
+
+    async def answer(self, sequence: int) -> None:
+        """Have `applications` tell this number of a message once what is wished now is in place."""
+        async with self._change:
+            self._answers.append((sequence, self._wished))
+            self._change.notify_all()
+
+    async def applications(self) -> AsyncGenerator[int]:
+        """The newest number whose wish is in place, whenever there is a newer one. For one reader at a time."""
+        while True:
+            async with self._change:
+                await self._change.wait_for(lambda: self._answers and self._answers[0][1] <= self._applied)
+                while self._answers and self._answers[0][1] <= self._applied:
+                    sequence, _ = self._answers.popleft()
+            yield sequence
 
     async def run(self) -> None:
         """Apply wishes until cancelled; one that the host refuses is tried again."""

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from functools import partial
 
 from agent.worker.attaching import attach
+from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.health_keeper import HealthKeeper, with_health
 from agent.worker.request import container_request
@@ -55,6 +56,7 @@ class TaskRunner:
         self._found = found
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
         self._health = HealthKeeper(prober=tools.prober, now_ms=tools.now_ms, tell=self._tell_health, check=known)
+        self._drain = Drain(tools.connections)
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
         self._mounted: tuple[MountedFile, ...] = ()
@@ -115,6 +117,7 @@ class TaskRunner:
             released=self._released,
             unchecked=self._health.is_due(),
             unhealthy=self._is_unhealthy(),
+            led_to=self._goal() is Goal.STOP and self._drain.is_due(self._task, self._status.state),
         )
 
     def _goal(self) -> Goal:
@@ -138,6 +141,8 @@ class TaskRunner:
             case Action.CHECK:
                 assert isinstance(self._found, Running)
                 self._health.start(group, self._task, self._found, self._status.health)
+            case Action.DRAIN:
+                await self._drain.run(self._wake, self._status.pid, lambda: self._task, lambda: self._found)
             case Action.SIGNAL:
                 await self._signal()
             case Action.KILL:
@@ -168,12 +173,7 @@ class TaskRunner:
 
     async def _while_wanted(self, work: Coroutine[None, None, None]) -> None:
         """Give the work up as soon as the task is not to run any more."""
-        async with asyncio.TaskGroup() as group:
-            working = group.create_task(work, name=f"prepare {self._task.id}")
-            watching = group.create_task(self._until_unwanted(), name=f"watch {self._task.id}")
-            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-            working.cancel()
-            watching.cancel()
+        await either(work, self._until_unwanted())
 
     async def _until_unwanted(self) -> None:
         while self._goal() is Goal.RUN:

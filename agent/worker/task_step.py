@@ -40,6 +40,7 @@ class Facts:
         prepared: image and sandbox are at hand in this process.
         signalled: the stop signal was sent. overdue: and the grace is over.
         released: an ended task's container, root file system and network are removed.
+        led_to: it is to stop, and clients may still be led to it.
         unchecked: it has a health check, and nobody makes it.
         unhealthy: its health check says that it does not serve any more.
     """
@@ -53,6 +54,7 @@ class Facts:
     released: bool = False
     unchecked: bool = False
     unhealthy: bool = False
+    led_to: bool = False
 
 
 class Action(Enum):
@@ -66,6 +68,8 @@ class Action(Enum):
     REPORT_RUNNING = auto()
     CHECK = auto()
     """Begin to make its health check."""
+    DRAIN = auto()
+    """Wait until no client is led to it any more."""
     SIGNAL = auto()
     KILL = auto()
     REPORT_EXIT = auto()
@@ -110,7 +114,7 @@ def _ended(facts: Facts) -> Action:
 def _running(facts: Facts) -> Action:
     if facts.goal is not Goal.RUN or facts.unhealthy:
         if not facts.signalled:
-            return Action.SIGNAL
+            return Action.DRAIN if facts.led_to else Action.SIGNAL
         return Action.KILL if facts.overdue else Action.WAIT
     if not facts.state:
         return Action.ACCEPT

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 
 from agent.health.probes import Prober
@@ -97,6 +97,10 @@ class Worker:
         """The last status of every task that was accepted, for a manager that may have missed some."""
         return [runner.status for runner in self._runners.values() if runner.status.state]
 
+    def applications(self) -> AsyncGenerator[int]:
+        """Numbers of the managers' messages, as the datapath comes to hold what they say."""
+        return self._datapath.applications()
+
     def knows(self, task_id: str) -> bool:
         """Whether the task is, or was, this node's and is not forgotten."""
         return task_id in self._runners
@@ -150,6 +154,8 @@ class Worker:
         self._contents.take(assignments.files, self._assigned.revisions.values())
         if not self._assigned.same_datapath(old):
             await self._datapath.wish(self._assigned)
+        if assignments.sequence:
+            await self._datapath.answer(assignments.sequence)
         for task_id, runner in self._runners.items():
             task = self._assigned.tasks.get(task_id)
             if task is None:

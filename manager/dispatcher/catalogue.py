@@ -49,6 +49,8 @@ class Catalogue:
         self._nodes_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._peers: dict[str, Peer] = {}
         self._trimmed: dict[str, ServiceRevision] = {}
+        self._drained: set[str] = set()
+        self._stopping: set[str] = set()
         self._services = ServiceRecords(view)
         for node_id in view.node_status:
             self._refresh_peer(node_id)
@@ -96,12 +98,30 @@ class Catalogue:
             removing_volumes=self._removing_volumes(node_id),
         )
 
+    @property
+    def stopping(self) -> frozenset[str]:
+        """Tasks that are to stop, and have not ended, until `drain` is called."""
+        return frozenset(self._stopping)
+
+    def leading_to(self, task_id: str) -> frozenset[str]:
+        """The nodes that may lead clients to a task."""
+        entry = self._entries[task_id]
+        return frozenset({entry.task.node_id, *self._nodes_on(_networks_of([entry]))})
+
+    def drain(self, task_id: str) -> str:
+        """No node leads clients to the task any more; its own node, which is to be told."""
+        self._drained.add(task_id)
+        self._refresh_task(task_id)
+        return self._entries[task_id].task.node_id
+
     def _refresh_task(self, task_id: str) -> set[str]:
         old, new = self._entries.get(task_id), self._entry(task_id)
         if old == new:
             return set()
         if old is not None:
             self._leave(old)
+        if new is None or not new.live:
+            self._drained.discard(task_id)
         if new is not None:
             self._enter(new)
         concerned = [entry for entry in (old, new) if entry is not None]
@@ -130,11 +150,15 @@ class Catalogue:
         live = task_states.is_live(task, status)
         reachable = live and len(task.addresses) > 0
         endpoint = endpoint_of(task, status, self._revision(task)) if reachable else None
+        if live and task_id in self._drained:
+            return Entry(_as_drained(task), live, endpoint)
         return Entry(task if live else _ended(task, status), live, endpoint)
 
     def _enter(self, entry: Entry) -> None:
         task = entry.task
         self._entries[task.id] = self._by_node[task.node_id][task.id] = entry
+        if entry.endpoint is not None and not task_states.is_wanted(task) and not task.drained:
+            self._stopping.add(task.id)
         for name in _networks_of([entry]):
             self._on_network[name][task.id] = entry
             self._nodes_of[name][task.node_id] += 1
@@ -142,6 +166,7 @@ class Catalogue:
     def _leave(self, entry: Entry) -> None:
         task = entry.task
         del self._entries[task.id]
+        self._stopping.discard(task.id)
         _discard(self._by_node, task.node_id, task.id)
         for name in _networks_of([entry]):
             _discard(self._on_network, name, task.id)
@@ -248,6 +273,13 @@ def narrowed(endpoint: TaskEndpoint, networks: Mapping[str, NetworkAssignment]) 
     for name in [name for name in narrow.aliases if name not in networks]:
         del narrow.aliases[name]
     return narrow
+
+
+def _as_drained(task: Task) -> Task:
+    copy = Task()
+    copy.CopyFrom(task)
+    copy.drained = True
+    return copy
 
 
 def _ended(task: Task, status: TaskStatus | None) -> Task:

@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import aclosing, suppress
+from itertools import count
 
 from grpc import aio
 
 from manager.dispatcher.catalogue import Catalogue
+from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
 from manager.dispatcher.needs import Needs
@@ -63,6 +65,9 @@ class Dispatcher(DispatcherServicer):
         self._liveness = Liveness(heartbeat_seconds)
         self._sessions: dict[str, AgentSession] = {}
         self._descriptions: dict[str, NodeDescription] = {}
+        # Of the time, so that a number of an earlier manager's session is never one of ours.
+        self._sequences = count(now_ms() << 20)
+        self._drains = DrainKeeper(store=store, manager_id=manager_id, sessions=self._sessions)
         self._running = asyncio.Event()
 
     async def run(self) -> None:
@@ -70,12 +75,14 @@ class Dispatcher(DispatcherServicer):
         await self._store.ready()
         with self._store.follow() as batches:
             self._catalogue = Catalogue(self._store.tables)
+            self._drains.begin(self._catalogue)
             self._expect_back()
             self._running.set()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(batches), name="assignments")
                 group.create_task(self._committer.run(), name="statuses")
                 group.create_task(self._watch_heartbeats(), name="heartbeats")
+                group.create_task(self._drains.run(), name="drains")
 
     async def Session(  # noqa: N802  # named by the protocol
         self, requests: AsyncIterator[AgentMessage], context: Context
@@ -114,7 +121,7 @@ class Dispatcher(DispatcherServicer):
         await self._records.ready(node_id, hello.description)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))
-        session = self._sessions[node_id] = AgentSession(node_id)
+        session = self._sessions[node_id] = AgentSession(node_id, self._sequences)
         self._committer.discard(node_id)
         self._descriptions[node_id] = hello.description
         self._hear(node_id)
@@ -136,6 +143,9 @@ class Dispatcher(DispatcherServicer):
                     await self._note_volumes(session, message.volumes)
                 if message.WhichOneof("kind") == "statuses":
                     self._take(session, message.statuses)
+                if message.WhichOneof("kind") == "applied":
+                    session.applied(message.applied.sequence)
+                    self._drains.look()
         except aio.UsageError:
             # gRPC's word for a stream that broke while we were reading it.
             _log.info("the stream of node %s broke", session.node_id)
@@ -170,9 +180,11 @@ class Dispatcher(DispatcherServicer):
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
         async for batch in batches:
+            generation = self._drains.advance()
             for node_id in self._catalogue.update(batch):
                 if session := self._sessions.get(node_id):
-                    session.touch()
+                    session.touch(generation)
+            self._drains.look()
             await self._mind_own_nodes(batch)
 
     async def _mind_own_nodes(self, changes: Iterable[Change]) -> None:

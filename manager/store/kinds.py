@@ -70,6 +70,8 @@ NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "",
 # Identifier: "service/<name>" or "network/<name>". Names are unique because a creation compares that its own is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
+# Written while a task that is to stop waits for other managers' nodes. Identifier: the manager's.
+APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
@@ -94,6 +96,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     NODE_VOLUMES,
     NAME,
     MANAGER,
+    APPLIED,
     CLUSTER,
     LEADER,
 )

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, Manager
+from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -55,6 +55,8 @@ class View(Protocol):
     @property
     def managers(self) -> Mapping[str, Manager]: ...
     @property
+    def applied(self) -> Mapping[str, ManagerApplied]: ...
+    @property
     def names(self) -> Mapping[str, Name]: ...
     @property
     def secrets(self) -> Mapping[str, File]: ...
@@ -95,6 +97,7 @@ class Tables:
         self.networks: Mapping[str, Network] = self._read(kinds.NETWORK)
         self.allocations: Mapping[str, NetworkAllocation] = self._read(kinds.ALLOCATION)
         self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
+        self.applied: Mapping[str, ManagerApplied] = self._read(kinds.APPLIED)
         self.names: Mapping[str, Name] = self._read(kinds.NAME)
         self.secrets: Mapping[str, File] = self._read(kinds.SECRET)
         self.secret_versions: Mapping[str, FileVersion] = self._read(kinds.SECRET_VERSION)

@@ -94,6 +94,31 @@ class Manager(_message.Message):
 Global___Manager: _TypeAlias = Manager  # noqa: Y015
 
 @_typing.final
+class ManagerApplied(_message.Message):
+    """Key: /shoal/v1/applied/<manager id>, written by that manager."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    manager_id: _builtins.str
+    revision: _builtins.int
+    """All nodes that have their session with the manager have withdrawn the tasks that were to stop at this revision."""
+    def __init__(
+        self,
+        *,
+        manager_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manager_id", b"manager_id", "revision", b"revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerApplied: _TypeAlias = ManagerApplied  # noqa: Y015
+
+@_typing.final
 class Leader(_message.Message):
     """Key: /shoal/v1/leader, under the leader's lease."""
 

@@ -248,7 +248,7 @@ class Assignments(_message.Message):
     store_revision: _builtins.int
     """The store's revision that this brings the agent to."""
     sequence: _builtins.int
-    """Counts up from 1 in a session."""
+    """Counts up over all sessions of a manager; 0 when no answer is asked for."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_task_pb2.Task]:
         """Tasks of this node, desired states included. Key: id."""

@@ -53,10 +53,18 @@ class RecordedWork:
         self.assigned = Assigned()
         self.messages: list[Assignments] = []
         self.known: list[TaskStatus] = []
+        self.answers: asyncio.Queue[int] = asyncio.Queue()
+        self.silent = False
 
     def take(self, assignments: Assignments) -> None:
         self.messages.append(assignments)
         self.assigned = merge(self.assigned, assignments)
+        if assignments.sequence and not self.silent:
+            self.answers.put_nowait(assignments.sequence)
+
+    async def applications(self) -> AsyncGenerator[int]:
+        while True:
+            yield await self.answers.get()
 
     def statuses(self) -> list[TaskStatus]:
         return list(self.known)

@@ -42,6 +42,15 @@ def test_the_way_of_a_task_that_is_stopped() -> None:
         assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
 
 
+def test_a_task_that_clients_may_still_be_led_to_is_drained_before_its_signal() -> None:
+    rows = [
+        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, led_to=True), A.DRAIN),
+        (Facts(Goal.STOP, S.RUNNING, C.EXITED, led_to=True), A.REPORT_EXIT),
+        (Facts(Goal.STOP, S.RUNNING, C.RUNNING, led_to=True, signalled=True), A.WAIT),
+    ]
+    assert [next_action(facts) for facts, _ in rows] == [action for _, action in rows]
+
+
 def test_the_way_of_a_task_that_is_unhealthy() -> None:
     rows = [
         (Facts(Goal.RUN, S.STARTING, C.RUNNING, unchecked=True), A.REPORT_RUNNING),

@@ -97,11 +97,18 @@ class Machine:
             await asyncio.gather(running, return_exceptions=True)
 
 
-def task(task_id: str, *, desired: TaskState.ValueType = TaskState.RUNNING, service: str = "polite") -> Task:
-    """A task of the service that runs the command of this name."""
+def task(
+    task_id: str,
+    *,
+    desired: TaskState.ValueType = TaskState.RUNNING,
+    service: str = "polite",
+    drained: bool = True,
+) -> Task:
+    """A task of the service that runs the command of this name. One that is to stop has been withdrawn everywhere."""
     addresses = [TaskAddress(network_id="net", address="10.0.0.7")]
     record = Task(id=task_id, service_id=service, revision=1, slot=1, node_id="n", addresses=addresses)
     record.state, record.desired_state = TaskState.ASSIGNED, desired
+    record.drained = drained and desired > TaskState.RUNNING
     return record
 
 
