@@ -52,3 +52,6 @@ class SharedWork(Generic[Key, Result]):
         if not run.task.done():
             run.task.cancel()
             await asyncio.wait([run.task])
+        if not run.task.cancelled():
+            # Work that fails while its last caller is cancelled has nobody left to tell; asyncio would complain.
+            run.task.exception()
