@@ -162,9 +162,10 @@ class _Conversion:
         self._faults.attempt((*path, "deploy", "mode"), lambda: deploy.mode(spec, body))
         for key, section in deploy.SECTIONS.items():
             if body.get(key):
-                self._faults.attempt(
+                self._faults.attempt_section(
                     (*path, "deploy", key),
-                    lambda key=key, section=section: section(spec, body[key]),  # type: ignore[misc]
+                    body[key],
+                    lambda value, section=section: section(spec, value),  # type: ignore[misc]
                 )
 
     def _attach(self, spec: ServiceSpec, service: str, body: Mapping[str, Any]) -> None:

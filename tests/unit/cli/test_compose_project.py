@@ -147,7 +147,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "file1.yaml:4:5: services.web.container_name: a service may have several containers, so Shoal names them "
         "itself; leave it out, the service is found by its own name, and by `aliases` under its networks",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
-        "file1.yaml:7:7: services.web.deploy.update_config: failure_action: 'explode' is not one of "
+        "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' is not one of "
         "rollback, pause, continue",
         "file1.yaml:8:3: services.db: image is missing",
         "file1.yaml:10:5: services.db.networks.missing: network 'missing' is not among the file's networks",
@@ -185,3 +185,31 @@ def test_the_examples_are_valid() -> None:
     examples = Path(__file__).parents[3] / "deploy" / "examples"
     for path in sorted(examples.glob("*.yaml")):
         load("shop", [read(path)], {}, examples)
+
+
+def test_every_key_of_a_section_that_is_wrong_is_told() -> None:
+    told = faults(
+        """
+services:
+  web:
+    image: registry:5000/hello:1
+    deploy:
+      update_config: {parallelism: -1, delay: soon, failure_action: explode}
+      resources:
+        limits: {cpus: lots, memory: 10Q}
+        reservations: {cpus: "1"}
+      restart_policy: {condition: maybe, delay: 2s}
+"""
+    )
+    places = [line.partition(": ")[2].partition(": ")[0] for line in told]
+    assert sorted(places) == [
+        "services.web.deploy.resources.limits.cpus",
+        "services.web.deploy.resources.limits.memory",
+        "services.web.deploy.restart_policy.condition",
+        "services.web.deploy.update_config.delay",
+        "services.web.deploy.update_config.failure_action",
+        "services.web.deploy.update_config.parallelism",
+    ]
+    assert "file1.yaml:6:53: services.web.deploy.update_config.failure_action: 'explode' is not one of" in "\n".join(
+        told
+    )
