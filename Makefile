@@ -40,6 +40,7 @@ up: install images
 	$(BIN)/shoal playground up --hosts $(HOSTS)
 	$(BIN)/shoal image push --quiet build/images/hello-1.tar registry:5000/hello:1
 	$(BIN)/shoal image push --quiet build/images/hello-2.tar registry:5000/hello:2
+	$(BIN)/shoal network create front
 	$(BIN)/shoal stack deploy -c $(DEPLOYED) hello
 	@$(BIN)/shoal playground hints
 

@@ -1,17 +1,20 @@
 """Waiting until services have converged: what every command that changes a service does unless it is detached."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 
 from cli.client import Client
 from cli.render.failure import Failed, warn
 from cli.render.progress import Display, counts
-from shoal.api.v1.control_pb2 import ServiceProgress, WatchServicesRequest
+from shoal.api.v1.control_pb2 import ServiceProgress, ServicesProgress, WatchServicesRequest
 from shoal.api.v1.service_pb2 import UpdateStatus
-from shoal.errors import Timeout
+from shoal.errors import Timeout, Unauthenticated, Unavailable
 
 NOT_CONVERGED = 3
+LOOK_AGAIN_SECONDS = 0.5
+"""Between looks for a manager that is away."""
 
 _FAILED = {UpdateStatus.PAUSED: "paused", UpdateStatus.ROLLED_BACK: "rolled back"}
 
@@ -41,7 +44,7 @@ def wait(
     last: tuple[ServiceProgress, ...] = ()
     request = WatchServicesRequest(services=services, until_removed=until_removed)
     try:
-        for progress in client.stream(client.control.WatchServices, request, seconds=seconds):
+        for progress in _answers(client, request, seconds):
             last = tuple(_named(service, names or {}) for service in progress.services)
             first = first or last
             display.update(last)
@@ -55,6 +58,26 @@ def wait(
         warn(f"detached: the cluster goes on{hint}")
         raise click.exceptions.Abort from None
     _judge(first, last)
+
+
+def _answers(client: Client, request: WatchServicesRequest, seconds: float) -> Iterator[ServicesProgress]:
+    """The progress as it comes, also across a manager's restart: what was asked for is stored, so looking on is all.
+
+    Raises:
+        Timeout: `seconds` have passed.
+    """
+    deadline, told = time.monotonic() + seconds, False
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            yield from client.stream(client.control.WatchServices, request, seconds=left)
+            return
+        except (Unavailable, Unauthenticated) as error:
+            # Without a first answer it is the context that is wrong, and the command before this would have told.
+            if not told:
+                warn(f"{error}; the cluster goes on, and this looks again until the manager answers")
+            told = True
+            time.sleep(LOOK_AGAIN_SECONDS)
+    raise Timeout("no answer in the time given")
 
 
 def _judge(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) -> None:

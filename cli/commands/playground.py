@@ -20,7 +20,7 @@ HINTS = """
 A cluster of {hosts} hosts is up. {path}Try:
 
     shoal node ls
-    shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
+    shoal service create --name web --replicas 3 --network front --publish mode=host,target=80 registry:5000/hello:1
     shoal service scale web=30
     shoal service ps web
     shoal service logs -f web

@@ -69,3 +69,18 @@ def test_what_does_not_converge_in_time_is_told_with_its_reason(clean: Cluster) 
     assert done.returncode == 3
     assert "not converged within 1 s" in done.stderr
     assert "node.hostname == h9" in done.stderr
+
+
+def test_waiting_goes_on_across_a_restart_of_the_manager(clean: Cluster) -> None:
+    terminal = Terminal(
+        clean, "service", "create", "--name", "late", "--constraint", "node.labels.late == y", f"{HELLO}:1"
+    )
+    terminal.read_until("0/1 running")
+    clean.playground.stop_manager(kill=True)
+    terminal.read_until("the cluster goes on")
+    clean.playground.start_manager()
+    clean.playground.wait_for_nodes(3)
+    clean.shoal("node", "update", "--label-add", "late=y", "h1")
+    terminal.read_until("1/1 running")
+    assert terminal.end() == 0
+    clean.shoal("node", "update", "--label-rm", "late", "h1")
