@@ -12,11 +12,11 @@ from pathlib import Path
 from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages
 from agent.network.balancing.elements import Slots, changed, rebalanced
-from agent.network.balancing.frontends import Services
+from agent.network.balancing.frontends import Services, withdrawn
 from agent.network.kernel_features import rules_refused, tunnel_refused
 from agent.network.kernel_state import KernelState, kernel_state, plan
 from agent.network.namespaces import Namespace
-from agent.network.netlink import inventory, messages
+from agent.network.netlink import inventory, messages, tracking
 from agent.network.netlink.connection import Connection
 from agent.network.nftables import elements as nft
 from agent.network.nftables.library import Nftables
@@ -43,6 +43,7 @@ class Datapath:
     def __init__(self, *, underlay_address: IPv4Address, settings: NetworkSettings) -> None:
         self._settings = settings
         self._connection = Connection()
+        self._tracking = Connection(tracking.FAMILY)
         self._nftables = Nftables()
         self._tables = Tables()
         self._services = Services()
@@ -69,6 +70,7 @@ class Datapath:
 
     def close(self) -> None:
         self._nftables.close()
+        self._tracking.close()
         self._connection.close()
 
     def prepare(self) -> None:
@@ -179,6 +181,7 @@ class Datapath:
         )
         self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
         self._in_doubt = False
+        tracking.forget_datagrams(self._tracking, withdrawn(old[0], services))
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""

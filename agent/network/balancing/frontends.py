@@ -46,6 +46,13 @@ class Services:
     targets: frozenset[str] = frozenset()
 
 
+def withdrawn(old: Services, new: Services) -> frozenset[IPv4Address]:
+    """Addresses of backends that some frontend does not lead to any more."""
+    none: frozenset[str] = frozenset()
+    gone = (targets - new.backends.get(frontend, none) for frontend, targets in old.backends.items())
+    return frozenset(IPv4Address(target.partition(" ")[0]) for targets in gone for target in targets)
+
+
 def services(
     networks: Sequence[NetworkAssignment],
     endpoints: Iterable[TaskEndpoint],

@@ -30,10 +30,14 @@ class Reply(NamedTuple):
 
 
 class Connection:
-    """A socket of NETLINK_ROUTE in the network namespace of the thread that makes it; for one thread at a time."""
+    """A socket in the network namespace of the thread that makes it; for one thread at a time.
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    Args:
+        family: NETLINK_ROUTE, or another one of netlink(7) whose messages have this form.
+    """
+
+    def __init__(self, family: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, family)
         self._socket.bind((0, 0))
         for option in (_CAP_ACK, _EXT_ACK, _STRICT_CHECK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)

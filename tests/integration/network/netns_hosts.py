@@ -178,6 +178,8 @@ class Hosts:
     def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         sandbox = host.call(host.network.attach(task, internal_only, resolvers))
         self._stack.callback(os.close, sandbox.netns_fd)
+        # The kernel lets a link that has just come up send a moment later; a container takes longer to start than that.
+        until(lambda: "state UP" in run(sandbox.netns_fd, "ip", "-o", "link", "show", "eth0"))
         return sandbox
 
 

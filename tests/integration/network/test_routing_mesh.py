@@ -166,6 +166,25 @@ def test_datagrams_and_their_answers(hosts: Hosts, stack: ExitStack) -> None:
         assert sender.recvfrom(100) == (b"answer", (ONE, 5353))
 
 
+def test_datagrams_go_on_to_another_task_when_theirs_is_withdrawn(hosts: Hosts, stack: ExitStack) -> None:
+    one, two = behind(1, hosts.one), behind(2, hosts.two)
+    datagrams = PublishedPort(protocol=PublishedPort.UDP, target=5000, published=5353)
+    sockets = []
+    hosts.apply([MESH], [one, behind(2, hosts.two, ready=False)], service(datagrams))
+    for host, of in ((hosts.one, one), (hosts.two, two)):
+        with inside(hosts.attach(host, task(of)).netns_fd):
+            sockets.append(stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)))
+        sockets[-1].bind(("", 5000))
+        sockets[-1].settimeout(2)
+    with inside(hosts.client):
+        sender = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+    sender.sendto(b"first", (ONE, 5353))
+    assert sockets[0].recvfrom(100)[0] == b"first"
+    hosts.apply([MESH], [behind(1, hosts.one, ready=False), two], service(datagrams))
+    sender.sendto(b"second", (ONE, 5353))
+    assert sockets[1].recvfrom(100)[0] == b"second"
+
+
 def test_rules_routes_and_marks_come_back(hosts: Hosts, stack: ExitStack) -> None:
     web = behind(1, hosts.two)
     hosts.apply([MESH], [web], service(port()))
