@@ -28,7 +28,7 @@ class NetworkSettings:
     vxlan_port: int = 4789
     local_pool: IPv4Network = _LOCAL_POOL
     spare_namespaces: int = 8
-    verify_seconds: float = 60.0
+    verify_seconds: float = 20.0
     sweep_seconds: float = 0.05
     dns_ttl_seconds: int = 5
     dns_timeout_seconds: float = 3.0
