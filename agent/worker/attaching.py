@@ -20,8 +20,9 @@ async def attach(tools: Tools, task: Task, template: TaskTemplate) -> Sandbox:
 
 
 def _internal_only(tools: Tools, task: Task) -> bool:
-    """Whether every network of the task is without a route out."""
+    """Whether every network of the task is without a route out; that of the routing mesh gives none to the others."""
     networks = [tools.network(address.network_id) for address in task.addresses]
     if None in networks:
         raise Refused("a network of this task was removed")
-    return bool(networks) and all(network is not None and network.internal for network in networks)
+    own = [network for network in networks if network is not None and not network.mesh]
+    return bool(own) and all(network.internal for network in own)

@@ -1,6 +1,6 @@
 """The routing mesh as the control API sees it: its network, made when a service first needs it, and its ports."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 
 from manager.control_api import names
@@ -64,6 +64,21 @@ def _free_subnet(view: View) -> str:
     raise Refused(
         "no subnet is free for the routing mesh: 10.128.0.0/9 is full; publish with mode=host, or remove networks"
     )
+
+
+def unreachable(view: View, spec: ServiceSpec, coming: Mapping[str, Network]) -> Iterator[Fault]:
+    """A port of the mesh for tasks whose networks all have no way out: answers to clients have none either.
+
+    Args:
+        spec: its networks are ids.
+        coming: networks that the same call makes or changes.
+    """
+    known = dict(view.networks) | {network.meta.id: network for network in coming.values()}
+    networks = [known[each.network] for each in spec.task.networks if each.network in known]
+    if networks and mesh_ports(spec) and all(network.spec.internal for network in networks):
+        yield Fault(
+            "endpoint.ports", "all networks of the service are internal: publish none, or add one that is not internal"
+        )
 
 
 def port_conflicts(view: View, spec: ServiceSpec) -> Iterator[Fault]:

@@ -73,6 +73,7 @@ async def examine(
         checked.replicated.replicas = 1
     faults += network_uses.resolve(checked, view, coming or {})
     faults += mesh.port_conflicts(view, checked)
+    faults += mesh.unreachable(view, checked, coming or {})
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
