@@ -19,7 +19,7 @@ from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages, tracking
 from agent.network.netlink.connection import Connection
 from agent.network.nftables import elements as nft
-from agent.network.nftables.library import Nftables
+from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.ruleset import chains, definition
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables, without_common

@@ -1,5 +1,6 @@
 """`--depends-on`: services that one waits for."""
 
+from cli.flags.entries import drop
 from cli.flags.scalars import choice
 from shoal.api.v1.service_pb2 import Dependency, ServiceSpec
 from shoal.errors import InvalidInput
@@ -13,15 +14,11 @@ def add_dependency(spec: ServiceSpec, text: str) -> None:
     if not name:
         raise InvalidInput(f"--depends-on: {text!r} names no service")
     number = choice("--depends-on", condition, CONDITIONS) if sign else Dependency.STARTED
-    kept = [each for each in spec.depends_on if each.service != name]
-    del spec.depends_on[:]
-    spec.depends_on.extend([*kept, Dependency(service=name, condition=Dependency.Condition.ValueType(number))])
+    drop(spec.depends_on, lambda each: each.service == name)
+    spec.depends_on.append(Dependency(service=name, condition=Dependency.Condition.ValueType(number)))
 
 
 def remove_dependency(spec: ServiceSpec, text: str) -> None:
     """Wait for it no longer."""
-    kept = [each for each in spec.depends_on if each.service != text]
-    if len(kept) == len(spec.depends_on):
+    if not drop(spec.depends_on, lambda each: each.service == text):
         raise InvalidInput(f"--depends-on-rm: it does not wait for {text!r}")
-    del spec.depends_on[:]
-    spec.depends_on.extend(kept)

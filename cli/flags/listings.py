@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.flags import dependencies, files, placement, tuning
+from cli.flags.entries import drop
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
@@ -73,11 +74,8 @@ def add_env(spec: ServiceSpec, text: str) -> None:
 
 
 def _remove_env(spec: ServiceSpec, text: str) -> None:
-    env = spec.task.container.env
-    kept = [entry for entry in env if entry.partition("=")[0] != text]
-    if len(kept) == len(env):
+    if not drop(spec.task.container.env, lambda entry: entry.partition("=")[0] == text):
         raise InvalidInput(f"--env-rm: there is no variable {text!r}")
-    env[:] = kept
 
 
 def add_env_file(spec: ServiceSpec, path: str) -> None:
@@ -97,11 +95,8 @@ def _add_port(spec: ServiceSpec, text: str) -> None:
 
 def _remove_port(spec: ServiceSpec, text: str) -> None:
     target = text.partition("/")[0].rpartition(":")[2]
-    kept = [port for port in spec.endpoint.ports if str(port.target) != target]
-    if len(kept) == len(spec.endpoint.ports):
+    if not drop(spec.endpoint.ports, lambda port: str(port.target) == target):
         raise InvalidInput(f"--publish-rm: no port {text!r} is published; name the port in the container")
-    del spec.endpoint.ports[:]
-    spec.endpoint.ports.extend(kept)
 
 
 def _add_mount(spec: ServiceSpec, text: str) -> None:
@@ -109,12 +104,8 @@ def _add_mount(spec: ServiceSpec, text: str) -> None:
 
 
 def _remove_mount(spec: ServiceSpec, text: str) -> None:
-    mounts = spec.task.container.mounts
-    kept = [mount for mount in mounts if mount.target != text]
-    if len(kept) == len(mounts):
+    if not drop(spec.task.container.mounts, lambda mount: mount.target == text):
         raise InvalidInput(f"--mount-rm: nothing is mounted at {text!r}")
-    del mounts[:]
-    mounts.extend(kept)
 
 
 def _add_ulimit(spec: ServiceSpec, text: str) -> None:
@@ -124,21 +115,12 @@ def _add_ulimit(spec: ServiceSpec, text: str) -> None:
         limit = Ulimit(name=name, soft=int(soft), hard=int(hard or soft))
     except ValueError:
         raise InvalidInput(f"--ulimit: {text!r} is not of the form nofile=1024:2048") from None
-    _drop_ulimit(spec, name)
+    drop(spec.task.container.ulimits, lambda other: other.name == name)
     spec.task.container.ulimits.append(limit)
 
 
-def _drop_ulimit(spec: ServiceSpec, name: str) -> bool:
-    limits = spec.task.container.ulimits
-    kept = [limit for limit in limits if limit.name != name]
-    found = len(kept) < len(limits)
-    del limits[:]
-    limits.extend(kept)
-    return found
-
-
 def _remove_ulimit(spec: ServiceSpec, text: str) -> None:
-    if not _drop_ulimit(spec, text):
+    if not drop(spec.task.container.ulimits, lambda limit: limit.name == text):
         raise InvalidInput(f"--ulimit-rm: there is no {text!r}")
 
 

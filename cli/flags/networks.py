@@ -1,5 +1,6 @@
 """`--network`: a name, or name=front,alias=www,ip=10.0.5.7."""
 
+from cli.flags.entries import drop
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -48,8 +49,5 @@ def remove_network(spec: ServiceSpec, text: str) -> None:
     Raises:
         InvalidInput: the service is not on it.
     """
-    kept = [network for network in spec.task.networks if network.network != text]
-    if len(kept) == len(spec.task.networks):
+    if not drop(spec.task.networks, lambda network: network.network == text):
         raise InvalidInput(f"--network-rm: the service is not on network {text!r}")
-    del spec.task.networks[:]
-    spec.task.networks.extend(kept)

@@ -1,5 +1,6 @@
 """Flags of where tasks are placed: preferences, affinities, generic resources, priority."""
 
+from cli.flags.entries import drop
 from cli.flags.scalars import Scalar, count
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec
@@ -35,8 +36,8 @@ def add_preference(spec: ServiceSpec, text: str) -> None:
         if preference.spread not in placement.spread:
             placement.spread.append(preference.spread)
         return
-    kept = [each for each in placement.preferences if not _is_same(each, preference)]
-    _replace_preferences(spec, [*kept, preference])
+    drop(placement.preferences, lambda each: _is_same(each, preference))
+    placement.preferences.append(preference)
 
 
 def remove_preference(spec: ServiceSpec, text: str) -> None:
@@ -45,22 +46,15 @@ def remove_preference(spec: ServiceSpec, text: str) -> None:
         parse_preference(text if "=" in text or text == "binpack" else f"spread={text}"),
         spec.task.placement,
     )
-    kept = [each for each in placement.preferences if not _is_same(each, preference)]
+    found = drop(placement.preferences, lambda each: _is_same(each, preference))
     if preference.spread in placement.spread:
         placement.spread.remove(preference.spread)
-    elif len(kept) == len(placement.preferences):
+    elif not found:
         raise InvalidInput(f"--placement-pref-rm: there is no {text!r}")
-    _replace_preferences(spec, kept)
 
 
 def _is_same(one: Preference, other: Preference) -> bool:
     return (one.spread, one.binpack) == (other.spread, other.binpack)
-
-
-def _replace_preferences(spec: ServiceSpec, kept: list[Preference]) -> None:
-    copies = [Preference.FromString(each.SerializeToString()) for each in kept]
-    del spec.task.placement.preferences[:]
-    spec.task.placement.preferences.extend(copies)
 
 
 def parse_affinity(text: str) -> Affinity:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cli.flags.entries import drop
 from cli.flags.scalars import Apply, Scalar, choice, count
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
@@ -38,23 +39,17 @@ def parse_device(text: str) -> Device:
 def add_device(spec: ServiceSpec, text: str) -> None:
     """Give the container a device; a later one takes the place of an earlier one with the same source."""
     device = parse_device(text)
-    drop_device(spec, device.source)
+    drop(spec.task.container.devices, lambda other: other.source == device.source)
     spec.task.container.devices.append(device)
 
 
-def drop_device(spec: ServiceSpec, source: str) -> bool:
-    """Take a device away; whether it was there."""
-    devices = spec.task.container.devices
-    kept = [device for device in devices if device.source != source]
-    found = len(kept) < len(devices)
-    del devices[:]
-    devices.extend(kept)
-    return found
-
-
 def remove_device(spec: ServiceSpec, source: str) -> None:
-    """As `drop_device`; an error where it was not there."""
-    if not drop_device(spec, source):
+    """Take a device away.
+
+    Raises:
+        InvalidInput: it was not there.
+    """
+    if not drop(spec.task.container.devices, lambda device: device.source == source):
         raise InvalidInput(f"--device-rm: there is no {source!r}")
 
 

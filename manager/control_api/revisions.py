@@ -3,7 +3,7 @@
 from google.protobuf.message import Message
 
 from manager.control_api import bounds
-from manager.planner.template import work
+from manager.planner.template import strip_empty, work
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import REVISION, SERVICE
 from manager.store.tables import View
@@ -74,14 +74,5 @@ def _stripped(message: Message) -> Message:
     """A copy without submessages that are there but empty: they mean the same as absent ones."""
     copy = type(message)()
     copy.CopyFrom(message)
-    _strip(copy)
+    strip_empty(copy)
     return copy
-
-
-def _strip(message: Message) -> None:
-    for field, value in message.ListFields():
-        if field.message_type is None or field.is_repeated or field.containing_oneof is not None:
-            continue
-        _strip(value)
-        if value.ByteSize() == 0:
-            message.ClearField(field.name)

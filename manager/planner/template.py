@@ -49,18 +49,18 @@ def work(spec: ServiceSpec) -> tuple[bytes, ...]:
     template.CopyFrom(spec.task)
     template.ClearField("placement")
     template.ClearField("restart")
-    _strip(template)
+    strip_empty(template)
     # A port of the mesh asks nothing of the task but to be on the mesh's network.
     own = [port for port in spec.endpoint.ports if not is_mesh(port)]
     mesh = b"mesh" if mesh_ports(spec) else b""
     return (mesh, *(part.SerializeToString(deterministic=True) for part in (template, *own)))
 
 
-def _strip(message: Message) -> None:
-    # A part that is there but empty means the same as an absent one.
+def strip_empty(message: Message) -> None:
+    """Take out parts that are there but empty: they mean the same as absent ones. Changes the message."""
     for field, value in message.ListFields():
         if field.message_type is None or field.is_repeated or field.containing_oneof is not None:
             continue
-        _strip(value)
+        strip_empty(value)
         if value.ByteSize() == 0:
             message.ClearField(field.name)

@@ -74,14 +74,6 @@ class Repository:
         digest = str(response.headers.get("Docker-Content-Digest", ""))
         return digest if is_digest(digest) else (await self.manifest(target)).digest
 
-    async def has_manifest(self, target: str) -> bool:
-        """Whether the repository holds it."""
-        try:
-            await self.transport.send(self._manifest_call("HEAD", target))
-        except NotFound:
-            return False
-        return True
-
     async def has_blob(self, digest: str) -> bool:
         """Whether the repository holds it."""
         try:

@@ -10,7 +10,7 @@ from agent.network.attachment import Attachment, Port
 from agent.network.kernel_features import missing
 from agent.network.namespaces import enter_new
 from agent.network.nftables import elements as nft
-from agent.network.nftables.library import Nftables
+from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.ruleset import chains, definition
 from agent.network.tables import Subnet, Tables
 from shoal.errors import Unavailable
