@@ -1,6 +1,5 @@
 """The agent as a whole: the only place that constructs its parts."""
 
-import asyncio
 import logging
 import os
 import time
@@ -35,6 +34,7 @@ from shoal.distribution.registries import read_registries
 from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.rpc.server import listen, make_server
+from shoal.task_group import TaskGroup
 from shoal.templates import Node
 
 SERVER_GRACE_SECONDS = 1.0
@@ -81,7 +81,7 @@ async def run(settings: AgentSettings) -> None:
         )
         # Before the first session: a manager is told the last state of everything that is here.
         await worker.recover()
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
             group.create_task(session.run(), name="session")
             group.create_task(membership.keep(managers), name="certificate")

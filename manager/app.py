@@ -62,6 +62,7 @@ from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access
 from shoal.rpc.channel import MAX_STREAM_BYTES
 from shoal.rpc.server import listen, make_server
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ async def run(settings: Settings) -> None:
     _make_state_directory(settings)
     async with _etcd(settings) as backend:
         store = Store(backend=backend)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(store.run(), name="store")
             await store.ready()
             await _manage(settings, store, backend)
@@ -120,7 +121,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
     leadership = Leadership(store, backend, own.manager_id)
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(manager), name="registration")
@@ -183,7 +184,7 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, a
         monitor = NodeMonitor(
             store=store, manager_id=manager_id, now_ms=now_ms, heartbeat_seconds=settings.heartbeat_seconds
         )
-        async with asyncio.TaskGroup() as term:
+        async with TaskGroup() as term:
             term.create_task(Planner(store=store, clock=now_ms).run(fence), name="planner")
             term.create_task(monitor.run(fence), name="node monitor")
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)

@@ -20,6 +20,7 @@ from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
 from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import parse
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 Report = Callable[[str], None]
@@ -100,7 +101,7 @@ class Puller:
         }
         progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 for diff_id, layer in missing.items():
                     group.create_task(self._layer(repository, layer, diff_id, progress))
         except BaseExceptionGroup as errors:

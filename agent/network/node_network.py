@@ -33,6 +33,7 @@ from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.task_group import TaskGroup
 
 log = logging.getLogger(__name__)
 
@@ -275,7 +276,7 @@ class NodeNetwork:
 
     async def run(self) -> None:
         """The work in the background, without end: spare namespaces, links of ended tasks, comparisons."""
-        async with asyncio.TaskGroup() as work:
+        async with TaskGroup() as work:
             work.create_task(self._refill(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
             work.create_task(self._verify_forever(), name="comparison of the network")
@@ -326,7 +327,7 @@ async def node_network(
     network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
     try:
         await network.start()
-        async with asyncio.TaskGroup() as work:
+        async with TaskGroup() as work:
             background = work.create_task(network.run(), name="network")
             yield network
             background.cancel()

@@ -8,6 +8,7 @@ from agent.network.echoes import SMALLEST_BYTES, IcmpEchoes, TunnelEchoes
 from agent.network.underlay import Underlay
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.errors import Fault, InvalidInput
+from shoal.task_group import TaskGroup
 
 MOST_TARGETS = 1_000
 MOST_PROBES = 100
@@ -61,7 +62,7 @@ class Probing:
             async with room:
                 return await connection_fault(target.address, target.port)
 
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             nodes = [group.create_task(node(target)) for target in request.nodes]
             ports = [group.create_task(port(target)) for target in request.ports]
         return ProbeResponse(nodes=[task.result() for task in nodes], ports=[task.result() for task in ports])

@@ -32,6 +32,7 @@ from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.trash import Trash, delete_trees
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class OciRuntime:
         self._executor = Executor(places=self._places, hide=self._layout.hybrid_mount)
         self._life.callback(self._executor.close)
         self._life.callback(self._watch.close)
-        group = await self._life.enter_async_context(asyncio.TaskGroup())
+        group = await self._life.enter_async_context(TaskGroup())
         for task in (group.create_task(self._tidy()), group.create_task(self._trash.keep_empty())):
             self._life.callback(task.cancel)
         return self

@@ -50,7 +50,8 @@ class Outbox:
         """Wait until nothing is under way and there is something to send: at once, or for the patience's time."""
         await self._anything()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._urgent.wait(), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._urgent.wait()
         await self._anything()
         self._urgent.clear()
         self._sent = dict(islice(self._waiting.items(), MAX_STATUSES))

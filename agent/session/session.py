@@ -29,6 +29,7 @@ from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.rpc.errors import to_error
+from shoal.task_group import TaskGroup
 
 WELCOME_SECONDS = 5.0
 """A manager that does not answer Hello within this time is taken for lost."""
@@ -127,7 +128,7 @@ class AgentSession:
         for status in self._work.statuses():
             # The manager may be another one, or have lost what it had not committed; it drops what it knows.
             self._outbox.put(status)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._beat(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
             group.create_task(self._send(stream), name="statuses")
             group.create_task(self._tell_volumes(stream), name="volumes")

@@ -80,7 +80,8 @@ class Datapath:
                 self._applied = number
                 self._change.notify_all()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), PAUSE_SECONDS)
+                async with asyncio.timeout(PAUSE_SECONDS):
+                    await self._urgent.wait()
 
     async def _apply(self, wish: Assigned) -> None:
         self._journal.write_datapath(wish)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.worker.seams import Exit, Running
 from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_group import TaskGroup
 
 WITHDRAWAL_SECONDS = 5.0
 """Longest wait for the managers' word that every node has withdrawn the task."""
@@ -61,7 +62,7 @@ class Drain:
 
 async def either(work: Coroutine[None, None, None], watch: Coroutine[None, None, None]) -> None:
     """Run both until the first has come to its end, and give the other up."""
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         tasks = [group.create_task(work), group.create_task(watch)]
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:

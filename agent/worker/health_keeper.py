@@ -9,6 +9,7 @@ from agent.health.watch import watch
 from agent.worker.seams import Running
 from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.task_group import TaskGroup
 
 LOOPBACK = "127.0.0.1"
 Tell = Callable[[TaskStatus.Health.ValueType, str], None]
@@ -39,9 +40,7 @@ class HealthKeeper:
         """There is a check, and nobody makes it."""
         return self.check is not None and self._working is None
 
-    def start(
-        self, group: asyncio.TaskGroup, task: Task, running: Running, health: TaskStatus.Health.ValueType
-    ) -> None:
+    def start(self, group: TaskGroup, task: Task, running: Running, health: TaskStatus.Health.ValueType) -> None:
         """Make the check until the container is unhealthy, or `stop`."""
         assert self.check is not None
         # Its own address, so that what only loopback reaches is not taken for a service to others.

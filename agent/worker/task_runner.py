@@ -23,6 +23,7 @@ from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import StateTime, Task, TaskState, TaskStatus
 from shoal.errors import ShoalError, Unavailable
+from shoal.task_group import TaskGroup
 
 KILL_PATIENCE_SECONDS = 10.0
 """A killed container that is still there after this long is killed again."""
@@ -98,7 +99,7 @@ class TaskRunner:
     async def run(self) -> None:
         """Until nothing of the task is left, or cancelled: then the container stays as it is."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 while not self._forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
@@ -128,7 +129,7 @@ class TaskRunner:
             return Container.EXITED
         return Container.ABSENT if self._found is None else Container.RUNNING
 
-    async def _act(self, action: Action, group: asyncio.TaskGroup) -> None:
+    async def _act(self, action: Action, group: TaskGroup) -> None:
         match action:
             case Action.ACCEPT:
                 self._report(TaskState.ACCEPTED)

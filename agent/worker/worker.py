@@ -18,6 +18,7 @@ from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import ShoalError
+from shoal.task_group import TaskGroup
 from shoal.templates import Node
 
 COLLECT_SECONDS = 600.0
@@ -125,7 +126,7 @@ class Worker:
 
     async def run(self) -> None:
         """Work until cancelled, after `recover`. Containers stay as they are."""
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             group.create_task(self._datapath.run(), name="datapath")
             group.create_task(self._volumes.run(self._volumes_in_use), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
@@ -137,7 +138,7 @@ class Worker:
                 await self._take(await self._incoming.get())
                 self._start_runners(group)
 
-    def _start_runners(self, group: asyncio.TaskGroup) -> None:
+    def _start_runners(self, group: TaskGroup) -> None:
         """One for each assigned task that has none; those of the journal go on where they were."""
         for task_id, task in self._assigned.tasks.items():
             if task_id not in self._runners:

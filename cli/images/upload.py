@@ -8,6 +8,7 @@ from cli.images.archive import ImageSource
 from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.manifests import Descriptor, Index, Manifest, parse_manifest
 from shoal.distribution.uploads import Uploader
+from shoal.task_group import TaskGroup
 
 _READ = 256 << 10
 _PARALLEL = 3
@@ -39,7 +40,7 @@ class Upload:
         await self._blob(manifest.config)  # alone: whether the registry lets us in is asked once, not by all at once
         blobs = {each.digest: each for each in manifest.layers}
         try:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 for each in blobs.values():
                     group.create_task(self._blob(each))
         except BaseExceptionGroup as errors:

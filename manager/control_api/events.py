@@ -111,7 +111,8 @@ class Events:
             return True
         left = until_ms - self._now_ms()
         try:
-            await asyncio.wait_for(news.wait(), max(0, left) / 1000)
+            async with asyncio.timeout(max(0, left) / 1000):
+                await news.wait()
         except TimeoutError:
             return False
         return True

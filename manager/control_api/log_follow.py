@@ -10,6 +10,7 @@ from manager.control_api.log_sources import Place, Target
 from manager.control_api.seams import LogReader, Records
 from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
+from shoal.task_group import TaskGroup
 from shoal.task_states import is_terminal, observed
 
 _log = logging.getLogger(__name__)
@@ -64,13 +65,13 @@ class Following:
     async def _gather(self) -> None:
         """Read every task that is there, and those that come, until the target is gone."""
         with self._store.follow() as changes:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 self._begin(group)
                 while not self._over():
                     await anext(changes)
                     self._begin(group)
 
-    def _begin(self, group: asyncio.TaskGroup) -> None:
+    def _begin(self, group: TaskGroup) -> None:
         """Start reading what has not been read yet: one stream a node for those that are there together."""
         view = self._store.tables
         new = [task for task in log_sources.tasks_of(view, self._target) if task.id not in self._known]

@@ -17,6 +17,7 @@ from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
 from shoal.published_ports import EVERYWHERE
 from shoal.rpc.addresses import HostPort
+from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
 
 CHECK_SECONDS = 60.0
@@ -58,7 +59,7 @@ class NetworkCheck:
         view = self._store.tables
         nodes = _ready(view, request.network)
         asked = {node_id: _request(view, node_id, nodes) for node_id in nodes}
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             running = {
                 node_id: group.create_task(self._probe(view, nodes[node_id], probes))
                 for node_id, (probes, _) in asked.items()

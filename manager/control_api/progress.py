@@ -74,7 +74,8 @@ class Progress:
             if left <= 0 or now.done:
                 return now
             try:
-                await asyncio.wait_for(_concerning(changes, view, watched), left)
+                async with asyncio.timeout(left):
+                    await _concerning(changes, view, watched)
             except TimeoutError:
                 continue
 

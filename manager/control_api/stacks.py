@@ -26,6 +26,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import Volume
 from shoal.errors import Fault, InvalidInput, NotFound
 from shoal.ids import NewId
+from shoal.task_group import TaskGroup
 
 LOOKUPS_AT_ONCE = 8
 
@@ -145,7 +146,7 @@ class Stacks:
                     coming_volumes=volumes,
                 )
 
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             running = [group.create_task(one(spec)) for spec in specs]
         return [task.result() for task in running]
 

@@ -13,6 +13,7 @@ from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUs
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
 from shoal.rpc.addresses import HostPort
+from shoal.task_group import TaskGroup
 
 AT_ONCE = 64
 """Nodes that are asked at the same time."""
@@ -61,7 +62,7 @@ class UsageReader:
         for task in tasks:
             by_node.setdefault(task.node_id, []).append(task.id)
         limit = asyncio.Semaphore(AT_ONCE)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             asked = [group.create_task(self._ask(limit, node_id, ids)) for node_id, ids in by_node.items()]
         now: dict[str, TaskUsage] = {}
         warnings = []

@@ -27,6 +27,7 @@ from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.guard import caller
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Dispatcher(DispatcherServicer):
             self._drains.begin(self._catalogue)
             self._expect_back()
             self._running.set()
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 group.create_task(self._follow(batches), name="assignments")
                 group.create_task(self._committer.run(), name="statuses")
                 group.create_task(self._watch_heartbeats(), name="heartbeats")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from manager.store.backend import Backend
 from shoal.errors import Unavailable
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ async def held_lease(backend: Backend, *, ttl_seconds: int = TTL_SECONDS) -> Asy
     asked = clock()
     lease = await backend.grant(ttl_seconds)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             keeper = group.create_task(_keep(backend, lease, ttl_seconds, asked, clock), name=f"lease {lease:x}")
             try:
                 yield lease

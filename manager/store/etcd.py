@@ -159,7 +159,8 @@ class Etcd:
         if self._channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
             return
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), self._deadline)
+            async with asyncio.timeout(self._deadline):
+                await self._channel.channel_ready()
         except TimeoutError as error:
             raise Unavailable(f"etcd did not answer within {self._deadline:g} s; is it running?") from error
 

@@ -15,6 +15,7 @@ from typing import IO
 from manager.store.etcd import Etcd
 from manager.store.etcd_channel import socket_channel
 from shoal.errors import Refused, Unavailable
+from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
@@ -165,7 +166,8 @@ class EtcdServer:
             return
         process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), self._stop_seconds)
+            async with asyncio.timeout(self._stop_seconds):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
@@ -184,7 +186,7 @@ class EtcdServer:
 @asynccontextmanager
 async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
     """Run the server while the block lasts, and give a client to it once it answers. If it fails, so does the block."""
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         running = group.create_task(server.run(), name="etcd")
         channel = socket_channel(server.socket)
         try:

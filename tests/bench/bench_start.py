@@ -33,6 +33,7 @@ from agent.runtime.trash import delete_trees
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.meta_pb2 import Resources
+from shoal.task_group import TaskGroup
 from tests.bench.figures import Figure
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, wall_clock_ms
 
@@ -133,7 +134,7 @@ async def agent_batch(runtime: OciRuntime, image: Image, count: int, parallel: i
             latencies.append(time.perf_counter() - begin)
 
     begin = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for _ in range(parallel):
             group.create_task(work())
     return latencies, time.perf_counter() - begin

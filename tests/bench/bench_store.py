@@ -16,6 +16,7 @@ from manager.store.server import EtcdServer, etcd_server
 from manager.store.store import Store
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState
 from shoal.ids import new_id
+from shoal.task_group import TaskGroup
 
 SINGLE, CONCURRENT, WRITERS, TASKS = 1000, 5000, 64, 100_000
 
@@ -61,7 +62,7 @@ async def measure_commits(store: Store) -> None:
     p99 = statistics.quantiles(took, n=100)[98]
     print(f"one commit of one task: p50 {statistics.median(took) * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms")
     start = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         for _ in range(WRITERS):
             group.create_task(commit_each(store, list(tasks(CONCURRENT // WRITERS))))
     print(f"{WRITERS} writers of one task each: {CONCURRENT / (time.perf_counter() - start):,.0f} commits/s")
@@ -72,7 +73,7 @@ async def measure_commits(store: Store) -> None:
 
 
 async def measure_load(socket: Path) -> None:
-    async with socket_channel(socket) as channel, asyncio.TaskGroup() as group:
+    async with socket_channel(socket) as channel, TaskGroup() as group:
         gc.collect()
         before, start = resident_bytes(), time.perf_counter()
         store = Store(backend=Etcd(channel=channel))
@@ -89,7 +90,7 @@ async def measure_load(socket: Path) -> None:
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
         server = EtcdServer(Path(directory))
-        async with etcd_server(server) as client, asyncio.TaskGroup() as group:
+        async with etcd_server(server) as client, TaskGroup() as group:
             print(f"resident before any record: {resident_bytes() / 1e6:.0f} MB")
             store = Store(backend=client)
             running = group.create_task(store.run())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from manager.store.backend import Backend
 from manager.store.store import Store
+from shoal.task_group import TaskGroup
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ Run = Callable[[Callable[[Rig], Awaitable[None]]], None]
 async def running_store(backend: Backend) -> AsyncGenerator[Store]:
     """A store that is loaded and watches."""
     store = Store(backend=backend)
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         task = group.create_task(store.run())
         await store.ready()
         try:

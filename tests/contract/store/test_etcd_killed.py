@@ -16,6 +16,7 @@ from manager.store.store import Store
 from manager.store.subscription import Subscription
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Timeout, Unavailable
+from shoal.task_group import TaskGroup
 from tests.contract.store.rig import running_store, until
 
 KILLS = 4
@@ -87,7 +88,7 @@ def test_kills_in_the_midst_of_writes_and_watches(tmp_path: Path) -> None:
                 _Collecting(others, foreign),
             ):
                 stop = asyncio.Event()
-                async with asyncio.TaskGroup() as group:
+                async with TaskGroup() as group:
                     for writer in writers:
                         group.create_task(writer.run(store, stop))
                     await kill_in_the_midst(server, writers)

@@ -11,6 +11,7 @@ from manager.store.kinds import LEADER, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Deposed
+from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
 
@@ -34,7 +35,7 @@ class Term:
 def test_one_leads_and_the_next_follows_when_it_stops(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         first, second = Term(), Term()
-        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one").run(first))
             await until(lambda: first.leading)
             waiting = group.create_task(Leadership(store, rig.backend, "two").run(second))
@@ -55,7 +56,7 @@ def test_leader_knows_what_former_leaders_wrote(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         late = FaultyBackend(rig.backend)
         term = Term()
-        async with running_store(rig.backend) as former, running_store(late) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as former, running_store(late) as store, TaskGroup() as group:
             late.cut_watches()
             await former.commit([put(TASK, "t", Task(id="t"))])
             leading = group.create_task(Leadership(store, late, "one").run(term))
@@ -75,7 +76,7 @@ def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> 
         key = LEADER.key("")
         former = await rig.backend.txn((), [Put(key, Leader(manager_id="one").SerializeToString(), lease)])
         term = Term()
-        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one").run(term))
             await until(lambda: term.leading, seconds=5)
             assert term.fences[0] > former.revision
@@ -87,7 +88,7 @@ def test_restarted_manager_takes_over_from_its_former_life_at_once(run: Run) -> 
 def test_lost_lease_ends_the_term_and_another_begins(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         term = Term()
-        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one", ttl_seconds=1).run(term))
             await until(lambda: term.leading)
             held = (await rig.backend.read([LEADER.key("")])).records[LEADER.key("")]
@@ -123,7 +124,7 @@ def test_deposed_leader_stands_again(run: Run) -> None:
                 raise Deposed("on purpose")
             await asyncio.Event().wait()
 
-        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as store, TaskGroup() as group:
             leading = group.create_task(Leadership(store, rig.backend, "one").run(deposed_once))
             await until(lambda: len(fences) == 2)
             leading.cancel()
@@ -133,7 +134,7 @@ def test_deposed_leader_stands_again(run: Run) -> None:
 
 def test_manager_is_registered_while_it_runs(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
-        async with running_store(rig.backend) as store, asyncio.TaskGroup() as group:
+        async with running_store(rig.backend) as store, TaskGroup() as group:
             leadership = Leadership(store, rig.backend, "one")
             entry = group.create_task(leadership.register(Manager(id="one", api_address="192.0.2.1:4242")))
             await until(lambda: "one" in store.tables.managers)

@@ -13,6 +13,7 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Conflict, Deposed, InvalidInput, Timeout, Unavailable
+from shoal.task_group import TaskGroup
 from tests.contract.store.rig import Rig, Run, running_store, until
 from tests.fakes.faulty_backend import FaultyBackend
 
@@ -234,7 +235,7 @@ def test_lost_answer_of_a_write_that_was_not_made(run: Run) -> None:
 def test_damaged_record_stops_the_store(run: Run) -> None:
     async def scenario(rig: Rig) -> None:
         store = store_module.Store(backend=rig.backend)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             running = group.create_task(asyncio.wait({asyncio.ensure_future(store.run())}))
             await store.ready()
             await rig.backend.txn((), [Put(TASK.key("t00001"), b"\xff\xff\xff")])

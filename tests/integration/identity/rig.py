@@ -35,6 +35,7 @@ from shoal.ids import new_id
 from shoal.rpc import access
 from shoal.rpc.guard import Context, caller
 from shoal.rpc.server import CurrentIdentity, listen, make_server
+from shoal.task_group import TaskGroup
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 
@@ -72,7 +73,7 @@ class Control(ControlServicer):
             finally:
                 self.left.set()
         if request.until_removed:
-            async with asyncio.TaskGroup() as group:
+            async with TaskGroup() as group:
                 group.create_task(_not_found())
 
 

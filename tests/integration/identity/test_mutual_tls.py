@@ -253,7 +253,8 @@ def test_a_method_whose_caller_goes_away_is_cancelled() -> None:
             answers = ControlStub(channel).WatchServices(WatchServicesRequest(services=["web"]), timeout=DEADLINE)
             await anext(aiter(answers))
             answers.cancel()
-            await asyncio.wait_for(made.control.left.wait(), DEADLINE)
+            async with asyncio.timeout(DEADLINE):
+                await made.control.left.wait()
 
     run(scenario)
 

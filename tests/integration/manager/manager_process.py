@@ -205,7 +205,8 @@ class ScriptedAgent(AgentStreamsServicer):
     async def _messages(self) -> AsyncIterator[AgentMessage]:
         while True:
             try:
-                yield await asyncio.wait_for(self._outgoing.get(), 0.3)
+                async with asyncio.timeout(0.3):
+                    yield await self._outgoing.get()
             except TimeoutError:
                 yield AgentMessage(heartbeat=Heartbeat())
 

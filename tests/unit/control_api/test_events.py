@@ -19,6 +19,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
+from shoal.task_group import TaskGroup
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 NOW_MS = 1_000_000
@@ -27,7 +28,7 @@ NOW_MS = 1_000_000
 @asynccontextmanager
 async def remembering(api: Api, *, kept: int = 1000) -> AsyncGenerator[Events]:
     events = Events(store=api.store, now_ms=lambda: NOW_MS, kept=kept)
-    async with asyncio.TaskGroup() as group:
+    async with TaskGroup() as group:
         running = group.create_task(events.run())
         await asyncio.sleep(0)
         yield events

@@ -125,9 +125,8 @@ def test_following_a_task_ends_with_it() -> None:
         agents.write("t1", 1)
         agents.ended.add("t1")
         await api.put_task("t1", identifier, state=TaskState.FAILED)
-        answers = await asyncio.wait_for(
-            lines(Logs(store=api.store, reader=agents), LogsRequest(target="t1", follow=True)), 10
-        )
+        async with asyncio.timeout(10):
+            answers = await lines(Logs(store=api.store, reader=agents), LogsRequest(target="t1", follow=True))
         assert answers == ["source t1 h1", "t1@1"]
 
     with_api(scenario)

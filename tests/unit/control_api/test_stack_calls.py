@@ -143,7 +143,8 @@ def test_a_network_waits_for_its_last_task() -> None:
             await api.services.create(CreateServiceRequest(spec=spec))
         collecting = asyncio.create_task(_collect(api))
         await api.put_task("t1", service, network=network, state=TaskState.SHUTDOWN)
-        await asyncio.wait_for(collecting, 10)
+        async with asyncio.timeout(10):
+            await collecting
         assert not api.store.tables.rows(kinds.NAME)
 
     with_api(scenario)

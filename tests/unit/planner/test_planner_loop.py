@@ -16,6 +16,7 @@ from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import Replicated, RestartPolicy, Service, ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Deposed
+from shoal.task_group import TaskGroup
 from tests.fakes.memory_etcd import MemoryEtcd
 
 
@@ -33,7 +34,7 @@ def run(scenario: Callable[[Store, MemoryEtcd], Awaitable[None]]) -> None:
     async def whole() -> None:
         etcd = MemoryEtcd()
         store = Store(backend=etcd)
-        async with asyncio.TaskGroup() as group:
+        async with TaskGroup() as group:
             watching = group.create_task(store.run())
             await store.ready()
             await scenario(store, etcd)
