@@ -85,6 +85,21 @@ WITHOUT_NAMESPACE = Sandbox(-1, {}, "")
 """Of a task on the node's own network, or with none at all; nobody made it, and there is nothing to close."""
 
 
+@dataclass(frozen=True)
+class Sockets:
+    """What a container has open on its network. A port is the protocol's number (6 or 17) and the port's own.
+
+    Attributes:
+        reached: where others reach a listener.
+        local: where only the container itself does.
+        clients: open TCP connections from elsewhere to those ports.
+    """
+
+    reached: frozenset[tuple[int, int]] = frozenset()
+    local: frozenset[tuple[int, int]] = frozenset()
+    clients: int = 0
+
+
 class Networks(Protocol):
     """The node's datapath and names."""
 
@@ -114,6 +129,14 @@ class Networks(Protocol):
 
     async def recover(self, live: Sequence[Task]) -> None:
         """After a start of the agent: adopt what belongs to `live`, remove whatever else carries our names."""
+        ...
+
+    async def sockets(self, pid: int) -> Sockets:
+        """What the container of this process has open; nothing when it has ended.
+
+        Raises:
+            Unavailable: the kernel does not tell.
+        """
         ...
 
 

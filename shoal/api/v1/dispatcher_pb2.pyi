@@ -32,6 +32,7 @@ class AgentMessage(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -42,6 +43,10 @@ class AgentMessage(_message.Message):
     def applied(self) -> Global___Applied: ...
     @_builtins.property
     def volumes(self) -> Global___VolumeReport: ...
+    @_builtins.property
+    def network(self) -> _node_pb2.NetworkCondition:
+        """After Hello, then whenever it changes."""
+
     def __init__(
         self,
         *,
@@ -50,12 +55,13 @@ class AgentMessage(_message.Message):
         statuses: Global___StatusBatch | None = ...,
         applied: Global___Applied | None = ...,
         volumes: Global___VolumeReport | None = ...,
+        network: _node_pb2.NetworkCondition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "network"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

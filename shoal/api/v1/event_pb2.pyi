@@ -37,7 +37,8 @@ class Event(_message.Message):
     type: _builtins.str
     """"service", "task", "node", "network", "secret" or "config"."""
     action: _builtins.str
-    """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain"; of services
+    """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain",
+    "network-repaired", "problem" and "solved"; of tasks also "stop", "healthy", "unhealthy" and "notice"; of services
     also "update-<state>", "waiting" and "released".
     """
     id: _builtins.str

@@ -151,6 +151,7 @@ class NodeStatus(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     MANAGER_ID_FIELD_NUMBER: _builtins.int
+    NETWORK_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -161,6 +162,10 @@ class NodeStatus(_message.Message):
     """The manager that holds its session."""
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
+    @_builtins.property
+    def network(self) -> Global___NetworkCondition:
+        """What the agent last told of the node's network."""
+
     def __init__(
         self,
         *,
@@ -170,14 +175,114 @@ class NodeStatus(_message.Message):
         since_ms: _builtins.int = ...,
         description: Global___NodeDescription | None = ...,
         manager_id: _builtins.str = ...,
+        network: Global___NetworkCondition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "manager_id", b"manager_id", "message", b"message", "node_id", b"node_id", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class NetworkCondition(_message.Message):
+    """How a node's network is, as its agent told it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    LISTENERS_FIELD_NUMBER: _builtins.int
+    UNDERLAY_MTU_FIELD_NUMBER: _builtins.int
+    underlay_mtu: _builtins.int
+    """As the underlay's interface has it now, bytes; 0 means as in the description."""
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What does not work on this node and needs a person, one line each: at most 20."""
+
+    @_builtins.property
+    def repaired(self) -> Global___NetworkRepair:
+        """What the agent found changed by someone else and has set right, the last time."""
+
+    @_builtins.property
+    def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostListener]:
+        """Ports that programs of the host itself listen on, so that no task can have them there: at most 256."""
+
+    def __init__(
+        self,
+        *,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+        repaired: Global___NetworkRepair | None = ...,
+        listeners: _abc.Iterable[Global___HostListener] | None = ...,
+        underlay_mtu: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["repaired", b"repaired"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["listeners", b"listeners", "problems", b"problems", "repaired", b"repaired", "underlay_mtu", b"underlay_mtu"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkCondition: _TypeAlias = NetworkCondition  # noqa: Y015
+
+@_typing.final
+class NetworkRepair(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """One line for the user."""
+    count: _builtins.int
+    """How many repairs of the node's network the agent has made since it was started."""
+    at_ms: _builtins.int
+    """By the agent's clock. Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        count: _builtins.int = ...,
+        at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "count", b"count", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkRepair: _TypeAlias = NetworkRepair  # noqa: Y015
+
+@_typing.final
+class HostListener(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PROGRAM_FIELD_NUMBER: _builtins.int
+    protocol: _builtins.int
+    """shoal.api.v1.PublishedPort.Protocol"""
+    port: _builtins.int
+    address: _builtins.str
+    """Empty means every address of the node."""
+    program: _builtins.str
+    """Name of the program, empty when the agent cannot tell."""
+    def __init__(
+        self,
+        *,
+        protocol: _builtins.int = ...,
+        port: _builtins.int = ...,
+        address: _builtins.str = ...,
+        program: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port", b"port", "program", b"program", "protocol", b"protocol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostListener: _TypeAlias = HostListener  # noqa: Y015
 
 @_typing.final
 class NodeDescription(_message.Message):

@@ -256,6 +256,8 @@ class TaskStatus(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     HEALTH_OUTPUT_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     state: Global___TaskState.ValueType
     at_ms: _builtins.int
@@ -275,6 +277,10 @@ class TaskStatus(_message.Message):
     health: Global___TaskStatus.Health.ValueType
     health_output: _builtins.str
     """Last line of the last check's output."""
+    opening: _builtins.bool
+    """It runs, but does not listen yet on the ports that its service publishes: nobody is led to it."""
+    notice: _builtins.str
+    """What is odd about it though it runs, one line for the user; empty when nothing is."""
     @_builtins.property
     def path(self) -> _containers.RepeatedCompositeFieldContainer[Global___StateTime]:
         """When it came to each state, in that order."""
@@ -294,10 +300,12 @@ class TaskStatus(_message.Message):
         health: Global___TaskStatus.Health.ValueType = ...,
         health_output: _builtins.str = ...,
         path: _abc.Iterable[Global___StateTime] | None = ...,
+        opening: _builtins.bool = ...,
+        notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "oom_killed", b"oom_killed", "path", b"path", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "at_ms", b"at_ms", "exit_code", b"exit_code", "health", b"health", "health_output", b"health_output", "image_digest", b"image_digest", "message", b"message", "notice", b"notice", "oom_killed", b"oom_killed", "opening", b"opening", "path", b"path", "pid", b"pid", "running_at_ms", b"running_at_ms", "state", b"state", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
