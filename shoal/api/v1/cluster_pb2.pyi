@@ -94,6 +94,36 @@ class Manager(_message.Message):
 Global___Manager: _TypeAlias = Manager  # noqa: Y015
 
 @_typing.final
+class OverlayKeys(_message.Message):
+    """Key: /shoal/v1/overlay-keys: which keys nodes are to use for encrypted networks. Absent: generation 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    META_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Counts up by one with each change of keys."""
+    since_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    @_builtins.property
+    def meta(self) -> _meta_pb2.Meta: ...
+    def __init__(
+        self,
+        *,
+        meta: _meta_pb2.Meta | None = ...,
+        generation: _builtins.int = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "meta", b"meta", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverlayKeys: _TypeAlias = OverlayKeys  # noqa: Y015
+
+@_typing.final
 class ManagerApplied(_message.Message):
     """Key: /shoal/v1/applied/<manager id>, written by that manager."""
 

@@ -1433,12 +1433,17 @@ class ClusterView(_message.Message):
     JOIN_ADDRESSES_FIELD_NUMBER: _builtins.int
     MANAGER_VERSION_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
+    NETWORK_KEY_GENERATION_FIELD_NUMBER: _builtins.int
+    NETWORK_KEYS_SINCE_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     agent_join_token: _builtins.str
     ca_certificate: _builtins.bytes
     """PEM."""
     manager_version: _builtins.str
     leader_id: _builtins.str
+    network_key_generation: _builtins.int
+    """Of the keys of encrypted networks, and since when; milliseconds since the Unix epoch, 0 when never changed."""
+    network_keys_since_ms: _builtins.int
     @_builtins.property
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1450,10 +1455,12 @@ class ClusterView(_message.Message):
         join_addresses: _abc.Iterable[_builtins.str] | None = ...,
         manager_version: _builtins.str = ...,
         leader_id: _builtins.str = ...,
+        network_key_generation: _builtins.int = ...,
+        network_keys_since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_join_token", b"agent_join_token", "ca_certificate", b"ca_certificate", "id", b"id", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_join_token", b"agent_join_token", "ca_certificate", b"ca_certificate", "id", b"id", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1473,6 +1480,21 @@ class RotateJoinTokenRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RotateJoinTokenRequest: _TypeAlias = RotateJoinTokenRequest  # noqa: Y015
+
+@_typing.final
+class RotateNetworkKeysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateNetworkKeysRequest: _TypeAlias = RotateNetworkKeysRequest  # noqa: Y015
 
 @_typing.final
 class StatsRequest(_message.Message):

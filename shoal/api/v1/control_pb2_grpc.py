@@ -167,6 +167,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
                 _registered_method=True)
+        self.RotateNetworkKeys = channel.unary_unary(
+                '/shoal.api.v1.Control/RotateNetworkKeys',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+                _registered_method=True)
         self.Stats = channel.unary_stream(
                 '/shoal.api.v1.Control/Stats',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
@@ -425,6 +430,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateNetworkKeys(self, request, context):
+        """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval.
         """
@@ -664,6 +676,11 @@ def add_ControlServicer_to_server(servicer, server):
             'RotateJoinToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateJoinToken,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            ),
+            'RotateNetworkKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateNetworkKeys,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
             ),
             'Stats': grpc.unary_stream_rpc_method_handler(
@@ -1456,6 +1473,33 @@ class Control:
             target,
             '/shoal.api.v1.Control/RotateJoinToken',
             shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateNetworkKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RotateNetworkKeys',
+            shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
             options,
             channel_credentials,

@@ -71,6 +71,8 @@ class ControlStub:
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
+    RotateNetworkKeys: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]
+    """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
     Stats: _grpc.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
@@ -138,6 +140,8 @@ class ControlAsyncStub(ControlStub):
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    RotateNetworkKeys: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
     Stats: _aio.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]  # type: ignore[assignment]
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
@@ -358,6 +362,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         request: _control_pb2.RotateJoinTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateNetworkKeys(
+        self,
+        request: _control_pb2.RotateNetworkKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]:
+        """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
 
     @_abc_1.abstractmethod
     def Stats(

@@ -32,6 +32,7 @@ class AgentMessage(_message.Message):
     STATUSES_FIELD_NUMBER: _builtins.int
     APPLIED_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
@@ -44,6 +45,10 @@ class AgentMessage(_message.Message):
     @_builtins.property
     def volumes(self) -> Global___VolumeReport: ...
     @_builtins.property
+    def description(self) -> _node_pb2.NodeDescription:
+        """The whole description anew, when something of it has changed since Hello."""
+
+    @_builtins.property
     def network(self) -> _node_pb2.NetworkCondition:
         """After Hello, then whenever it changes."""
 
@@ -55,13 +60,14 @@ class AgentMessage(_message.Message):
         statuses: Global___StatusBatch | None = ...,
         applied: Global___Applied | None = ...,
         volumes: Global___VolumeReport | None = ...,
+        description: _node_pb2.NodeDescription | None = ...,
         network: _node_pb2.NetworkCondition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "description", b"description", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "network", b"network", "statuses", b"statuses", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "network"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "heartbeat", "statuses", "applied", "volumes", "description", "network"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -340,6 +346,7 @@ class NetworkAssignment(_message.Message):
     BLOCK_FIELD_NUMBER: _builtins.int
     NODE_LOCAL_FIELD_NUMBER: _builtins.int
     MESH_FIELD_NUMBER: _builtins.int
+    KEY_GENERATION_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     name: _builtins.str
     subnet: _builtins.str
@@ -351,6 +358,8 @@ class NetworkAssignment(_message.Message):
     """Tasks of one node reach each other alone, and the endpoints told are this node's."""
     mesh: _builtins.bool
     """The routing mesh's own: every node takes part, names do not lead there, and its tasks do not reach each other by it."""
+    key_generation: _builtins.int
+    """Encrypted between nodes, by keys of this generation; 0: in clear."""
     def __init__(
         self,
         *,
@@ -361,10 +370,11 @@ class NetworkAssignment(_message.Message):
         block: _builtins.str = ...,
         node_local: _builtins.bool = ...,
         mesh: _builtins.bool = ...,
+        key_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "key_generation", b"key_generation", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -534,20 +544,26 @@ class Peer(_message.Message):
     NODE_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     VTEP_MAC_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     address: _builtins.str
     """Underlay address."""
     vtep_mac: _builtins.str
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[_node_pb2.OverlayKey]:
+        """Its public keys, told only to nodes that share an encrypted network with it."""
+
     def __init__(
         self,
         *,
         node_id: _builtins.str = ...,
         address: _builtins.str = ...,
         vtep_mac: _builtins.str = ...,
+        keys: _abc.Iterable[_node_pb2.OverlayKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "node_id", b"node_id", "vtep_mac", b"vtep_mac"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "keys", b"keys", "node_id", b"node_id", "vtep_mac", b"vtep_mac"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -148,7 +148,9 @@ class NetworkSpec(_message.Message):
 
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The driver's options; none is known, so each is refused by name."""
+        """The driver's options: "encrypted" of an overlay ("true", or empty as Docker's users give it; "false" is as absent).
+        Any other is refused by name.
+        """
 
     def __init__(
         self,

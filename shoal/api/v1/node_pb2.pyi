@@ -322,6 +322,8 @@ class NodeDescription(_message.Message):
     KERNEL_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     HOST_PREFIXES_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    OVERLAY_KEYS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -352,6 +354,14 @@ class NodeDescription(_message.Message):
         containers may overlap them. At most 64.
         """
 
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of its kernel tasks may depend on, by name: "wireguard"."""
+
+    @_builtins.property
+    def overlay_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverlayKey]:
+        """Of its encrypted tunnels, as long as it has any; two while keys are being changed."""
+
     def __init__(
         self,
         *,
@@ -367,11 +377,43 @@ class NodeDescription(_message.Message):
         kernel: _builtins.str = ...,
         runtime: _builtins.str = ...,
         host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        overlay_keys: _abc.Iterable[Global___OverlayKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "kernel", b"kernel", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeDescription: _TypeAlias = NodeDescription  # noqa: Y015
+
+@_typing.final
+class OverlayKey(_message.Message):
+    """A node's public key for encrypted networks. The private half is made in the node's kernel and never leaves it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Counts the cluster's changes of keys: two nodes speak by keys of the same generation."""
+    public_key: _builtins.bytes
+    """Curve25519, 32 bytes."""
+    port: _builtins.int
+    """UDP port where it is spoken."""
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        public_key: _builtins.bytes = ...,
+        port: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "port", b"port", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OverlayKey: _TypeAlias = OverlayKey  # noqa: Y015
