@@ -1147,6 +1147,7 @@ class NetworkEndpoint(_message.Message):
     NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    ADDRESS6_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_name: _builtins.str
     node_id: _builtins.str
@@ -1154,6 +1155,8 @@ class NetworkEndpoint(_message.Message):
     address: _builtins.str
     state: _builtins.int
     """shoal.api.v1.TaskState, as observed."""
+    address6: _builtins.str
+    """Its IPv6 address; empty on a network without IPv6."""
     def __init__(
         self,
         *,
@@ -1163,10 +1166,11 @@ class NetworkEndpoint(_message.Message):
         node_hostname: _builtins.str = ...,
         address: _builtins.str = ...,
         state: _builtins.int = ...,
+        address6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "node_hostname", b"node_hostname", "node_id", b"node_id", "state", b"state", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "node_hostname", b"node_hostname", "node_id", b"node_id", "state", b"state", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

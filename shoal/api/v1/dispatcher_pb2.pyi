@@ -347,6 +347,7 @@ class NetworkAssignment(_message.Message):
     NODE_LOCAL_FIELD_NUMBER: _builtins.int
     MESH_FIELD_NUMBER: _builtins.int
     KEY_GENERATION_FIELD_NUMBER: _builtins.int
+    SUBNET6_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     name: _builtins.str
     subnet: _builtins.str
@@ -360,6 +361,8 @@ class NetworkAssignment(_message.Message):
     """The routing mesh's own: every node takes part, names do not lead there, and its tasks do not reach each other by it."""
     key_generation: _builtins.int
     """Encrypted between nodes, by keys of this generation; 0: in clear."""
+    subnet6: _builtins.str
+    """IPv6 CIDR; empty without IPv6."""
     def __init__(
         self,
         *,
@@ -371,10 +374,11 @@ class NetworkAssignment(_message.Message):
         node_local: _builtins.bool = ...,
         mesh: _builtins.bool = ...,
         key_generation: _builtins.int = ...,
+        subnet6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "key_generation", b"key_generation", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "internal", b"internal", "key_generation", b"key_generation", "mesh", b"mesh", "name", b"name", "network_id", b"network_id", "node_local", b"node_local", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -113,6 +113,26 @@ class NetworkSpec(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class Reserved6Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     DRIVER_FIELD_NUMBER: _builtins.int
@@ -124,6 +144,11 @@ class NetworkSpec(_message.Message):
     IP_RANGE_FIELD_NUMBER: _builtins.int
     RESERVED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    IPV6_FIELD_NUMBER: _builtins.int
+    SUBNET6_FIELD_NUMBER: _builtins.int
+    GATEWAY6_FIELD_NUMBER: _builtins.int
+    IP_RANGE6_FIELD_NUMBER: _builtins.int
+    RESERVED6_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label, at most 63 characters, unique in the cluster."""
     driver: _builtins.str
@@ -140,6 +165,13 @@ class NetworkSpec(_message.Message):
     """An address of the subnet that no task gets, recorded for the user. Containers' next hop is 169.254.1.1 on every network."""
     ip_range: _builtins.str
     """CIDR inside the subnet: tasks get addresses of it unless they ask for another one of the subnet."""
+    ipv6: _builtins.bool
+    """Its tasks have an IPv6 address beside the other one."""
+    subnet6: _builtins.str
+    """IPv6 CIDR; empty lets the planner choose a /64 of the cluster's own prefix (RFC 4193)."""
+    gateway6: _builtins.str
+    """As `gateway`, `ip_range` and `reserved`, of the IPv6 subnet."""
+    ip_range6: _builtins.str
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -152,6 +184,8 @@ class NetworkSpec(_message.Message):
         Any other is refused by name.
         """
 
+    @_builtins.property
+    def reserved6(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -166,10 +200,15 @@ class NetworkSpec(_message.Message):
         ip_range: _builtins.str = ...,
         reserved: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        ipv6: _builtins.bool = ...,
+        subnet6: _builtins.str = ...,
+        gateway6: _builtins.str = ...,
+        ip_range6: _builtins.str = ...,
+        reserved6: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "gateway", b"gateway", "internal", b"internal", "ip_range", b"ip_range", "labels", b"labels", "name", b"name", "options", b"options", "reserved", b"reserved", "stack", b"stack", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachable", b"attachable", "driver", b"driver", "gateway", b"gateway", "gateway6", b"gateway6", "internal", b"internal", "ip_range", b"ip_range", "ip_range6", b"ip_range6", "ipv6", b"ipv6", "labels", b"labels", "name", b"name", "options", b"options", "reserved", b"reserved", "reserved6", b"reserved6", "stack", b"stack", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -184,21 +223,25 @@ class NetworkAllocation(_message.Message):
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     SUBNET_FIELD_NUMBER: _builtins.int
     BLOCK_FIELD_NUMBER: _builtins.int
+    SUBNET6_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     subnet: _builtins.str
     """CIDR, disjoint from every other network's. It only ever widens."""
     block: _builtins.str
     """CIDR that holds the subnet: it may be widened up to this when its addresses are used up. Empty: it stays as it is."""
+    subnet6: _builtins.str
+    """IPv6 CIDR, disjoint from every other network's; empty without IPv6. It stays as it is."""
     def __init__(
         self,
         *,
         network_id: _builtins.str = ...,
         subnet: _builtins.str = ...,
         block: _builtins.str = ...,
+        subnet6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "network_id", b"network_id", "subnet", b"subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block", b"block", "network_id", b"network_id", "subnet", b"subnet", "subnet6", b"subnet6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -322,6 +322,8 @@ class NodeDescription(_message.Message):
     KERNEL_FIELD_NUMBER: _builtins.int
     RUNTIME_FIELD_NUMBER: _builtins.int
     HOST_PREFIXES_FIELD_NUMBER: _builtins.int
+    IPV6_FIELD_NUMBER: _builtins.int
+    WITHOUT_IPV6_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     OVERLAY_KEYS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
@@ -338,6 +340,10 @@ class NodeDescription(_message.Message):
     kernel: _builtins.str
     runtime: _builtins.str
     """"crun 1.8.1" or "runc 1.1.5"."""
+    ipv6: _builtins.bool
+    """Its containers can have IPv6 addresses."""
+    without_ipv6: _builtins.str
+    """Why they cannot, one line for the user."""
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
@@ -377,12 +383,14 @@ class NodeDescription(_message.Message):
         kernel: _builtins.str = ...,
         runtime: _builtins.str = ...,
         host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        ipv6: _builtins.bool = ...,
+        without_ipv6: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         overlay_keys: _abc.Iterable[Global___OverlayKey] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "without_ipv6", b"without_ipv6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

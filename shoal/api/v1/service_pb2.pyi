@@ -730,12 +730,15 @@ class NetworkAttachment(_message.Message):
     NETWORK_FIELD_NUMBER: _builtins.int
     ALIASES_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    ADDRESS6_FIELD_NUMBER: _builtins.int
     network: _builtins.str
     """Name or id as given by the user; a manager puts the id. "host" (the node's own network), "none" (loopback only) and
     "bridge" (the node's own pool, as without any network) are no networks of the cluster and stay as they are.
     """
     address: _builtins.str
     """The address of the service's one task; empty lets the planner choose."""
+    address6: _builtins.str
+    """The same of IPv6."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Further DNS names of the service on this network."""
@@ -746,10 +749,11 @@ class NetworkAttachment(_message.Message):
         network: _builtins.str = ...,
         aliases: _abc.Iterable[_builtins.str] | None = ...,
         address: _builtins.str = ...,
+        address6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "aliases", b"aliases", "network", b"network"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "aliases", b"aliases", "network", b"network"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1003,6 +1007,7 @@ class ServiceStatus(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
@@ -1010,6 +1015,8 @@ class ServiceStatus(_message.Message):
     RELEASED_REVISION_FIELD_NUMBER: _builtins.int
     REBALANCED_AT_MS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
+    fault: _builtins.str
+    """Why the planner could not plan the service and left it as it is, one line for the user; empty when it could."""
     released_revision: _builtins.int
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     rebalanced_at_ms: _builtins.int
@@ -1042,6 +1049,7 @@ class ServiceStatus(_message.Message):
         service_id: _builtins.str = ...,
         update: Global___UpdateStatus | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        fault: _builtins.str = ...,
         runs: _abc.Iterable[Global___JobRun] | None = ...,
         schedule: Global___ScheduleStatus | None = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
@@ -1051,7 +1059,7 @@ class ServiceStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mesh_ports", b"mesh_ports", "problems", b"problems", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "problems", b"problems", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1063,18 +1071,22 @@ class VirtualAddress(_message.Message):
 
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    ADDRESS6_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     address: _builtins.str
     """Without a prefix length, "10.0.1.5"."""
+    address6: _builtins.str
+    """Empty on a network without IPv6."""
     def __init__(
         self,
         *,
         network_id: _builtins.str = ...,
         address: _builtins.str = ...,
+        address6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "network_id", b"network_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "network_id", b"network_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

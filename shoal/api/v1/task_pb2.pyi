@@ -170,18 +170,22 @@ class TaskAddress(_message.Message):
 
     NETWORK_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    ADDRESS6_FIELD_NUMBER: _builtins.int
     network_id: _builtins.str
     address: _builtins.str
     """Address of the task on the network without a prefix length, "10.0.1.7"."""
+    address6: _builtins.str
+    """Its IPv6 address there, without a prefix length; empty on a network without IPv6."""
     def __init__(
         self,
         *,
         network_id: _builtins.str = ...,
         address: _builtins.str = ...,
+        address6: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "network_id", b"network_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "address6", b"address6", "network_id", b"network_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
