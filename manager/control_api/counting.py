@@ -183,6 +183,8 @@ def problems_of(view: View, service: Service, counted: Count) -> Iterator[str]:
     status = view.service_status.get(service.meta.id)
     lines = list(status.problems) if status is not None else []
     update = current_update(view, service)
+    if status is not None and status.fault:
+        lines.insert(0, status.fault)
     if update is not None and update.message:
         lines.insert(
             0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"

@@ -147,6 +147,8 @@ def _service_status(seen: Seen, old: Message | None, new: Message | None) -> Ite
     if new.update.state != before.update.state and new.update.state:
         state = UpdateStatus.State.Name(new.update.state).lower().replace("_", "-")
         yield _of_service(seen, f"update-{state}", new.update.message)
+    if new.fault != before.fault:
+        yield _of_service(seen, "set-aside" if new.fault else "planned-again", new.fault)
     for problem in new.problems:
         if problem.startswith(_WAITS) and problem not in before.problems:
             yield _of_service(seen, "waiting", problem)

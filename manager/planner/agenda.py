@@ -34,6 +34,7 @@ class Agenda:
         self._unplaced: set[str] = set()
         self._timers: dict[str, int] = {}
         self._suspects: set[str] = set()
+        self._aside: set[str] = set()
         self._everything = True
 
     def note(self, changes: Iterable[Change]) -> None:
@@ -103,6 +104,8 @@ class Agenda:
         self._timers.update(outcome.timers)
         self._unplaced.difference_update(scope.services)
         self._unplaced |= outcome.unplaced
+        self._aside.difference_update(scope.services)
+        self._aside |= outcome.aside.keys()
         self._dirty.clear()
         self._strays.clear()
         self._everything = False
@@ -112,12 +115,13 @@ class Agenda:
         if self._everything:
             return Scope.full(self._view)
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
-        services = self._dirty | due
+        services = (self._dirty - self._aside) | due
         # What the others are given in this very pass may change why a task waits.
         return Scope(frozenset(services | self._unplaced if services else services), frozenset(self._strays))
 
     def _note_service(self, identifier: str, service: Service) -> None:
         self._dirty.add(identifier)
+        self._aside.discard(identifier)
         self.rolls.roll(identifier).wake_all()
         if is_on_each_node(service.spec) and identifier in self._view.services:
             self._global.add(identifier)

@@ -69,6 +69,10 @@ class Planner:
         """Plan and commit once; when to try again if the store was away."""
         with uncollected():
             outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
+        for service_id, error in outcome.aside.items():
+            service = self._store.tables.services.get(service_id)
+            name = service.spec.name if service is not None else service_id
+            _log.error("service %s cannot be planned and is left as it is", name, exc_info=error)
         if not outcome.writes:
             return None
         try:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
+from manager.planner.aside import Aside, tell
 from manager.planner.draft import Draft
 from manager.planner.jobs import plan_job
 from manager.planner.ledger import Ledger
@@ -58,11 +59,13 @@ class Outcome:
     Attributes:
         timers: when each service of the scope is due again, milliseconds since the Unix epoch.
         unplaced: services of the scope with tasks that found no node, and those that are being evened out.
+        aside: services of the scope that could not be planned, and why. Nothing but that is written of them.
     """
 
     writes: tuple[Write, ...]
     timers: Mapping[str, int]
     unplaced: frozenset[str]
+    aside: Aside = field(default_factory=dict)
 
 
 def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
@@ -74,22 +77,48 @@ def plan(view: View, *, now_ms: int, new_id: NewId) -> Plan:
 
 
 def plan_scope(view: View, ledger: Ledger, rolls: Rolls, scope: Scope, *, now_ms: int, new_id: NewId) -> Outcome:
-    """Plan some services only. Ledger and rolls are those of the view, and are so again afterwards."""
-    with ledger.trial():
-        draft = Draft(view=view, ledger=ledger, rolls=rolls, now_ms=now_ms, new_id=new_id)
-        plan_subnets(draft)
-        gone = []
-        for identifier in sorted(scope.services, key=lambda identifier: _urgency(view, identifier)):
-            service = view.services.get(identifier)
-            if service is None:
-                gone.append(identifier)
-            elif is_job(service.spec):
-                plan_job(draft, service)
-            else:
-                plan_service(draft, service)
-        _plan_gone(draft, gone)
-        plan_strays(draft, sorted(scope.statuses))
-        return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
+    """Plan some services only. Ledger and rolls are those of the view, and are so again afterwards.
+
+    A service whose planning raises is set aside: what was planned with it is thrown away, and planned again without it.
+    """
+    aside: dict[str, Exception] = {}
+    while True:
+        with ledger.trial():
+            draft = Draft(view=view, ledger=ledger, rolls=rolls, now_ms=now_ms, new_id=new_id)
+            failed = _plan_services(draft, scope, aside)
+            if not failed:
+                tell(draft, aside)
+                return replace(_outcome(draft), aside=aside)
+        aside |= failed
+        for service_id in scope.services:  # what looked as if it had no effect may have some now
+            rolls.roll(service_id).wake_all()
+
+
+def _plan_services(draft: Draft, scope: Scope, aside: Aside) -> dict[str, Exception]:
+    """Plan all but those that are set aside already; those that fail, and how."""
+    plan_subnets(draft)
+    failed: dict[str, Exception] = {}
+    gone = []
+    for identifier in sorted(scope.services, key=lambda identifier: _urgency(draft.view, identifier)):
+        service = draft.view.services.get(identifier)
+        if identifier in aside:
+            continue
+        if service is None:
+            gone.append(identifier)
+            continue
+        try:
+            (plan_job if is_job(service.spec) else plan_service)(draft, service)
+        except MemoryError:
+            raise
+        except Exception as error:
+            failed[identifier] = error
+    failed |= _plan_gone(draft, gone)
+    plan_strays(draft, sorted(scope.statuses))
+    return failed
+
+
+def _outcome(draft: Draft) -> Outcome:
+    return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
 
 
 def _urgency(view: View, service_id: str) -> tuple[int, str]:
@@ -98,9 +127,11 @@ def _urgency(view: View, service_id: str) -> tuple[int, str]:
     return -service.spec.priority if service is not None else 0, service_id
 
 
-def _plan_gone(draft: Draft, services: list[str]) -> None:
+def _plan_gone(draft: Draft, services: list[str]) -> dict[str, Exception]:
+    """Clear up after services that are gone; those for which that fails, and how."""
+    failed: dict[str, Exception] = {}
     if not services:
-        return
+        return failed
     wanted = set(services)
     revisions: dict[str, list[str]] = defaultdict(list)
     for key in draft.view.revisions:
@@ -108,4 +139,10 @@ def _plan_gone(draft: Draft, services: list[str]) -> None:
         if service_id in wanted:
             revisions[service_id].append(key)
     for service_id in services:
-        plan_removal(draft, service_id, sorted(revisions[service_id]))
+        try:
+            plan_removal(draft, service_id, sorted(revisions[service_id]))
+        except MemoryError:
+            raise
+        except Exception as error:
+            failed[service_id] = error
+    return failed

@@ -26,6 +26,7 @@ def list_services(client: Client, *, stack: str, form: str, quiet: bool) -> None
     """List services."""
     views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
     show([service_row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+    warn(*(f"{view.service.spec.name}: {view.status.fault}" for view in views if view.status.fault))
 
 
 def service_row(view: ServiceView) -> dict[str, object]:
@@ -38,6 +39,7 @@ def service_row(view: ServiceView) -> dict[str, object]:
         "replicas": _replicas(view),
         "image": task_rows.short_image(spec.task.container.image),
         "ports": ", ".join(map(describe, spec.endpoint.ports)),
+        "fault": view.status.fault,
     }
 
 
@@ -58,8 +60,10 @@ def tasks(client: Client, *, service: str, everything: bool, form: str, quiet: b
     views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
     rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
     show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+    status = client.call(client.control.GetService, GetServiceRequest(service=service)).status
+    warn(*([status.fault] if status.fault else []))
     if not rows:  # what it waits for is told of the service, since there is no task to tell it of
-        warn(*client.call(client.control.GetService, GetServiceRequest(service=service)).status.problems)
+        warn(*status.problems)
 
 
 @click.command("inspect")

@@ -8,6 +8,8 @@ import pytest
 
 from cli.commands.events import line, request_of
 from manager.control_api.events import Events
+from manager.store import kinds
+from manager.store.changes import put
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     RemoveServiceRequest,
@@ -16,7 +18,7 @@ from shoal.api.v1.control_pb2 import (
     WatchEventsResponse,
 )
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
 from shoal.task_group import TaskGroup
@@ -66,6 +68,22 @@ def test_the_life_of_a_service() -> None:
                 "task failed web.1 on h1: exit code 3",
                 "service update web: revision 2: replicated.replicas",
                 "service remove web",
+            ]
+
+    with_api(scenario)
+
+
+def test_a_service_that_the_planner_fails_at() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()))).service
+            identifier = service.meta.id
+            for fault in ("it fails (KeyError)", ""):
+                status = ServiceStatus(service_id=identifier, fault=fault, rebalanced_at_ms=len(fault))
+                await api.store.commit([put(kinds.SERVICE_STATUS, identifier, status)])
+            assert (await lines(events))[1:] == [
+                "service set-aside web: it fails (KeyError)",
+                "service planned-again web",
             ]
 
     with_api(scenario)

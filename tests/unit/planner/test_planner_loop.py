@@ -13,7 +13,16 @@ from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeStatus
-from shoal.api.v1.service_pb2 import Replicated, RestartPolicy, Service, ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.service_pb2 import (
+    Replicated,
+    ReplicatedJob,
+    RestartPolicy,
+    Schedule,
+    Service,
+    ServiceRevision,
+    ServiceSpec,
+    TaskTemplate,
+)
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Deposed
 from shoal.task_group import TaskGroup
@@ -97,6 +106,23 @@ def test_etcd_away_is_waited_for() -> None:
         await asyncio.sleep(0)
         etcd.away = False
         await until(lambda: len(store.tables.tasks) == 3)
+        planner.cancel()
+        await asyncio.wait([planner])
+
+    run(scenario)
+
+
+def test_a_service_that_cannot_be_planned_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(store: Store, etcd: MemoryEtcd) -> None:
+        fence = await lead(store)
+        spec = ServiceSpec(name="nightly", replicated_job=ReplicatedJob(), schedule=Schedule(cron="no cron"))
+        broken = Service(meta=Meta(id="broken"), spec=spec, revision=1, task_revision=1)
+        await store.commit([put(kinds.SERVICE, "broken", broken)])
+        planner = asyncio.create_task(Planner(store=store, clock=clock).run(fence))
+        await create(store, 3)
+        await until(lambda: len(store.tables.tasks_of("web")) == 3)
+        assert store.tables.service_status["broken"].fault
+        assert "service nightly cannot be planned and is left as it is" in caplog.text
         planner.cancel()
         await asyncio.wait([planner])
 
