@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from agent.network.netlink.messages import ACK, DUMP, REQUEST, Message
+from agent.network.netlink.messages import ACK, DUMP, GONE, REQUEST, Message
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,20 @@ class Connection:
             message = batch[reply.sequence - first]
             if number and number not in message.harmless:
                 yield f"{message.what}: {os.strerror(number)}{_explanation(reply.body)}"
+
+    def ask(self, kind: int, body: bytes) -> list[Reply]:
+        """What the kernel answers to one request; nothing when there is no such thing.
+
+        Raises:
+            Unavailable: it refused.
+        """
+        self._sequence += 1
+        self._socket.send(_HEADER.pack(16 + len(body), kind, REQUEST | ACK, self._sequence, 0) + body)
+        *answers, verdict = self._replies(self._sequence, self._sequence)
+        error = -struct.unpack_from("=i", verdict.body)[0]
+        if error and error not in GONE:
+            raise Unavailable(f"The kernel refused a question: {os.strerror(error)}")
+        return [] if error else answers
 
     def dump(self, kind: int, body: bytes) -> list[Reply]:
         """Everything of a kind (RTM_GET…) that fits `body`, whose header the kernel checks strictly.

@@ -78,6 +78,15 @@ def _link_header(index: int = 0, up: bool | None = None) -> bytes:
     return struct.pack("=BxHiII", 0, 0, index, flags, change)
 
 
+def named_link(name: str) -> bytes:
+    """The beginning of a request for a new link that is down."""
+    return _link_header() + text(3, name)
+
+
+def mtu_of_link(mtu: int) -> bytes:
+    return number(4, mtu)
+
+
 def _kind(name: str, *data: bytes) -> bytes:
     return nest(18, text(1, name), *((nest(2, *data),) if data else ()))
 
@@ -155,17 +164,21 @@ def add_address(index: int, address: IPv4Address, scope: int = SCOPE_UNIVERSE) -
 
 
 class Route(NamedTuple):
-    """A route. `via` is taken as on the link; a link of 0 makes the destination unreachable."""
+    """A route. `via` is taken as on the link; a link of 0 makes the destination unreachable; an MTU of 0 is the link's.
+
+    Only routes of containers have one, which nobody reads back.
+    """
 
     destination: IPv4Network
     link: int
     via: IPv4Address | None = None
     source: IPv4Address | None = None
     table: int = MAIN_TABLE
+    mtu: int = 0
 
 
 def _route_body(route: Route) -> bytes:
-    destination, link, via, source, table = route
+    destination, link, via, source, table, mtu = route
     kind, scope = (1, 0) if via else (1, SCOPE_LINK)
     if not link:
         kind, scope = UNREACHABLE, 0
@@ -175,6 +188,7 @@ def _route_body(route: Route) -> bytes:
     body += number(15, table)
     body += number(4, link) if link else number(6, SUBNET_METRIC)
     body += attribute(5, via.packed) if via else b""
+    body += nest(8, number(2, mtu)) if mtu else b""
     return body + (attribute(7, source.packed) if source else b"")
 
 

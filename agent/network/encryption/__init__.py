@@ -1,0 +1,1 @@
+"""Encrypted networks: WireGuard tunnels between nodes."""
