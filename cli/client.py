@@ -2,20 +2,15 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
-
-import grpc
+from typing import Protocol, Self, TypeVar
 
 from cli.contexts.context import Context
-from cli.contexts.contexts import Contexts, default_directory
-from shoal.api.v1.control_pb2_grpc import ControlStub
-from shoal.identity.identity import Identity
-from shoal.rpc.channel import connect
-from shoal.rpc.errors import raise_for
 
-Q = TypeVar("Q")
+Q = TypeVar("Q", contravariant=True)
 A = TypeVar("A")
+G = TypeVar("G", covariant=True)
 
 CALL_SECONDS = 30.0
 """No call that is not a stream takes longer; pulling a manifest at submission is the slowest part."""
@@ -23,10 +18,35 @@ MAX_ANSWER_BYTES = 256 << 20
 """A list of a million tasks."""
 
 
+class Unary(Protocol[Q, G]):
+    """A call with one answer, as the stub has it."""
+
+    def __call__(self, request: Q, timeout: float | None = None) -> G: ...
+
+
+class Answers(Protocol[G]):
+    """The answers of a call, as they come."""
+
+    def __iter__(self) -> Iterator[G]: ...
+
+    def cancel(self) -> object: ...
+
+
+class Streaming(Protocol[Q, G]):
+    """A call with many answers."""
+
+    def __call__(self, request: Q, timeout: float | None = None) -> Answers[G]: ...
+
+
 class Client:
     """Calls to the managers of one context. A context manager; closing it cancels what is under way."""
 
     def __init__(self, context: Context) -> None:
+        # Here, not above: gRPC takes 40 ms to import, and help, completion and bad input need none of it.
+        from shoal.api.v1.control_pb2_grpc import ControlStub
+        from shoal.identity.identity import Identity
+        from shoal.rpc.channel import connect
+
         self.context = context
         self._address = ", ".join(context.addresses)
         self._channel = connect(context.addresses, Identity.load(context.directory), max_receive_bytes=MAX_ANSWER_BYTES)
@@ -49,20 +69,16 @@ class Client:
     ) -> None:
         self._channel.close()
 
-    def call(self, method: "grpc.UnaryUnaryMultiCallable[Q, A]", request: Q, *, seconds: float = CALL_SECONDS) -> A:
+    def call(self, method: Unary[Q, A], request: Q, *, seconds: float = CALL_SECONDS) -> A:
         """One call.
 
         Raises:
             ShoalError: what the manager answered, or why it could not be asked.
         """
-        try:
+        with self._in_words():
             return method(request, timeout=seconds)
-        except grpc.RpcError as error:
-            raise_for(error, address=self._address)
 
-    def stream(
-        self, method: "grpc.UnaryStreamMultiCallable[Q, A]", request: Q, *, seconds: float | None
-    ) -> Iterator[A]:
+    def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Iterator[A]:
         """The answers of a call, as they come. Leaving the loop cancels the call.
 
         Raises:
@@ -70,13 +86,25 @@ class Client:
         """
         answers = method(request, timeout=seconds)
         try:
-            yield from answers
-        except grpc.RpcError as error:
-            raise_for(error, address=self._address)
+            with self._in_words():
+                yield from answers
         finally:
             answers.cancel()
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        import grpc
+
+        from shoal.rpc.errors import raise_for
+
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise_for(error, address=self._address)
 
 
 def chosen_context(name: str | None) -> Context:
     """The context named, else that of SHOAL_CONTEXT, else the current one."""
+    from cli.contexts.contexts import Contexts, default_directory
+
     return Contexts(default_directory(os.environ)).resolve(name, os.environ)

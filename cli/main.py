@@ -1,17 +1,13 @@
-"""The `shoal` command: finds the command asked for, runs it, and tells its errors.
-
-Every command is a module that is imported only when it is called: the start of the program is part of every
-figure that a user sees.
-"""
+"""The `shoal` command: finds the command asked for, runs it, and tells its errors."""
 
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
 
 import click
 
+from cli.lazy import LazyGroup
 from cli.render.failure import Failed, explain
 from shoal.errors import InvalidInput, ShoalError
 
@@ -42,23 +38,6 @@ GARBAGE_THRESHOLD = 50_000
 """Objects made before the first search for cycles; Python's own 700 is met by imports a hundred times."""
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called; its help needs none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
 EPILOG = """\b
 Examples:
   shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
@@ -69,7 +48,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrup
 """
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, parts=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--context", "context_name", envvar="SHOAL_CONTEXT", help="Context to use instead of the current one.")
 @click.version_option(package_name="shoal", message="shoal %(version)s")
 @click.pass_context

@@ -20,6 +20,11 @@ wait_option = click.option(
 )
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help: every command has examples, and a test runs them all through the parser."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
 def pass_client(command: Command) -> Command:
     """Give the command a client of the context that was chosen, and close it at the end."""
 

@@ -3,7 +3,7 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client
+from cli.commands.arguments import examples, format_option, pass_client
 from cli.render.structure import show_document
 from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest
 
@@ -13,7 +13,7 @@ def command() -> None:
     """Show the cluster and its join token."""
 
 
-@command.command("info")
+@command.command("info", epilog=examples("shoal cluster info", "shoal cluster info --format json"))
 @format_option
 @pass_client
 def info(client: Client, *, form: str) -> None:
@@ -29,7 +29,7 @@ def info(client: Client, *, form: str) -> None:
     show_document([about], form=form)
 
 
-@command.command("join-token")
+@command.command("join-token", epilog=examples("shoal cluster join-token", "shoal cluster join-token --rotate"))
 @click.option("--rotate", is_flag=True, help="Make a new token; the old one admits no more nodes.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the token alone.")
 @pass_client

@@ -3,10 +3,18 @@
 import click
 from click.shell_completion import get_completion_class
 
+from cli.commands.arguments import examples
 from shoal.errors import NotFound
 
 
-@click.command("completion", epilog='\b\nExamples:\n  eval "$(shoal completion bash)"')
+@click.command(
+    "completion",
+    epilog=examples(
+        "shoal completion bash > /etc/bash_completion.d/shoal",
+        "shoal completion zsh > ~/.zfunc/_shoal",
+        "shoal completion fish > ~/.config/fish/completions/shoal.fish",
+    ),
+)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:

@@ -1,16 +1,16 @@
 """`shoal config …`."""
 
+from cli.client import Client
 from cli.commands.files import Calls, group
-from shoal.api.v1.control_pb2_grpc import ControlStub
 
 
-def _calls(control: ControlStub) -> Calls:
+def _calls(client: Client) -> Calls:
     return Calls(
-        create=control.CreateConfig,
-        update=control.UpdateConfig,
-        get=control.GetConfig,
-        list=control.ListConfigs,
-        remove=control.RemoveConfig,
+        create=client.control.CreateConfig,
+        update=client.control.UpdateConfig,
+        get=client.control.GetConfig,
+        list=client.control.ListConfigs,
+        remove=client.control.RemoveConfig,
     )
 
 

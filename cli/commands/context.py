@@ -6,19 +6,13 @@ from pathlib import Path
 
 import click
 
-from cli.commands.arguments import format_option
+from cli.commands.arguments import examples, format_option
+from cli.commands.each import for_each
 from cli.contexts.contexts import Contexts, default_directory
 from cli.render.failure import warn
 from cli.render.structure import show_document
 from cli.render.table import show
 from shoal.errors import InvalidInput
-
-EXAMPLES = """\b
-Examples:
-  shoal context create --admin /var/lib/shoal/manager/admin prod
-  shoal context create --address m1:7440 --ca ca.pem --cert cert.pem --key key.pem prod
-  shoal context use prod
-"""
 
 
 def contexts() -> Contexts:
@@ -26,12 +20,17 @@ def contexts() -> Contexts:
     return Contexts(default_directory(os.environ))
 
 
-@click.group("context", epilog=EXAMPLES)
+def context_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    """Completes a context's name."""
+    return [each.name for each in contexts().list() if each.name.startswith(incomplete)]
+
+
+@click.group("context")
 def command() -> None:
     """Choose which cluster to talk to, and as whom."""
 
 
-@command.command("ls")
+@command.command("ls", epilog=examples("shoal context ls"))
 @format_option
 def list_contexts(*, form: str) -> None:
     """List contexts; the current one has a star."""
@@ -43,22 +42,28 @@ def list_contexts(*, form: str) -> None:
     show(rows, ("current", "name", "addresses"), form=form)
 
 
-@command.command("use")
-@click.argument("name")
+@command.command("use", epilog=examples("shoal context use prod"))
+@click.argument("name", shell_complete=context_names)
 def use(*, name: str) -> None:
     """Make NAME the current context."""
     contexts().use(name)
     click.echo(name)
 
 
-@command.command("show")
+@command.command("show", epilog=examples("shoal context show"))
 @click.pass_context
 def show_current(ctx: click.Context) -> None:
     """Print the name of the context in use."""
     click.echo(contexts().resolve(ctx.find_root().obj, os.environ).name)
 
 
-@command.command("create", epilog=EXAMPLES)
+@command.command(
+    "create",
+    epilog=examples(
+        "shoal context create --admin /var/lib/shoal/manager/admin prod",
+        "shoal context create --address m1:7440 --ca ca.pem --cert cert.pem --key key.pem prod",
+    ),
+)
 @click.option("--admin", "admin", type=click.Path(path_type=Path), metavar="DIRECTORY", help="As a manager wrote it.")
 @click.option("--address", "addresses", multiple=True, metavar="HOST:PORT", help="A manager's API.")
 @click.option("--ca", type=click.Path(path_type=Path), help="The cluster's CA certificate.")
@@ -93,9 +98,9 @@ def create(
     click.echo(made.name)
 
 
-@command.command("inspect")
+@command.command("inspect", epilog=examples("shoal context inspect", "shoal context inspect prod"))
 @format_option
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=context_names)
 @click.pass_context
 def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
     """Show the context NAME, or the one in use."""
@@ -114,17 +119,21 @@ def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
         warn(warning)
 
 
-@command.command("rm")
+@command.command("rm", epilog=examples("shoal context rm prod", "shoal context rm --force prod test"))
 @click.option("--force", is_flag=True, help="Even the current one.")
-@click.argument("name")
-def remove(*, name: str, force: bool) -> None:
-    """Remove the context NAME and its key."""
-    contexts().remove(name, force=force)
-    click.echo(name)
+@click.argument("names", nargs=-1, required=True, shell_complete=context_names)
+def remove(*, names: tuple[str, ...], force: bool) -> None:
+    """Remove the contexts NAMES and their keys."""
+
+    def remove_one(name: str) -> None:
+        contexts().remove(name, force=force)
+        click.echo(name)
+
+    for_each(names, remove_one).settle()
 
 
-@command.command("export")
-@click.argument("name")
+@command.command("export", epilog=examples("shoal context export prod prod.tar"))
+@click.argument("name", shell_complete=context_names)
 @click.argument("file", type=click.Path(path_type=Path))
 def export(*, name: str, file: Path) -> None:
     """Write the context NAME, its key included, to FILE."""
@@ -134,7 +143,7 @@ def export(*, name: str, file: Path) -> None:
     click.echo(str(file))
 
 
-@command.command("import")
+@command.command("import", epilog=examples("shoal context import prod prod.tar"))
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
 def import_(*, name: str, file: Path) -> None:

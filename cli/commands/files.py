@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import grpc
 
-from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
-from cli.render.structure import show_document, to_document
+from cli.client import Client, Unary
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each, inspect_each
+from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import age
 from shoal.api.v1.control_pb2 import (
@@ -26,7 +27,6 @@ from shoal.api.v1.control_pb2 import (
     UpdateFileRequest,
     UpdateFileResponse,
 )
-from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.errors import InvalidInput
 
@@ -38,14 +38,14 @@ _MOST_BYTES = 500 * 1024
 class Calls:
     """The calls of one noun."""
 
-    create: "grpc.UnaryUnaryMultiCallable[CreateFileRequest, FileView]"
-    update: "grpc.UnaryUnaryMultiCallable[UpdateFileRequest, UpdateFileResponse]"
-    get: "grpc.UnaryUnaryMultiCallable[GetFileRequest, FileView]"
-    list: "grpc.UnaryUnaryMultiCallable[ListFilesRequest, ListFilesResponse]"
-    remove: "grpc.UnaryUnaryMultiCallable[RemoveFileRequest, RemoveFileResponse]"
+    create: Unary[CreateFileRequest, FileView]
+    update: Unary[UpdateFileRequest, UpdateFileResponse]
+    get: Unary[GetFileRequest, FileView]
+    list: Unary[ListFilesRequest, ListFilesResponse]
+    remove: Unary[RemoveFileRequest, RemoveFileResponse]
 
 
-def group(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Group:
+def group(noun: str, calls: Callable[[Client], Calls]) -> click.Group:
     """The commands of a noun."""
     made = click.Group(noun, help=f"Manage {noun}s.")
     for build in (_create, _update, _list, _inspect, _remove):
@@ -92,30 +92,32 @@ def row(view: FileView, now_ms: int) -> dict[str, object]:
     }
 
 
-def _create(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
-    examples = f"\b\nExamples:\n  shoal {noun} create NAME FILE\n  some-command | shoal {noun} create NAME -"
+def _create(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
+    shown = examples(f"shoal {noun} create web_{noun} ./file", f"some-command | shoal {noun} create web_{noun} -")
 
-    @click.command("create", epilog=examples, help=f"Make the {noun} NAME from FILE; - is standard input.")
+    @click.command("create", epilog=shown, help=f"Make the {noun} NAME from FILE; - is standard input.")
     @click.option("--label", multiple=True, metavar="NAME=VALUE", help=f"Label the {noun}.")
     @click.argument("name")
-    @click.argument("file")
+    @click.argument("file", type=click.Path(allow_dash=True))
     @pass_client
     def create(client: Client, *, name: str, file: str, label: tuple[str, ...]) -> None:
         spec = FileSpec(name=name, labels=labels("--label", label))
         request = CreateFileRequest(spec=spec, content=read_content(noun, file))
-        click.echo(client.call(calls(client.control).create, request).meta.id)
+        click.echo(client.call(calls(client).create, request).meta.id)
 
     return create
 
 
-def _update(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+def _update(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     text = f"Give the {noun} NAME the content of FILE; services that follow it are rolled to the new version."
 
-    @click.command("update", help=text)
+    shown = examples(f"shoal {noun} update web_{noun} ./file", f"shoal {noun} update --label-add team=web web_{noun}")
+
+    @click.command("update", epilog=shown, help=text)
     @click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Set a label.")
     @click.option("--label-rm", multiple=True, metavar="NAME", help="Remove a label.")
-    @click.argument("name")
-    @click.argument("file", required=False)
+    @click.argument("name", shell_complete=names_of(noun))
+    @click.argument("file", required=False, type=click.Path(allow_dash=True))
     @pass_client
     def update(
         client: Client, *, name: str, file: str | None, label_add: tuple[str, ...], label_rm: tuple[str, ...]
@@ -125,7 +127,7 @@ def _update(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
             request.content = read_content(noun, file)
         elif not (label_add or label_rm):
             raise InvalidInput("nothing to change; give a FILE (- is standard input), --label-add or --label-rm")
-        answer = client.call(calls(client.control).update, request)
+        answer = client.call(calls(client).update, request)
         click.echo(f"{answer.file.spec.name} is at version {answer.file.version[:12]}")
         for service in answer.services:
             click.echo(f"~ service {service} (update)")
@@ -133,41 +135,46 @@ def _update(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
     return update
 
 
-def _list(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
-    @click.command("ls", help=f"List {noun}s.")
+def _list(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
+    @click.command("ls", epilog=examples(f"shoal {noun} ls", f"shoal {noun} ls --format json"), help=f"List {noun}s.")
     @format_option
     @quiet_option
     @pass_client
     def list_files(client: Client, *, form: str, quiet: bool) -> None:
-        views = client.call(calls(client.control).list, ListFilesRequest()).files
+        views = client.call(calls(client).list, ListFilesRequest()).files
         now_ms = int(time.time() * 1000)
         show([row(view, now_ms) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
 
     return list_files
 
 
-def _inspect(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
+def _inspect(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     shown = "with its content" if noun == "config" else "but the content, which is never shown"
 
-    @click.command("inspect", help=f"Show everything about {noun}s, {shown}.")
+    text = f"Show everything about {noun}s, {shown}."
+
+    @click.command("inspect", epilog=examples(f"shoal {noun} inspect web_{noun}"), help=text)
     @format_option
-    @click.argument("names", nargs=-1, required=True)
+    @click.argument("names", nargs=-1, required=True, shell_complete=names_of(noun))
     @pass_client
     def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
-        views = [client.call(calls(client.control).get, GetFileRequest(file=name)) for name in names]
-        show_document([document(view) for view in views], form=form)
+        inspect_each(names, lambda name: document(client.call(calls(client).get, GetFileRequest(file=name))), form=form)
 
     return inspect
 
 
-def _remove(noun: str, calls: Callable[[ControlStub], Calls]) -> click.Command:
-    @click.command("rm", help=f"Remove {noun}s that no service uses.")
-    @click.argument("names", nargs=-1, required=True)
+def _remove(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
+    text = f"Remove {noun}s that no service uses."
+
+    @click.command("rm", epilog=examples(f"shoal {noun} rm web_{noun}"), help=text)
+    @click.argument("names", nargs=-1, required=True, shell_complete=names_of(noun))
     @pass_client
     def remove(client: Client, *, names: tuple[str, ...]) -> None:
-        for name in names:
-            client.call(calls(client.control).remove, RemoveFileRequest(file=name))
+        def remove_one(name: str) -> None:
+            client.call(calls(client).remove, RemoveFileRequest(file=name))
             click.echo(name)
+
+        for_each(names, remove_one).settle()
 
     return remove
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.commands.arguments import format_option
+from cli.commands.arguments import examples, format_option
 from cli.render.structure import show_document
 from cli.render.tasks import short_image
 from cli.render.units import size
@@ -68,7 +68,7 @@ def push(ctx: click.Context, *, source: Path, reference: str, registries: Path |
     click.echo(pushed.digest if quiet else f"{short_image(pushed.reference)}: {pushed.digest}")
 
 
-@command.command("inspect")
+@command.command("inspect", epilog=examples("shoal image inspect registry:5000/hello:1"))
 @registries_option
 @format_option
 @click.argument("reference")

@@ -5,10 +5,12 @@ import time
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each, inspect_each
 from cli.flags.scalars import choice
 from cli.render import tasks as task_rows
-from cli.render.structure import show_document, to_document
+from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import cpus, parse_duration_ms, size
 from shoal.api.v1.control_pb2 import (
@@ -31,7 +33,7 @@ def command() -> None:
     """Manage nodes."""
 
 
-@command.command("ls")
+@command.command("ls", epilog=examples("shoal node ls", "shoal node ls --format json"))
 @format_option
 @quiet_option
 @pass_client
@@ -63,11 +65,11 @@ def row(view: NodeView) -> dict[str, object]:
     }
 
 
-@command.command("ps")
+@command.command("ps", epilog=examples("shoal node ps h1", "shoal node ps --all --format json h1"))
 @format_option
 @quiet_option
 @click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
-@click.argument("node")
+@click.argument("node", shell_complete=names_of("node"))
 @pass_client
 def tasks(client: Client, *, node: str, everything: bool, form: str, quiet: bool) -> None:
     """List the tasks on NODE."""
@@ -76,32 +78,34 @@ def tasks(client: Client, *, node: str, everything: bool, form: str, quiet: bool
     show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
 
 
-@command.command("inspect")
+@command.command("inspect", epilog=examples("shoal node inspect h1", "shoal node inspect --format json h1 h2"))
 @format_option
-@click.argument("nodes", nargs=-1, required=True)
+@click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
     """Show everything about NODES: what they have, what is reserved, and what runs."""
-    documents = []
-    for node in nodes:
+
+    def look(node: str) -> dict[str, object]:
         view = client.call(client.control.GetNode, GetNodeRequest(node=node))
         tasks = client.call(client.control.ListTasks, ListTasksRequest(node=view.node.meta.id)).tasks
         rows = task_rows.rows(tasks, now_ms=int(time.time() * 1000))
         running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
-        documents.append({**to_document(view), "running": running})
-    show_document(documents, form=form)
+        return {**to_document(view), "running": running}
+
+    inspect_each(nodes, look, form=form)
 
 
 @command.command(
     "update",
-    epilog="\b\nExamples:\n  shoal node update --availability drain --drain-deadline 10m h2\n"
-    "  shoal node update --label-add disk=ssd h1",
+    epilog=examples(
+        "shoal node update --availability drain --drain-deadline 10m h2", "shoal node update --label-add disk=ssd h1"
+    ),
 )
 @click.option("--availability", metavar="HOW", help=f"One of {', '.join(AVAILABILITIES)}.")
 @click.option("--drain-deadline", metavar="TIME", help="Stop what a drain has not moved by then (with drain).")
 @click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Label the node.")
 @click.option("--label-rm", multiple=True, metavar="NAME", help="Take a label away.")
-@click.argument("node")
+@click.argument("node", shell_complete=names_of("node"))
 @pass_client
 def update(
     client: Client,
@@ -136,12 +140,15 @@ def update(
     click.echo(node)
 
 
-@command.command("rm")
+@command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))
 @click.option("--force", is_flag=True, help="Even while its agent answers.")
-@click.argument("nodes", nargs=-1, required=True)
+@click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
     """Forget NODES; their tasks run elsewhere."""
-    for node in nodes:
+
+    def remove_one(node: str) -> None:
         client.call(client.control.RemoveNode, RemoveNodeRequest(node=node, force=force))
         click.echo(node)
+
+    for_each(nodes, remove_one).settle()

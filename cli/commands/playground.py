@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cli.commands.arguments import examples
 from cli.playground.layout import Layout
 from cli.render.failure import Failed
 
@@ -52,7 +53,7 @@ def playground(name: str, hosts: int = 1):  # type: ignore[no-untyped-def]  # im
     )
 
 
-@command.command("up")
+@command.command("up", epilog=examples("shoal playground up", "shoal playground up --hosts 5 --name test"))
 @click.option("--hosts", type=int, default=3, help="How many hosts (3).")
 @name_option
 def up(*, name: str, hosts: int) -> None:
@@ -61,7 +62,7 @@ def up(*, name: str, hosts: int) -> None:
     click.echo(f"playground {name}: {hosts} hosts are ready")
 
 
-@command.command("down")
+@command.command("down", epilog=examples("shoal playground down", "shoal playground down --name test"))
 @name_option
 def down(*, name: str) -> None:
     """End the cluster and remove every trace of it."""
@@ -69,7 +70,9 @@ def down(*, name: str) -> None:
     click.echo(f"playground {name}: gone")
 
 
-@command.command("exec", context_settings={"ignore_unknown_options": True})
+@command.command(
+    "exec", epilog=examples("shoal playground exec h1 -- ip route"), context_settings={"ignore_unknown_options": True}
+)
 @name_option
 @click.argument("host")
 @click.argument("program", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -82,7 +85,7 @@ def run(*, name: str, host: str, program: tuple[str, ...]) -> None:
     raise SystemExit(done.returncode)
 
 
-@command.command("hints")
+@command.command("hints", epilog=examples("shoal playground hints"))
 @name_option
 def hints(*, name: str) -> None:
     """Print what to try next."""

@@ -1,16 +1,16 @@
 """`shoal secret …`."""
 
+from cli.client import Client
 from cli.commands.files import Calls, group
-from shoal.api.v1.control_pb2_grpc import ControlStub
 
 
-def _calls(control: ControlStub) -> Calls:
+def _calls(client: Client) -> Calls:
     return Calls(
-        create=control.CreateSecret,
-        update=control.UpdateSecret,
-        get=control.GetSecret,
-        list=control.ListSecrets,
-        remove=control.RemoveSecret,
+        create=client.control.CreateSecret,
+        update=client.control.UpdateSecret,
+        get=client.control.GetSecret,
+        list=client.control.ListSecrets,
+        remove=client.control.RemoveSecret,
     )
 
 

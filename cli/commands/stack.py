@@ -7,7 +7,9 @@ import click
 
 from cli.client import Client
 from cli.commands import stack_files
-from cli.commands.arguments import detach_option, format_option, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, format_option, pass_client, quiet_option, wait_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each
 from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
 from cli.commands.service.look import service_row
 from cli.converge import NOT_CONVERGED, wait
@@ -35,7 +37,7 @@ command.add_command(stack_files.diff)
 command.add_command(stack_files.config)
 
 
-@command.command("ls")
+@command.command("ls", epilog=examples("shoal stack ls"))
 @format_option
 @pass_client
 def list_stacks(client: Client, *, form: str) -> None:
@@ -55,10 +57,10 @@ def list_stacks(client: Client, *, form: str) -> None:
     show(rows, ("name", "services", "tasks"), form=form)
 
 
-@command.command("services")
+@command.command("services", epilog=examples("shoal stack services shop"))
 @format_option
 @quiet_option
-@click.argument("stack")
+@click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
 def services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
     """List the services of STACK."""
@@ -68,11 +70,11 @@ def services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
     show([service_row(view) for view in views], SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
 
 
-@command.command("ps")
+@command.command("ps", epilog=examples("shoal stack ps shop", "shoal stack ps --running --format json shop"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
 @format_option
 @quiet_option
-@click.argument("stack")
+@click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
 def tasks(client: Client, *, stack: str, everything: bool, form: str, quiet: bool) -> None:
     """List the tasks of STACK."""
@@ -83,29 +85,32 @@ def tasks(client: Client, *, stack: str, everything: bool, form: str, quiet: boo
     show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
 
 
-@command.command("rm")
+@command.command("rm", epilog=examples("shoal stack rm shop", "shoal stack rm --detach shop test"))
 @detach_option
 @wait_option
-@click.argument("stacks", nargs=-1, required=True)
+@click.argument("stacks", nargs=-1, required=True, shell_complete=names_of("stack"))
 @pass_client
 def remove(client: Client, *, stacks: tuple[str, ...], detach: bool, timeout: float) -> None:
     """Remove STACKS: their services, then their networks."""
     services: list[str] = []
     networks: list[str] = []
     names: dict[str, str] = {}
-    for stack in stacks:
+
+    def remove_one(stack: str) -> None:
         views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
-        names |= {view.service.meta.id: view.service.spec.name for view in views}
+        names.update((view.service.meta.id, view.service.spec.name) for view in views)
         response = client.call(client.control.RemoveStack, RemoveStackRequest(stack=stack))
-        services += response.services
-        networks += response.networks
+        services.extend(response.services)
+        networks.extend(response.networks)
         click.echo(stack)
-    if detach:
-        return
+
+    outcome = for_each(stacks, remove_one)
     begun = time.monotonic()
-    if services:
+    if services and not detach:
         wait(client, services, seconds=timeout, until_removed=True, names=names)
-    _wait_for_networks(client, networks, until=begun + timeout)
+    if not detach:
+        _wait_for_networks(client, networks, until=begun + timeout)
+    outcome.settle()
 
 
 def _wait_for_networks(client: Client, identifiers: Sequence[str], *, until: float) -> None:

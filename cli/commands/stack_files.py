@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, wait_option
+from cli.commands.complete import names_of
 from cli.converge import wait
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, TaskMove
@@ -33,7 +34,7 @@ TASKS_SHOWN = 12
 def file_options(function: F) -> F:
     """The options that say which files are meant, and how they are read."""
     for option in (
-        click.argument("stack", required=False),
+        click.argument("stack", required=False, shell_complete=names_of("stack")),
         click.option(
             "--env-file", "env_files", multiple=True, metavar="FILE", help="Variables, in place of those in .env."
         ),
@@ -44,6 +45,7 @@ def file_options(function: F) -> F:
             "files",
             multiple=True,
             required=True,
+            type=click.Path(allow_dash=True),
             metavar="FILE",
             help="Compose file; - is standard input. Later ones are merged over earlier ones.",
         ),
@@ -86,7 +88,9 @@ def deploy(
             wait(client, services, seconds=timeout)
 
 
-@click.command("diff")
+@click.command(
+    "diff", epilog=examples("shoal stack diff -c web.yaml shop", "shoal stack diff --exit-code -c web.yaml shop")
+)
 @prune_option
 @click.option("--exit-code", is_flag=True, help="End with 1 when something would change.")
 @file_options
@@ -107,7 +111,10 @@ def diff(
         raise click.exceptions.Exit(1)
 
 
-@click.command("config")
+@click.command(
+    "config",
+    epilog=examples("shoal stack config -c web.yaml shop", "shoal stack config -c web.yaml -c production.yaml"),
+)
 @file_options
 def config(*, stack: str | None, files: Sequence[str], profiles: Sequence[str], env_files: Sequence[str]) -> None:
     """Print the model that Compose files make together, as YAML: merged, extended, with all variables put in."""

@@ -8,6 +8,7 @@ import click
 
 from cli.client import Client
 from cli.commands.arguments import pass_client
+from cli.commands.complete import names_of
 from cli.render.failure import warn
 from cli.render.table import table
 from cli.render.units import size
@@ -25,12 +26,12 @@ Examples:
 @click.command("stats", epilog=EXAMPLES)
 @click.option("--no-stream", is_flag=True, help="Measure once and end.")
 @click.option("--interval", type=click.FloatRange(0.2, 60), default=1.0, metavar="SECONDS", help="Between two (1).")
-@click.option("--node", default="", help="Only tasks on this node.")
-@click.option("--stack", default="", help="Only tasks of this stack.")
+@click.option("--node", default="", help="Only tasks on this node.", shell_complete=names_of("node"))
+@click.option("--stack", default="", help="Only tasks of this stack.", shell_complete=names_of("stack"))
 @click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", help="Form of the output; JSON by line."
 )
-@click.argument("targets", nargs=-1, metavar="[SERVICE|TASK]…")
+@click.argument("targets", nargs=-1, metavar="[SERVICE|TASK]…", shell_complete=names_of("service", "task"))
 @pass_client
 def command(
     client: Client, *, targets: tuple[str, ...], no_stream: bool, interval: float, node: str, stack: str, form: str

@@ -5,9 +5,11 @@ import time
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import inspect_each
 from cli.render import tasks as task_rows
-from cli.render.structure import show_document, to_document
+from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.task_path import path_of
 from shoal.api.v1.control_pb2 import ListTasksRequest
@@ -19,7 +21,7 @@ def command() -> None:
     """Look at single tasks."""
 
 
-@command.command("ls")
+@command.command("ls", epilog=examples("shoal task ls", "shoal task ls --all --format json"))
 @click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
 @format_option
 @quiet_option
@@ -31,14 +33,18 @@ def list_tasks(client: Client, *, everything: bool, form: str, quiet: bool) -> N
     show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
 
 
-@command.command("inspect")
+@command.command("inspect", epilog=examples("shoal task inspect 0y7m", "shoal task inspect --format json 0y7m 91kd"))
 @format_option
-@click.argument("task")
+@click.argument("tasks", nargs=-1, required=True, shell_complete=names_of("task"))
 @pass_client
-def inspect(client: Client, *, task: str, form: str) -> None:
-    """Show everything about TASK (an id, or its beginning)."""
+def inspect(client: Client, *, tasks: tuple[str, ...], form: str) -> None:
+    """Show everything about TASKS (ids, or their beginnings)."""
     views = client.call(client.control.ListTasks, ListTasksRequest(all=True)).tasks
-    found = [view for view in views if view.task.id.startswith(task)]
-    if len(found) != 1:
-        raise NotFound(f"{'no' if not found else 'more than one'} task has an id that begins with {task!r}")
-    show_document([{**to_document(found[0]), "path": path_of(found[0])}], form=form)
+
+    def look(task: str) -> dict[str, object]:
+        found = [view for view in views if view.task.id.startswith(task)]
+        if len(found) != 1:
+            raise NotFound(f"{'no' if not found else 'more than one'} task has an id that begins with {task!r}")
+        return {**to_document(found[0]), "path": path_of(found[0])}
+
+    inspect_each(tasks, look, form=form)

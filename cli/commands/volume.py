@@ -3,9 +3,11 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each, inspect_each
 from cli.commands.files import labels
-from cli.render.structure import show_document, to_document
+from cli.render.structure import to_document
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
@@ -43,7 +45,7 @@ def create(client: Client, *, name: str, driver: str, opt: tuple[str, ...], labe
     click.echo(client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec)).volume.meta.id)
 
 
-@command.command("ls")
+@command.command("ls", epilog=examples("shoal volume ls", "shoal volume ls --format json"))
 @format_option
 @quiet_option
 @pass_client
@@ -70,27 +72,33 @@ def place(where: VolumePlace) -> str:
     return f"{where.hostname} (slot {where.slot})" if where.slot else where.hostname
 
 
-@command.command("inspect")
+@command.command("inspect", epilog=examples("shoal volume inspect data"))
 @format_option
-@click.argument("volumes", nargs=-1, required=True)
+@click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
     """Show everything about VOLUMES."""
-    views = [client.call(client.control.GetVolume, GetVolumeRequest(volume=volume)) for volume in volumes]
-    show_document([to_document(view) for view in views], form=form)
+
+    def look(volume: str) -> dict[str, object]:
+        return to_document(client.call(client.control.GetVolume, GetVolumeRequest(volume=volume)))
+
+    inspect_each(volumes, look, form=form)
 
 
-@command.command("rm")
-@click.argument("volumes", nargs=-1, required=True)
+@command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm data cache"))
+@click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def remove(client: Client, *, volumes: tuple[str, ...]) -> None:
     """Remove VOLUMES that no service uses, with their data on every node."""
-    for volume in volumes:
+
+    def remove_one(volume: str) -> None:
         client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume))
         click.echo(volume)
 
+    for_each(volumes, remove_one).settle()
 
-@command.command("prune")
+
+@command.command("prune", epilog=examples("shoal volume prune", "shoal volume prune --force --label tier=test"))
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--label", default="", metavar="NAME[=VALUE]", help="Only volumes with this label.")
 @pass_client

@@ -1,7 +1,6 @@
 """A context as it lies on disk: `context.toml` beside an identity's three files."""
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +66,8 @@ def parse(text: bytes, path: Path) -> Context:
     Raises:
         InvalidInput: they are damaged.
     """
+    import tomllib
+
     try:
         settings = tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

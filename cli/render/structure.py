@@ -46,6 +46,8 @@ def show_document(documents: Sequence[dict[str, Any]], *, form: str) -> None:
     if form == "json":
         click.echo(json.dumps(list(documents), indent=2))
         return
+    if not documents:
+        return
     import yaml
 
     click.echo(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True).rstrip())

@@ -1,17 +1,16 @@
-"""`shoal network …`."""
+"""`shoal network …`. The commands are beside this file, each imported only when it is called."""
 
-import click
+from cli.lazy import LazyGroup
 
-from cli.commands.network.attach import connect, disconnect
-from cli.commands.network.change import create, prune, remove
-from cli.commands.network.check import check
-from cli.commands.network.look import inspect, list_networks
+PARTS = {
+    "ls": ("cli.commands.network.look:list_networks", "List networks"),
+    "create": ("cli.commands.network.change:create", "Make a network"),
+    "inspect": ("cli.commands.network.look:inspect", "Show everything about networks"),
+    "rm": ("cli.commands.network.change:remove", "Remove networks"),
+    "prune": ("cli.commands.network.change:prune", "Remove all networks that no service uses"),
+    "connect": ("cli.commands.network.attach:connect", "Attach a service to a network"),
+    "disconnect": ("cli.commands.network.attach:disconnect", "Detach a service from a network"),
+    "check": ("cli.commands.network.check:check", "Probe from every node to every other one"),
+}
 
-
-@click.group("network")
-def command() -> None:
-    """Manage networks."""
-
-
-for part in (list_networks, create, inspect, remove, prune, connect, disconnect, check):
-    command.add_command(part)
+command = LazyGroup("network", parts=PARTS, help="Manage networks.")

@@ -3,7 +3,8 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, wait_option
+from cli.commands.complete import names_of
 from cli.commands.network_names import name_networks
 from cli.converge import wait
 from cli.flags.networks import remove_network
@@ -13,13 +14,13 @@ from shoal.api.v1.service_pb2 import NetworkAttachment, Service, ServiceSpec
 from shoal.errors import InvalidInput
 
 
-@click.command("connect", epilog="\b\nExamples:\n  shoal network connect --alias cache front redis")
+@click.command("connect", epilog=examples("shoal network connect --alias cache front redis"))
 @click.option("--alias", multiple=True, metavar="NAME", help="A further name of the service on the network.")
 @click.option("--ip", "address", default="", metavar="ADDRESS", help="The address of the service's one task.")
 @detach_option
 @wait_option
-@click.argument("network")
-@click.argument("service")
+@click.argument("network", shell_complete=names_of("network"))
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def connect(
     client: Client,
@@ -40,11 +41,11 @@ def connect(
     _update(client, found, found.spec, detach=detach, timeout=timeout)
 
 
-@click.command("disconnect", epilog="\b\nExamples:\n  shoal network disconnect front redis")
+@click.command("disconnect", epilog=examples("shoal network disconnect front redis"))
 @detach_option
 @wait_option
-@click.argument("network")
-@click.argument("service")
+@click.argument("network", shell_complete=names_of("network"))
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def disconnect(client: Client, *, network: str, service: str, detach: bool, timeout: float) -> None:
     """Detach SERVICE from NETWORK. Its tasks are replaced."""

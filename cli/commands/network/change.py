@@ -5,7 +5,9 @@ from collections.abc import Iterable, MutableMapping
 import click
 
 from cli.client import Client
-from cli.commands.arguments import pass_client
+from cli.commands.arguments import examples, pass_client
+from cli.commands.complete import names_of
+from cli.commands.each import for_each
 from cli.commands.network.look import parse_filters
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
@@ -82,17 +84,20 @@ def _set(flag: str, texts: Iterable[str], field: MutableMapping[str, str]) -> No
         field[key] = value
 
 
-@click.command("rm")
-@click.argument("networks", nargs=-1, required=True)
+@click.command("rm", epilog=examples("shoal network rm front", "shoal network rm front back"))
+@click.argument("networks", nargs=-1, required=True, shell_complete=names_of("network"))
 @pass_client
 def remove(client: Client, *, networks: tuple[str, ...]) -> None:
     """Remove NETWORKS that no service uses."""
-    for network in networks:
+
+    def remove_one(network: str) -> None:
         client.call(client.control.RemoveNetwork, RemoveNetworkRequest(network=network))
         click.echo(network)
 
+    for_each(networks, remove_one).settle()
 
-@click.command("prune")
+
+@click.command("prune", epilog=examples("shoal network prune", "shoal network prune --force --filter label=tier=test"))
 @click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only networks that `ls` would list.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @pass_client

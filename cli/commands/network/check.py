@@ -3,7 +3,8 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client
+from cli.commands.arguments import examples, format_option, pass_client
+from cli.commands.complete import names_of
 from cli.render.failure import Failed, warn
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
@@ -12,9 +13,9 @@ PATHS = ("from", "to", "path", "loss", "median", "worst", "mtu", "verdict")
 PORTS = ("service", "node", "address", "port", "verdict")
 
 
-@click.command("check", epilog="\b\nExamples:\n  shoal network check\n  shoal network check front")
+@click.command("check", epilog=examples("shoal network check", "shoal network check front"))
 @format_option
-@click.argument("network", default="")
+@click.argument("network", default="", shell_complete=names_of("network"))
 @pass_client
 def check(client: Client, *, network: str, form: str) -> None:
     """Probe from every node to every other one (of NETWORK), and every published TCP port. Fails when one does."""

@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
-from cli.render.structure import show_document, to_document
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import inspect_each
+from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.tasks import state_name
 from shoal.api.v1.control_pb2 import GetNetworkRequest, ListNetworksRequest, NetworkView
@@ -34,7 +36,7 @@ FILTERS: dict[str, Keeps] = {
 """Of several values of one name any has to fit; of several names, all."""
 
 
-@click.command("ls", epilog="\b\nExamples:\n  shoal network ls --filter driver=bridge --filter label=tier=db")
+@click.command("ls", epilog=examples("shoal network ls --filter driver=bridge --filter label=tier=db"))
 @click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help=f"One of {', '.join(FILTERS)}.")
 @format_option
 @quiet_option
@@ -83,14 +85,19 @@ def row(view: NetworkView) -> dict[str, object]:
     }
 
 
-@click.command("inspect")
+@click.command(
+    "inspect", epilog=examples("shoal network inspect front", "shoal network inspect --format json front back")
+)
 @format_option
-@click.argument("networks", nargs=-1, required=True)
+@click.argument("networks", nargs=-1, required=True, shell_complete=names_of("network"))
 @pass_client
 def inspect(client: Client, *, networks: tuple[str, ...], form: str) -> None:
     """Show everything about NETWORKS, with the tasks on them."""
-    views = [client.call(client.control.GetNetwork, GetNetworkRequest(network=network)) for network in networks]
-    show_document([document(view) for view in views], form=form)
+
+    def look(network: str) -> dict[str, object]:
+        return document(client.call(client.control.GetNetwork, GetNetworkRequest(network=network)))
+
+    inspect_each(networks, look, form=form)
 
 
 def document(view: NetworkView) -> dict[str, object]:

@@ -1,36 +1,23 @@
-"""`shoal service …`. The commands are beside this file; this puts them together."""
+"""`shoal service …`. The commands are beside this file, each imported only when it is called."""
 
-import click
+from cli.lazy import LazyGroup
 
-from cli.commands.service.change import remove, rollback, scale, update
-from cli.commands.service.create import create
-from cli.commands.service.logs import logs
-from cli.commands.service.look import inspect, list_services, tasks
-from cli.commands.service.rebalance import rebalance
-from cli.commands.service.revisions import diff, history
-from cli.commands.service.steer import pause, promote, resume
+PARTS = {
+    "create": ("cli.commands.service.create:create", "Make a service of an image"),
+    "update": ("cli.commands.service.change:update", "Change a service"),
+    "scale": ("cli.commands.service.change:scale", "Set how many tasks services run"),
+    "rollback": ("cli.commands.service.change:rollback", "Return a service to an earlier revision"),
+    "rm": ("cli.commands.service.change:remove", "Remove services"),
+    "ls": ("cli.commands.service.look:list_services", "List services"),
+    "ps": ("cli.commands.service.look:tasks", "List the tasks of services"),
+    "inspect": ("cli.commands.service.look:inspect", "Show everything about services"),
+    "logs": ("cli.commands.service.logs:logs", "Show what the containers of a service have written"),
+    "history": ("cli.commands.service.revisions:history", "List the revisions of a service"),
+    "diff": ("cli.commands.service.revisions:diff", "Show what changed between two revisions"),
+    "pause": ("cli.commands.service.steer:pause", "Stop an update until it is resumed"),
+    "resume": ("cli.commands.service.steer:resume", "Go on with a paused update"),
+    "promote": ("cli.commands.service.steer:promote", "Let an update go on after its canaries"),
+    "rebalance": ("cli.commands.service.rebalance:rebalance", "Even tasks out over the nodes"),
+}
 
-
-@click.group("service")
-def command() -> None:
-    """Manage services."""
-
-
-for part in (
-    create,
-    update,
-    scale,
-    rollback,
-    remove,
-    list_services,
-    tasks,
-    inspect,
-    logs,
-    history,
-    diff,
-    pause,
-    resume,
-    promote,
-    rebalance,
-):
-    command.add_command(part)
+command = LazyGroup("service", parts=PARTS, help="Manage services.")

@@ -5,7 +5,9 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each
 from cli.commands.network_names import name_networks
 from cli.converge import wait
 from cli.flags.options import apply_flags, update_options
@@ -36,7 +38,7 @@ Examples:
 @detach_option
 @wait_option
 @quiet_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def update(
     client: Client,
@@ -71,7 +73,7 @@ def update(
         wait(client, [response.service.meta.id], seconds=timeout)
 
 
-@click.command("scale", epilog="\b\nExamples:\n  shoal service scale web=30\n  shoal service scale web=10 cache=3")
+@click.command("scale", epilog=examples("shoal service scale web=30", "shoal service scale web=10 cache=3"))
 @detach_option
 @wait_option
 @click.argument("targets", nargs=-1, required=True, metavar="SERVICE=REPLICAS…")
@@ -101,11 +103,11 @@ def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]
     return parsed
 
 
-@click.command("rollback", epilog="\b\nExamples:\n  shoal service rollback web\n  shoal service rollback --to 3 web")
+@click.command("rollback", epilog=examples("shoal service rollback web", "shoal service rollback --to 3 web"))
 @click.option("--to", "revision", type=click.IntRange(min=1), help="Revision to return to; the one before by default.")
 @detach_option
 @wait_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def rollback(client: Client, *, service: str, revision: int | None, detach: bool, timeout: float) -> None:
     """Return SERVICE to an earlier revision of its spec."""
@@ -117,16 +119,21 @@ def rollback(client: Client, *, service: str, revision: int | None, detach: bool
         wait(client, [response.service.meta.id], seconds=timeout)
 
 
-@click.command("rm")
+@click.command("rm", epilog=examples("shoal service rm web", "shoal service rm --detach web cache"))
 @detach_option
 @wait_option
-@click.argument("services", nargs=-1, required=True)
+@click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
 def remove(client: Client, *, services: tuple[str, ...], detach: bool, timeout: float) -> None:
     """Remove SERVICES and stop their tasks."""
-    removed = {}
-    for service in services:
-        removed[client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id] = service
+
+    def remove_one(service: str) -> tuple[str, str]:
+        identifier = client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id
         click.echo(service)
-    if not detach:
-        wait(client, list(removed), seconds=timeout, until_removed=True, names=removed)
+        return identifier, service
+
+    outcome = for_each(services, remove_one)
+    if outcome.answers and not detach:
+        names = dict(outcome.answers)
+        wait(client, list(names), seconds=timeout, until_removed=True, names=names)
+    outcome.settle()

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from cli.client import Client
-from cli.commands.arguments import pass_client
+from cli.commands.arguments import examples, pass_client
+from cli.commands.complete import names_of
 from cli.render.failure import warn
 from cli.render.logs import LogPrinter
 from cli.render.units import parse_duration_ms
@@ -14,9 +15,7 @@ from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.errors import InvalidInput
 
 
-@click.command(
-    "logs", epilog="\b\nExamples:\n  shoal service logs -f --tail 20 web\n  shoal service logs --since 10m web"
-)
+@click.command("logs", epilog=examples("shoal service logs -f --tail 20 web", "shoal service logs --since 10m web"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), help="Only the newest lines of each task.")
 @click.option(
@@ -24,7 +23,7 @@ from shoal.errors import InvalidInput
 )
 @click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
 @click.option("--raw", is_flag=True, help="Lines only, without the task's name.")
-@click.argument("target", metavar="SERVICE|TASK")
+@click.argument("target", metavar="SERVICE|TASK", shell_complete=names_of("service", "task"))
 @pass_client
 def logs(
     client: Client, *, target: str, follow: bool, tail: int | None, since: str, timestamps: bool, raw: bool

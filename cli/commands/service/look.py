@@ -1,24 +1,27 @@
 """`shoal service ls|ps|inspect`."""
 
 import time
+from collections.abc import Sequence
+from itertools import chain
 
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.complete import names_of
+from cli.commands.each import for_each, inspect_each
 from cli.flags.ports import describe
 from cli.render import tasks as task_rows
 from cli.render.failure import warn
 from cli.render.service import document
-from cli.render.structure import show_document
 from cli.render.table import show
-from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView
+from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView, TaskView
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
 
 
-@click.command("ls")
-@click.option("--stack", default="", help="Only services of this stack.")
+@click.command("ls", epilog=examples("shoal service ls", "shoal service ls --stack shop --format json"))
+@click.option("--stack", default="", help="Only services of this stack.", shell_complete=names_of("stack"))
 @format_option
 @quiet_option
 @pass_client
@@ -49,28 +52,38 @@ def _replicas(view: ServiceView) -> str:
     return f"{view.running}/{view.desired}"
 
 
-@click.command("ps")
+@click.command("ps", epilog=examples("shoal service ps web", "shoal service ps --running --format json web cache"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
 @format_option
 @quiet_option
-@click.argument("service")
+@click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
-def tasks(client: Client, *, service: str, everything: bool, form: str, quiet: bool) -> None:
-    """List the tasks of SERVICE."""
-    views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
-    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
-    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
-    status = client.call(client.control.GetService, GetServiceRequest(service=service)).status
-    warn(*([status.fault] if status.fault else []))
-    if not rows:  # what it waits for is told of the service, since there is no task to tell it of
-        warn(*status.problems)
+def tasks(client: Client, *, services: tuple[str, ...], everything: bool, form: str, quiet: bool) -> None:
+    """List the tasks of SERVICES."""
+
+    def list_one(service: str) -> Sequence[TaskView]:
+        views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
+        status = client.call(client.control.GetService, GetServiceRequest(service=service)).status
+        warn(*([status.fault] if status.fault else []))
+        if not views:  # what it waits for is told of the service, since there is no task to tell it of
+            warn(*status.problems)
+        return views
+
+    outcome = for_each(services, list_one)
+    if outcome.answers:
+        rows = task_rows.rows(chain.from_iterable(outcome.answers), now_ms=int(time.time() * 1000))
+        show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+    outcome.settle()
 
 
-@click.command("inspect")
+@click.command("inspect", epilog=examples("shoal service inspect web", "shoal service inspect --format json web cache"))
 @format_option
-@click.argument("services", nargs=-1, required=True)
+@click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
 def inspect(client: Client, *, services: tuple[str, ...], form: str) -> None:
     """Show everything about SERVICES."""
-    views = [client.call(client.control.GetService, GetServiceRequest(service=service)) for service in services]
-    show_document([document(view) for view in views], form=form)
+
+    def look(service: str) -> dict[str, object]:
+        return document(client.call(client.control.GetService, GetServiceRequest(service=service)))
+
+    inspect_each(services, look, form=form)

@@ -5,7 +5,8 @@ import time
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, format_option, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, format_option, pass_client, wait_option
+from cli.commands.complete import names_of
 from cli.converge import wait
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import GetServiceRequest, RebalanceServiceRequest
@@ -16,15 +17,12 @@ _POLL_SECONDS = 0.5
 COLUMNS = ("task", "from", "to")
 
 
-@click.command(
-    "rebalance",
-    epilog="\b\nExamples:\n  shoal service rebalance --dry-run web\n  shoal service rebalance web",
-)
+@click.command("rebalance", epilog=examples("shoal service rebalance --dry-run web", "shoal service rebalance web"))
 @click.option("--dry-run", is_flag=True, help="Show what would move, and move nothing.")
 @format_option
 @detach_option
 @wait_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def rebalance(client: Client, *, service: str, dry_run: bool, form: str, detach: bool, timeout: float) -> None:
     """Even the tasks of SERVICE out over the nodes, as few moves as can be, a few at a time.

@@ -6,7 +6,8 @@ import time
 import click
 
 from cli.client import Client
-from cli.commands.arguments import format_option, pass_client
+from cli.commands.arguments import examples, format_option, pass_client
+from cli.commands.complete import names_of
 from cli.render.differences import changed_paths, lines_of
 from cli.render.table import show
 from cli.render.tasks import timestamp
@@ -20,11 +21,9 @@ MOST_CHANGES = 5
 """Fields that a line of the history names."""
 
 
-@click.command(
-    "history", epilog="\b\nExamples:\n  shoal service history web\n  shoal service history --format json web"
-)
+@click.command("history", epilog=examples("shoal service history web", "shoal service history --format json web"))
 @format_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def history(client: Client, *, service: str, form: str) -> None:
     """List the revisions of SERVICE: when, what changed, and which of them runs."""
@@ -58,10 +57,8 @@ def _state(view: RevisionView) -> str:
     return "newest" if view.current else ""
 
 
-@click.command(
-    "diff", epilog="\b\nExamples:\n  shoal service diff web      (the last change)\n  shoal service diff web 3 5"
-)
-@click.argument("service")
+@click.command("diff", epilog=examples("shoal service diff web", "shoal service diff web 3 5"))
+@click.argument("service", shell_complete=names_of("service"))
 @click.argument("old", type=click.IntRange(min=1), required=False)
 @click.argument("new", type=click.IntRange(min=1), required=False)
 @pass_client

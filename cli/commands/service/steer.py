@@ -3,23 +3,24 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, wait_option
+from cli.commands.complete import names_of
 from cli.converge import wait
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
 
 
-@click.command("pause", epilog="\b\nExamples:\n  shoal service pause web")
-@click.argument("service")
+@click.command("pause", epilog=examples("shoal service pause web"))
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def pause(client: Client, *, service: str) -> None:
     """Stop replacing tasks of SERVICE until `resume`; what runs goes on."""
     _steer(client, service, SteerUpdateRequest.PAUSE)
 
 
-@click.command("resume", epilog="\b\nExamples:\n  shoal service resume web")
+@click.command("resume", epilog=examples("shoal service resume web"))
 @detach_option
 @wait_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def resume(client: Client, *, service: str, detach: bool, timeout: float) -> None:
     """Go on with the paused update of SERVICE; failures count anew."""
@@ -28,10 +29,10 @@ def resume(client: Client, *, service: str, detach: bool, timeout: float) -> Non
         wait(client, [identifier], seconds=timeout)
 
 
-@click.command("promote", epilog="\b\nExamples:\n  shoal service promote web")
+@click.command("promote", epilog=examples("shoal service promote web"))
 @detach_option
 @wait_option
-@click.argument("service")
+@click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def promote(client: Client, *, service: str, detach: bool, timeout: float) -> None:
     """The canaries of SERVICE are good: replace the other tasks too."""

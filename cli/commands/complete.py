@@ -1,0 +1,87 @@
+"""Completion of names: asked of the cluster, with a short patience, since somebody waits with a finger on Tab."""
+
+from collections.abc import Callable, Iterable
+
+import click
+
+from cli.client import Client
+from shoal.api.v1.control_pb2 import (
+    ListFilesRequest,
+    ListNetworksRequest,
+    ListNodesRequest,
+    ListServicesRequest,
+    ListTasksRequest,
+    ListVolumesRequest,
+)
+from shoal.errors import ShoalError
+
+PATIENCE_SECONDS = 1.0
+
+Names = Callable[[Client], Iterable[str]]
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def _services(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListServices, ListServicesRequest(), seconds=PATIENCE_SECONDS).services
+    return (view.service.spec.name for view in views)
+
+
+def _stacks(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListServices, ListServicesRequest(), seconds=PATIENCE_SECONDS).services
+    return (view.service.spec.stack for view in views)
+
+
+def _tasks(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListTasks, ListTasksRequest(), seconds=PATIENCE_SECONDS).tasks
+    return (view.task.id for view in views)
+
+
+def _nodes(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListNodes, ListNodesRequest(), seconds=PATIENCE_SECONDS).nodes
+    return (view.status.description.hostname for view in views)
+
+
+def _networks(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListNetworks, ListNetworksRequest(), seconds=PATIENCE_SECONDS).networks
+    return (view.network.spec.name for view in views)
+
+
+def _secrets(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListSecrets, ListFilesRequest(), seconds=PATIENCE_SECONDS).files
+    return (view.spec.name for view in views)
+
+
+def _configs(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListConfigs, ListFilesRequest(), seconds=PATIENCE_SECONDS).files
+    return (view.spec.name for view in views)
+
+
+def _volumes(client: Client) -> Iterable[str]:
+    views = client.call(client.control.ListVolumes, ListVolumesRequest(), seconds=PATIENCE_SECONDS).volumes
+    return (view.volume.spec.name for view in views)
+
+
+NOUNS: dict[str, Names] = {
+    "service": _services,
+    "stack": _stacks,
+    "task": _tasks,
+    "node": _nodes,
+    "network": _networks,
+    "secret": _secrets,
+    "config": _configs,
+    "volume": _volumes,
+}
+
+
+def names_of(*nouns: str) -> Complete:
+    """Completes names of these nouns; nothing when the cluster does not answer: a shell has no place for errors."""
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+        try:
+            with Client.of_context(ctx.find_root().params.get("context_name")) as client:
+                known = {name for noun in nouns for name in NOUNS[noun](client)}
+        except ShoalError:
+            return []
+        return sorted(name for name in known if name and name.startswith(incomplete))
+
+    return complete

@@ -1,0 +1,92 @@
+"""What holds for every command: help with examples that parse, one line in its group's help, a light start."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.main import shoal
+
+
+def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command under the group, with the words that lead to it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None, (*words, name)
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+
+
+TREE = dict(commands(shoal))
+LEAVES = {words: command for words, command in TREE.items() if not isinstance(command, click.Group)}
+
+
+def examples(command: click.Command) -> list[str]:
+    head, _, lines = (command.epilog or "").partition("Examples:\n")
+    assert head == "\b\n", f"the help of {command.name} has no examples"
+    return [line.strip() for line in lines.partition("\n\n")[0].splitlines()]
+
+
+def words_of(line: str) -> list[str]:
+    """What the shell would give to `shoal` in this line."""
+    words = shlex.split(line, posix=True)
+    words = words[words.index("shoal") + 1 :]
+    ends = [words.index(sign) for sign in ("<", ">", "|") if sign in words]
+    return words[: min(ends, default=len(words))]
+
+
+def parse(group: click.Command, words: Sequence[str], context: click.Context | None = None) -> click.Command:
+    """The command that the words call, after the real parser has taken all of them."""
+    made = group.make_context(group.name, list(words), parent=context)
+    if not isinstance(group, click.Group):
+        return group
+    _, command, rest = group.resolve_command(made, [*made._protected_args, *made.args])
+    assert command is not None
+    return parse(command, rest, made)
+
+
+@pytest.mark.parametrize("words", LEAVES, ids=" ".join)
+def test_every_command_has_examples_and_they_parse(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in examples(LEAVES[words]):
+        for word in filter(lambda word: "/" in word and not word.startswith("/"), words_of(line)):
+            (tmp_path / word).parent.mkdir(parents=True, exist_ok=True)  # a file that has to be there already
+            (tmp_path / word).touch()
+        assert parse(shoal, words_of(line)) is LEAVES[words], line
+
+
+@pytest.mark.parametrize("words", TREE, ids=" ".join)
+def test_every_command_says_what_it_does(words: tuple[str, ...]) -> None:
+    assert TREE[words].help, words
+
+
+def test_there_are_as_many_commands_as_the_readme_says() -> None:
+    assert len(LEAVES) >= 59
+
+
+def imported(*arguments: str) -> set[str]:
+    script = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+        f"from cli.main import main; main({list(arguments)!r})"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(run.stderr.split())
+
+
+HEAVY = {"grpc", "asyncio", "ssl", "yaml", "jsonschema", "cryptography", "httpx", "tomllib"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("service", "--help"), ("service", "create", "--help"), ("service", "update", "--help")]
+)
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert not imported(*arguments) & HEAVY
+    assert "google.protobuf" not in imported("service", "--help")
