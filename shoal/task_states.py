@@ -32,10 +32,10 @@ def is_live(task: Task, status: TaskStatus | None) -> bool:
 
 
 def is_ready(task: Task, status: TaskStatus | None) -> bool:
-    """It serves: it runs, and its health check, if it has one, says so."""
+    """It serves: it runs, listens on the ports that lead to it, and its health check, if it has one, says so."""
     if status is None or observed(task, status) != _RUNNING:
         return False
-    return status.health in _READY_HEALTH
+    return not status.opening and status.health in _READY_HEALTH
 
 
 def forward(old: TaskStatus | None, new: TaskStatus) -> bool:

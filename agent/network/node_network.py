@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ParamSpec, TypeVar
 
+from agent.network import container_sockets
 from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
 from agent.network.balancing.frontends import Services, services
 from agent.network.datapath import Datapath
@@ -28,7 +29,7 @@ from agent.network.ports import PortHolder
 from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Subnet, Tables, tables
-from agent.worker.seams import Sandbox
+from agent.worker.seams import Sandbox, Sockets
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
@@ -259,6 +260,10 @@ class NodeNetwork:
             addresses[""] = alias.local
         ports = tuple(map(port, task.ports))
         return Attachment(task.id, link.index, alias.mac, addresses, alias.exit_address, ports, alias.resolvers)
+
+    async def sockets(self, pid: int) -> Sockets:
+        """See `Networks.sockets`."""
+        return await asyncio.to_thread(container_sockets.look, pid)
 
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""

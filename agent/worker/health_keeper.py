@@ -62,11 +62,3 @@ class HealthKeeper:
         if self._working is not None:
             self._working.cancel()
         self.check = None
-
-
-def with_health(status: TaskStatus, health: TaskStatus.Health.ValueType, line: str) -> TaskStatus:
-    """A status of its own with this health: those that were told are on their way."""
-    told = TaskStatus()
-    told.CopyFrom(status)
-    told.health, told.health_output = health, line
-    return told

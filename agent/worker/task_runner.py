@@ -12,12 +12,12 @@ from functools import partial
 from agent.worker.attaching import attach
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, one_line, why
-from agent.worker.health_keeper import HealthKeeper, with_health
 from agent.worker.request import container_request
 from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Exit, Image, MountedFile, Running, Sandbox
 from agent.worker.stop_terms import grace_seconds, stop_signal
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
+from agent.worker.watches import Change, Watches
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -56,8 +56,9 @@ class TaskRunner:
         self._image_stop_signal = entry.image_stop_signal if entry is not None else ""
         self._found = found
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
-        self._health = HealthKeeper(prober=tools.prober, now_ms=tools.now_ms, tell=self._tell_health, check=known)
-        self._drain = Drain(tools.connections)
+        look = tools.networks.sockets
+        self._watches = Watches(prober=tools.prober, look=look, now_ms=tools.now_ms, tell=self._tell_news, check=known)
+        self._drain = Drain(look)
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
         self._mounted: tuple[MountedFile, ...] = ()
@@ -103,7 +104,7 @@ class TaskRunner:
                 while not self._forgotten:
                     self._wake.clear()
                     await self._act(next_action(self._facts()), group)
-                self._health.stop()
+                self._watches.stop()
         finally:
             self._close_sandbox()
 
@@ -116,7 +117,7 @@ class TaskRunner:
             signalled=self._signalled_at is not None,
             overdue=self._overdue,
             released=self._released,
-            unchecked=self._health.is_due(),
+            unchecked=self._watches.is_due(self._status),
             unhealthy=self._is_unhealthy(),
             led_to=self._goal() is Goal.STOP and self._drain.is_due(self._task, self._status.state),
         )
@@ -141,7 +142,7 @@ class TaskRunner:
                 self._report_running()
             case Action.CHECK:
                 assert isinstance(self._found, Running)
-                self._health.start(group, self._task, self._found, self._status.health)
+                self._watches.start(group, self._task, self._found, self._status)
             case Action.DRAIN:
                 await self._drain.run(self._wake, self._status.pid, lambda: self._task, lambda: self._found)
             case Action.SIGNAL:
@@ -155,9 +156,9 @@ class TaskRunner:
             case Action.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, "stopped before it had started")
             case Action.RELEASE:
-                await self._release()
+                await self._try("removed", self._remove(keep_logs=True))
             case Action.FORGET:
-                await self._forget()
+                await self._try("forgotten", self._erase())
             case Action.WAIT:
                 await self._wait()
 
@@ -188,7 +189,7 @@ class TaskRunner:
             report("getting the image")
             self._image = await self._tools.images.ensure(container.image, report)
             self._image_stop_signal = self._image.config.stop_signal
-            self._health.choose(container.healthcheck, self._image.config.healthcheck)
+            self._watches.choose(revision, self._task, self._image.config)
             self._status.image_digest = self._image.digest
             self._mounted = await self._tools.contents.arrived(container, report)
             await self._tools.datapath.applied()
@@ -229,12 +230,11 @@ class TaskRunner:
         if isinstance(self._found, Running):
             self._status.pid = self._found.pid
             self._status.running_at_ms = self._found.started_ms
-        if self._health.check is not None and self._status.health == TaskStatus.NONE:
-            self._status.health = TaskStatus.STARTING
+        self._watches.begin(self._status)
         self._report(TaskState.RUNNING)
 
     async def _signal(self) -> None:
-        self._health.stop()
+        self._watches.stop()
         signal = stop_signal(self._revision, self._image_stop_signal)
         self._signalled_at = asyncio.get_running_loop().time()
         try:
@@ -266,7 +266,7 @@ class TaskRunner:
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
-        self._health.stop()
+        self._watches.stop()
         self._close_sandbox()
         while not self._detached:
             await self._try("detached from its networks", self._detach())
@@ -276,17 +276,11 @@ class TaskRunner:
         await self._tools.networks.detach(self._task.id)
         self._detached = True
 
-    async def _release(self) -> None:
-        await self._try("removed", self._remove(keep_logs=True))
-
     async def _remove(self, *, keep_logs: bool) -> None:
         if not self._detached:
             await self._detach()
         await self._tools.runtime.remove(self._task.id, keep_logs=keep_logs)
         self._released, self._found = True, None
-
-    async def _forget(self) -> None:
-        await self._try("forgotten", self._erase())
 
     async def _erase(self) -> None:
         await self._remove(keep_logs=False)
@@ -304,10 +298,13 @@ class TaskRunner:
     def _is_unhealthy(self) -> bool:
         return self._status.health == TaskStatus.UNHEALTHY
 
-    def _tell_health(self, health: TaskStatus.Health.ValueType, line: str) -> None:
+    def _tell_news(self, change: Change) -> None:
         if self._status.state != TaskState.RUNNING:
             return
-        self._status = with_health(self._status, health, line)
+        new = TaskStatus()  # those that were told are on their way
+        new.CopyFrom(self._status)
+        change(new)
+        self._status = new
         self._report(TaskState.RUNNING)
         self._write_journal()
         self._wake.set()
@@ -331,7 +328,7 @@ class TaskRunner:
             task=self._task,
             status=self._status,
             image_stop_signal=self._image_stop_signal,
-            healthcheck=self._health.check,
+            healthcheck=self._watches.check,
         )
         try:
             self._tools.journal.write(entry, self._revision)

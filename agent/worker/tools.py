@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.datapath import Datapath
-from agent.worker.draining import client_connections
 from agent.worker.seams import Contents, Images, Networks, Runtime, Volumes
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
@@ -27,7 +26,6 @@ class Tools:
         network: an assigned network by id, None when it is not known.
         host_resolv_conf: the node's own /etc/resolv.conf.
         now_ms: milliseconds since the Unix epoch.
-        connections: how many connections clients have open to the task of a process id.
     """
 
     node: Node
@@ -44,4 +42,3 @@ class Tools:
     network: Callable[[str], NetworkAssignment | None]
     host_resolv_conf: Callable[[], str]
     now_ms: Callable[[], int]
-    connections: Callable[[int], int] = client_connections

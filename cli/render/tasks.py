@@ -46,7 +46,8 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
 
 def _reason(view: TaskView, state: int) -> str:
     if state == TaskState.RUNNING:
-        return view.status.health_output if view.status.health in (TaskStatus.STARTING, TaskStatus.UNHEALTHY) else ""
+        in_doubt = view.status.health in (TaskStatus.STARTING, TaskStatus.UNHEALTHY)
+        return view.status.health_output if in_doubt else view.status.notice
     if state == TaskState.COMPLETE:
         return view.status.message
     return view.status.message or view.task.reason
@@ -60,7 +61,9 @@ def _since(view: TaskView, state: int) -> int:
 
 
 def _health(status: TaskStatus) -> str:
-    """ " (healthy)" of a task that runs under a health check."""
+    """ " (healthy)" of a task that runs under a health check, " (opening)" of one that does not listen yet."""
+    if status.state == TaskState.RUNNING and status.opening:
+        return " (opening)"
     checked = status.state == TaskState.RUNNING and status.health != TaskStatus.NONE
     return f" ({TaskStatus.Health.Name(status.health).lower()})" if checked else ""
 

@@ -32,7 +32,7 @@ class Count:
         stopping: are to stop and have not, on nodes that can still say so.
         unreachable: are to stop, but their nodes are down.
         by_state: those that are to run, by observed state.
-        unready: that run but do not serve, by the last line of their health check.
+        unready: that run but do not serve, by why.
         done: that have ended well, of the wanted revision.
     """
 
@@ -107,7 +107,8 @@ def _note_trouble(task: Task, status: TaskStatus | None, state: int, fresh: rang
     elif state == TaskState.PENDING and is_wanted(task) and task.reason:
         counted.pending[task.reason] += 1
     elif state == TaskState.RUNNING and status is not None and is_wanted(task) and not is_ready(task, status):
-        counted.unready[status.health_output] += 1
+        why = "not listening on their ports yet" if status.opening else "not healthy yet"
+        counted.unready[f"{why}{status.health_output and ': ' + status.health_output}"] += 1
 
 
 def service_view(view: View, service: Service) -> ServiceView:
@@ -190,7 +191,7 @@ def problems_of(view: View, service: Service, counted: Count) -> Iterator[str]:
             0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"
         )
     lines += [f"{number} pending: {reason}" for reason, number in counted.pending.most_common()]
-    lines += [f"{number} not healthy yet{text and ': ' + text}" for text, number in counted.unready.most_common()]
+    lines += [f"{number} {text}" for text, number in counted.unready.most_common()]
     lines += [message for _, message in sorted(counted.failures, reverse=True)]
     if counted.unreachable:
         lines.append(f"{counted.unreachable} to be stopped on nodes that are down")

@@ -74,7 +74,7 @@ def see(change: Change, view: View, at_ms: int) -> Seen | None:
 
 
 def _differ(old: TaskStatus, new: TaskStatus) -> bool:
-    return old.state != new.state or old.health != new.health
+    return old.state != new.state or old.health != new.health or old.notice != new.notice
 
 
 def events_of(seen: Seen, view: View) -> Iterator[Event]:
@@ -192,6 +192,8 @@ def _task_status(seen: Seen, old: Message | None, new: Message | None, view: Vie
         yield _of_task(seen, view, TaskState.Name(new.state).lower(), _ending(new))
     if new.health != before.health and new.health in (TaskStatus.HEALTHY, TaskStatus.UNHEALTHY):
         yield _of_task(seen, view, TaskStatus.Health.Name(new.health).lower(), new.health_output)
+    if new.notice and new.notice != before.notice:
+        yield _of_task(seen, view, "notice", new.notice)
 
 
 def _ending(status: TaskStatus) -> str:

@@ -1,19 +1,17 @@
-"""What a node needs, as a value, and the message that brings an agent from one such value to the next. Pure."""
+"""What a node needs, as a value, and the messages that tell it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from manager.dispatcher.marks import Mark, Topic
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
 from shoal.network_modes import MODES
 from shoal.templates import uses_labels
-
-M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
@@ -29,46 +27,64 @@ class Needs:
     removing_volumes: frozenset[str] = frozenset()
     """Ids of volumes whose data lies here and is to be deleted."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
-    """As stored, secrets sealed, by `FileContent.key`; `diff` leaves them to `manager.dispatcher.file_contents`."""
+    """As stored, secrets sealed, by `FileContent.key`; `manager.dispatcher.file_contents` sends them."""
 
 
-NOTHING = Needs()
+@dataclass(frozen=True)
+class News:
+    """What a session is to send: everything but contents, and the contents that go after it."""
+
+    assignments: Assignments
+    files: Mapping[str, FileVersion] = field(default_factory=dict)
+
+
+_FIELDS: Mapping[Topic, tuple[str, str]] = {
+    "task": ("tasks", "removed_tasks"),
+    "revision": ("revisions", ""),  # never removed by name: an agent drops those without a task
+    "network": ("networks", "removed_networks"),
+    "endpoint": ("endpoints", "removed_endpoints"),
+    "peer": ("peers", "removed_peers"),
+    "service": ("services", "removed_services"),
+    "volume": ("removing_volumes", ""),
+}
+"""Where a record of a topic goes in `Assignments`, and its key when the node is not to have it any more."""
 
 
 def snapshot(needs: Needs, revision: int) -> Assignments:
     """The message that replaces whatever the agent knew."""
-    message = diff(NOTHING, needs, revision)
-    message.snapshot = True
-    return message
-
-
-def diff(old: Needs, new: Needs, revision: int) -> Assignments:
-    """The increment from `old` to `new`. Revisions are never removed by name: an agent drops those without a task."""
     return Assignments(
+        snapshot=True,
         store_revision=revision,
-        tasks=_changed(old.tasks, new.tasks),
-        removed_tasks=_removed(old.tasks, new.tasks),
-        revisions=_changed(old.revisions, new.revisions),
-        networks=_changed(old.networks, new.networks),
-        removed_networks=_removed(old.networks, new.networks),
-        endpoints=_changed(old.endpoints, new.endpoints),
-        removed_endpoints=_removed(old.endpoints, new.endpoints),
-        peers=_changed(old.peers, new.peers),
-        removed_peers=_removed(old.peers, new.peers),
-        removing_volumes=sorted(new.removing_volumes - old.removing_volumes),
-        services=_changed(old.services, new.services),
-        removed_services=_removed(old.services, new.services),
+        tasks=needs.tasks.values(),
+        revisions=needs.revisions.values(),
+        networks=needs.networks.values(),
+        endpoints=needs.endpoints.values(),
+        peers=needs.peers.values(),
+        removing_volumes=sorted(needs.removing_volumes),
+        services=needs.services.values(),
     )
 
 
-def new_files(old: Needs, new: Needs) -> Mapping[str, FileVersion]:
-    """Versions that the agent has not been sent. They are never removed by name, as revisions are not."""
-    return {key: version for key, version in new.files.items() if key not in old.files}
+def increment(marks: Iterable[Mark], find: Callable[[Topic, str], Message | str | None], revision: int) -> Assignments:
+    """The message that tells of the marked records, as they are now.
+
+    Args:
+        find: a record as the node is to know it; None when it is to know none.
+    """
+    message = Assignments(store_revision=revision)
+    for topic, key in sorted(marks):
+        changed, removed = _FIELDS[topic]
+        record = find(topic, key)
+        if record is not None:
+            getattr(message, changed).append(record)
+        elif removed:
+            getattr(message, removed).append(key)
+    return message
 
 
-def is_empty(increment: Assignments) -> bool:
+def is_empty(message: Assignments) -> bool:
     """Whether it changes nothing, the store's revision aside."""
-    return all(name.name in ("snapshot", "store_revision") for name, _ in increment.ListFields())
+    return all(name.name in ("snapshot", "store_revision") for name, _ in message.ListFields())
 
 
 def trimmed(revision: ServiceRevision) -> ServiceRevision:
@@ -80,12 +96,3 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
     labels = revision.spec.labels if uses_labels(task.container) else {}
     spec = ServiceSpec(name=revision.spec.name, stack=revision.spec.stack, task=template, labels=labels)
     return ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)
-
-
-def _changed(old: Mapping[str, M], new: Mapping[str, M]) -> list[M]:
-    """Identity is asked first: most records are the very same object, and comparing messages costs."""
-    return [value for key, value in new.items() if (was := old.get(key)) is not value and was != value]
-
-
-def _removed(old: Mapping[str, M], new: Mapping[str, M]) -> list[str]:
-    return [key for key in old if key not in new]

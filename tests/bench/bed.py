@@ -19,7 +19,7 @@ from cli.playground.playground import Playground
 SHOAL = Path(sys.executable).parent / "shoal"
 ARCHIVE = Path(__file__).parents[2] / "build" / "images" / "hello-1.tar"
 IMAGE = "registry:5000/hello:1"
-SUBNET = IPv4Network("198.18.21.0/24")
+SUBNET = IPv4Network(os.environ.get("SHOAL_TEST_SUBNET", "198.18.21.0/24"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from agent.worker.seams import Sandbox
+from agent.worker.seams import Sandbox, Sockets
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
@@ -20,6 +20,7 @@ class FakeNetworks:
         self.recovered: list[str] = []
         self.errors: dict[str, ShoalError] = {}
         self.apply_error: ShoalError | None = None
+        self.open: Sockets = Sockets()
 
     async def apply(
         self,
@@ -50,3 +51,7 @@ class FakeNetworks:
         """As `Networks.recover`."""
         self.recovered = [task.id for task in live]
         self.attached = {task.id: task for task in live}
+
+    async def sockets(self, pid: int) -> Sockets:
+        """As `Networks.sockets`: the same of every container."""
+        return self.open
