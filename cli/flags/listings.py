@@ -169,7 +169,7 @@ LISTINGS = (
     Listing(
         "--affinity",
         "EXPRESSION",
-        "Be near a service, service==db, or away from it, service!=db; a wish only with ,weight=N; ,over=KEY.",
+        "Be near a service (itself too), service==db, or away, service!=db; a wish only with ,weight=N; ,over=KEY.",
         placement.add_affinity,
         placement.remove_affinity,
     ),

@@ -73,25 +73,16 @@ def parse_affinity(text: str) -> Affinity:
 
 
 def add_affinity(spec: ServiceSpec, text: str) -> None:
-    """A later one about the same service replaces an earlier one."""
+    """A later one about the same service and key replaces an earlier one."""
     affinity = parse_affinity(text)
-    _drop_affinity(spec, affinity.service)
+    drop(spec.task.placement.affinities, lambda each: (each.service, each.over) == (affinity.service, affinity.over))
     spec.task.placement.affinities.append(affinity)
 
 
 def remove_affinity(spec: ServiceSpec, name: str) -> None:
     """Take away what is said about a service."""
-    if not _drop_affinity(spec, name):
+    if not drop(spec.task.placement.affinities, lambda each: each.service == name):
         raise InvalidInput(f"--affinity-rm: there is no affinity to {name!r}; name the service")
-
-
-def _drop_affinity(spec: ServiceSpec, name: str) -> bool:
-    affinities = spec.task.placement.affinities
-    for place in reversed(range(len(affinities))):
-        if affinities[place].service == name:
-            del affinities[place]
-            return True
-    return False
 
 
 def add_generic(spec: ServiceSpec, text: str) -> None:

@@ -131,6 +131,7 @@ class Stacks:
         """All at once, for the registries' sake; results in the order of the specs."""
         room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         view = self._store.tables
+        names = [spec.name for spec in specs]
 
         async def one(spec: ServiceSpec) -> Submission:
             present = view.service_named(spec.name)
@@ -144,6 +145,7 @@ class Stacks:
                     coming=coming,
                     coming_files=files,
                     coming_volumes=volumes,
+                    coming_services=names,
                 )
 
         async with TaskGroup() as group:

@@ -1,7 +1,7 @@
 """From a spec as the user sent it to the one that is stored: checked, networks as ids, the image pinned."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.control_api import file_uses, mesh, network_uses, volume_uses
@@ -32,39 +32,27 @@ class Submission:
     faults: tuple[Fault, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def with_faults(self, more: Sequence[Fault]) -> "Submission":
-        """With those that show only beside other services."""
-        return Submission(self.spec, (*self.faults, *more), self.warnings)
-
-
-def accepted(submission: Submission) -> ServiceSpec:
-    """The spec.
-
-    Raises:
-        InvalidInput: with all its faults.
-    """
-    if submission.faults:
-        raise InvalidInput(submission.faults)
-    return submission.spec
-
 
 async def examine(
     spec: ServiceSpec,
     *,
     view: View,
-    images: ImageResolver,
+    images: ImageResolver | None,
     previous: ServiceSpec | None = None,
     coming: network_uses.Coming | None = None,
     coming_files: file_uses.Coming | None = None,
     coming_volumes: volume_uses.Coming | None = None,
+    coming_services: Collection[str] = (),
 ) -> Submission:
     """Check and complete a spec.
 
     Args:
+        images: asked what the tag means; None keeps the tag.
         previous: the service's present spec, whose digest is kept while a registry is away.
         coming: networks that the same call will make or change.
         coming_files: secrets and configs that the same call will make or change.
         coming_volumes: volumes that the same call will make.
+        coming_services: names of services that the same call will make.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
@@ -77,12 +65,13 @@ async def examine(
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
-    own = (*port_warnings(checked, view), *volume_uses.warnings(checked), *placement_warnings(view, checked))
+    places = placement_warnings(view, checked, coming_services)
+    own = (*port_warnings(checked, view), *volume_uses.warnings(checked), *places)
     return Submission(checked, (*faults, *image_faults), (*warnings, *own))
 
 
 async def _pin_image(
-    spec: ServiceSpec, images: ImageResolver, previous: ServiceSpec | None
+    spec: ServiceSpec, images: ImageResolver | None, previous: ServiceSpec | None
 ) -> tuple[Sequence[Fault], Sequence[str]]:
     """Puts the digest behind the tag. A registry that is away is a warning: the nodes may have the image."""
     container = spec.task.container
@@ -92,7 +81,7 @@ async def _pin_image(
         return (), ()  # told by check_container
     container.image = str(reference)
     _keep_platforms(spec, previous)
-    if reference.digest:
+    if reference.digest or images is None:
         return (), ()
     try:
         async with asyncio.timeout(IMAGE_SECONDS):

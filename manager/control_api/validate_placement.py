@@ -1,7 +1,7 @@
 """What makes a service's wishes about nodes valid, and what in them the cluster cannot fulfil now. Pure."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_distinct, check_range
@@ -23,8 +23,12 @@ BINPACK = ("cpus", "memory", "load")
 _KIND = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 
-def check_placement(path: str, placement: Placement, service: str) -> Iterator[Fault]:
-    """Every fault that the wishes show by themselves."""
+def check_placement(path: str, placement: Placement, service: str, *, on_each_node: bool = False) -> Iterator[Fault]:
+    """Every fault that the wishes show by themselves.
+
+    Args:
+        on_each_node: the service has one task on each node.
+    """
     lists = (placement.constraints, placement.spread, placement.preferences, placement.affinities)
     if any(len(entries) > bounds.CONSTRAINTS for entries in lists):
         yield Fault(path, f"has more than {bounds.CONSTRAINTS} constraints, preferences or affinities")
@@ -36,7 +40,7 @@ def check_placement(path: str, placement: Placement, service: str) -> Iterator[F
     for index, preference in enumerate(placement.preferences):
         yield from _check_preference(f"{path}.preferences[{index}]", preference)
     for index, affinity in enumerate(placement.affinities):
-        yield from _check_affinity(f"{path}.affinities[{index}]", affinity, service)
+        yield from _check_affinity(f"{path}.affinities[{index}]", affinity, service if on_each_node else "")
 
 
 def check_generic(path: str, resources: Sequence[GenericResource]) -> Iterator[Fault]:
@@ -87,19 +91,22 @@ def _check_preference(path: str, preference: Preference) -> Iterator[Fault]:
             yield Fault(path, "must be a spread or a binpack")
 
 
-def _check_affinity(path: str, affinity: Affinity, service: str) -> Iterator[Fault]:
+def _check_affinity(path: str, affinity: Affinity, global_service: str) -> Iterator[Fault]:
     yield from check_range(f"{path}.weight", affinity.weight, 0, WEIGHT_MOST)
     if not affinity.service:
-        yield Fault(f"{path}.service", "the name of another service is needed")
-    elif affinity.service == service:
-        hint = "to keep its tasks apart, spread them or bound those of a node"
-        yield Fault(f"{path}.service", f"is the service itself; {hint}")
+        yield Fault(f"{path}.service", "the name of a service is needed")
+    elif affinity.service == global_service:
+        yield Fault(f"{path}.service", "is the service itself, which has one task on each node: name another one")
     if affinity.over:
         yield from _check_key(f"{path}.over", affinity.over)
 
 
-def placement_warnings(view: View, spec: ServiceSpec) -> Iterator[str]:
-    """Wishes that no node fulfils now, one line each: the tasks would wait."""
+def placement_warnings(view: View, spec: ServiceSpec, coming: Collection[str] = ()) -> Iterator[str]:
+    """Wishes that no node fulfils now, one line each: the tasks would wait.
+
+    Args:
+        coming: names of services that the same call makes.
+    """
     nodes = [
         (node, status)
         for identifier, node in view.nodes.items()
@@ -115,7 +122,7 @@ def placement_warnings(view: View, spec: ServiceSpec) -> Iterator[str]:
         if all(constraints.fact(key, node, status) is None for node, status in nodes):
             yield f"no node has {key}, so tasks are not spread over it"
     for affinity in spec.task.placement.affinities:
-        if view.service_named(affinity.service) is None:
+        if affinity.service not in (spec.name, *coming) and view.service_named(affinity.service) is None:
             yield f'there is no service "{affinity.service}" that an affinity names'
     yield from _amounts(spec, [status.description for _, status in nodes])
 

@@ -16,6 +16,7 @@ from manager.control_api.validate_placement import check_generic, check_placemen
 from manager.control_api.validate_ports import check_ports
 from manager.control_api.validate_tuning import check_tuning_of_task
 from manager.control_api.validate_volumes import check_slots
+from manager.planner.modes import is_on_each_node
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import (
     Endpoint,
@@ -38,7 +39,8 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_labels("labels", spec.labels)
     yield from check_modes(spec)
     yield from _check_task("task", spec.task)
-    yield from check_placement("task.placement", spec.task.placement, spec.name)
+    placement, everywhere = spec.task.placement, is_on_each_node(spec)
+    yield from check_placement("task.placement", placement, spec.name, on_each_node=everywhere)
     yield from check_priority("priority", spec.priority)
     yield from check_attachments("task.networks", spec)
     yield from _check_update("update", spec.update)

@@ -12,6 +12,9 @@ from shoal.published_ports import MESH_NETWORK, is_mesh, mesh_ports
 DEFAULT_WEIGHT = 100
 """Of a preference."""
 
+SAME_NODE = "node.id"
+"""The key of which every node has a value of its own."""
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -29,6 +32,9 @@ class Demand:
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted: keys over whose values tasks are spread, with their weights.
         packing: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
+        apart: keys over whose values no two of the service's tasks may be together.
+        together: keys over whose values all of the service's tasks have to be together.
+        gathering: keys over whose values they had better be together, with weights.
         priority: tasks of services with a lower one may be displaced.
         fault: why no node can ever fit, empty when the spec is understood.
     """
@@ -47,6 +53,9 @@ class Demand:
     weighted: tuple[tuple[str, int], ...] = ()
     packing: tuple[tuple[str, int], ...] = ()
     priority: int = 0
+    apart: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+    gathering: tuple[tuple[str, int], ...] = ()
 
     @property
     def has_fixed_port(self) -> bool:
@@ -64,11 +73,16 @@ def demand_of(spec: ServiceSpec) -> Demand:
         constraints = tuple(parse(text) for text in template.placement.constraints)
         spread = tuple(parse_key(text) for text in template.placement.spread)
         for preference in template.placement.preferences:
-            parse_key(preference.spread or "node.id")
+            parse_key(preference.spread or SAME_NODE)
+        for affinity in template.placement.affinities:
+            parse_key(affinity.over or SAME_NODE)
     except InvalidInput as error:
         fault = f"placement: {error}"
     placement = template.placement
     weights = [(each, each.weight or DEFAULT_WEIGHT) for each in placement.preferences]
+    own_kind = [each for each in placement.affinities if each.service == spec.name]
+    # To be rather apart is to be spread.
+    spreading = [(each.over or SAME_NODE, each.weight) for each in own_kind if each.anti and each.weight]
     own = cluster_networks(template)
     mesh = [MESH_NETWORK] if mesh_ports(spec) else []
     return Demand(
@@ -82,8 +96,11 @@ def demand_of(spec: ServiceSpec) -> Demand:
         fault=fault,
         generic={each.kind: each.count for each in template.reservations.generic},
         platforms=tuple((each.os, each.architecture) for each in placement.platforms),
-        weighted=tuple((each.spread, weight) for each, weight in weights if each.spread),
+        weighted=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),
         priority=spec.priority,
+        apart=tuple(each.over or SAME_NODE for each in own_kind if each.anti and not each.weight),
+        together=tuple(each.over or SAME_NODE for each in own_kind if not each.anti and not each.weight),
+        gathering=tuple((each.over or SAME_NODE, each.weight) for each in own_kind if not each.anti and each.weight),
         static=tuple((attachment.network, attachment.address) for attachment in own if attachment.address),
     )

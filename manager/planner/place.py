@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.planner.addresses import dotted, number
-from manager.planner.affinity import Company
+from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.filters import explain, fitting, standing
+from manager.planner.filters import Reason, explain, fitting, standing
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
 from manager.planner.preempt import Preemption
-from manager.planner.schedule import places
+from manager.planner.schedule import free, places
 from manager.planner.slot_volumes import SlotVolumes, waiting
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
@@ -53,6 +53,7 @@ class Placing:
         near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
         self._preemption = Preemption(draft, demand, service=spec.name, spared=near)
         self._demand = demand
+        self._kin = Kin(draft.ledger, service_id, demand, {})
         self._networks: list[str] = []
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
@@ -77,26 +78,37 @@ class Placing:
         """
         demand = self._demand
         reason = demand.fault or self._obstacle
+        self._kin = Kin(self._draft.ledger, self._service_id, demand, counts)
         hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
         held: list[str] = []
         if self._volumes and not reason:
             needs, held = self._send_to_volumes(needs, counts)
         away = [] if reason else self._send_home(needs, hosts, counts)
-        order = places(hosts, demand, counts, frozenset(failing), self._company.cost())
+        bars = self._kin.bars if demand.apart or demand.together else free
+        order = places(hosts, demand, counts, frozenset(failing), self._company.cost(), bars)
         for need in away if not reason else needs:
             host = None
             if not reason and not (reason := self._exhausted()):
                 host = next(order, None)
-                if host is None and (room := self._preemption.make_room(hosts, counts)) is not None:
+                if host is None and (room := self._preemption.make_room(self._admitted(hosts), counts)) is not None:
                     self._wait_for_room(need, room, counts)
                     continue
                 everywhere = self._draft.ledger.hosts.values()
-                reason = "" if host is not None else explain(everywhere, demand, counts, self._company.bars)
+                reason = "" if host is not None else explain(everywhere, demand, counts, self._bars)
             if host is not None:
                 self._write(need, host)
             else:
                 self._postpone(need, reason)
         return [*held, reason] if reason else held
+
+    def _bars(self, host: Host) -> Reason | None:
+        return self._company.bars(host) or self._kin.bars(host)
+
+    def _admitted(self, hosts: list[Host]) -> list[Host]:
+        """Those that the service's own tasks do not keep others from."""
+        if not (self._demand.apart or self._demand.together):
+            return hosts
+        return [host for host in hosts if self._kin.bars(host) is None]
 
     def _send_to_volumes(self, needs: Sequence[Need], counts: dict[str, int]) -> tuple[list[Need], list[str]]:
         """Place those whose volume lies on a node already there or not at all; the others, and why some wait."""
@@ -123,7 +135,7 @@ class Placing:
         if exhausted := self._exhausted():
             return exhausted
         demand = self._demand
-        reason = standing(host, demand) or self._company.bars(host) or fitting(host, demand, counts.get(host.id, 0))
+        reason = standing(host, demand) or self._bars(host) or fitting(host, demand, counts.get(host.id, 0))
         return reason.one if reason is not None else ""
 
     def _send_home(self, needs: Sequence[Need], hosts: Sequence[Host], counts: dict[str, int]) -> list[Need]:
@@ -134,7 +146,7 @@ class Placing:
         left = []
         for need in needs:
             host = by_id.get(need.home)
-            if host is None or fitting(host, self._demand, counts.get(host.id, 0)) or self._exhausted():
+            if host is None or self._unfit(host, counts):
                 left.append(need)
             else:
                 self._write(need, host)
@@ -192,6 +204,7 @@ class Placing:
         if demand.generic:
             task.generic.extend(host.stock.choose(demand.generic))
         generic = task.generic if demand.generic else ()
+        self._kin.join(host)
         draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
         draft.add(identifier, task)
 
@@ -203,6 +216,7 @@ class Placing:
 
     def _hold(self, host: Host) -> None:
         """Against those that are planned after this service."""
+        self._kin.join(host)
         ports = [(port.protocol, port.published, port.host_address) for port in self._demand.ports if port.published]
         self._draft.ledger.reserve(host, self._service_id, self._demand.cpus, self._demand.memory, ports)
 

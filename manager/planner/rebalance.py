@@ -34,13 +34,13 @@ class Move:
 def moves(
     tasks: Sequence[Task], hosts: Iterable[Host], demand: Demand, *, may_move: Callable[[Task], bool], most: int
 ) -> list[Move]:
-    """The best moves, at most so many; none for a service whose nodes are to be filled one after the other.
+    """The best moves, at most so many; none for a service whose tasks are to be near each other.
 
     Args:
         tasks: those that count, one for each slot, on nodes.
         hosts: those that may get tasks, by rank.
     """
-    if demand.packing:
+    if demand.packing or demand.together or demand.gathering:
         return []
     tree = _Tree(list(hosts), demand)
     for task in tasks:

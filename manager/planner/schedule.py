@@ -4,47 +4,77 @@ Among nodes that fit: those that do not keep failing the service, fewest tasks o
 reserved share, fewest tasks, id). With spread preferences, nodes with the same values of all keys are one cell, and a
 task goes to the cell whose values have the fewest tasks of the service, the first key before the second. Weighted
 preferences and soft affinities add up to a cell's cost, and the cheapest cell comes first. Nodes that are packed are
-filled one after the other instead.
+filled one after the other instead. Keys that gather cost their weight where the service has no task yet.
 
 Nodes are taken in rounds, one task each, so a task costs its share of one sort and never the cluster's size.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from heapq import heapify, heappop, heapreplace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import count
 
 from manager.planner.affinity import Cost
 from manager.planner.constraints import fact
 from manager.planner.demand import Demand
-from manager.planner.filters import fitting
+from manager.planner.filters import Reason, fitting
 from manager.planner.ledger import Host
 
 Counts = dict[str, int]
 """The service's tasks by node; whoever takes a node counts it."""
 
+Bars = Callable[[Host], Reason | None]
+"""What a node is out of the question for though a task would fit; for good, within a batch."""
+
 _Used = dict[tuple[str, ...], int]
 """The service's tasks by the values of keys."""
 
 
+def free(host: Host) -> None:
+    """Bars no node."""
+
+
 def places(
-    hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str] = (), cost: Cost | None = None
+    hosts: Sequence[Host],
+    demand: Demand,
+    counts: Counts,
+    failing: Collection[str] = (),
+    cost: Cost | None = None,
+    bars: Bars = free,
 ) -> Iterator[Host]:
     """The node for each next task, until none fits. The caller claims on a node before asking for the next one.
 
     Args:
         hosts: those that have passed the standing filters, by rank.
         cost: what else speaks against a node, in the unit of weights.
+        bars: asked of a node before each task.
     """
-    if demand.spread or demand.weighted or demand.packing or cost is not None:
-        return _over_cells(hosts, demand, counts, failing, cost)
-    return (host for host in _Rounds(hosts, demand, counts, failing))
+    batch = _Batch(demand, counts, failing, bars)
+    if demand.spread or demand.weighted or demand.packing or demand.gathering or cost is not None:
+        return _over_cells(hosts, batch, cost)
+    return (host for host in _Rounds(hosts, batch))
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What is the same for all nodes while a batch of tasks is placed."""
+
+    demand: Demand
+    counts: Counts
+    failing: Collection[str]
+    bars: Bars
+
+    def admits(self, host: Host) -> bool:
+        """Whether one more task fits there."""
+        return fitting(host, self.demand, self.counts.get(host.id, 0)) is None and self.bars(host) is None
 
 
 class _Rounds:
     """Nodes taken in turns: those with the fewest tasks of the service once each, then those with one more."""
 
-    def __init__(self, hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> None:
-        self._demand, self._counts = demand, counts
-        self._order = self._phases(hosts, failing)
+    def __init__(self, hosts: Sequence[Host], batch: _Batch) -> None:
+        self._batch = batch
+        self._order = self._phases(hosts, batch.failing)
 
     def __iter__(self) -> Iterator[Host]:
         return self._order
@@ -60,7 +90,8 @@ class _Rounds:
         yield from self._levels(hosts)
 
     def _levels(self, hosts: Sequence[Host]) -> Iterator[Host]:
-        demand, counts = self._demand, self._counts
+        demand, counts, bars = self._batch.demand, self._batch.counts, self._batch.bars
+        is_barred = bars is not free
         waiting: dict[int, list[Host]] = {}
         for host in hosts:
             waiting.setdefault(counts.get(host.id, 0), []).append(host)
@@ -68,6 +99,8 @@ class _Rounds:
             level = min(waiting)
             taken = []
             for host in waiting.pop(level):
+                if is_barred and bars(host) is not None:
+                    continue
                 if fitting(host, demand, level) is None:  # else never again: nothing comes free within a batch
                     counts[host.id] = level + 1
                     taken.append(host)
@@ -79,16 +112,17 @@ class _Rounds:
 class _Packed:
     """Nodes filled one after the other, the fullest first."""
 
-    def __init__(self, hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str]) -> None:
-        self._demand, self._counts = demand, counts
-        order = sorted(hosts, key=lambda host: (host.id in failing, -self._weight(host), host.id))
+    def __init__(self, hosts: Sequence[Host], batch: _Batch) -> None:
+        self._batch = batch
+        order = sorted(hosts, key=lambda host: (host.id in batch.failing, -self._weight(host), host.id))
         self._left = order[::-1]
 
     def __iter__(self) -> Iterator[Host]:
+        counts = self._batch.counts
         while self._left:
             host = self._left[-1]
-            if fitting(host, self._demand, self._counts.get(host.id, 0)) is None:
-                self._counts[host.id] = self._counts.get(host.id, 0) + 1
+            if self._batch.admits(host):
+                counts[host.id] = counts.get(host.id, 0) + 1
                 yield host
             else:
                 self._left.pop()
@@ -98,41 +132,49 @@ class _Packed:
         return self._weight(self._left[-1]) if self._left else 0.0
 
     def _weight(self, host: Host) -> float:
-        return sum(weight * host.fullness(what) for what, weight in self._demand.packing)
+        return sum(weight * host.fullness(what) for what, weight in self._batch.demand.packing)
+
+
+_Values = tuple[str, ...]
 
 
 class _Cell:
     """Nodes that have the same values of all preferences' keys, and the same cost besides."""
 
-    def __init__(self, weighted: tuple[str, ...], ordered: tuple[str, ...], cost: int, demand: Demand) -> None:
+    def __init__(self, weighted: _Values, ordered: _Values, gathering: _Values, cost: int, demand: Demand) -> None:
         self.hosts: list[Host] = []
         self.order: Iterator[Host] = iter(())
         self._cost = cost
         self._weighted = [((str(at), value), demand.weighted[at][1]) for at, value in enumerate(weighted)]
         self._ordered = [("", *ordered[: length + 1]) for length in range(len(ordered))]
-        self.keys = [key for key, _ in self._weighted] + self._ordered
+        self._gathering = [((f"near {at}", value), demand.gathering[at][1]) for at, value in enumerate(gathering)]
+        self.near: list[_Values] = [key for key, _ in self._gathering]
+        self.keys: list[_Values] = [*(key for key, _ in self._weighted), *self._ordered, *self.near]
         self.nodes: _Rounds | _Packed | None = None
 
-    def open(self, demand: Demand, counts: Counts, failing: Collection[str]) -> None:
+    def open(self, batch: _Batch) -> None:
         """All nodes are in."""
-        self.nodes = (_Packed if demand.packing else _Rounds)(self.hosts, demand, counts, failing)
+        self.nodes = (_Packed if batch.demand.packing else _Rounds)(self.hosts, batch)
         self.order = iter(self.nodes)
 
     def rank(self, used: _Used) -> tuple[float, tuple[tuple[int, str], ...]]:
-        """The less, the sooner it comes. It gets less only by what is taken from the cell itself."""
+        """The less, the sooner it comes. It gets less by what is taken from the cell itself, or when one gathers."""
         total: float = self._cost + sum(weight * used[key] for key, weight in self._weighted)
+        total += sum(weight for key, weight in self._gathering if not used[key])
         total -= self.nodes.fullness() if self.nodes is not None else 0.0
         return total, tuple((used[key], key[-1]) for key in (*self._ordered, *(key for key, _ in self._weighted)))
 
 
-def _over_cells(
-    hosts: Sequence[Host], demand: Demand, counts: Counts, failing: Collection[str], cost: Cost | None
-) -> Iterator[Host]:
+def _over_cells(hosts: Sequence[Host], batch: _Batch, cost: Cost | None) -> Iterator[Host]:
     used: _Used = {}
-    cells = _cells(hosts, demand, counts, cost, used)
+    cells = _cells(hosts, batch, cost, used)
+    gathered: dict[_Values, list[_Cell]] = {}
     for cell in cells:
-        cell.open(demand, counts, failing)
-    heap = [(cell.rank(used), number, cell) for number, cell in enumerate(cells)]
+        cell.open(batch)
+        for key in cell.near:
+            gathered.setdefault(key, []).append(cell)
+    serial = count()
+    heap = [(cell.rank(used), next(serial), cell) for cell in cells]
     heapify(heap)
     while heap:
         rank, number, cell = heap[0]
@@ -144,20 +186,25 @@ def _over_cells(
         if place is None:
             heappop(heap)
             continue
+        better = [other for key in cell.near if not used[key] for other in gathered[key]]
         for key in cell.keys:
             used[key] += 1
+        for other in better:  # but those that have got near: once for each value
+            heappush(heap, (other.rank(used), next(serial), other))
         yield place
 
 
-def _cells(hosts: Sequence[Host], demand: Demand, counts: Counts, cost: Cost | None, used: _Used) -> list[_Cell]:
-    cells: dict[tuple[tuple[str, ...], tuple[str, ...], int], _Cell] = {}
-    keys = tuple(key for key, _ in demand.weighted)
+def _cells(hosts: Sequence[Host], batch: _Batch, cost: Cost | None, used: _Used) -> list[_Cell]:
+    demand = batch.demand
+    cells: dict[tuple[_Values, _Values, _Values, int], _Cell] = {}
+    weighted, gathering = tuple(key for key, _ in demand.weighted), tuple(key for key, _ in demand.gathering)
     for host in hosts:
-        found = values_of(host, keys), values_of(host, demand.spread), cost(host) if cost is not None else 0
+        price = cost(host) if cost is not None else 0
+        found = values_of(host, weighted), values_of(host, demand.spread), values_of(host, gathering), price
         cell = cells.get(found) or cells.setdefault(found, _Cell(*found, demand))
         cell.hosts.append(host)
         for key in cell.keys:
-            used[key] = used.get(key, 0) + counts.get(host.id, 0)
+            used[key] = used.get(key, 0) + batch.counts.get(host.id, 0)
     return list(cells.values())
 
 

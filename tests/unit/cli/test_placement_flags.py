@@ -41,6 +41,14 @@ def test_they_set_the_spec() -> None:
     assert not spec.task.reservations.generic
 
 
+def test_affinities_to_one_service_over_several_keys() -> None:
+    spec = given(affinity=("service==db,over=node.labels.zone", "service!=db", "service!=db,weight=5"))
+    near, away = Affinity(service="db", over="node.labels.zone"), Affinity(service="db", anti=True, weight=5)
+    assert list(spec.task.placement.affinities) == [near, away]
+    apply_flags(spec, {"affinity_rm": ("db",)})
+    assert not spec.task.placement.affinities
+
+
 @pytest.mark.parametrize(
     ("flag", "text"),
     [

@@ -66,6 +66,43 @@ def test_a_stack_is_made_changed_and_removed() -> None:
     with_api(scenario)
 
 
+def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
+    async def scenario(api: Api) -> None:
+        def web() -> ServiceSpec:
+            spec = spec_of("web")
+            for name in ("db", "web", "cache"):
+                spec.task.placement.affinities.add(service=name, anti=name == "web")
+            return spec
+
+        await api.add_node("node1", "h1")
+        made = await api.stacks.deploy(shop(web(), spec_of("db")))
+        stored = api.store.tables.service_named("shop_web")
+        assert stored is not None
+        named = [affinity.service for affinity in stored.spec.task.placement.affinities]
+        assert named == ["shop_db", "shop_web", "cache"]
+        told = [warning for warning in made.warnings if "affinity" in warning]
+        assert told == ['services.web: there is no service "cache" that an affinity names']
+        again = await api.stacks.deploy(shop(web(), spec_of("db")))
+        assert {change.action for change in again.changes} == {"unchanged"}
+
+    with_api(scenario)
+
+
+def test_a_service_on_each_node_has_no_affinity_to_itself() -> None:
+    async def scenario(api: Api) -> None:
+        spec = spec_of("web")
+        getattr(spec, "global").SetInParent()
+        spec.task.placement.affinities.add(service="web", anti=True)
+        with pytest.raises(InvalidInput) as refused:
+            await api.services.create(CreateServiceRequest(spec=spec))
+        assert [fault.path for fault in refused.value.faults] == ["task.placement.affinities[0].service"]
+        spec.replicated.replicas = 2
+        made = await api.services.create(CreateServiceRequest(spec=spec))
+        assert not [warning for warning in made.warnings if "affinity" in warning]
+
+    with_api(scenario)
+
+
 def test_a_network_may_have_a_name_of_its_own() -> None:
     async def scenario(api: Api) -> None:
         request = shop(spec_of("web"), networks=())

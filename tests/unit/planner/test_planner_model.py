@@ -343,11 +343,29 @@ class Cluster(RuleBasedStateMachine):
                 key = affinity.over or "node.id"
                 near = {self._value(key, each.node_id) for each in self.world.live(other) if each.node_id}
                 if ours and theirs:
+                    self._check_kin(task, affinity)
                     continue
                 if affinity.anti:
                     assert self._value(key, task.node_id) not in near
                 else:
                     assert self._value(key, task.node_id) in near
+
+    def _check_kin(self, task: Task, wish: Affinity) -> None:
+        """The service's own tasks keep together, or apart, as it wishes."""
+        if self.world.tables.services[task.service_id].spec.WhichOneof("mode") != "replicated":
+            return  # the control API refuses it
+        if wish not in self.in_force[task.service_id].spec.task.placement.affinities:
+            return
+        key = wish.over or "node.id"
+        own = self._value(key, task.node_id)
+        found = self.world.live(task.service_id) if wish.anti else self.world.wanted(task.service_id)
+        others = [each for each in found if each.node_id and each.id != task.id and self._is_up(each)]
+        active = (NodeSpec.AVAILABILITY_UNSPECIFIED, NodeSpec.ACTIVE)
+        if wish.anti:
+            assert own is None or own not in {self._value(key, each.node_id) for each in others}
+        elif near := [each for each in others if self.world.tables.nodes[each.node_id].spec.availability in active]:
+            # Those that were there before may be apart: the wish is newer than they are.
+            assert own in {self._value(key, each.node_id) for each in near}
 
     def _value(self, key: str, node_id: str) -> str | None:
         return fact(key, self.world.tables.nodes[node_id], self.world.tables.node_status[node_id])
