@@ -1,317 +1,221 @@
-"""Which task and node is on which network, kept in step with the store: a change touches those whom it concerns.
+"""What every node is to know, kept in step with the store: a change costs what it changes, for those whom it concerns.
 
-The invariant that the tests hold it to: after any sequence of updates, `needs` of every node equals that of a catalogue
-made anew from the same view, and `update` has named every node whose needs changed.
+The invariant that the tests hold it to: whatever the changes, a node that was told its needs once, and then of the
+records that `update` has marked for it, knows what `needs` of a catalogue made anew from the same view says.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 
-from manager.dispatcher.needs import Needs, trimmed
+from google.protobuf.message import Message
+
+from manager.dispatcher.endpoints import Entry, entry, narrowed
+from manager.dispatcher.marks import Mark, Marks, Topic
+from manager.dispatcher.needs import Needs, News, increment, snapshot
+from manager.dispatcher.network_index import NetworkIndex, Place
+from manager.dispatcher.own_records import OwnRecords
 from manager.dispatcher.service_records import ServiceRecords
-from manager.files.nouns import needed_versions
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
-from shoal import task_states
-from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, Peer, TaskEndpoint
-from shoal.api.v1.file_pb2 import FileVersion
-from shoal.api.v1.service_pb2 import ServiceRevision
-from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.dispatcher_pb2 import Peer, TaskEndpoint
+from shoal.api.v1.task_pb2 import Task
 from shoal.published_ports import MESH_NETWORK
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A task as the catalogue last saw it.
-
-    Attributes:
-        task: as the agent is to see it: an ended one's `state` is the one observed at its end, so that an agent
-            which lost its journal does not run it a second time.
-        live: it has not ended; an ended task needs no revision and no network any more.
-        endpoint: how others reach it on all its networks; None when it is on none, or has ended.
-    """
-
-    task: Task
-    live: bool
-    endpoint: TaskEndpoint | None
-
-
 class Catalogue:
-    """Answers what a node needs, from indexes by node and network."""
+    """Answers what a node is to know, whole or record by record, from indexes by node and network."""
 
     def __init__(self, view: View) -> None:
         self._view = view
         self._entries: dict[str, Entry] = {}
-        self._by_node: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
-        self._on_network: defaultdict[str, dict[str, Entry]] = defaultdict(dict)
-        self._nodes_of: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._peers: dict[str, Peer] = {}
-        self._trimmed: dict[str, ServiceRevision] = {}
+        self._by_node: defaultdict[str, set[str]] = defaultdict(set)
         self._drained: set[str] = set()
         self._stopping: set[str] = set()
+        self._peers = {node_id: peer for node_id in view.node_status if (peer := self._peer_record(node_id))}
+        self._own = OwnRecords(view)
+        self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceRecords(view)
-        for node_id in view.node_status:
-            self._refresh_peer(node_id)
+        nobody = Marks()
         for task_id in view.tasks:
-            self._refresh_task(task_id)
+            self._refresh_task(task_id, nobody)
 
-    def update(self, changes: Iterable[Change]) -> set[str]:
-        """Take in changes that the view has already; the nodes whose needs may differ now."""
-        affected: set[str] = set()
+    def update(self, changes: Iterable[Change]) -> dict[str, set[Mark]]:
+        """Take in changes that the view has already; the records that nodes have to be told anew, by node."""
+        marks = Marks()
         for change in changes:
-            if change.kind.name in (kinds.TASK.name, kinds.TASK_STATUS.name):
-                affected |= self._refresh_task(change.identifier)
-            elif change.kind.name == kinds.NODE_STATUS.name:
-                affected |= self._refresh_peer(change.identifier)
-            elif change.kind.name in (kinds.NETWORK.name, kinds.ALLOCATION.name):
-                affected |= self._nodes_on([change.identifier])
-            elif change.kind.name in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
-                affected |= self._nodes_on(self._services.refresh(change.identifier))
-            elif change.kind.name == kinds.NODE_VOLUMES.name:
-                affected.add(change.identifier)
-            elif change.kind.name == kinds.VOLUME.name:
-                affected |= self._holders(change.identifier)
-            elif change.kind.name == kinds.REVISION.name and change.new is None:
-                self._trimmed.pop(change.identifier, None)
-        return affected
+            self._take(change, marks)
+        return marks.by_node()
+
+    def _take(self, change: Change, marks: Marks) -> None:
+        kind, identifier = change.kind.name, change.identifier
+        if kind in (kinds.TASK.name, kinds.TASK_STATUS.name):
+            self._refresh_task(identifier, marks)
+        elif kind == kinds.NODE_STATUS.name:
+            self._refresh_peer(identifier, marks)
+        elif kind in (kinds.NETWORK.name, kinds.ALLOCATION.name):
+            self._refresh_network(identifier, marks)
+        elif kind in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
+            for network_id in self._services.refresh(identifier):
+                marks.add(self._networks.nodes(network_id), ("service", identifier))
+        elif kind == kinds.NODE_VOLUMES.name:
+            marks.add([identifier], *(("volume", held) for held in self._own.note_volumes(change)))
+        elif kind == kinds.VOLUME.name:
+            marks.add(self._own.holders(identifier), ("volume", identifier))
+        elif kind == kinds.REVISION.name and change.new is None:
+            self._own.forget_revision(identifier)
+
+    def news(self, node_id: str, marks: Collection[Mark] | None) -> News:
+        """What a node is to be told: of these records as they are now; of everything when None."""
+        revision = self._view.revision
+        if marks is None:
+            needs = self.needs(node_id)
+            return News(snapshot(needs, revision), needs.files)
+        message = increment(marks, lambda topic, key: self._find(node_id, topic, key), revision)
+        return News(message, self._own.files(node_id, [key for topic, key in marks if topic == "revision"]))
 
     def needs(self, node_id: str) -> Needs:
         """Everything that the node is to know."""
-        mine = self._by_node.get(node_id, {})
-        live = [entry.task for entry in mine.values() if entry.live]
-        names = {address.network_id for task in live for address in task.addresses} | self._mesh()
-        networks = {name: network for name in sorted(names) if (network := self._network(name)) is not None}
-        endpoints = self._endpoints(networks, node_id)
-        # Clients come in by any node, so each must know the way back to every other.
-        known = self._peers if MESH_NETWORK in networks else {endpoint.node_id for endpoint in endpoints.values()}
-        others = set(known) - {node_id}
+        networks = sorted(self._networks.networks(node_id))
+        reached = {task_id for name in networks for task_id in self._networks.tasks(name)}
+        services = {service_id for name in networks for service_id in self._services.on(name)}
+        revisions = self._own.revisions(node_id)
         return Needs(
-            tasks={entry.task.id: entry.task for entry in mine.values() if not _is_over(entry)},
-            revisions=self._revisions(live),
-            networks=networks,
-            endpoints=endpoints,
-            peers={other: self._peers[other] for other in others if other in self._peers},
-            services=self._services.on(networks.keys()),
-            files=self._files(live),
-            removing_volumes=self._removing_volumes(node_id),
+            tasks={key: task for key in self._by_node.get(node_id, ()) if (task := self._task(node_id, key))},
+            revisions={key: spec for key in sorted(revisions) if (spec := self._own.revision(node_id, key))},
+            networks={key: network for key in networks if (network := self._networks.assignment(node_id, key))},
+            endpoints={key: endpoint for key in reached if (endpoint := self._endpoint(node_id, key))},
+            peers={key: peer for key in self._peers if (peer := self._peer(node_id, key))},
+            services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
+            files=self._own.files(node_id, revisions),
+            removing_volumes=self._own.removing(node_id),
         )
 
+    def _find(self, node_id: str, topic: Topic, key: str) -> Message | str | None:
+        match topic:
+            case "task":
+                return self._task(node_id, key)
+            case "revision":
+                return self._own.revision(node_id, key)
+            case "network":
+                return self._networks.assignment(node_id, key)
+            case "endpoint":
+                return self._endpoint(node_id, key)
+            case "peer":
+                return self._peer(node_id, key)
+            case "service":
+                return self._services.record(key, set(self._networks.networks(node_id)))
+            case "volume":
+                return key if key in self._own.removing(node_id) else None
+
+    def _task(self, node_id: str, task_id: str) -> Task | None:
+        found = self._entries.get(task_id)
+        return found.task if found is not None and found.task.node_id == node_id and not found.is_over else None
+
+    def _endpoint(self, node_id: str, task_id: str) -> TaskEndpoint | None:
+        found = self._entries.get(task_id)
+        if found is None or found.endpoint is None:
+            return None
+        owner = found.task.node_id
+        return narrowed(found.endpoint, lambda network_id: self._networks.shows(node_id, owner, network_id))
+
+    def _peer(self, node_id: str, other: str) -> Peer | None:
+        return self._peers.get(other) if other != node_id and self._networks.sees(node_id, other) else None
+
     @property
-    def stopping(self) -> frozenset[str]:
+    def stopping(self) -> Collection[str]:
         """Tasks that are to stop, and have not ended, until `drain` is called."""
-        return frozenset(self._stopping)
+        return self._stopping
 
     def leading_to(self, task_id: str) -> frozenset[str]:
         """The nodes that may lead clients to a task."""
-        entry = self._entries[task_id]
-        return frozenset({entry.task.node_id, *self._nodes_on(_networks_of([entry]))})
+        found = self._entries[task_id]
+        nodes = (node_id for name in found.networks for node_id in self._networks.nodes(name))
+        return frozenset({found.task.node_id, *nodes})
 
     def drain(self, task_id: str) -> str:
-        """No node leads clients to the task any more; its own node, which is to be told."""
+        """No node leads clients to the task any more; its own node, which is to be told of the task."""
         self._drained.add(task_id)
-        self._refresh_task(task_id)
+        self._refresh_task(task_id, Marks())
         return self._entries[task_id].task.node_id
 
-    def _refresh_task(self, task_id: str) -> set[str]:
+    def _refresh_task(self, task_id: str, marks: Marks) -> None:
         old, new = self._entries.get(task_id), self._entry(task_id)
         if old == new:
-            return set()
-        if old is not None:
-            self._leave(old)
+            return
         if new is None or not new.live:
             self._drained.discard(task_id)
-        if new is not None:
-            self._enter(new)
-        concerned = [entry for entry in (old, new) if entry is not None]
-        affected = {entry.task.node_id for entry in concerned}
-        if _endpoint(old) != _endpoint(new):
-            affected |= self._nodes_on(_networks_of(concerned))
-        return affected - {""}
-
-    def _refresh_peer(self, node_id: str) -> set[str]:
-        status = self._view.node_status.get(node_id)
-        new = _peer(node_id, status.description.address, status.description.vtep_mac) if status else None
-        if self._peers.get(node_id) == new:
-            return set()
-        if new is None:
-            del self._peers[node_id]
-        else:
-            self._peers[node_id] = new
-        networks = _networks_of(self._by_node.get(node_id, {}).values()) | self._mesh()
-        return self._nodes_on(networks) - {node_id}
+        # The new one comes first, so that a revision which only this task runs is not told again.
+        if new is not None and new.live and self._own.enter(new):
+            marks.add([new.task.node_id], ("revision", new.revision_key))
+        left = self._leave(old) if old is not None else set()
+        joined = self._enter(new) if new is not None else set()
+        own = {each.task.node_id for each in (old, new) if each is not None}
+        marks.add(own, ("task", task_id))
+        if (old.endpoint if old else None) != (new.endpoint if new else None):
+            networks = (old.networks if old else frozenset()) | (new.networks if new else frozenset())
+            marks.add(own.union(*map(self._networks.nodes, networks)), ("endpoint", task_id))
+        for place in left ^ joined:
+            self._mark_membership(place, marks)
 
     def _entry(self, task_id: str) -> Entry | None:
         task = self._view.tasks.get(task_id)
         if task is None or not task.node_id:
             return None
-        status = self._view.task_status.get(task_id)
-        live = task_states.is_live(task, status)
-        reachable = live and len(task.addresses) > 0
-        endpoint = endpoint_of(task, status, self._revision(task)) if reachable else None
-        if live and task_id in self._drained:
-            return Entry(_as_drained(task), live, endpoint)
-        return Entry(task if live else _ended(task, status), live, endpoint)
+        revision = self._view.revision_of(task.service_id, task.revision)
+        return entry(task, self._view.task_status.get(task_id), revision, drained=task_id in self._drained)
 
-    def _enter(self, entry: Entry) -> None:
-        task = entry.task
-        self._entries[task.id] = self._by_node[task.node_id][task.id] = entry
-        if entry.endpoint is not None and not task_states.is_wanted(task) and not task.drained:
+    def _enter(self, new: Entry) -> set[Place]:
+        task = new.task
+        self._entries[task.id] = new
+        self._by_node[task.node_id].add(task.id)
+        if new.is_stopping:
             self._stopping.add(task.id)
-        for name in _networks_of([entry]):
-            self._on_network[name][task.id] = entry
-            self._nodes_of[name][task.node_id] += 1
+        return self._networks.enter(new)
 
-    def _leave(self, entry: Entry) -> None:
-        task = entry.task
+    def _leave(self, old: Entry) -> set[Place]:
+        task = old.task
         del self._entries[task.id]
+        self._by_node[task.node_id].discard(task.id)
         self._stopping.discard(task.id)
-        _discard(self._by_node, task.node_id, task.id)
-        for name in _networks_of([entry]):
-            _discard(self._on_network, name, task.id)
-            self._nodes_of[name][task.node_id] -= 1
-            if not self._nodes_of[name][task.node_id]:
-                del self._nodes_of[name][task.node_id]
+        if old.live:
+            self._own.leave(old)
+        return self._networks.leave(old)
 
-    def _nodes_on(self, networks: Iterable[str]) -> set[str]:
-        return {node_id for name in networks for node_id in self._members(name)}
+    def _mark_membership(self, place: Place, marks: Marks) -> None:
+        """A node has come to a network, or left it: to the others it is one node, to itself the whole network."""
+        node_id, network_id = place
+        if network_id != MESH_NETWORK:  # its nodes are on it with or without tasks
+            marks.add(self._networks.nodes(network_id), ("peer", node_id))
+            marks.add([node_id], *self._everything_on(network_id))
 
-    def _members(self, network_id: str) -> Iterable[str]:
-        return self._peers if network_id == MESH_NETWORK else self._nodes_of.get(network_id, ())
+    def _everything_on(self, network_id: str) -> Iterable[Mark]:
+        yield "network", network_id
+        yield from (("endpoint", task_id) for task_id in self._networks.tasks(network_id))
+        yield from (("peer", node_id) for node_id in self._networks.nodes(network_id))
+        yield from (("service", service_id) for service_id in self._services.on(network_id))
 
-    def _mesh(self) -> set[str]:
-        """The mesh's network, once there is one."""
-        return {MESH_NETWORK} & self._view.networks.keys()
+    def _refresh_network(self, network_id: str, marks: Marks) -> None:
+        old, new = self._networks.refresh(network_id)
+        if old == new:
+            return
+        is_as_wide = old is not None and new is not None and old.node_local == new.node_local
+        itself: Mark = ("network", network_id)
+        marks.add(self._networks.nodes(network_id), *((itself,) if is_as_wide else self._everything_on(network_id)))
 
-    def _network(self, network_id: str) -> NetworkAssignment | None:
-        network, allocation = self._view.networks.get(network_id), self._view.allocations.get(network_id)
-        if network is None or allocation is None:
+    def _refresh_peer(self, node_id: str, marks: Marks) -> None:
+        old, new = self._peers.pop(node_id, None), self._peer_record(node_id)
+        if new is not None:
+            self._peers[node_id] = new
+        if old == new:
+            return
+        for network_id in (*self._networks.networks(node_id), MESH_NETWORK):
+            marks.add(self._networks.nodes(network_id), ("peer", node_id))
+        if (old is None) != (new is None):
+            marks.add([node_id], *self._everything_on(MESH_NETWORK))
+
+    def _peer_record(self, node_id: str) -> Peer | None:
+        status = self._view.node_status.get(node_id)
+        if status is None or not status.description.address:
             return None
-        return NetworkAssignment(
-            network_id=network_id,
-            name=network.spec.name,
-            subnet=allocation.subnet,
-            internal=network.spec.internal,
-            block=allocation.block,
-            node_local=network.spec.driver == "bridge",
-            mesh=network_id == MESH_NETWORK,
-        )
-
-    def _endpoints(self, networks: Mapping[str, NetworkAssignment], node_id: str) -> dict[str, TaskEndpoint]:
-        """On networks that end at the node, its own alone."""
-        abroad = {name: network for name, network in networks.items() if not network.node_local}
-        found = {task_id: entry for name in networks for task_id, entry in self._on_network.get(name, {}).items()}
-        narrow = (
-            narrowed(entry.endpoint, networks if entry.task.node_id == node_id else abroad)
-            for entry in found.values()
-            if entry.endpoint is not None
-        )
-        return {endpoint.task_id: endpoint for endpoint in narrow if endpoint.addresses}
-
-    def _revisions(self, live: Iterable[Task]) -> dict[str, ServiceRevision]:
-        keys = {_revision_key(task) for task in live}
-        return {key: self._trim(self._view.revisions[key]) for key in sorted(keys) if key in self._view.revisions}
-
-    def _holders(self, volume_id: str) -> set[str]:
-        records = self._view.node_volumes.items()
-        return {node_id for node_id, each in records if any(held.volume_id == volume_id for held in each.volumes)}
-
-    def _removing_volumes(self, node_id: str) -> frozenset[str]:
-        """Only those that are marked: data without a record may be of a cluster that was restored from a backup."""
-        record = self._view.node_volumes.get(node_id)
-        held = {each.volume_id for each in record.volumes} if record is not None else ()
-        volumes = self._view.volumes
-        return frozenset(identifier for identifier in held if identifier in volumes and volumes[identifier].removing)
-
-    def _files(self, live: Iterable[Task]) -> dict[str, FileVersion]:
-        """What the containers of these tasks alone need."""
-        revisions = [self._view.revisions.get(key) for key in sorted({_revision_key(task) for task in live})]
-        containers = (revision.spec.task.container for revision in revisions if revision is not None)
-        return {key: version for each in containers for key, version in needed_versions(self._view, each)}
-
-    def _trim(self, revision: ServiceRevision) -> ServiceRevision:
-        key = f"{revision.service_id}/{revision.number}"
-        if key not in self._trimmed:
-            self._trimmed[key] = trimmed(revision)
-        return self._trimmed[key]
-
-    def _revision(self, task: Task) -> ServiceRevision | None:
-        return self._view.revision_of(task.service_id, task.revision)
-
-
-def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision | None) -> TaskEndpoint:
-    """How a live task is reached. One that is to stop keeps its routes until it has ended, but no name leads to it."""
-    endpoint = TaskEndpoint(
-        task_id=task.id,
-        service_id=task.service_id,
-        slot=task.slot,
-        node_id=task.node_id,
-        addresses=task.addresses,
-        ready=task_states.is_wanted(task) and task_states.is_ready(task, status),
-    )
-    if revision is not None:
-        endpoint.service_name = revision.spec.name
-        endpoint.ports.extend(
-            EndpointPort(protocol=port.protocol, target=port.target, published=port.published)
-            for port in revision.spec.endpoint.ports
-        )
-        for attachment in revision.spec.task.networks:
-            if attachment.aliases:
-                endpoint.aliases[attachment.network].CopyFrom(Names(names=attachment.aliases))
-    return endpoint
-
-
-def narrowed(endpoint: TaskEndpoint, networks: Mapping[str, NetworkAssignment]) -> TaskEndpoint:
-    """The endpoint on these networks alone; the very same object when it is on no other."""
-    if all(address.network_id in networks for address in endpoint.addresses):
-        return endpoint
-    narrow = TaskEndpoint()
-    narrow.CopyFrom(endpoint)
-    del narrow.addresses[:]
-    narrow.addresses.extend(address for address in endpoint.addresses if address.network_id in networks)
-    for name in [name for name in narrow.aliases if name not in networks]:
-        del narrow.aliases[name]
-    return narrow
-
-
-def _as_drained(task: Task) -> Task:
-    copy = Task()
-    copy.CopyFrom(task)
-    copy.drained = True
-    return copy
-
-
-def _ended(task: Task, status: TaskStatus | None) -> Task:
-    copy = Task()
-    copy.CopyFrom(task)
-    copy.state = TaskState.ValueType(task_states.observed(task, status))
-    return copy
-
-
-def _is_over(entry: Entry) -> bool:
-    """Nothing is left for the agent to do or to keep: it may forget the task, and its log with it."""
-    task = entry.task
-    return not entry.live and (task.desired_state >= TaskState.REMOVE or task.state == TaskState.ORPHANED)
-
-
-def _networks_of(entries: Iterable[Entry]) -> set[str]:
-    return {address.network_id for entry in entries if entry.endpoint is not None for address in entry.task.addresses}
-
-
-def _endpoint(entry: Entry | None) -> TaskEndpoint | None:
-    return entry.endpoint if entry is not None else None
-
-
-def _peer(node_id: str, address: str, vtep_mac: str) -> Peer | None:
-    return Peer(node_id=node_id, address=address, vtep_mac=vtep_mac) if address else None
-
-
-def _revision_key(task: Task) -> str:
-    return f"{task.service_id}/{task.revision}"
-
-
-def _discard(index: defaultdict[str, dict[str, Entry]], group: str, task_id: str) -> None:
-    index[group].pop(task_id, None)
-    if not index[group]:
-        del index[group]
+        return Peer(node_id=node_id, address=status.description.address, vtep_mac=status.description.vtep_mac)

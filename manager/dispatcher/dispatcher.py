@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from contextlib import aclosing, suppress
 from itertools import count
 
@@ -12,7 +12,8 @@ from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
-from manager.dispatcher.needs import Needs
+from manager.dispatcher.marks import Mark
+from manager.dispatcher.needs import News
 from manager.dispatcher.node_records import NodeRecords, NowMs
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
@@ -102,7 +103,7 @@ class Dispatcher(DispatcherServicer):
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
-            async with aclosing(session.messages(self._needs, self._files)) as messages:
+            async with aclosing(session.messages(self._news, self._files)) as messages:
                 async for message in messages:
                     yield message
         finally:
@@ -167,8 +168,8 @@ class Dispatcher(DispatcherServicer):
     def _hear(self, node_id: str) -> None:
         self._liveness.heard(node_id, asyncio.get_running_loop().time())
 
-    def _needs(self, node_id: str) -> tuple[Needs, int]:
-        return self._catalogue.needs(node_id), self._store.tables.revision
+    def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
+        return self._catalogue.news(node_id, marks)
 
     def _welcome(self) -> Welcome:
         managers = self._store.tables.managers
@@ -182,9 +183,9 @@ class Dispatcher(DispatcherServicer):
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
         async for batch in batches:
             generation = self._drains.advance()
-            for node_id in self._catalogue.update(batch):
+            for node_id, marks in self._catalogue.update(batch).items():
                 if session := self._sessions.get(node_id):
-                    session.touch(generation)
+                    session.touch(generation, marks)
             self._drains.look()
             await self._mind_own_nodes(batch)
 

@@ -55,7 +55,7 @@ class DrainKeeper:
         self._drains.follow(self._catalogue.stopping, self._note)
         for task_id in self._drains.take_clear(self._is_clear):
             if session := self._sessions.get(self._catalogue.drain(task_id)):
-                session.touch(self._generation)
+                session.touch(self._generation, [("task", task_id)])
         self._wake.set()
 
     async def run(self) -> None:

@@ -1,7 +1,7 @@
 """How services are reached as a whole, kept in step with the store, by the network that makes it a node's business."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from manager.store.tables import View
 from shoal.api.v1.dispatcher_pb2 import ServiceEndpoint
@@ -14,7 +14,7 @@ class ServiceRecords:
     def __init__(self, view: View) -> None:
         self._view = view
         self._records: dict[str, ServiceEndpoint] = {}
-        self._on_network: defaultdict[str, dict[str, ServiceEndpoint]] = defaultdict(dict)
+        self._on_network: defaultdict[str, set[str]] = defaultdict(set)
         for service_id in view.service_status:
             self.refresh(service_id)
 
@@ -25,18 +25,22 @@ class ServiceRecords:
             return set()
         networks = _networks(old) | _networks(new)
         for network in networks:
-            self._on_network[network].pop(service_id, None)
+            self._on_network[network].discard(service_id)
         self._records.pop(service_id, None)
         if new is not None:
             self._records[service_id] = new
             for network in _networks(new):
-                self._on_network[network][service_id] = new
+                self._on_network[network].add(service_id)
         return networks
 
-    def on(self, networks: Collection[str]) -> Mapping[str, ServiceEndpoint]:
-        """The services of these networks, and of each only what is of them."""
-        found = {key: record for name in networks for key, record in self._on_network.get(name, {}).items()}
-        return {key: _narrowed(found[key], networks) for key in sorted(found)}
+    def on(self, network_id: str) -> Collection[str]:
+        """Ids of the services that concern the nodes of a network."""
+        return self._on_network.get(network_id, ())
+
+    def record(self, service_id: str, networks: Collection[str]) -> ServiceEndpoint | None:
+        """A service as a node is told of it that is on these networks: only what is of them, None when nothing is."""
+        record = self._records.get(service_id)
+        return _narrowed(record, networks) if record is not None else None
 
     def _record(self, service_id: str) -> ServiceEndpoint | None:
         status, service = self._view.service_status.get(service_id), self._view.services.get(service_id)
@@ -60,8 +64,11 @@ def _networks(record: ServiceEndpoint | None) -> set[str]:
     return {place.network_id for place in record.virtual_addresses} | set(mesh)
 
 
-def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndpoint:
-    if _networks(record) <= set(networks):
+def _narrowed(record: ServiceEndpoint, networks: Collection[str]) -> ServiceEndpoint | None:
+    own = _networks(record)
+    if own.isdisjoint(networks):
+        return None
+    if own <= set(networks):
         return record
     narrow = ServiceEndpoint()
     narrow.CopyFrom(record)

@@ -2,18 +2,23 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 
 from manager.dispatcher.file_contents import FileContents
-from manager.dispatcher.needs import NOTHING, Needs, diff, is_empty, new_files, snapshot
+from manager.dispatcher.marks import Mark
+from manager.dispatcher.needs import News, is_empty
 from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
 from shoal.errors import ShoalError
 
+Source = Callable[[str, Collection[Mark] | None], News]
+"""What a node is to be told of these records, as they are now; of everything when None."""
+
 
 class AgentSession:
-    """Gathers wake-ups while a message is on its way, so that a burst of changes is one increment.
+    """Gathers marks while a message is on its way, so that a burst of changes is one increment.
 
-    An idle session sends at once; nothing waits for a timer.
+    An idle session sends at once; nothing waits for a timer. Of what was sent nothing is kept: what the records are the
+    catalogue knows, and which of them the agent lacks the marks say.
     """
 
     def __init__(self, node_id: str, sequences: Iterator[int]) -> None:
@@ -21,8 +26,7 @@ class AgentSession:
         self._sequences = sequences
         self._unsent: int | None = 0
         self._under_way: deque[tuple[int, int]] = deque()
-        self._sent: Needs | None = None
-        self._stale = True
+        self._marks: set[Mark] | None = None
         self._acknowledged = 0
         self._told = 0
         self._over = False
@@ -30,9 +34,10 @@ class AgentSession:
         self._wake = asyncio.Event()
         self._wake.set()
 
-    def touch(self, generation: int) -> None:
-        """What the node needs may have changed, at this step of the catalogue."""
-        self._stale = True
+    def touch(self, generation: int, marks: Collection[Mark]) -> None:
+        """These records have changed for the node, at this step of the catalogue."""
+        if self._marks is not None:  # else the snapshot will have them
+            self._marks.update(marks)
         self._unsent = generation if self._unsent is None else self._unsent
         self._wake.set()
 
@@ -47,9 +52,14 @@ class AgentSession:
             while self._under_way and self._under_way[0][0] <= sequence:
                 self._under_way.popleft()
 
+    @property
+    def oldest_unapplied(self) -> int | None:
+        """The first step of the catalogue that the node may not have applied; None when it has applied all."""
+        return self._under_way[0][1] if self._under_way else self._unsent
+
     def is_clear_of(self, generation: int) -> bool:
         """Whether the node has applied everything that this step of the catalogue changed for it."""
-        oldest = self._under_way[0][1] if self._under_way else self._unsent
+        oldest = self.oldest_unapplied
         return oldest is None or oldest > generation
 
     def end(self, reason: ShoalError | None) -> None:
@@ -58,14 +68,11 @@ class AgentSession:
             self._over, self._reason = True, reason
             self._wake.set()
 
-    async def messages(
-        self, needs: Callable[[str], tuple[Needs, int]], files: FileContents
-    ) -> AsyncGenerator[ManagerMessage]:
+    async def messages(self, source: Source, files: FileContents) -> AsyncGenerator[ManagerMessage]:
         """A snapshot, then increments and acknowledgements, until the end.
 
         Args:
-            needs: what a node needs, and the store's revision of that.
-            files: opens the contents that it needs.
+            files: opens the contents that the node needs.
         Raises:
             ShoalError: the reason given to `end`.
         """
@@ -77,20 +84,20 @@ class AgentSession:
             if self._acknowledged > self._told:
                 self._told = self._acknowledged
                 yield ManagerMessage(status_ack=self._told)
-            if self._stale:
-                for increment in self._increments(*needs(self.node_id), files):
-                    yield ManagerMessage(assignments=increment)
+            if self._marks or self._marks is None:
+                for message in self._news(source, files):
+                    yield ManagerMessage(assignments=message)
         if self._reason is not None:
             raise self._reason
 
-    def _increments(self, needs: Needs, revision: int, files: FileContents) -> Iterator[Assignments]:
+    def _news(self, source: Source, files: FileContents) -> Iterator[Assignments]:
         """What the agent lacks: first everything but contents, which are opened one message at a time."""
-        self._stale = False
-        was, self._sent = self._sent, needs
-        first = snapshot(needs, revision) if was is None else diff(was, needs, revision)
+        marks, self._marks = self._marks, set()
+        news = source(self.node_id, marks)
+        message = news.assignments
         since, self._unsent = self._unsent, None
-        if was is None or not is_empty(first):
-            first.sequence = next(self._sequences)
-            self._under_way.append((first.sequence, since or 0))
-            yield first
-        yield from files.messages(new_files(was or NOTHING, needs), revision)
+        if message.snapshot or not is_empty(message):
+            message.sequence = next(self._sequences)
+            self._under_way.append((message.sequence, since or 0))
+            yield message
+        yield from files.messages(news.files, message.store_revision)

@@ -83,5 +83,6 @@ def same(known: Assigned, needs: Needs) -> bool:
         and known.networks == needs.networks
         and known.endpoints == needs.endpoints
         and known.peers == needs.peers
+        and known.services == needs.services
         and all(known.revisions.get(key) == revision for key, revision in needs.revisions.items())
     )

@@ -2,13 +2,12 @@
 
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.file_contents import MESSAGE_BYTES, FileContents
-from manager.dispatcher.needs import NOTHING, diff, new_files, snapshot
 from manager.files.contents import SealedContents
-from manager.store.kinds import CONFIG_VERSION, NODE_VOLUMES, REVISION, SECRET, SECRET_VERSION, VOLUME
+from manager.store.kinds import CONFIG_VERSION, NODE_VOLUMES, REVISION, SECRET, SECRET_VERSION, TASK, VOLUME
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import File, FileReference, FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeSpec
 from shoal.identity.keyring import Keyring
 from tests.unit.dispatcher.dispatcher_world import World
@@ -53,20 +52,35 @@ def test_only_the_node_of_the_task_gets_it() -> None:
 def test_it_goes_when_the_task_ends_and_comes_again_with_another() -> None:
     world = world_with_a_secret()
     catalogue = Catalogue(world.tables)
-    before = catalogue.needs("n1")
-    assert not new_files(before, catalogue.needs("n1"))
-    catalogue.update(world.status("task1", TaskState.FAILED))
-    ended = catalogue.needs("n1")
-    assert not ended.files
-    catalogue.update(world.task("task3", "n1", service_id="s"))
-    assert set(new_files(ended, catalogue.needs("n1"))) == {"secret/x/1", "config/c/1"}
+    assert set(catalogue.news("n1", None).files) == {"secret/x/1", "config/c/1"}
+    marks = catalogue.update(world.task("task2", "n1", service_id="s"))
+    assert not catalogue.news("n1", marks["n1"]).files, "it has them already"
+    marks = catalogue.update([*world.status("task1", TaskState.FAILED), *world.status("task2", TaskState.FAILED)])
+    assert not catalogue.news("n1", marks["n1"]).files and not catalogue.needs("n1").files
+    marks = catalogue.update(world.task("task3", "n1", service_id="s"))
+    assert set(catalogue.news("n1", marks["n1"]).files) == {"secret/x/1", "config/c/1"}
+
+
+def test_a_new_revision_brings_only_what_no_other_one_has_brought() -> None:
+    world = world_with_a_secret()
+    catalogue = Catalogue(world.tables)
+    newer = ServiceRevision()
+    newer.CopyFrom(world.tables.revisions["s/1"])
+    newer.number = 2
+    newer.spec.task.container.configs.append(FileReference(source="d", version="1"))
+    version = FileVersion(file_id="d", version="1", content=b"more")
+    later = Task(id="task4", service_id="s", revision=2, node_id="n1", state=TaskState.ASSIGNED)
+    marks = catalogue.update(
+        [world.put(CONFIG_VERSION, "d/1", version), world.put(REVISION, "s/2", newer), world.put(TASK, "task4", later)]
+    )
+    news = catalogue.news("n1", marks["n1"])
+    assert set(news.files) == {"config/d/1"} and [each.number for each in news.assignments.revisions] == [2]
 
 
 def test_assignments_themselves_have_no_contents() -> None:
     world = world_with_a_secret()
-    needs = Catalogue(world.tables).needs("n1")
-    for message in (snapshot(needs, 1), diff(NOTHING, needs, 1)):
-        assert PLAIN not in message.SerializeToString() and not message.files
+    message = Catalogue(world.tables).news("n1", None).assignments
+    assert PLAIN not in message.SerializeToString() and not message.files
 
 
 def test_large_contents_go_in_several_messages() -> None:
@@ -89,13 +103,13 @@ def test_a_node_is_told_to_delete_what_is_marked_and_held_there() -> None:
     world.node("n2")
     catalogue = Catalogue(world.tables)
     held = NodeVolumes(node_id="n1", volumes=[HeldVolume(volume_id="v", name="data"), HeldVolume(volume_id="lost")])
-    assert catalogue.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1"}
+    assert not catalogue.update([world.put(NODE_VOLUMES, "n1", held)])
     volume = Volume(spec=VolumeSpec(name="data"))
-    assert catalogue.update([world.put(VOLUME, "v", volume)]) == {"n1"}
-    before = catalogue.needs("n1")
-    assert not before.removing_volumes
-    assert catalogue.update([world.put(VOLUME, "v", Volume(spec=volume.spec, removing=True))]) == {"n1"}
-    after = catalogue.needs("n1")
-    assert list(diff(before, after, 1).removing_volumes) == ["v"], "data without a record is left alone"
-    assert not catalogue.needs("n2").removing_volumes
-    assert not diff(after, after, 2).removing_volumes and snapshot(after, 2).removing_volumes == ["v"]
+    marks = catalogue.update([world.put(VOLUME, "v", volume)])
+    assert not catalogue.news("n1", marks["n1"]).assignments.removing_volumes
+    marks = catalogue.update([world.put(VOLUME, "v", Volume(spec=volume.spec, removing=True))])
+    assert set(marks) == {"n1"}
+    told = catalogue.news("n1", marks["n1"]).assignments.removing_volumes
+    assert list(told) == ["v"], "data without a record is left alone"
+    assert catalogue.news("n1", None).assignments.removing_volumes == ["v"]
+    assert catalogue.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1": {("volume", "v")}}

@@ -1,0 +1,102 @@
+"""Who is on which network, kept in step with the store: its tasks, and the nodes that are on it by them.
+
+Every node that has an address is on the routing mesh's network, with or without tasks.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
+
+from manager.dispatcher.endpoints import Entry
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
+from shoal.published_ports import MESH_NETWORK
+
+Place = tuple[str, str]
+"""A node on a network, by their ids."""
+
+
+class NetworkIndex:
+    """`peers` are the nodes that have an address, by id; it is kept up by its owner."""
+
+    def __init__(self, view: View, peers: Mapping[str, Peer]) -> None:
+        self._view = view
+        self._peers = peers
+        self._assignments: dict[str, NetworkAssignment] = {}
+        self._tasks: defaultdict[str, set[str]] = defaultdict(set)
+        self._nodes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._networks: defaultdict[str, set[str]] = defaultdict(set)
+        for network_id in view.networks:
+            self.refresh(network_id)
+
+    def refresh(self, network_id: str) -> tuple[NetworkAssignment | None, NetworkAssignment | None]:
+        """Take the network over as the view has it; how it was told before, and how it is now."""
+        old, new = self._assignments.pop(network_id, None), self._assignment(network_id)
+        if new is not None:
+            self._assignments[network_id] = new
+        return old, new
+
+    def enter(self, entry: Entry) -> set[Place]:
+        """A task is on its networks; where its node was not before."""
+        node_id, task_id = entry.task.node_id, entry.task.id
+        for network_id in entry.networks:
+            self._tasks[network_id].add(task_id)
+            self._nodes[network_id][node_id] += 1
+            self._networks[node_id].add(network_id)
+        return {(node_id, network_id) for network_id in entry.networks if self._nodes[network_id][node_id] == 1}
+
+    def leave(self, entry: Entry) -> set[Place]:
+        """A task is not on its networks any more; where its node is not either."""
+        node_id, task_id = entry.task.node_id, entry.task.id
+        gone = set()
+        for network_id in entry.networks:
+            self._tasks[network_id].discard(task_id)
+            self._nodes[network_id][node_id] -= 1
+            if not self._nodes[network_id][node_id]:
+                del self._nodes[network_id][node_id]
+                self._networks[node_id].discard(network_id)
+                gone.add((node_id, network_id))
+        return gone
+
+    def tasks(self, network_id: str) -> Collection[str]:
+        """Ids of those that can be reached on the network."""
+        return self._tasks.get(network_id, ())
+
+    def nodes(self, network_id: str) -> Collection[str]:
+        """Ids of those that are on the network."""
+        return self._peers.keys() if network_id == MESH_NETWORK else self._nodes.get(network_id, {}).keys()
+
+    def networks(self, node_id: str) -> Iterator[str]:
+        """Ids of those that the node is told of."""
+        return (name for name in self._joined(node_id) if name in self._assignments)
+
+    def assignment(self, node_id: str, network_id: str) -> NetworkAssignment | None:
+        """The network as the node is told of it, None when it is not on it."""
+        is_on = node_id in self.nodes(network_id)
+        return self._assignments.get(network_id) if is_on else None
+
+    def shows(self, node_id: str, owner: str, network_id: str) -> bool:
+        """Whether a node is told of what the node `owner` has on a network: on one that ends at the node, its own."""
+        network = self.assignment(node_id, network_id)
+        return network is not None and (not network.node_local or node_id == owner)
+
+    def sees(self, node_id: str, other: str) -> bool:
+        """Whether a node has to know the way to another one. On the mesh, clients come in by any node."""
+        return any(other in self.nodes(name) and self.shows(node_id, other, name) for name in self._joined(node_id))
+
+    def _joined(self, node_id: str) -> set[str]:
+        joined = self._networks.get(node_id, set()) - {MESH_NETWORK}
+        return joined | {MESH_NETWORK} if node_id in self._peers else joined
+
+    def _assignment(self, network_id: str) -> NetworkAssignment | None:
+        network, allocation = self._view.networks.get(network_id), self._view.allocations.get(network_id)
+        if network is None or allocation is None:
+            return None
+        return NetworkAssignment(
+            network_id=network_id,
+            name=network.spec.name,
+            subnet=allocation.subnet,
+            internal=network.spec.internal,
+            block=allocation.block,
+            node_local=network.spec.driver == "bridge",
+            mesh=network_id == MESH_NETWORK,
+        )
