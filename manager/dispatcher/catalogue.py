@@ -14,6 +14,7 @@ from manager.dispatcher.marks import Mark, Marks, Topic
 from manager.dispatcher.needs import Needs, News, increment, snapshot
 from manager.dispatcher.network_index import NetworkIndex, Place
 from manager.dispatcher.own_records import OwnRecords
+from manager.dispatcher.peers import peer_of, without_keys
 from manager.dispatcher.service_records import ServiceRecords
 from manager.store import kinds
 from manager.store.changes import Change
@@ -120,7 +121,10 @@ class Catalogue:
         return narrowed(found.endpoint, lambda network_id: self._networks.shows(node_id, owner, network_id))
 
     def _peer(self, node_id: str, other: str) -> Peer | None:
-        return self._peers.get(other) if other != node_id and self._networks.sees(node_id, other) else None
+        if other == node_id or other not in self._peers or not self._networks.sees(node_id, other):
+            return None
+        peer = self._peers[other]
+        return peer if self._networks.encrypts(node_id, other) else without_keys(peer)
 
     @property
     def stopping(self) -> Collection[str]:
@@ -216,6 +220,4 @@ class Catalogue:
 
     def _peer_record(self, node_id: str) -> Peer | None:
         status = self._view.node_status.get(node_id)
-        if status is None or not status.description.address:
-            return None
-        return Peer(node_id=node_id, address=status.description.address, vtep_mac=status.description.vtep_mac)
+        return peer_of(node_id, status.description) if status is not None else None

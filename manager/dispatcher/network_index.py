@@ -81,7 +81,16 @@ class NetworkIndex:
 
     def sees(self, node_id: str, other: str) -> bool:
         """Whether a node has to know the way to another one. On the mesh, clients come in by any node."""
-        return any(other in self.nodes(name) and self.shows(node_id, other, name) for name in self._joined(node_id))
+        return any(True for _ in self._shared(node_id, other))
+
+    def encrypts(self, node_id: str, other: str) -> bool:
+        """Whether two nodes have an encrypted network between them, so that they need each other's keys."""
+        return any(network.key_generation for network in self._shared(node_id, other))
+
+    def _shared(self, node_id: str, other: str) -> Iterator[NetworkAssignment]:
+        for name in self._joined(node_id):
+            if other in self.nodes(name) and self.shows(node_id, other, name):
+                yield self._assignments[name]
 
     def _joined(self, node_id: str) -> set[str]:
         joined = self._networks.get(node_id, set()) - {MESH_NETWORK}
