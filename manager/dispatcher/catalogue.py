@@ -19,7 +19,7 @@ from manager.dispatcher.service_records import ServiceRecords
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
-from shoal.api.v1.dispatcher_pb2 import Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.published_ports import MESH_NETWORK
 
@@ -203,9 +203,10 @@ class Catalogue:
         old, new = self._networks.refresh(network_id)
         if old == new:
             return
-        is_as_wide = old is not None and new is not None and old.node_local == new.node_local
         itself: Mark = ("network", network_id)
-        marks.add(self._networks.nodes(network_id), *((itself,) if is_as_wide else self._everything_on(network_id)))
+        marks.add(self._networks.nodes(network_id), itself)
+        if _scope(old) != _scope(new):
+            marks.add(self._networks.nodes(network_id), *self._everything_on(network_id))
 
     def _refresh_peer(self, node_id: str, marks: Marks) -> None:
         old, new = self._peers.pop(node_id, None), self._peer_record(node_id)
@@ -221,3 +222,8 @@ class Catalogue:
     def _peer_record(self, node_id: str) -> Peer | None:
         status = self._view.node_status.get(node_id)
         return peer_of(node_id, status.description) if status is not None else None
+
+
+def _scope(network: NetworkAssignment | None) -> tuple[bool, bool] | None:
+    """Of a network, what decides how its nodes are told of the others on it."""
+    return (network.node_local, network.key_generation > 0) if network is not None else None
