@@ -24,6 +24,7 @@ from manager.control_api.events import Events
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
+from manager.control_api.network_keys import NetworkKeys
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
@@ -41,6 +42,7 @@ from manager.files.contents import PlainContents, SealedContents
 from manager.files.nouns import CONFIGS, SECRETS
 from manager.key_rotation import KeyRotation
 from manager.leadership.leadership import Lead, Leadership
+from manager.overlay_key_timer import OverlayKeyTimer
 from manager.own_identity import OwnIdentity, write_admin
 from manager.planner.loop import Planner
 from manager.settings import Settings
@@ -167,6 +169,7 @@ def _control(
                 store=store,
                 agent_token=authority.join_token,
                 rotate_token=authority.rotate_join_token,
+                rotate_keys=NetworkKeys(store=store, now_ms=now_ms).rotate,
                 version=VERSION,
             ),
             logs=Logs(store=store, reader=agents),
@@ -191,6 +194,8 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, a
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(Collector(store=store).run(fence), name="collector")
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
+            timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
+            term.create_task(timer.run(fence), name="overlay keys")
 
     return lead
 

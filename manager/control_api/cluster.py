@@ -5,13 +5,16 @@ from collections.abc import Awaitable, Callable
 from manager.control_api.seams import Records
 from manager.store.kinds import LEADER
 from manager.store.tables import Tables
-from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest
+from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest, RotateNetworkKeysRequest
 from shoal.errors import Unavailable
+from shoal.overlay_encryption import key_generation
 
 AgentToken = Callable[[], str]
 """The token that lets a new node join."""
 RotateToken = Callable[[], Awaitable[str]]
 """Makes a new one; the old one is worth nothing from then on."""
+RotateKeys = Callable[[], Awaitable[int]]
+"""Has nodes make new keys for encrypted networks."""
 
 
 class ClusterCalls:
@@ -20,13 +23,23 @@ class ClusterCalls:
     Args:
         store: the records.
         agent_token, rotate_token: the certificate authority's.
+        rotate_keys: `NetworkKeys.rotate`.
         version: of this manager.
     """
 
-    def __init__(self, *, store: Records, agent_token: AgentToken, rotate_token: RotateToken, version: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Records,
+        agent_token: AgentToken,
+        rotate_token: RotateToken,
+        rotate_keys: RotateKeys,
+        version: str,
+    ) -> None:
         self._store = store
         self._agent_token = agent_token
         self._rotate_token = rotate_token
+        self._rotate_keys = rotate_keys
         self._version = version
 
     async def get(self, _: GetClusterRequest) -> ClusterView:
@@ -35,6 +48,11 @@ class ClusterCalls:
 
     async def rotate(self, _: RotateJoinTokenRequest) -> ClusterView:
         return self._view(await self._rotate_token())
+
+    async def rotate_network_keys(self, _: RotateNetworkKeysRequest) -> ClusterView:
+        """Raises Refused: there are none, or the last change is under way."""
+        await self._rotate_keys()
+        return self._view(self._agent_token())
 
     def _view(self, token: str) -> ClusterView:
         tables: Tables = self._store.tables
@@ -49,4 +67,6 @@ class ClusterCalls:
             join_addresses=sorted(manager.join_address for manager in tables.managers.values()),
             manager_version=self._version,
             leader_id=leader.manager_id if leader is not None else "",
+            network_key_generation=key_generation(tables.overlay_keys),
+            network_keys_since_ms=tables.overlay_keys.since_ms if tables.overlay_keys is not None else 0,
         )

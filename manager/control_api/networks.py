@@ -5,7 +5,7 @@ from collections import Counter
 from manager.control_api import names
 from manager.control_api.lookup import find_network, hostname_of
 from manager.control_api.seams import NowMs, Records
-from manager.control_api.validate_network import check_network, overlap, overlap_with_hosts
+from manager.control_api.validate_network import check_network, lacks_encryption, overlap, overlap_with_hosts
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
 from manager.store.tables import View
@@ -83,7 +83,7 @@ class Networks:
 
 def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
     """Everything wrong with a new network but its name being taken."""
-    faults = list(check_network(spec))
+    faults = [*check_network(spec), *lacks_encryption(spec, view)]
     if spec.subnet and not any(fault.path == "subnet" for fault in faults):
         faults += overlap("subnet", spec.subnet, view.networks, view.allocations)
         faults += overlap_with_hosts("subnet", spec.subnet, view)

@@ -187,6 +187,9 @@ class ControlService(ControlServicer):
     async def RotateJoinToken(self, request: api.RotateJoinTokenRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.rotate(request)
 
+    async def RotateNetworkKeys(self, request: api.RotateNetworkKeysRequest, context: Context) -> api.ClusterView:
+        return await self._nouns.cluster.rotate_network_keys(request)
+
     async def Stats(self, request: api.StatsRequest, context: Context) -> AsyncGenerator[api.StatsResponse]:
         async with aclosing(self._nouns.stats.watch(request)) as responses:
             async for response in responses:

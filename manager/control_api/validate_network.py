@@ -9,6 +9,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 from shoal.network_modes import MODES, NODE_POOL
+from shoal.overlay_encryption import FEATURE, FEATURE_NAME, OPTION, VALUES, can_encrypt, is_encrypted
 from shoal.published_ports import MESH_NETWORK
 
 DRIVERS = ("overlay", "bridge")
@@ -19,6 +20,7 @@ _UNUSABLE = tuple(
     ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
 _RESERVED_MOST = 64
+_NAMED = 5
 
 
 def check_network(spec: NetworkSpec) -> Iterator[Fault]:
@@ -35,11 +37,36 @@ def check_network(spec: NetworkSpec) -> Iterator[Fault]:
     yield from check_labels("labels", spec.labels)
     if spec.driver not in ("", *DRIVERS):
         yield Fault("driver", f'"{spec.driver[:80]}" is not known; {" and ".join(DRIVERS)} are')
-    for name in sorted(spec.options):
-        yield Fault(f"options.{name[:80]}", f"the driver {spec.driver or DRIVERS[0]} has no such option")
+    yield from _check_options(spec)
     if spec.subnet:
         yield from _check_subnet("subnet", spec.subnet)
     yield from _check_addresses(spec)
+
+
+def _check_options(spec: NetworkSpec) -> Iterator[Fault]:
+    driver = spec.driver or DRIVERS[0]
+    for name, value in sorted(spec.options.items()):
+        path = f"options.{name[:80]}"
+        if name != OPTION:
+            yield Fault(path, f"the driver {driver[:80]} has no such option; overlay has: {OPTION}")
+        elif driver != "overlay":
+            yield Fault(path, "is for the driver overlay: a network of another one never leaves its node")
+        elif value not in VALUES:
+            yield Fault(path, f'"{value[:80]}" is neither true nor false')
+
+
+def lacks_encryption(spec: NetworkSpec, view: View) -> Iterator[Fault]:
+    """An encrypted network that no node can have, with the names of the nodes. One that some can is theirs alone."""
+    known = {node_id: status.description for node_id, status in view.node_status.items() if node_id in view.nodes}
+    if not is_encrypted(spec) or not known or any(map(can_encrypt, known.values())):
+        return
+    hostnames = sorted(about.hostname or node_id for node_id, about in known.items())
+    named = ", ".join(hostnames[:_NAMED]) + (", …" if len(hostnames) > _NAMED else "")
+    yield Fault(
+        f"options.{OPTION}",
+        f"no node's kernel has {FEATURE_NAME} ({named}): load the module {FEATURE} there and restart the agent, take a "
+        "kernel that has it, or leave the option out",
+    )
 
 
 def _check_subnet(path: str, text: str) -> Iterator[Fault]:

@@ -59,6 +59,9 @@ class Catalogue:
         elif kind in (kinds.SERVICE.name, kinds.SERVICE_STATUS.name):
             for network_id in self._services.refresh(identifier):
                 marks.add(self._networks.nodes(network_id), ("service", identifier))
+        elif kind == kinds.OVERLAY_KEYS.name:
+            for network_id in self._networks.encrypted():
+                self._refresh_network(network_id, marks)
         elif kind == kinds.NODE_VOLUMES.name:
             marks.add([identifier], *(("volume", held) for held in self._own.note_volumes(change)))
         elif kind == kinds.VOLUME.name:

@@ -24,7 +24,7 @@ from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, VolumeReport, Welcome
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
-from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.guard import caller
@@ -143,6 +143,10 @@ class Dispatcher(DispatcherServicer):
                 self._hear(session.node_id)
                 if message.WhichOneof("kind") == "volumes":
                     await self._note_volumes(session, message.volumes)
+                if message.WhichOneof("kind") == "network":
+                    await self._note_condition(session, message.network)
+                if message.WhichOneof("kind") == "description":
+                    await self._describe(session, message.description)
                 if message.WhichOneof("kind") == "statuses":
                     self._take(session, message.statuses)
                 if message.WhichOneof("kind") == "applied":
@@ -160,6 +164,17 @@ class Dispatcher(DispatcherServicer):
         except (Conflict, Unavailable, Timeout) as error:
             # The agent begins again, and tells it again.
             session.end(Unavailable(f"the node's volumes could not be written: {error}"))
+
+    async def _note_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
+        try:
+            await self._records.note(session.node_id, condition)
+        except (Conflict, Unavailable, Timeout) as error:
+            session.end(Unavailable(f"the condition of the node's network could not be written: {error}"))
+
+    async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
+        if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
+            self._descriptions[session.node_id] = about
+            await self._make_ready(session.node_id)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence = batch.sequence

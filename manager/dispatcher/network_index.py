@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from manager.dispatcher.endpoints import Entry
 from manager.store.tables import View
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
+from shoal.overlay_encryption import is_encrypted, key_generation
 from shoal.published_ports import MESH_NETWORK
 
 Place = tuple[str, str]
@@ -87,6 +88,10 @@ class NetworkIndex:
         """Whether two nodes have an encrypted network between them, so that they need each other's keys."""
         return any(network.key_generation for network in self._shared(node_id, other))
 
+    def encrypted(self) -> list[str]:
+        """Ids of the encrypted networks."""
+        return [name for name, network in self._assignments.items() if network.key_generation]
+
     def _shared(self, node_id: str, other: str) -> Iterator[NetworkAssignment]:
         for name in self._joined(node_id):
             if other in self.nodes(name) and self.shows(node_id, other, name):
@@ -108,4 +113,5 @@ class NetworkIndex:
             block=allocation.block,
             node_local=network.spec.driver == "bridge",
             mesh=network_id == MESH_NETWORK,
+            key_generation=key_generation(self._view.overlay_keys) if is_encrypted(network.spec) else 0,
         )

@@ -74,6 +74,8 @@ MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
+# Nodes' keys for encrypted networks: their generation. The keys themselves are in no record.
+OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
 
 KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is covariant in fact: its message is only read
@@ -98,6 +100,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     MANAGER,
     APPLIED,
     CLUSTER,
+    OVERLAY_KEYS,
     LEADER,
 )
 

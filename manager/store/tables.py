@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied
+from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied, OverlayKeys
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -32,6 +32,8 @@ class View(Protocol):
     def revision(self) -> int: ...
     @property
     def cluster(self) -> Cluster | None: ...
+    @property
+    def overlay_keys(self) -> OverlayKeys | None: ...
     @property
     def services(self) -> Mapping[str, Service]: ...
     @property
@@ -121,6 +123,10 @@ class Tables:
     @property
     def cluster(self) -> Cluster | None:
         return self.rows(kinds.CLUSTER).get("")
+
+    @property
+    def overlay_keys(self) -> OverlayKeys | None:
+        return self.rows(kinds.OVERLAY_KEYS).get("")
 
     def service_named(self, name: str) -> Service | None:
         return self.services.get(self._service_names.get(name, ""))

@@ -1,0 +1,113 @@
+"""Which tunnel leads to whom, and what each is told of its peers. Pure.
+
+A node has one device for each generation of its keys: one, and a second one while keys change. Both take in packets
+all the time; what is sent to a node changes over to the new device once a handshake with that node has succeeded on
+it, which proves that it takes in too. So a change of keys loses nothing, though no two nodes change at one moment.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from ipaddress import ip_network
+
+from agent.network.encryption.sealed import NodeKey, Sealed
+from agent.network.names import TUNNEL_PREFIX
+from agent.network.netlink.messages import Route
+from agent.network.netlink.wireguard import Address, Allowed, Peer
+
+KEEPALIVE_SECONDS = 25
+"""Until the first handshake with a peer: the first empty packet begins it at once."""
+
+
+@dataclass(frozen=True)
+class Tunnel:
+    """One device.
+
+    Attributes:
+        link: its index.
+        key: public.
+        peers: what it was told of, by public key.
+        met: keys of the peers with which a handshake has ever succeeded.
+        received: bytes from all peers.
+    """
+
+    generation: int
+    link: int
+    key: bytes
+    port: int
+    mtu: int
+    peers: Mapping[bytes, Peer] = field(default_factory=dict)
+    met: frozenset[bytes] = frozenset()
+    received: int = 0
+
+    @property
+    def name(self) -> str:
+        return device_name(self.generation)
+
+
+def device_name(generation: int) -> str:
+    """Two names in turn: no more than two generations exist on a node at a time."""
+    return f"{TUNNEL_PREFIX}{generation % 2}"
+
+
+def device_port(first: int, generation: int) -> int:
+    """Two ports in turn, the first one and the next."""
+    return first + generation % 2
+
+
+def wanted_peers(sealed: Sealed, tunnel: Tunnel) -> dict[bytes, Peer]:
+    """What the device is to be told: every node that has a key of its generation, with all its addresses."""
+    allowed: dict[Address, set[Allowed]] = {}
+    for address, node in sealed.places.items():
+        allowed.setdefault(node, set()).add(ip_network(address))
+    found = {}
+    is_newest = tunnel.generation == sealed.generation
+    for node, keys in sealed.keys.items():
+        if (told := keys.get(tunnel.generation)) is not None and told.key != tunnel.key:
+            keepalive = KEEPALIVE_SECONDS if told.key not in tunnel.met and is_newest else 0
+            found[told.key] = Peer(told.key, (node, told.port), frozenset(allowed.get(node, ())), keepalive)
+    return found
+
+
+def chosen(sealed: Sealed, tunnels: Collection[Tunnel]) -> dict[Address, Tunnel]:
+    """The tunnel that leads to each node: one that it has answered on, then that of the newest keys. Nodes that share
+    no generation with us have none."""
+    found = {}
+    for node, keys in sealed.keys.items():
+        able = [each for each in tunnels if each.generation in keys and keys[each.generation].key in each.peers]
+        if able:
+            found[node] = max(able, key=partial(_worth, sealed.generation, keys))
+    return found
+
+
+def _worth(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tuple[bool, bool, int]:
+    return keys[tunnel.generation].key in tunnel.met, tunnel.generation == newest, tunnel.generation
+
+
+def routes(sealed: Sealed, tunnels: Collection[Tunnel]) -> frozenset[Route]:
+    """One for each container's address that can be reached encrypted."""
+    ways = chosen(sealed, tunnels)
+    return frozenset(
+        Route(ip_network(address), ways[node].link) for address, node in sealed.places.items() if node in ways
+    )
+
+
+def superseded(sealed: Sealed, tunnels: Collection[Tunnel]) -> list[Tunnel]:
+    """Those that go at once: their name is the new one's, or nothing is to be encrypted any more."""
+    return [
+        each
+        for each in tunnels
+        if not sealed.generation
+        or (each.generation != sealed.generation and each.name == device_name(sealed.generation))
+    ]
+
+
+def is_settled(tunnels: Collection[Tunnel]) -> bool:
+    """Nothing is to be waited for: every peer has answered, and no older keys are left."""
+    return len(tunnels) < 2 and all(each.peers.keys() <= each.met for each in tunnels)
+
+
+def outdated(sealed: Sealed, tunnels: Collection[Tunnel]) -> list[Tunnel]:
+    """Tunnels of older keys that lead to nobody any more. Others may still send on them."""
+    used = {each.generation for each in chosen(sealed, tunnels).values()}
+    return [each for each in tunnels if each.generation != sealed.generation and each.generation not in used]
