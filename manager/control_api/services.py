@@ -8,7 +8,7 @@ from manager.control_api.dependency_check import dependency_faults
 from manager.control_api.job_counting import job_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
-from manager.control_api.submission import accepted, examine
+from manager.control_api.submission import examine
 from manager.planner.modes import is_job
 from manager.store.changes import Expect, Write, delete
 from manager.store.kinds import SERVICE
@@ -52,11 +52,16 @@ class Services:
     async def create(self, request: CreateServiceRequest) -> CreateServiceResponse:
         """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
         view = self._store.tables
-        submission = await examine(request.spec, view=view, images=self._images)
-        spec = accepted(submission.with_faults(dependency_faults(view, [submission.spec])[0]))
-        if view.service_named(spec.name) is not None:
+        submission = await examine(request.spec, view=view, images=None if request.keep_tag else self._images)
+        spec = submission.spec
+        known = view.service_named(spec.name) is not None
+        if faults := [*submission.faults, *dependency_faults(view, [spec])[0]]:
+            raise InvalidInput([*faults, *([Fault("name", taken(spec.name))] if known else [])])
+        if known:
             raise AlreadyExists(taken(spec.name))
         service = revisions.first(self._new_id(), spec, self._now_ms())
+        if request.dry_run:
+            return CreateServiceResponse(service=service, warnings=submission.warnings)
         await mesh.ensure_network(self._store, [spec], self._now_ms)
         await volume_uses.ensure(self._store, [service.spec], self._new_id, self._now_ms)
         writes, expects = creation(view, service)
@@ -71,7 +76,8 @@ class Services:
         """Raises Conflict when the service changed since `request.version`."""
         service = find_service(self._store.tables, request.service)
         _check_version(service, request.version)
-        return await self._change(service, request.spec)
+        images = None if request.keep_tag else self._images
+        return await self._change(service, request.spec, images=images, dry_run=request.dry_run)
 
     async def rollback(self, request: RollbackServiceRequest) -> UpdateServiceResponse:
         """Raises NotFound when that revision is not kept any more."""
@@ -84,7 +90,7 @@ class Services:
             raise NotFound(
                 f'service "{service.spec.name}" has no revision {number}; it is at {service.revision}, {kept}'
             )
-        return await self._change(service, earlier.spec, known=earlier.spec)
+        return await self._change(service, earlier.spec, images=self._images, known=earlier.spec)
 
     async def scale(self, request: ScaleServicesRequest) -> ScaleServicesResponse:
         """All or none, in one transaction."""
@@ -118,18 +124,24 @@ class Services:
         return ListServicesResponse(services=[_view(view, service) for service in ordered])
 
     async def _change(
-        self, service: Service, wanted: ServiceSpec, *, known: ServiceSpec | None = None
+        self,
+        service: Service,
+        wanted: ServiceSpec,
+        *,
+        images: ImageResolver | None,
+        known: ServiceSpec | None = None,
+        dry_run: bool = False,
     ) -> UpdateServiceResponse:
         """`known` tells what was found out of the wanted image before; else the present spec does."""
         view = self._store.tables
-        submission = await examine(wanted, view=view, images=self._images, previous=known or service.spec)
+        submission = await examine(wanted, view=view, images=images, previous=known or service.spec)
         waiting = dependency_faults(view, [submission.spec])[0]
         faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
         if faults:
             raise InvalidInput(faults)
-        changed = revisions.following(service, submission.spec, self._now_ms())
-        if changed is None:
-            return UpdateServiceResponse(service=service, warnings=submission.warnings)
+        changed = revisions.following(service, submission.spec, self._now_ms(), rollback=known is not None)
+        if changed is None or dry_run:
+            return UpdateServiceResponse(service=changed or service, warnings=submission.warnings)
         await mesh.ensure_network(self._store, [changed.spec], self._now_ms)
         await volume_uses.ensure(self._store, [changed.spec], self._new_id, self._now_ms)
         writes, expects = alteration(view, service, changed)

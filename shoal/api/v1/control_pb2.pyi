@@ -78,16 +78,24 @@ class CreateServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SPEC_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    KEEP_TAG_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Check the spec and answer with what would be stored; store nothing."""
+    keep_tag: _builtins.bool
+    """Keep the image's tag as it is, without asking its registry for a digest."""
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec: ...
     def __init__(
         self,
         *,
         spec: _service_pb2.ServiceSpec | None = ...,
+        dry_run: _builtins.bool = ...,
+        keep_tag: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "keep_tag", b"keep_tag", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -124,9 +132,14 @@ class UpdateServiceRequest(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    KEEP_TAG_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     version: _builtins.int
     """Service.meta.version that was read."""
+    dry_run: _builtins.bool
+    """As in CreateServiceRequest."""
+    keep_tag: _builtins.bool
     @_builtins.property
     def spec(self) -> _service_pb2.ServiceSpec: ...
     def __init__(
@@ -135,10 +148,12 @@ class UpdateServiceRequest(_message.Message):
         service: _builtins.str = ...,
         version: _builtins.int = ...,
         spec: _service_pb2.ServiceSpec | None = ...,
+        dry_run: _builtins.bool = ...,
+        keep_tag: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service", "spec", b"spec", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "keep_tag", b"keep_tag", "service", b"service", "spec", b"spec", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
