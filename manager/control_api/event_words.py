@@ -7,13 +7,14 @@ from google.protobuf.message import Message
 
 from manager.control_api.field_changes import field_changes
 from manager.control_api.lookup import hostname_of
+from manager.control_api.node_warnings import NodeWarnings
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
-from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume
@@ -93,7 +94,7 @@ def events_of(seen: Seen, view: View) -> Iterator[Event]:
         case Node():
             yield from _node(seen, old, new, view)
         case NodeStatus():
-            yield from _node_status(seen, old, new)
+            yield from _node_status(seen, old, new, view)
         case Network() | File() | Volume():
             yield from _named(seen, record, old, new)
 
@@ -218,7 +219,27 @@ def _node(seen: Seen, old: Message | None, new: Message | None, view: View) -> I
         yield _of_node(seen, hostname, "update", "labels")
 
 
-def _node_status(seen: Seen, old: Message | None, new: Message | None) -> Iterator[Event]:
+def _node_status(seen: Seen, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
     before = old if isinstance(old, NodeStatus) else NodeStatus()
-    if isinstance(new, NodeStatus) and new.state != before.state:
-        yield _of_node(seen, new.description.hostname, NodeStatus.State.Name(new.state).lower(), new.message)
+    if not isinstance(new, NodeStatus):
+        return
+    hostname = new.description.hostname
+    if new.state != before.state:
+        yield _of_node(seen, hostname, NodeStatus.State.Name(new.state).lower(), new.message)
+    if new.description.underlay_mtu != before.description.underlay_mtu:
+        for warning in NodeWarnings(view).mtu(new.description):
+            yield _of_node(seen, hostname, "problem", warning)
+    yield from _network_condition(seen, hostname, before.network, new.network)
+
+
+def _network_condition(seen: Seen, hostname: str, old: NetworkCondition, new: NetworkCondition) -> Iterator[Event]:
+    if new.repaired.at_ms > old.repaired.at_ms:
+        number = new.repaired.count - old.repaired.count
+        more = f" ({number} times since the last one told)" if number > 1 and old.repaired.count else ""
+        yield _of_node(seen, hostname, "network-repaired", f"{new.repaired.what}{more}")
+    for problem in new.problems:
+        if problem not in old.problems:
+            yield _of_node(seen, hostname, "problem", problem)
+    for problem in old.problems:
+        if problem not in new.problems:
+            yield _of_node(seen, hostname, "solved", problem)

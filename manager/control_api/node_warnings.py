@@ -28,11 +28,13 @@ class NodeWarnings:
         """One line each, for the user."""
         status = self._view.node_status.get(node_id)
         if status is not None:
-            yield from self._mtu(status.description)
+            yield from status.network.problems
+            yield from self.mtu(status.description)
             for text in status.description.host_prefixes:
                 yield from self._overlaps(text)
 
-    def _mtu(self, about: NodeDescription) -> Iterator[str]:
+    def mtu(self, about: NodeDescription) -> Iterator[str]:
+        """A line when it differs from what most nodes have."""
         if not about.underlay_mtu or len(self._mtus) < 2:
             return
         usual, holders = max(self._mtus.items(), key=lambda item: (item[1], item[0]))
