@@ -78,6 +78,7 @@ async def run(settings: AgentSettings) -> None:
             outbox=outbox,
             work=worker,
             volumes=volumes,
+            condition=network.condition,
         )
         # Before the first session: a manager is told the last state of everything that is here.
         await worker.recover()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,13 @@ from typing import ParamSpec, TypeVar
 from agent.network import container_sockets
 from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
 from agent.network.balancing.frontends import Services, services
+from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.dns.askers import Askers
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import HostResolvers, Upstream
 from agent.network.dns.zone import Zone, zone
+from agent.network.host_ports import HostPorts
 from agent.network.local_pool import next_address
 from agent.network.names import GATEWAY
 from agent.network.namespaces import Namespace, NamespacePool
@@ -29,6 +32,7 @@ from agent.network.ports import PortHolder
 from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Subnet, Tables, tables
+from agent.network.upkeep import Upkeep
 from agent.worker.seams import Sandbox, Sockets
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.node_pb2 import NodeDescription
@@ -65,6 +69,7 @@ class NodeNetwork:
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="namespaces")
         self._opened = AsyncExitStack()
         self._ports = PortHolder(self._underlay_address)
+        self.condition = Condition(now_ms=lambda: time.time_ns() // 1_000_000)
         self._held: dict[str, _Held] = {}
         self._leaving: deque[str] = deque()
         self._askers = Askers()
@@ -109,6 +114,12 @@ class NodeNetwork:
         opened.push_async_callback(self._in_maker, self._pool.close)
         self.probing = Probing(underlay=self._datapath.underlay, has_tunnel=self._datapath.leads_to)
         opened.callback(self.probing.close)
+        self._host = HostPorts(holder=self._ports)
+        opened.callback(self._host.close)
+        self._upkeep = Upkeep(
+            datapath=self._datapath, host=self._host, in_kernel=self._in_kernel, condition=self.condition
+        )
+        await self._upkeep.look_around()
         await self._dns.start(str(GATEWAY))
         opened.push_async_callback(self._dns.stop)
 
@@ -146,7 +157,7 @@ class NodeNetwork:
         wanted, spread, names = await self._in_kernel(self._read, networks, endpoints, peers, records)
         self._subnets = wanted.subnets
         try:
-            await self._in_kernel(self._datapath.apply, wanted, spread)
+            await self._upkeep.apply(wanted, spread)
         finally:
             self._dns.zone = names
 
@@ -176,6 +187,7 @@ class NodeNetwork:
 
     async def _attach(self, wanted: Attachment) -> _Held:
         task_id = wanted.task_id
+        self._host.mesh.yield_to(wanted.ports)
         self._ports.hold(task_id, wanted.ports)
         self._askers.add(wanted)
         namespace: Namespace | None = None
@@ -267,11 +279,7 @@ class NodeNetwork:
 
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
-        wrong = await self._in_kernel(self._datapath.verify)
-        if wrong:
-            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
-        return wrong
+        return await self._upkeep.verify()
 
     async def reset(self) -> None:
         """Remove everything of ours from this host's network; containers that still run lose theirs."""
@@ -284,7 +292,7 @@ class NodeNetwork:
         async with TaskGroup() as work:
             work.create_task(self._refill(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
-            work.create_task(self._verify_forever(), name="comparison of the network")
+            work.create_task(self._upkeep.run(self._settings.verify_seconds), name="comparison of the network")
 
     async def _refill(self) -> None:
         while True:
@@ -302,14 +310,6 @@ class NodeNetwork:
             await asyncio.sleep(self._settings.sweep_seconds)
             self._ended.clear()
             await self._in_kernel(self._datapath.sweep)
-
-    async def _verify_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.verify_seconds)
-            try:
-                await self.verify()
-            except Unavailable as error:
-                log.error("The node's network could not be set right, and is tried again: %s", error)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -14,6 +14,10 @@ _RESOLVER_PORT = 53
 """Our own resolver listens there, at the gateway address; so of all others only the node's is held."""
 
 
+class Taken(Refused):
+    """Another socket of this host has the port."""
+
+
 class PortHolder:
     """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that."""
 
@@ -21,11 +25,15 @@ class PortHolder:
         self._node_address = node_address
         self._held: dict[str, list[socket.socket]] = {}
 
+    def inodes(self) -> frozenset[int]:
+        """Of the sockets by which ports are held."""
+        return frozenset(os.fstat(bound.fileno()).st_ino for held in self._held.values() for bound in held)
+
     def hold(self, task_id: str, ports: Sequence[Port]) -> None:
         """Take all of them, or none. A task that holds ports already keeps those.
 
         Raises:
-            Refused: one is taken, or the host has no such address.
+            Taken: one is in use. Refused: the host has no such address.
         """
         if task_id in self._held:
             return
@@ -86,7 +94,7 @@ def _refusal(port: Port, error: OSError) -> Refused | Unavailable:
     name = f"{PROTOCOL_NAMES[port.protocol]} port {port.published}"
     if error.errno == errno.EADDRINUSE:
         where = f" at {port.host}" if port.host else ""
-        return Refused(f"{name}{where} is already in use on this host: publish another, or stop what listens there")
+        return Taken(f"{name}{where} is already in use on this host: publish another, or stop what listens there")
     if error.errno == errno.EADDRNOTAVAIL:
         return Refused(f"{name} cannot be published at {port.host}: this host has no such address")
     return Unavailable(f"{name} cannot be published: {os.strerror(error.errno or 0)}")

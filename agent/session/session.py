@@ -24,7 +24,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     Welcome,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
-from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
@@ -58,6 +58,12 @@ class Volumes(Protocol):
     def reports(self) -> AsyncGenerator[list[HeldVolume]]: ...
 
 
+class Condition(Protocol):
+    """What a session tells of the host's network; `agent.network.condition.Condition` is one."""
+
+    def reports(self) -> AsyncGenerator[NetworkCondition]: ...
+
+
 class AgentSession:
     """Holds one stream at a time.
 
@@ -75,6 +81,7 @@ class AgentSession:
         outbox: Outbox,
         work: Work,
         volumes: Volumes,
+        condition: Condition,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._managers = managers
@@ -83,6 +90,7 @@ class AgentSession:
         self._outbox = outbox
         self._work = work
         self._volumes = volumes
+        self._condition = condition
         self._jitter = jitter
         self._welcomed = False
         self._writing = asyncio.Lock()
@@ -132,6 +140,7 @@ class AgentSession:
             group.create_task(self._beat(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
             group.create_task(self._send(stream), name="statuses")
             group.create_task(self._tell_volumes(stream), name="volumes")
+            group.create_task(self._tell_condition(stream), name="condition of the network")
             group.create_task(self._receive(stream, address), name="assignments")
             group.create_task(self._tell_applied(stream), name="applied")
 
@@ -158,6 +167,11 @@ class AgentSession:
         async with aclosing(self._volumes.reports()) as reports:
             async for held in reports:
                 await self._write(stream, AgentMessage(volumes=VolumeReport(volumes=held)))
+
+    async def _tell_condition(self, stream: Stream) -> None:
+        async with aclosing(self._condition.reports()) as reports:
+            async for condition in reports:
+                await self._write(stream, AgentMessage(network=condition))
 
     async def _tell_applied(self, stream: Stream) -> None:
         async with aclosing(self._work.applications()) as applications:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, expect, put
 from manager.store.kinds import NODE, NODE_STATUS
-from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
+
+MOST_PROBLEMS = 20
+MOST_LISTENERS = 256
 
 NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
@@ -17,13 +20,14 @@ def ready_status(
 ) -> NodeStatus:
     """The record of a node whose session this manager holds. Pure."""
     was_ready = old is not None and old.state == NodeStatus.READY
-    return NodeStatus(
+    new = NodeStatus(
         node_id=node_id,
         state=NodeStatus.READY,
         since_ms=old.since_ms if old is not None and was_ready else now_ms,
         description=description,
         manager_id=manager_id,
     )
+    return new if old is None else with_condition(new, old.network)
 
 
 def down_status(old: NodeStatus, message: str, now_ms: int) -> NodeStatus:
@@ -32,6 +36,19 @@ def down_status(old: NodeStatus, message: str, now_ms: int) -> NodeStatus:
     status.CopyFrom(old)
     status.state, status.message, status.since_ms = NodeStatus.DOWN, message, now_ms
     return status
+
+
+def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatus:
+    """The record with what the agent has told of its network, as much of it as a record may hold. Pure."""
+    new = NodeStatus()
+    new.CopyFrom(status)
+    new.ClearField("network")
+    if condition.ByteSize():
+        new.network.CopyFrom(condition)
+        del new.network.problems[MOST_PROBLEMS:], new.network.listeners[MOST_LISTENERS:]
+    if condition.underlay_mtu:
+        new.description.underlay_mtu = condition.underlay_mtu
+    return new
 
 
 class NodeRecords:
@@ -53,6 +70,17 @@ class NodeRecords:
             old = self._store.tables.node_status.get(node_id)
             new = ready_status(old, node_id, description, self._manager_id, self._now_ms())
             if new != old:
+                await self._write(new)
+
+    async def note(self, node_id: str, condition: NetworkCondition) -> None:
+        """Note how the network of a node is whose session this manager holds. Writes only what differs.
+
+        Raises:
+            Conflict, Unavailable: as `ready`.
+        """
+        async with self._turn:
+            old = self._store.tables.node_status.get(node_id)
+            if old is not None and (new := with_condition(old, condition)) != old:
                 await self._write(new)
 
     async def down(self, node_id: str, held_by: str, message: str, fence: int | None = None) -> bool:

@@ -65,6 +65,12 @@ class Nftables:
             output = self._execute(f"list table {family} {name}", _JSON_OUTPUT | _NUMERIC)
         return list(json.loads(output)["nftables"])
 
+    def list_chains(self) -> Sequence[dict[str, Any]]:
+        """The chains of all tables, without their rules."""
+        with self._lock:
+            found = json.loads(self._execute("list chains", _JSON_OUTPUT | _NUMERIC))["nftables"]
+        return [entry["chain"] for entry in found if "chain" in entry]
+
     def _execute(self, command: str, flags: int) -> str:
         self._library.nft_ctx_output_set_flags(self._context, ctypes.c_uint32(flags))
         failed = self._library.nft_run_cmd_from_buffer(self._context, command.encode())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from grpc import aio
 
+from agent.network.condition import Condition
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
@@ -121,7 +122,13 @@ class SessionRig:
 
     @asynccontextmanager
     async def agent(
-        self, node_id: str, addresses: list[str], *, outbox: Outbox | None = None, role: Role = Role.AGENT
+        self,
+        node_id: str,
+        addresses: list[str],
+        *,
+        outbox: Outbox | None = None,
+        role: Role = Role.AGENT,
+        condition: Condition | None = None,
     ) -> AsyncGenerator[RecordedWork]:
         """An agent's session, again and again until the end."""
         identity = self.authority.issue(Caller(node_id, role, CLUSTER), datetime.now(UTC))
@@ -133,6 +140,7 @@ class SessionRig:
             outbox=outbox or Outbox(),
             work=work,
             volumes=VolumeStore(self.directory / "volumes", lambda: 0),
+            condition=condition or Condition(now_ms=lambda: 0),
         )
         running = asyncio.create_task(session.run())
         try:

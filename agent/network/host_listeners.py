@@ -1,0 +1,85 @@
+"""Who listens on the host itself: programs that a published port would cut off from their clients."""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from agent.network.names import GATEWAY
+from agent.network.netlink.sockets import Socket
+from shoal.api.v1.node_pb2 import HostListener
+from shoal.api.v1.service_pb2 import PublishedPort
+
+_PROC = Path("/proc")
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PROTOCOLS = {6: PublishedPort.TCP, 17: PublishedPort.UDP}
+
+
+def ephemeral_ports() -> range:
+    """Ports that the kernel gives to whoever asks for none: a UDP socket there is most likely a client's."""
+    first, last = map(int, _PORT_RANGE.read_text().split())
+    return range(first, last + 1)
+
+
+def foreign(sockets: Iterable[Socket], own: Collection[int], ephemeral: range) -> list[Socket]:
+    """Sockets that are not ours and wait for clients. Pure.
+
+    Args:
+        own: inodes of the sockets by which we hold ports.
+    """
+    return [
+        each
+        for each in sockets
+        if each.inode not in own and each.address != GATEWAY and not (each.protocol == 17 and each.port in ephemeral)
+    ]
+
+
+def listeners(sockets: Iterable[Socket], names: Mapping[int, str]) -> list[HostListener]:
+    """One for each port and address, in order. Pure.
+
+    Args:
+        names: of programs, by inode.
+    """
+    found: dict[tuple[int, int, str], str] = {}
+    for each in sockets:
+        address = "" if each.address.is_unspecified else str(each.address)
+        key = each.port, each.protocol, address
+        found[key] = found.get(key) or names.get(each.inode, "")
+    return [
+        HostListener(protocol=_PROTOCOLS[protocol], port=port, address=address, program=program)
+        for (port, protocol, address), program in sorted(found.items())
+    ]
+
+
+def programs_at(found: Iterable[HostListener], protocol: int, port: int) -> str:
+    """Names of those that listen on a port, "nginx, haproxy".
+
+    Args:
+        protocol: IANA's number.
+    """
+    names = {each.program for each in found if (each.protocol, each.port) == (_PROTOCOLS.get(protocol), port)}
+    return ", ".join(sorted(filter(None, names))) or "another program"
+
+
+class ProgramNames:
+    """Names of the programs that hold sockets, looked up once for each socket: a look goes through all processes."""
+
+    def __init__(self, proc: Path = _PROC) -> None:
+        self._proc = proc
+        self._known: dict[int, str] = {}
+
+    def of(self, inodes: Collection[int]) -> Mapping[int, str]:
+        """By inode; empty where nobody is found. Blocking."""
+        self._known = {inode: name for inode, name in self._known.items() if inode in inodes}
+        if missing := {inode for inode in inodes if inode not in self._known}:
+            self._known.update(dict.fromkeys(missing, ""))
+            self._search({f"socket:[{inode}]": inode for inode in missing})
+        return self._known
+
+    def _search(self, wanted: Mapping[str, int]) -> None:
+        for process in self._proc.iterdir():
+            if process.name.isdecimal():
+                with suppress(OSError):  # it has ended, or is another's
+                    for link in (process / "fd").iterdir():
+                        with suppress(OSError):
+                            if (inode := wanted.get(str(link.readlink()))) is not None:
+                                self._known[inode] = (process / "comm").read_text().strip()

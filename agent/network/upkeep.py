@@ -1,0 +1,93 @@
+"""What is done again and again for the node's network: comparing it with what it should be, and looking around."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from agent.network.balancing.frontends import Services
+from agent.network.condition import Condition
+from agent.network.datapath import Datapath
+from agent.network.host_ports import HostPorts
+from agent.network.nftables.libnftables import Nftables
+from agent.network.obstacles import obstacles
+from agent.network.tables import Tables
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Runs a function in the thread that owns the datapath."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class Upkeep:
+    """One node's.
+
+    Args:
+        host: ports of the host.
+        in_kernel: runs a function in the datapath's thread.
+        condition: takes what is found.
+    """
+
+    def __init__(self, *, datapath: Datapath, host: HostPorts, in_kernel: InThread, condition: Condition) -> None:
+        self._datapath = datapath
+        self._host = host
+        self._in_kernel = in_kernel
+        self._condition = condition
+        self._tables = Tables()
+
+    async def apply(self, tables: Tables, services: Services) -> None:
+        """Bring the kernel to these, but for ports of the mesh that other programs have.
+
+        Raises:
+            Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
+        """
+        self._tables, led = tables, self._host.follow(services)
+        await self._in_kernel(lambda: self._datapath.apply(tables, led))
+
+    async def run(self, period_seconds: float) -> None:
+        """Compare and look, without end."""
+        while True:
+            await asyncio.sleep(period_seconds)
+            try:
+                await self.verify()
+            except Unavailable as error:
+                log.error("The node's network could not be set right, and is tried again: %s", error)
+            await self.look_around()
+
+    async def verify(self) -> Sequence[str]:
+        """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
+        wrong = await self._in_kernel(self._datapath.verify)
+        if wrong:
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
+            self._condition.note_repair(wrong)
+        return wrong
+
+    async def look_around(self) -> None:
+        """What others do on this host: who listens, and what stands in the way of containers' traffic."""
+        problems: list[str] = []
+        try:
+            if await self._host.look():
+                tables, led = self._tables, self._host.led
+                await self._in_kernel(lambda: self._datapath.apply(tables, led))
+            problems = [*self._host.problems(), *await self._in_kernel(_obstacles)]
+        except Unavailable as error:
+            log.warning("It is not known what others do on this host: %s", error)
+        for problem in set(problems) - set(self._condition.current.problems):
+            log.warning("%s", problem)
+        mtu = self._datapath.underlay.mtu
+        self._condition.note(problems=problems, listeners=self._host.listeners, underlay_mtu=mtu)
+
+
+def _obstacles() -> list[str]:
+    nftables = Nftables()
+    try:
+        return list(obstacles(nftables.list_chains, nftables.list_table))
+    finally:
+        nftables.close()
