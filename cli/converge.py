@@ -26,6 +26,7 @@ def wait(
     seconds: float,
     until_removed: bool = False,
     names: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> None:
     """Show progress until the services have converged (or are gone).
 
@@ -35,6 +36,7 @@ def wait(
         services: ids.
         seconds: how long to wait at most.
         names: by id, of services that the cluster no longer knows by name.
+        quiet: show no progress, only what went wrong.
     Raises:
         Failed: with exit code 3 and the reasons, when they have not converged in time; with 1 when an update was paused
             or rolled back meanwhile.
@@ -47,7 +49,8 @@ def wait(
         for progress in _answers(client, request, seconds):
             last = tuple(_named(service, names or {}) for service in progress.services)
             first = first or last
-            display.update(last)
+            if not quiet:
+                display.update(last)
             if progress.done:
                 break
     except Timeout:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from cli.lazy import LazyGroup
-from cli.render.failure import Failed, explain
+from cli.render.failure import Failed, explain, in_order
 from shoal.errors import InvalidInput, ShoalError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         explain(str(error))
         code = error.code
     except ShoalError as error:
-        explain(*map(str, error.faults) if isinstance(error, InvalidInput) else [str(error)])
+        explain(*in_order(error.faults) if isinstance(error, InvalidInput) else [str(error)])
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.flags import dependencies, files, placement, tuning
+from cli.flags.capabilities import add_capability, drop_capability, forget
 from cli.flags.entries import drop
+from cli.flags.logs import add_log_option, remove_log_option
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
 from cli.flags.ports import parse_publish
@@ -25,6 +27,8 @@ class Listing:
         flag: with its dashes; on update `<flag>-add` and `<flag>-rm`.
         add: takes one value; replaces an entry of the same key.
         remove: takes a key (a variable's name, a label's name, a target port, a target path).
+        short: one letter with its dash, on creation.
+        adding: the flag that adds on update, where Docker's is not `<flag>-add`.
     """
 
     flag: str
@@ -32,6 +36,13 @@ class Listing:
     help: str
     add: Change
     remove: Change
+    short: str = ""
+    adding: str = ""
+
+    @property
+    def update_flags(self) -> tuple[str, str]:
+        """Those that add and remove on update."""
+        return self.adding or f"{self.flag}-add", f"{self.flag}-rm"
 
 
 def _pair(flag: str, text: str) -> tuple[str, str]:
@@ -124,8 +135,10 @@ def _remove_ulimit(spec: ServiceSpec, text: str) -> None:
         raise InvalidInput(f"--ulimit-rm: there is no {text!r}")
 
 
-def _mapped(flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableMapping[str, str]]) -> Listing:
-    return Listing(flag, metavar, text, *_map(flag, field))
+def _mapped(
+    flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableMapping[str, str]], short: str = ""
+) -> Listing:
+    return Listing(flag, metavar, text, *_map(flag, field), short=short)
 
 
 def _worded(flag: str, metavar: str, text: str, field: Callable[[ServiceSpec], MutableSequence[str]]) -> Listing:
@@ -139,9 +152,28 @@ def _referring(flag: str, text: str) -> Listing:
     return Listing(flag, "FILE", text, files.adding(flag, references), files.removing(flag, references))
 
 
+CAPABILITIES = (
+    Listing(
+        "--cap-add",
+        "CAPABILITY",
+        "Add a capability.",
+        add_capability,
+        forget("--cap-add", "cap_add"),
+        adding="--cap-add",
+    ),
+    Listing(
+        "--cap-drop",
+        "CAPABILITY",
+        "Drop a capability.",
+        drop_capability,
+        forget("--cap-drop", "cap_drop"),
+        adding="--cap-drop",
+    ),
+)
+
 LISTINGS = (
-    Listing("--env", "NAME=VALUE", "Set a variable.", add_env, _remove_env),
-    _mapped("--label", "NAME=VALUE", "Label the service.", lambda spec: spec.labels),
+    Listing("--env", "NAME=VALUE", "Set a variable.", add_env, _remove_env, short="-e"),
+    _mapped("--label", "NAME=VALUE", "Label the service.", lambda spec: spec.labels, short="-l"),
     _mapped("--container-label", "NAME=VALUE", "Label the containers.", lambda spec: spec.task.container.labels),
     Listing(
         "--network",
@@ -150,7 +182,14 @@ LISTINGS = (
         add_network,
         remove_network,
     ),
-    Listing("--publish", "PORT", "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].", _add_port, _remove_port),
+    Listing(
+        "--publish",
+        "PORT",
+        "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].",
+        _add_port,
+        _remove_port,
+        short="-p",
+    ),
     Listing(
         "--depends-on",
         "SERVICE[=CONDITION]",
@@ -188,8 +227,15 @@ LISTINGS = (
     _worded("--dns", "ADDRESS", "Use this resolver upstream.", lambda spec: spec.task.container.dns.nameservers),
     _worded("--dns-search", "DOMAIN", "Search this domain.", lambda spec: spec.task.container.dns.search),
     _worded("--dns-option", "OPTION", "Set a resolver option.", lambda spec: spec.task.container.dns.options),
-    _worded("--cap-add", "CAPABILITY", "Add a capability.", lambda spec: spec.task.container.cap_add),
-    _worded("--cap-drop", "CAPABILITY", "Drop a capability.", lambda spec: spec.task.container.cap_drop),
+    *CAPABILITIES,
+    Listing(
+        "--log-opt",
+        "NAME=VALUE",
+        "Rotate the log: max-size=10M, max-file=3.",
+        add_log_option,
+        remove_log_option,
+        adding="--log-opt",
+    ),
     _mapped("--sysctl", "NAME=VALUE", "Set a kernel parameter.", lambda spec: spec.task.container.sysctls),
     _mapped(
         "--annotation", "NAME=VALUE", "Annotate for the OCI runtime.", lambda spec: spec.task.container.annotations

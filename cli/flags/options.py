@@ -20,10 +20,16 @@ Command = Callable[..., Any]
 ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *TUNING_SCALARS, *UPDATE_SCALARS, *PLACEMENT_SCALARS)
 
 
+keep_tag_option = click.option(
+    "--no-resolve-image", is_flag=True, help="Keep the image's tag: do not ask the registry for its digest."
+)
+
+
 def create_options(command: Command) -> Command:
     """Add every flag of `service create` to a click command."""
     for listing in reversed(LISTINGS):
-        command = click.option(listing.flag, multiple=True, metavar=listing.metavar, help=listing.help)(command)
+        names = filter(None, (listing.short, listing.flag))
+        command = click.option(*names, multiple=True, metavar=listing.metavar, help=listing.help)(command)
     command = click.option("--env-file", multiple=True, metavar="FILE", help="Set variables from a file.")(command)
     return _scalar_options(command)
 
@@ -31,7 +37,7 @@ def create_options(command: Command) -> Command:
 def update_options(command: Command) -> Command:
     """Add every flag of `service update` to a click command."""
     for listing in reversed(LISTINGS):
-        add, remove = f"{listing.flag}-add", f"{listing.flag}-rm"
+        add, remove = listing.update_flags
         command = click.option(remove, multiple=True, metavar="KEY", help=f"Undo what {add} does.")(command)
         command = click.option(add, multiple=True, metavar=listing.metavar, help=listing.help)(command)
     return _scalar_options(command)
@@ -39,36 +45,35 @@ def update_options(command: Command) -> Command:
 
 def _scalar_options(command: Command) -> Command:
     for scalar in reversed(ALL_SCALARS):
+        short = (scalar.short,) if scalar.short else ()
         if scalar.metavar:
-            command = click.option(scalar.flag, metavar=scalar.metavar, help=scalar.help)(command)
+            command = click.option(*short, scalar.flag, metavar=scalar.metavar, help=scalar.help)(command)
         else:
             switch = f"{scalar.flag}/--no-{scalar.flag[2:]}" if "no-" not in scalar.flag else scalar.flag
-            command = click.option(switch, is_flag=True, default=None, help=scalar.help)(command)
+            command = click.option(*short, switch, is_flag=True, default=None, help=scalar.help)(command)
     return command
 
 
-def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> None:
+def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
     """Apply the flags that were given, by click's names ("limit_cpu", "env_add"), removals first.
 
-    Raises:
-        InvalidInput: with the faults of every flag.
+    Returns:
+        The faults of every flag; the spec has what the others say, so that the manager can judge the rest.
     """
     faults: list[Fault] = []
     for listing in LISTINGS:
-        name = _name(listing.flag)
-        for value in given.get(f"{name}_rm") or ():
+        for value in given.get(_name(listing.update_flags[1])) or ():
             _try(faults, listing.remove, spec, value)
     for path in given.get("env_file") or ():
         _try(faults, add_env_file, spec, path)
     for listing in LISTINGS:
-        name = _name(listing.flag)
-        for value in (*(given.get(name) or ()), *(given.get(f"{name}_add") or ())):
-            _try(faults, listing.add, spec, value)
+        for name in dict.fromkeys((_name(listing.flag), _name(listing.update_flags[0]))):
+            for value in given.get(name) or ():
+                _try(faults, listing.add, spec, value)
     for scalar in ALL_SCALARS:
         if (value := given.get(_name(scalar.flag))) is not None:
             _try(faults, scalar.apply, spec, _text(scalar, value), scalar.flag)
-    if faults:
-        raise InvalidInput(faults)
+    return faults
 
 
 def _try(

@@ -19,12 +19,14 @@ class Scalar:
         flag: with its dashes.
         metavar: what stands for the value in the help; empty for a switch.
         apply: sets it; raises InvalidInput.
+        short: one letter with its dash.
     """
 
     flag: str
     metavar: str
     help: str
     apply: Apply
+    short: str = ""
 
 
 def choice(flag: str, value: str, choices: Mapping[str, int]) -> int:
@@ -32,6 +34,18 @@ def choice(flag: str, value: str, choices: Mapping[str, int]) -> int:
     if value not in choices:
         raise InvalidInput(f"{flag}: {value!r} is not one of {', '.join(choices)}")
     return choices[value]
+
+
+def words(flag: str, text: str) -> list[str]:
+    """Words as a shell would split them.
+
+    Raises:
+        InvalidInput: a quotation mark is not closed.
+    """
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidInput(f"{flag}: {text!r} cannot be split into words: {error}") from None
 
 
 def count(flag: str, value: str, most: int = 1_000_000) -> int:
@@ -70,7 +84,7 @@ def _restart_condition(spec: ServiceSpec, value: str) -> None:
 
 
 def _entrypoint(spec: ServiceSpec, value: str) -> None:
-    spec.task.container.entrypoint[:] = shlex.split(value)
+    spec.task.container.entrypoint[:] = words("--entrypoint", value)
 
 
 def _set(path: str, field: str, parse: Callable[[str], int]) -> Apply:
@@ -114,8 +128,8 @@ SCALARS = (
     Scalar(
         "--restart-window", "TIME", "Time in which attempts count.", _set("restart", "window_ms", parse_duration_ms)
     ),
-    Scalar("--user", "USER[:GROUP]", "User that the container runs as.", _container("user")),
-    Scalar("--workdir", "PATH", "Working directory in the container.", _container("working_dir")),
+    Scalar("--user", "USER[:GROUP]", "User that the container runs as.", _container("user"), "-u"),
+    Scalar("--workdir", "PATH", "Working directory in the container.", _container("working_dir"), "-w"),
     Scalar("--hostname", "NAME", "Host name in the container.", _container("hostname")),
     Scalar("--stop-signal", "SIGNAL", "Signal that asks it to stop (SIGTERM).", _container("stop_signal")),
     Scalar("--stop-grace-period", "TIME", "Wait before SIGKILL (10s).", _stop_grace),
@@ -124,7 +138,7 @@ SCALARS = (
     Scalar("--log-max-size", "SIZE", "Rotate the log at this size (10M).", _log_bytes),
     Scalar("--log-max-files", "NUMBER", "Log files kept (3).", _log_files),
     Scalar("--read-only", "", "Mount the root file system read-only.", _switch("read_only")),
-    Scalar("--tty", "", "Give the container a terminal.", _switch("tty")),
+    Scalar("--tty", "", "Give the container a terminal.", _switch("tty"), "-t"),
     Scalar("--privileged", "", "Give the container all capabilities and devices.", _switch("privileged")),
     Scalar("--no-new-privileges", "", "Set-user-ID programs gain nothing.", _switch("no_new_privileges")),
 )

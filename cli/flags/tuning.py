@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.flags.entries import drop
+from cli.flags.logs import set_log_driver
 from cli.flags.scalars import Apply, Scalar, choice, count
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
@@ -18,9 +19,11 @@ REFUSED = {
     "--isolation": "it is for Windows",
     "--mac-address": "addresses are given by the networks",
     "--runtime": "the node chooses its OCI runtime",
+    "--with-registry-auth": "each node has its own credentials (`shoal-agent run --registries-file`)",
     "--storage-opt": "the size of a root file system cannot be bound; mount a volume or a tmpfs",
 }
 """Flags that Docker has and Shoal does not honour, and why."""
+_SWITCHES = ("--with-registry-auth",)
 
 
 def parse_device(text: str) -> Device:
@@ -184,5 +187,9 @@ TUNING_SCALARS = (
     Scalar("--memory-reservation", "SIZE", "Memory that it keeps while others run short.", _soft_limit),
     Scalar("--oom-kill-disable", "", "Let processes wait for memory in place of killing them.", _no_oom_kill),
     Scalar("--oom-score-adj", "NUMBER", "-1000 to 1000: who is killed first when the node runs short.", _oom_score),
-    *(Scalar(flag, "VALUE", f"Not supported: {why}.", _refuse(flag, why)) for flag, why in REFUSED.items()),
+    Scalar("--log-driver", "DRIVER", "Where logs are kept: local or json-file, which mean the same.", set_log_driver),
+    *(
+        Scalar(flag, "" if flag in _SWITCHES else "VALUE", f"Not supported: {why}.", _refuse(flag, why))
+        for flag, why in REFUSED.items()
+    ),
 )

@@ -1,8 +1,14 @@
 """How a failure is told: one line for each thing wrong, on standard error."""
 
+import re
 import sys
+from collections.abc import Iterable
 
 import click
+
+from shoal.errors import Fault
+
+_DIGITS = re.compile(r"(\d+)")
 
 
 class Failed(Exception):
@@ -15,6 +21,15 @@ class Failed(Exception):
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
         self.code = code
+
+
+def in_order(faults: Iterable[Fault]) -> list[str]:
+    """Each fault once: by file, line and column, or by flag."""
+    return sorted(dict.fromkeys(map(str, faults)), key=_by_number)
+
+
+def _by_number(line: str) -> list[tuple[int, str]]:
+    return [(len(part) if part.isdecimal() else 0, part) for part in _DIGITS.split(line)]
 
 
 def explain(*lines: str) -> None:

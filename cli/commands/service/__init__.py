@@ -4,7 +4,7 @@ from cli.lazy import LazyGroup
 
 PARTS = {
     "create": ("cli.commands.service.create:create", "Make a service of an image"),
-    "update": ("cli.commands.service.change:update", "Change a service"),
+    "update": ("cli.commands.service.update:update", "Change a service"),
     "scale": ("cli.commands.service.change:scale", "Set how many tasks services run"),
     "rollback": ("cli.commands.service.change:rollback", "Return a service to an earlier revision"),
     "rm": ("cli.commands.service.change:remove", "Remove services"),

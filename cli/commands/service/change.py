@@ -1,76 +1,20 @@
-"""`shoal service update|scale|rollback|rm`."""
-
-from typing import Any
+"""`shoal service scale|rollback|rm`."""
 
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
-from cli.commands.network_names import name_networks
 from cli.converge import wait
-from cli.flags.options import apply_flags, update_options
 from cli.flags.scalars import count
-from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import (
-    GetServiceRequest,
     RemoveServiceRequest,
     RollbackServiceRequest,
     ScaleServicesRequest,
-    UpdateServiceRequest,
+    UpdateServiceResponse,
 )
 from shoal.errors import Fault, InvalidInput
-
-UPDATE_EXAMPLES = """\b
-Examples:
-  shoal service update --image registry:5000/hello:2 web
-  shoal service update --env-add LEVEL=debug --limit-memory 128M web
-  shoal service update --force web
-"""
-
-
-@click.command("update", epilog=UPDATE_EXAMPLES)
-@click.option("--image", metavar="IMAGE", help="Run this image.")
-@click.option("--args", metavar="COMMAND", help="Run this command, in place of the image's.")
-@click.option("--force", is_flag=True, help="Replace the tasks even when nothing changed.")
-@update_options
-@detach_option
-@wait_option
-@quiet_option
-@click.argument("service", shell_complete=names_of("service"))
-@pass_client
-def update(
-    client: Client,
-    *,
-    service: str,
-    image: str | None,
-    args: str | None,
-    force: bool,
-    detach: bool,
-    timeout: float,
-    quiet: bool,
-    **given: Any,
-) -> None:
-    """Change SERVICE; its tasks are replaced one after the other where that is needed."""
-    current = client.call(client.control.GetService, GetServiceRequest(service=service)).service
-    spec = current.spec
-    if image is not None:
-        spec.task.container.image = image
-    if args is not None:
-        import shlex
-
-        spec.task.container.command[:] = shlex.split(args)
-    spec.task.force_update += force
-    if given["network_add"] or given["network_rm"]:
-        name_networks(client, spec)
-    apply_flags(spec, given)
-    request = UpdateServiceRequest(service=current.meta.id, version=current.meta.version, spec=spec)
-    response = client.call(client.control.UpdateService, request)
-    warn(*response.warnings)
-    click.echo(response.service.meta.id if quiet else response.service.spec.name)
-    if not detach:
-        wait(client, [response.service.meta.id], seconds=timeout)
 
 
 @click.command("scale", epilog=examples("shoal service scale web=30", "shoal service scale web=10 cache=3"))
@@ -111,12 +55,15 @@ def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]
 @pass_client
 def rollback(client: Client, *, service: str, revision: int | None, detach: bool, timeout: float) -> None:
     """Return SERVICE to an earlier revision of its spec."""
-    response = client.call(
-        client.control.RollbackService, RollbackServiceRequest(service=service, revision=revision or 0)
-    )
+    response = roll_back(client, service, revision or 0)
     click.echo(response.service.spec.name)
     if not detach:
         wait(client, [response.service.meta.id], seconds=timeout)
+
+
+def roll_back(client: Client, service: str, revision: int = 0) -> UpdateServiceResponse:
+    """Return to a revision; 0 is the one before."""
+    return client.call(client.control.RollbackService, RollbackServiceRequest(service=service, revision=revision))
 
 
 @click.command("rm", epilog=examples("shoal service rm web", "shoal service rm --detach web cache"))

@@ -5,27 +5,32 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.submit import submit
 from cli.converge import wait
 from cli.flags.modes import MODES, set_mode
-from cli.flags.options import apply_flags, create_options
+from cli.flags.options import apply_flags, create_options, keep_tag_option
+from cli.flags.places import in_flags
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.service_pb2 import ServiceSpec
-
-EXAMPLES = """\b
-Examples:
-  shoal service create --name web --replicas 3 --publish 8080:80 registry:5000/hello:1
-  shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7
-  shoal service create --name sleeper registry:5000/busybox:1 sleep 1000
-  shoal service create --name report --mode replicated-job --schedule '0 3 * * *' registry:5000/report:1
-"""
+from shoal.errors import Fault, InvalidInput
 
 
-@click.command("create", epilog=EXAMPLES, context_settings={"allow_interspersed_args": False})
+@click.command(
+    "create",
+    epilog=examples(
+        "shoal service create --name web --replicas 3 --publish 8080:80 registry:5000/hello:1",
+        "shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7",
+        "shoal service create --name sleeper registry:5000/busybox:1 sleep 1000",
+        "shoal service create --name report --mode replicated-job --schedule '0 3 * * *' registry:5000/report:1",
+    ),
+    context_settings={"allow_interspersed_args": False},
+)
 @click.option("--name", metavar="NAME", help="Name, unique in the cluster.")
 @click.option("--mode", default="replicated", metavar="MODE", help=f"One of {', '.join(MODES)} (replicated).")
 @create_options
+@keep_tag_option
 @detach_option
 @wait_option
 @quiet_option
@@ -42,19 +47,28 @@ def create(
     detach: bool,
     timeout: float,
     quiet: bool,
+    no_resolve_image: bool,
     **given: Any,
 ) -> None:
     """Make a service of IMAGE and wait until its tasks run."""
     spec = ServiceSpec(name=name or default_name(image))
     spec.task.container.image = image
     spec.task.container.command.extend(command)
-    set_mode(spec, mode)
-    apply_flags(spec, given)
-    response = client.call(client.control.CreateService, CreateServiceRequest(spec=spec))
+    faults = [*_set_mode(spec, mode), *apply_flags(spec, given)]
+    request = CreateServiceRequest(spec=spec, dry_run=bool(faults), keep_tag=no_resolve_image)
+    response = submit(lambda: client.call(client.control.CreateService, request), faults=faults, judge=in_flags)
     warn(*response.warnings)
     click.echo(response.service.meta.id if quiet else response.service.spec.name)
     if not detach:
-        wait(client, [response.service.meta.id], seconds=timeout)
+        wait(client, [response.service.meta.id], seconds=timeout, quiet=quiet)
+
+
+def _set_mode(spec: ServiceSpec, mode: str) -> list[Fault]:
+    try:
+        set_mode(spec, mode)
+    except InvalidInput as error:
+        return [Fault("", f"--mode: {error}")]
+    return []
 
 
 def default_name(image: str) -> str:

@@ -257,3 +257,46 @@ def test_the_name_records_follow() -> None:
         assert not api.store.tables.rows(kinds.NAME)
 
     with_api(scenario)
+
+
+def test_a_trial_is_judged_whole_and_leaves_nothing() -> None:
+    async def scenario(api: Api) -> None:
+        answer = await api.services.create(CreateServiceRequest(spec=spec_of(), dry_run=True))
+        assert answer.service.spec.task.container.image.endswith("a" * 64)
+        assert not api.store.tables.services
+        service = await create(api, spec_of())
+        spec = changed(service)
+        spec.replicated.replicas = 7
+        request = UpdateServiceRequest(service=service.meta.id, version=service.meta.version, spec=spec, dry_run=True)
+        assert (await api.services.update(request)).service.spec.replicated.replicas == 7
+        assert api.store.tables.services[service.meta.id] == service
+
+    with_api(scenario)
+
+
+def test_a_name_that_is_taken_is_told_beside_the_other_faults() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec_of())
+        spec = spec_of()
+        spec.task.container.hostname = "not a name"
+        with pytest.raises(InvalidInput) as caught:
+            await create(api, spec)
+        assert [fault.path for fault in caught.value.faults] == ["task.container.hostname", "name"]
+
+    with_api(scenario)
+
+
+def test_a_tag_is_kept_when_asked() -> None:
+    async def scenario(api: Api) -> None:
+        made = await api.services.create(CreateServiceRequest(spec=spec_of(), keep_tag=True))
+        assert made.service.spec.task.container.image == "registry:5000/hello:1"
+        request = UpdateServiceRequest(
+            service=made.service.meta.id,
+            version=made.service.meta.version,
+            spec=spec_of(image="registry:5000/hello:2"),
+            keep_tag=True,
+        )
+        answer = await api.services.update(request)
+        assert answer.service.spec.task.container.image == "registry:5000/hello:2"
+
+    with_api(scenario)

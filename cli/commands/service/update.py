@@ -1,0 +1,94 @@
+"""`shoal service update`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from cli.client import Client
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.complete import names_of
+from cli.commands.network_names import name_networks
+from cli.commands.service.change import roll_back
+from cli.commands.submit import submit
+from cli.converge import wait
+from cli.flags.options import apply_flags, keep_tag_option, update_options
+from cli.flags.places import in_flags
+from cli.flags.scalars import words
+from cli.render.failure import warn
+from shoal.api.v1.control_pb2 import GetServiceRequest, UpdateServiceRequest, UpdateServiceResponse
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
+from shoal.errors import Fault, InvalidInput
+
+
+@click.command(
+    "update",
+    epilog=examples(
+        "shoal service update --image registry:5000/hello:2 web",
+        "shoal service update --env-add LEVEL=debug --limit-memory 128M web",
+        "shoal service update --label-add tier=front --publish-rm 80 --publish-add 8080:80 web",
+        "shoal service update --force web",
+    ),
+)
+@click.option("--image", metavar="IMAGE", help="Run this image.")
+@click.option("--args", metavar="COMMAND", help="Run this command, in place of the image's.")
+@click.option("--force", is_flag=True, help="Replace the tasks even when nothing changed.")
+@click.option("--rollback", is_flag=True, help="Return to the revision before, as `shoal service rollback` does.")
+@update_options
+@keep_tag_option
+@detach_option
+@wait_option
+@quiet_option
+@click.argument("service", shell_complete=names_of("service"))
+@pass_client
+def update(
+    client: Client,
+    *,
+    service: str,
+    rollback: bool,
+    detach: bool,
+    timeout: float,
+    quiet: bool,
+    **given: Any,
+) -> None:
+    """Change SERVICE; its tasks are replaced one after the other where that is needed."""
+    if rollback:
+        if any(given.values()):
+            raise InvalidInput("--rollback returns to the whole spec before: give it without other changes")
+        changed = roll_back(client, service)
+    else:
+        changed = _changed(client, service, given)
+    warn(*changed.warnings)
+    click.echo(changed.service.meta.id if quiet else changed.service.spec.name)
+    if not detach:
+        wait(client, [changed.service.meta.id], seconds=timeout, quiet=quiet)
+
+
+def _changed(client: Client, service: str, given: Mapping[str, Any]) -> UpdateServiceResponse:
+    current: Service = client.call(client.control.GetService, GetServiceRequest(service=service)).service
+    spec = current.spec
+    if given["network_add"] or given["network_rm"]:
+        name_networks(client, spec)
+    faults = [*_set_template(spec, given), *apply_flags(spec, given)]
+    request = UpdateServiceRequest(
+        service=current.meta.id,
+        version=current.meta.version,
+        spec=spec,
+        dry_run=bool(faults),
+        keep_tag=given["no_resolve_image"],
+    )
+    return submit(lambda: client.call(client.control.UpdateService, request), faults=faults, judge=in_flags)
+
+
+def _set_template(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
+    """The flags that `create` has as arguments."""
+    container = spec.task.container
+    spec.task.force_update += bool(given["force"])
+    if given["image"] is not None:
+        container.image = given["image"]
+    if given["args"] is not None:
+        try:
+            container.command[:] = words("--args", given["args"])
+        except InvalidInput as error:
+            return list(error.faults)
+    return []

@@ -1,0 +1,105 @@
+"""From the manager's words for a fault to the flag's: which flag a field of a spec came from."""
+
+import re
+from collections.abc import Sequence
+
+from shoal.errors import Fault
+
+_PACE = ("parallelism", "delay", "order", "monitor", "failure_action", "max_failure_ratio", "progress_deadline")
+_SAME_NAME = ("user", "hostname", "domainname", "entrypoint", "stop_signal", "cap_add", "cap_drop", "oom_score_adj")
+_ALIKE = {
+    "update": _PACE,
+    "rollback": _PACE,
+    "task.container.healthcheck": ("interval", "timeout", "retries", "start_period", "start_interval"),
+    "task.restart": ("condition", "delay", "max_attempts", "window"),
+    "schedule": ("timezone", "overlap", "missed", "history"),
+}
+
+
+def _word(section: str) -> str:
+    return section.rpartition(".")[2].removesuffix("check")
+
+
+_FLAGS = {
+    "name": "--name",
+    "labels": "--label",
+    "mode": "--mode",
+    "priority": "--priority",
+    "depends_on": "--depends-on",
+    "autoscale": "--autoscale",
+    "schedule": "--schedule",
+    "replicated": "--replicas",
+    "replicated_job.total_completions": "--replicas",
+    "replicated_job.max_concurrent": "--max-concurrent",
+    "update.canary": "--update-canary",
+    "update.auto_promote": "--update-auto-promote",
+    "endpoint.ports": "--publish",
+    "endpoint.mode": "--endpoint-mode",
+    "task.networks": "--network",
+    "task.limits.nano_cpus": "--limit-cpu",
+    "task.limits.memory_bytes": "--limit-memory",
+    "task.limits.pids": "--limit-pids",
+    "task.reservations.nano_cpus": "--reserve-cpu",
+    "task.reservations.memory_bytes": "--reserve-memory",
+    "task.reservations.generic": "--generic-resource",
+    "task.placement.constraints": "--constraint",
+    "task.placement.preferences": "--placement-pref",
+    "task.placement.spread": "--placement-pref",
+    "task.placement.affinities": "--affinity",
+    "task.placement.max_per_node": "--replicas-max-per-node",
+    "task.log.max_bytes": "--log-max-size",
+    "task.log.max_files": "--log-max-files",
+    "task.container.image": "image",
+    "task.container.command": "command",
+    "task.container.env": "--env",
+    "task.container.labels": "--container-label",
+    "task.container.working_dir": "--workdir",
+    "task.container.groups": "--group",
+    "task.container.extra_hosts": "--host",
+    "task.container.mounts": "--mount",
+    "task.container.secrets": "--secret",
+    "task.container.configs": "--config",
+    "task.container.shm_bytes": "--shm-size",
+    "task.container.stop_grace_ms": "--stop-grace-period",
+    "task.container.dns.nameservers": "--dns",
+    "task.container.dns.search": "--dns-search",
+    "task.container.dns.options": "--dns-option",
+    "task.container.devices": "--device",
+    "task.container.device_cgroup_rules": "--device-cgroup-rule",
+    "task.container.seccomp": "--security-opt",
+    "task.container.sysctls": "--sysctl",
+    "task.container.ulimits": "--ulimit",
+    "task.container.annotations": "--annotation",
+    "task.container.healthcheck.test": "--health-cmd",
+    "task.container.healthcheck.http": "--health-http",
+    "task.container.healthcheck.tcp": "--health-tcp",
+    "task.container.cpu.shares": "--cpu-shares",
+    "task.container.cpu.period_us": "--cpu-period",
+    "task.container.cpu.quota_us": "--cpu-quota",
+    "task.container.cpu.cpuset_cpus": "--cpuset-cpus",
+    "task.container.cpu.cpuset_mems": "--cpuset-mems",
+    "task.container.memory.swap_bytes": "--memory-swap",
+    "task.container.memory.swappiness": "--memory-swappiness",
+    "task.container.memory.reservation_bytes": "--memory-reservation",
+    **{f"task.container.{field}": f"--{field.replace('_', '-')}" for field in _SAME_NAME},
+    **{
+        f"{section}.{field}{unit}": f"--{_word(section)}-{field.replace('_', '-')}"
+        for section, fields in _ALIKE.items()
+        for field in fields
+        for unit in ("", "_ms")
+    },
+}
+"""The flag of a field, or of all fields below it."""
+
+_INDEX = re.compile(r"\[\d+\]")
+
+
+def in_flags(faults: Sequence[Fault]) -> list[Fault]:
+    """The manager's faults of a spec by the flags that set them; a field without a flag keeps its path."""
+    return [Fault(_flag(fault.path), fault.message) for fault in faults]
+
+
+def _flag(path: str) -> str:
+    parts = _INDEX.sub("", path).split(".")
+    known = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((_FLAGS[field] for field in known if field in _FLAGS), path)
