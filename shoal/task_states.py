@@ -38,6 +38,19 @@ def is_ready(task: Task, status: TaskStatus | None) -> bool:
     return not status.opening and status.health in _READY_HEALTH
 
 
+def goal(task: Task, state: int) -> int:
+    """What is wanted of a task as users are told: a job's is to complete, and what has ended is not to run any more.
+
+    Args:
+        state: observed.
+    """
+    if not is_wanted(task):
+        return task.desired_state
+    if task.run:
+        return S.COMPLETE
+    return S.SHUTDOWN if is_terminal(state) else task.desired_state
+
+
 def forward(old: TaskStatus | None, new: TaskStatus) -> bool:
     """Whether `new` may follow `old`: a later state, or news of the same one."""
     if old is None:

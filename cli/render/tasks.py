@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from cli.render.units import age
 from shoal.api.v1.control_pb2 import TaskView
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.task_states import observed, task_name
+from shoal.task_states import goal, observed, task_name
 
 COLUMNS = ("id", "name", "image", "node", "desired", "current", "reason", "ports")
 
@@ -31,7 +31,7 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
         "name": task_name(view.service_name, task).removesuffix(f".{task.id}"),
         "image": short_image(view.image),
         "node": view.node_hostname,
-        "desired": state_name(task.desired_state),
+        "desired": state_name(goal(task, state)),
         "current": f"{state_name(state)}{_health(status)} {age(now_ms - since)} ago",
         "health": TaskStatus.Health.Name(status.health).lower(),
         "state": state_name(state),

@@ -20,8 +20,12 @@ def first(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
     return service
 
 
-def following(service: Service, spec: ServiceSpec, now_ms: int) -> Service | None:
-    """The service with another spec; None when the spec says the same as before."""
+def following(service: Service, spec: ServiceSpec, now_ms: int, *, rollback: bool = False) -> Service | None:
+    """The service with another spec; None when the spec says the same as before.
+
+    Args:
+        rollback: the user asked for it as such.
+    """
     if _stripped(spec) == _stripped(service.spec):
         return None
     changed = Service()
@@ -32,6 +36,8 @@ def following(service: Service, spec: ServiceSpec, now_ms: int) -> Service | Non
     if work(service.spec) != work(spec):
         changed.task_revision = changed.revision
         changed.ClearField("steering")
+        if rollback:
+            changed.steering.task_revision, changed.steering.rollback = changed.revision, True
     return changed
 
 

@@ -4,6 +4,7 @@ from manager.control_api import revisions
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import NowMs, Records
 from manager.planner.effective import current_update, effective
+from manager.planner.modes import is_job
 from manager.planner.template import Wanted
 from manager.store.changes import put
 from manager.store.kinds import SERVICE
@@ -20,6 +21,12 @@ from shoal.errors import InvalidInput, Refused
 from shoal.task_states import is_ready, is_wanted
 
 Action = SteerUpdateRequest.Action
+_WORDS = {Action.PAUSE: "paused", Action.RESUME: "resumed", Action.PROMOTE: "promoted"}
+_ANSWERS = {
+    UpdateStatus.STATE_UNSPECIFIED: "there is none under way; `shoal service update` begins one",
+    UpdateStatus.COMPLETED: "it is completed",
+    UpdateStatus.ROLLED_BACK: "it was rolled back; `shoal service update` begins another one",
+}
 _UNDER_WAY = frozenset({UpdateStatus.UPDATING, UpdateStatus.CANARY, UpdateStatus.ROLLING_BACK})
 
 
@@ -36,7 +43,8 @@ class Updates:
         service = find_service(view, request.service)
         changed = Service()
         changed.CopyFrom(service)
-        changed.steering.CopyFrom(steered(service, current_update(view, service), request.action))
+        update = current_update(view, service)
+        changed.steering.CopyFrom(steered(service, update, request.action, begins=_begins(view, service)))
         changed.meta.updated_at_ms = self._now_ms()
         version = await self._store.commit(
             [put(SERVICE, service.meta.id, changed)], expects=[revisions.unchanged_since(service)]
@@ -52,8 +60,13 @@ class Updates:
         return ListRevisionsResponse(revisions=history(view, find_service(view, request.service)))
 
 
-def steered(service: Service, update: UpdateStatus | None, action: Action.ValueType) -> UpdateSteering:
+def steered(
+    service: Service, update: UpdateStatus | None, action: Action.ValueType, *, begins: bool = False
+) -> UpdateSteering:
     """What is asked of the update from now on. Pure.
+
+    Args:
+        begins: there are tasks to be replaced, of which the planner has not told yet.
 
     Raises:
         Refused: there is no update that this could be asked of. InvalidInput: no action is named.
@@ -63,23 +76,50 @@ def steered(service: Service, update: UpdateStatus | None, action: Action.ValueT
     if service.steering.task_revision == service.task_revision:
         steering.CopyFrom(service.steering)
     state = update.state if update is not None else UpdateStatus.STATE_UNSPECIFIED
+    if state == UpdateStatus.STATE_UNSPECIFIED and begins:
+        state = UpdateStatus.UPDATING
+    if action not in _WORDS:
+        raise InvalidInput("action: say pause, resume or promote")
+    if why := _refusal(service, state, steering, action):
+        raise Refused(f'the update of service "{name}" cannot be {_WORDS[action]}: {why}')
     match action:
         case Action.PAUSE:
-            if state not in _UNDER_WAY:
-                raise Refused(f'service "{name}" has no update under way that could be paused')
             steering.paused = True
         case Action.RESUME:
-            if state != UpdateStatus.PAUSED and not steering.paused:
-                raise Refused(f'service "{name}" has no paused update; `shoal service update` begins one')
             steering.paused = False
             steering.resumed += 1
         case Action.PROMOTE:
-            if state not in (UpdateStatus.CANARY, UpdateStatus.UPDATING) or not service.spec.update.canary:
-                raise Refused(f'service "{name}" has no canaries that could be promoted')
             steering.promoted = True
-        case _:
-            raise InvalidInput("action: say pause, resume or promote")
     return steering
+
+
+def _begins(view: View, service: Service) -> bool:
+    wanted = Wanted(view, service)
+    tasks = view.tasks_of(service.meta.id).values()
+    return not is_job(service.spec) and any(is_wanted(task) and wanted.differs(task) for task in tasks)
+
+
+def _refusal(
+    service: Service, state: UpdateStatus.State.ValueType, steering: UpdateSteering, action: Action.ValueType
+) -> str:
+    """Why the update cannot be asked that, and what to do instead; empty when it can."""
+    name = service.spec.name
+    paused = state == UpdateStatus.PAUSED or (steering.paused and state in _UNDER_WAY)
+    if state in _ANSWERS:
+        return _ANSWERS[state]
+    if action == Action.PAUSE:
+        return f"it is paused already; `shoal service resume {name}` goes on with it" if paused else ""
+    if action == Action.RESUME:
+        if state == UpdateStatus.CANARY and not paused:
+            return f"it is not paused, it waits for promotion: `shoal service promote {name}`"
+        return "" if paused else "it is not paused, it is under way"
+    if state == UpdateStatus.ROLLING_BACK:
+        return "it is being rolled back"
+    if not service.spec.update.canary or steering.rollback:
+        return "it has no canaries"
+    if steering.promoted:
+        return "it is promoted already"
+    return f"it is paused; `shoal service resume {name}` goes on with it" if paused else ""
 
 
 def history(view: View, service: Service) -> list[RevisionView]:

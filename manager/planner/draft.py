@@ -12,6 +12,7 @@ from manager.planner.demand import Demand
 from manager.planner.filters import standing
 from manager.planner.ledger import Host, Ledger
 from manager.planner.ranking import Ranking
+from manager.planner.reasons import renew
 from manager.planner.rolls import Rolls
 from manager.store import kinds
 from manager.store.changes import Write, delete, put
@@ -185,6 +186,9 @@ class Draft:
         if more := self._amendments.get(status.service_id):
             status.MergeFrom(more)
         known = self.view.service_status.get(status.service_id)
+        due = renew(status, known, now_ms=self.now_ms)
+        if due is not None:
+            self.wake(status.service_id, due)
         if known != status and (known is not None or len(status.ListFields()) > 1):
             self._statuses[status.service_id] = status
 

@@ -11,6 +11,7 @@ from manager.planner.filters import Reason, explain, fitting, standing
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
 from manager.planner.preempt import Preemption
+from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
 from manager.planner.slot_volumes import SlotVolumes, waiting
 from shoal.api.v1.service_pb2 import PublishedPort
@@ -54,6 +55,7 @@ class Placing:
         self._preemption = Preemption(draft, demand, service=spec.name, spared=near)
         self._demand = demand
         self._kin = Kin(draft.ledger, service_id, demand, {})
+        self._pace = Pace.of((), draft.now_ms)
         self._networks: list[str] = []
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
@@ -79,6 +81,7 @@ class Placing:
         demand = self._demand
         reason = demand.fault or self._obstacle
         self._kin = Kin(self._draft.ledger, self._service_id, demand, counts)
+        self._pace = Pace.of((need.pending for need in needs if need.pending is not None), self._draft.now_ms)
         hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
         held: list[str] = []
         if self._volumes and not reason:
@@ -223,8 +226,17 @@ class Placing:
     def _postpone(self, need: Need, reason: str) -> None:
         self._draft.unplaced.add(self._service_id)
         pending = need.pending
-        if need.beside or (pending is not None and (pending.reason, pending.revision) == (reason, self._revision)):
+        if need.beside:
             return
+        told_at = 0
+        if pending is not None and pending.revision == self._revision:
+            if pending.reason == reason:
+                return
+            due = self._pace.due(pending, reason)
+            if due is not None:
+                self._draft.wake(self._service_id, due)
+                return
+            told_at = self._draft.now_ms
         identifier = pending.id if pending is not None else self._draft.new_id()
         task = Task(
             id=identifier,
@@ -234,6 +246,7 @@ class Placing:
             state=TaskState.PENDING,
             desired_state=TaskState.RUNNING,
             reason=reason,
+            reason_at_ms=told_at,
             created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
             attempt=need.attempt,
             run=self._placed.run,

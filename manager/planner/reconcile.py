@@ -243,7 +243,7 @@ class _ServicePass:
         before = known.update if known is not None and known.HasField("update") else None
         progress = rollout.advance(
             before,
-            self._facts(slots),
+            self._facts(slots, before),
             spec=self._newest.spec,
             task_revision=self._newest.task_revision,
             steering=self._newest.steering,
@@ -265,7 +265,8 @@ class _ServicePass:
                 self._move(slot, mover)
         return progress
 
-    def _facts(self, slots: int) -> rollout.Facts:
+    def _facts(self, slots: int, before: UpdateStatus | None) -> rollout.Facts:
+        came_from = before.previous_revision if before is not None else 0
         return rollout.Facts(
             slots=slots,
             outdated=len(self._outdated),
@@ -273,6 +274,7 @@ class _ServicePass:
             failed=self._trial.failed,
             reason=self._trial.reason,
             running=max((task.revision for task in self._outdated), default=0),
+            returns=bool(came_from) and not self._wanted.differs_from(came_from),
         )
 
     def _move(self, slot: Slot, mover: Mover) -> None:

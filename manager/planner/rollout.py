@@ -37,6 +37,7 @@ class Facts:
         failed: slots in which a replacement has failed.
         reason: of the newest failure, one line for the user.
         running: the revision that the outdated tasks run, 0 when there are none.
+        returns: the newest template is the one that the update before came from.
     """
 
     slots: int
@@ -45,12 +46,13 @@ class Facts:
     failed: int = 0
     reason: str = ""
     running: int = 0
+    returns: bool = False
 
 
 def config_of(spec: ServiceSpec, update: UpdateStatus | None) -> UpdateConfig:
     """The policy in force: that of rollbacks while one is."""
-    returning = update is not None and update.effective_revision and spec.HasField("rollback")
-    return spec.rollback if returning else spec.update
+    returning = update is not None and (update.effective_revision or update.returning)
+    return spec.rollback if returning and spec.HasField("rollback") else spec.update
 
 
 def monitor_ms(config: UpdateConfig) -> int:
@@ -81,7 +83,8 @@ def advance(
     if known is None or known.task_revision != task_revision:
         if not facts.outdated:
             return known
-        status = _begun(known, facts, task_revision, now_ms)
+        returning = (steering.rollback and steering.task_revision == task_revision) or _is_taken_back(known, facts)
+        status = _begun(known, facts, task_revision, now_ms, returning=returning)
     else:
         status = UpdateStatus()
         status.CopyFrom(known)
@@ -102,8 +105,17 @@ def due_ms(status: UpdateStatus | None, spec: ServiceSpec) -> int | None:
     return status.progressed_at_ms + allowed if allowed else None
 
 
-def _begun(known: UpdateStatus | None, facts: Facts, task_revision: int, now_ms: int) -> UpdateStatus:
+def _is_taken_back(known: UpdateStatus | None, facts: Facts) -> bool:
+    """The user returns to what the update under way came from."""
+    return known is not None and known.state not in ENDED and facts.returns
+
+
+def _begun(
+    known: UpdateStatus | None, facts: Facts, task_revision: int, now_ms: int, *, returning: bool
+) -> UpdateStatus:
     return UpdateStatus(
+        returning=returning,
+        promoted=returning,
         state=S.UPDATING,
         task_revision=task_revision,
         previous_revision=_last_good(known) or facts.running,

@@ -96,8 +96,8 @@ class World:
         spec = NetworkSpec(name=name, subnet=subnet)
         self.put(kinds.NETWORK, name, Network(meta=Meta(id=name, created_at_ms=self.now_ms), spec=spec))
 
-    def service(self, name: str, spec: ServiceSpec) -> None:
-        """Create or change a service whose id is its name, as the control API does."""
+    def service(self, name: str, spec: ServiceSpec, *, rollback: bool = False) -> None:
+        """Create or change a service whose id is its name, as the control API does; the change may be a rollback."""
         old = self.tables.services.get(name)
         number = old.revision + 1 if old is not None else 1
         task_revision = number
@@ -109,7 +109,13 @@ class World:
         service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)
         if old is not None and old.task_revision == task_revision:
             service.steering.CopyFrom(old.steering)
+        elif rollback:
+            service.steering.task_revision, service.steering.rollback = number, True
         self.put(kinds.SERVICE, name, service)
+
+    def put_service(self, service: Service) -> None:
+        """The record of a service as it was before."""
+        self.put(kinds.SERVICE, service.meta.id, service)
 
     def put_away(self, name: str) -> None:
         """Remove a service."""

@@ -79,6 +79,7 @@ class UpdateSteering(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
     PROMOTED_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
     task_revision: _builtins.int
     """The update that it is about: of another task revision it says nothing."""
     paused: _builtins.bool
@@ -86,6 +87,8 @@ class UpdateSteering(_message.Message):
     """Counts up with each `resume`: a pause that came before the newest of them is over."""
     promoted: _builtins.bool
     """The canaries are good: replace the rest too."""
+    rollback: _builtins.bool
+    """The user asked for it as a rollback: it has no canaries, and the policy of rollbacks is in force."""
     def __init__(
         self,
         *,
@@ -93,10 +96,11 @@ class UpdateSteering(_message.Message):
         paused: _builtins.bool = ...,
         resumed: _builtins.int = ...,
         promoted: _builtins.bool = ...,
+        rollback: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "promoted", b"promoted", "resumed", b"resumed", "task_revision", b"task_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["paused", b"paused", "promoted", b"promoted", "resumed", b"resumed", "rollback", b"rollback", "task_revision", b"task_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1008,6 +1012,7 @@ class ServiceStatus(_message.Message):
     UPDATE_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    PROBLEMS_AT_MS_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     VIRTUAL_ADDRESSES_FIELD_NUMBER: _builtins.int
@@ -1017,6 +1022,8 @@ class ServiceStatus(_message.Message):
     service_id: _builtins.str
     fault: _builtins.str
     """Why the planner could not plan the service and left it as it is, one line for the user; empty when it could."""
+    problems_at_ms: _builtins.int
+    """When `problems` was last written: numbers of nodes in it are renewed once a minute. Milliseconds since the Unix epoch."""
     released_revision: _builtins.int
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     rebalanced_at_ms: _builtins.int
@@ -1050,6 +1057,7 @@ class ServiceStatus(_message.Message):
         update: Global___UpdateStatus | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         fault: _builtins.str = ...,
+        problems_at_ms: _builtins.int = ...,
         runs: _abc.Iterable[Global___JobRun] | None = ...,
         schedule: Global___ScheduleStatus | None = ...,
         virtual_addresses: _abc.Iterable[Global___VirtualAddress] | None = ...,
@@ -1059,7 +1067,7 @@ class ServiceStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "problems", b"problems", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1269,6 +1277,7 @@ class UpdateStatus(_message.Message):
     PREVIOUS_REVISION_FIELD_NUMBER: _builtins.int
     EFFECTIVE_REVISION_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    RETURNING_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
     PROMOTED_FIELD_NUMBER: _builtins.int
     WATCHED_SINCE_MS_FIELD_NUMBER: _builtins.int
@@ -1290,6 +1299,8 @@ class UpdateStatus(_message.Message):
     """
     message: _builtins.str
     """Why it is paused or rolled back, one line for the user."""
+    returning: _builtins.bool
+    """It leads back to what ran before: it has no canaries, and the policy of rollbacks is in force."""
     resumed: _builtins.int
     """UpdateSteering.resumed as last answered."""
     promoted: _builtins.bool
@@ -1309,6 +1320,7 @@ class UpdateStatus(_message.Message):
         previous_revision: _builtins.int = ...,
         effective_revision: _builtins.int = ...,
         message: _builtins.str = ...,
+        returning: _builtins.bool = ...,
         resumed: _builtins.int = ...,
         promoted: _builtins.bool = ...,
         watched_since_ms: _builtins.int = ...,
@@ -1317,7 +1329,7 @@ class UpdateStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_revision", b"effective_revision", "finished_at_ms", b"finished_at_ms", "last_step_at_ms", b"last_step_at_ms", "message", b"message", "previous_revision", b"previous_revision", "progressed_at_ms", b"progressed_at_ms", "promoted", b"promoted", "resumed", b"resumed", "settled", b"settled", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision", "watched_since_ms", b"watched_since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_revision", b"effective_revision", "finished_at_ms", b"finished_at_ms", "last_step_at_ms", b"last_step_at_ms", "message", b"message", "previous_revision", b"previous_revision", "progressed_at_ms", b"progressed_at_ms", "promoted", b"promoted", "resumed", b"resumed", "returning", b"returning", "settled", b"settled", "started_at_ms", b"started_at_ms", "state", b"state", "task_revision", b"task_revision", "watched_since_ms", b"watched_since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

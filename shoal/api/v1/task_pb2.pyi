@@ -98,6 +98,7 @@ class Task(_message.Message):
     ADDRESSES_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    REASON_AT_MS_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     STOPPED_AT_MS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
@@ -118,6 +119,8 @@ class Task(_message.Message):
     """RUNNING, SHUTDOWN or REMOVE."""
     reason: _builtins.str
     """Why it is PENDING or why it is to stop, one line for the user."""
+    reason_at_ms: _builtins.int
+    """Of a task that is PENDING: when `reason` was written. Milliseconds since the Unix epoch."""
     created_at_ms: _builtins.int
     """Milliseconds since the Unix epoch."""
     stopped_at_ms: _builtins.int
@@ -149,6 +152,7 @@ class Task(_message.Message):
         addresses: _abc.Iterable[Global___TaskAddress] | None = ...,
         ports: _abc.Iterable[Global___TaskPort] | None = ...,
         reason: _builtins.str = ...,
+        reason_at_ms: _builtins.int = ...,
         created_at_ms: _builtins.int = ...,
         stopped_at_ms: _builtins.int = ...,
         attempt: _builtins.int = ...,
@@ -158,7 +162,7 @@ class Task(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "revision", b"revision", "run", b"run", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "revision", b"revision", "run", b"run", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

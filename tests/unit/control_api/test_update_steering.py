@@ -69,6 +69,32 @@ def test_what_an_update_admits(
         steered(service(canary=1), status(state), action)
 
 
+@pytest.mark.parametrize(
+    ("action", "state", "told"),
+    [
+        (ASK.PAUSE, None, "there is none under way; `shoal service update` begins one"),
+        (ASK.PAUSE, S.PAUSED, "it is paused already; `shoal service resume web` goes on with it"),
+        (ASK.RESUME, S.CANARY, "it is not paused, it waits for promotion: `shoal service promote web`"),
+        (ASK.RESUME, S.UPDATING, "it is not paused, it is under way"),
+        (ASK.RESUME, S.COMPLETED, "it is completed"),
+        (ASK.PROMOTE, S.PAUSED, "it is paused; `shoal service resume web` goes on with it"),
+        (ASK.PROMOTE, S.ROLLING_BACK, "it is being rolled back"),
+        (ASK.PROMOTE, S.ROLLED_BACK, "it was rolled back; `shoal service update` begins another one"),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    action: SteerUpdateRequest.Action.ValueType, state: UpdateStatus.State.ValueType | None, told: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        steered(service(canary=1), status(state) if state is not None else None, action)
+    word = {ASK.PAUSE: "paused", ASK.RESUME: "resumed", ASK.PROMOTE: "promoted"}[action]
+    assert str(refused.value) == f'the update of service "web" cannot be {word}: {told}'
+
+
+def test_an_update_that_the_planner_has_not_begun_yet_can_be_paused() -> None:
+    assert steered(service(), None, ASK.PAUSE, begins=True).paused
+
+
 def test_there_has_to_be_an_update_and_an_action() -> None:
     with pytest.raises(Refused):
         steered(service(), None, ASK.PAUSE)

@@ -1,0 +1,117 @@
+"""Waiting tasks are written anew when the reason means something else, and never at each change of a number."""
+
+import pytest
+
+from manager.planner.reasons import AT_ONCE, REFRESH_MS, SETTLE_MS, meaning
+from shoal.api.v1.meta_pb2 import Resources
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import Replicated, ServiceSpec, TaskTemplate
+from tests.fakes.planner_world import World
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (
+            "no node fits: 3 nodes: 1 drained, 2 lack 1 GiB memory",
+            "no node fits: 9 nodes: 1 lacks 1 GiB memory, 8 drained",
+            True,
+        ),
+        ("no node fits: 3 nodes: 1 drained, 2 lack 1 GiB memory", "no node fits: 3 nodes: 3 lack 1 GiB memory", False),
+        ("no node fits: 1 node: 1 lacks 1 CPUs", "no node fits: 1 node: 1 lacks 2 CPUs", False),
+        (
+            "no node fits: 1 node: 1 is near a task of the service itself",
+            "no node fits: 2 nodes: 2 are near tasks of the service itself",
+            True,
+        ),
+        (
+            "no node fits: 2 nodes: 1 has its 1 task of the service, 1 down",
+            "no node fits: 3 nodes: 1 down, 2 have their 1 task of the service",
+            True,
+        ),
+        (
+            "no node fits: 1 node: 1 does not meet node.id in h1, h2",
+            "no node fits: 2 nodes: 2 do not meet node.id in h1, h2",
+            True,
+        ),
+        ("no node fits: the cluster has no node", "no node fits: 1 node: 1 down", False),
+        ("network a has no free address", "network a has no free address", True),
+        ("slot 1 is given up", "slot 2 is given up", False),
+    ],
+)
+def test_what_a_reason_means(one: str, other: str, same: bool) -> None:
+    assert (meaning(one) == meaning(other)) == same
+
+
+def crowded(replicas: int, nodes: int = 3) -> World:
+    """No task fits on any of the nodes."""
+    world = World()
+    for number in range(nodes):
+        world.node(f"h{number:03d}", memory=10 * MIB)
+    task = TaskTemplate(reservations=Resources(memory_bytes=20 * MIB))
+    world.service("web", ServiceSpec(replicated=Replicated(replicas=replicas), task=task))
+    world.plan()
+    return world
+
+
+def written(world: World) -> dict[str, int]:
+    """How many records of each kind the next pass writes."""
+    kinds_written = [write.kind.name for write in world.plan().writes]
+    return {name: kinds_written.count(name) for name in set(kinds_written)}
+
+
+def test_numbers_alone_are_told_once_a_minute() -> None:
+    world = crowded(40)
+    for number in range(20):
+        world.node(f"more{number}", memory=10 * MIB)
+        assert not written(world)
+        world.now_ms += 1_000
+    world.now_ms += REFRESH_MS
+    assert written(world) == {"task": 40, "service status": 1}
+    assert "23 lack 20 MiB memory" in world.tasks("web")[0].reason
+    assert "23 lack 20 MiB memory" in world.tables.service_status["web"].problems[0]
+    assert not written(world)
+
+
+def test_another_meaning_is_told_at_once_and_then_again_after_a_while() -> None:
+    world = crowded(3)
+    world.set_availability("h000", NodeSpec.DRAIN)
+    assert written(world) == {"task": 3, "service status": 1}
+    for _ in range(10):  # a node that comes and goes
+        world.set_state("h001", NodeStatus.DOWN)
+        assert written(world) == {"service status": 1}
+        world.set_state("h001", NodeStatus.READY)
+        assert written(world) == {"service status": 1}
+    world.set_state("h001", NodeStatus.DOWN)
+    world.plan()
+    due = world.agenda.wake_at_ms()
+    assert due == world.now_ms + SETTLE_MS
+    world.now_ms = due
+    assert written(world) == {"task": 3}
+    assert all("1 down" in task.reason for task in world.tasks("web"))
+
+
+def test_not_all_of_very_many_at_once() -> None:
+    world = crowded(3 * AT_ONCE)
+    world.set_availability("h000", NodeSpec.DRAIN)
+    assert written(world) == {"task": AT_ONCE, "service status": 1}
+    assert not written(world)
+    rounds = 0
+    while not all("1 drained" in task.reason for task in world.tasks("web")):
+        due = world.agenda.wake_at_ms()
+        assert due is not None
+        world.now_ms = due
+        assert written(world).get("task", 0) <= AT_ONCE
+        rounds += 1
+    assert rounds == 2
+
+
+def test_a_place_is_taken_at_once_whatever_was_told() -> None:
+    world = crowded(3)
+    world.node("large", memory=100 * MIB)
+    world.settle()
+    assert len(world.running("web")) == 3
+    assert not world.tables.service_status["web"].problems
+    assert not world.tables.service_status["web"].problems_at_ms
