@@ -2,14 +2,18 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeVar
 
-from agent.network.names import GATEWAY, link_name
-from agent.network.netlink.messages import Message, Neighbour, Route, add_address, add_neighbour, add_route
+from agent.network.names import GATEWAY, GATEWAY6, LOCAL_POOL6, link_name
+from agent.network.netlink.messages import Address, Message, Neighbour, Route, add_address, add_neighbour, add_route
 from agent.network.protocols import protocol_number
 from agent.network.tables import Subnet
 from shoal.api.v1.task_pb2 import TaskPort
+
+_ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
+AnyAddress = TypeVar("AnyAddress", IPv4Address, IPv6Address)
 
 CONTAINER_INDEX = 2
 """Of eth0 in the container's namespace."""
@@ -17,17 +21,26 @@ CONTAINER_INDEX = 2
 
 @dataclass(frozen=True)
 class Port:
-    """A published port. `host` None means every address of the node; protocol by IANA's number: 6, 17 or 132."""
+    """A published port. `host` None means every address of the node, an unspecified one every address of its family;
+    protocol by IANA's number: 6, 17 or 132."""
 
     protocol: int
-    host: IPv4Address | None
+    host: Address | None
     published: int
     target: int
+
+    def is_at_all(self, version: int) -> bool:
+        """Whether it is published at every address of that version of IP."""
+        return self.host is None or (self.host.is_unspecified and self.host.version == version)
+
+    def is_at_one(self, version: int) -> bool:
+        """Whether it is published at one address alone, which is of that version of IP."""
+        return self.host is not None and self.host.version == version and not self.host.is_unspecified
 
 
 def port(message: TaskPort) -> Port:
     """The value of a message that the planner wrote."""
-    host = IPv4Address(message.host_address) if message.host_address not in ("", "0.0.0.0") else None  # noqa: S104
+    host = ip_address(message.host_address) if message.host_address else None
     return Port(protocol_number(message.protocol), host, message.published, message.target)
 
 
@@ -42,6 +55,7 @@ class Attachment:
         exit_address: the address for what leaves the cluster and for published ports; None when all networks are
             internal.
         resolvers: for names that are not the cluster's; none means the node's.
+        addresses6, exit_address6: the same of IPv6, as far as the networks and the node have it.
     """
 
     task_id: str
@@ -50,7 +64,14 @@ class Attachment:
     addresses: Mapping[str, IPv4Address]
     exit_address: IPv4Address | None
     ports: Sequence[Port]
-    resolvers: Sequence[IPv4Address | IPv6Address] = ()
+    resolvers: Sequence[Address] = ()
+    addresses6: Mapping[str, IPv6Address] = field(default_factory=dict)
+    exit_address6: IPv6Address | None = None
+
+    @property
+    def all_addresses(self) -> Sequence[Address]:
+        """Of both families."""
+        return (*self.addresses.values(), *self.addresses6.values())
 
     @property
     def name(self) -> str:
@@ -61,7 +82,8 @@ class Attachment:
         """The link's alias: what a later process of this agent cannot learn from the task."""
         resolvers = ",".join(map(str, self.resolvers))
         local = self.addresses.get("", "")
-        return f"{self.task_id} mac={self.mac} exit={self.exit_address or ''} local={local} dns={resolvers}"
+        known = f"{self.task_id} mac={self.mac} exit={self.exit_address or ''} local={local} dns={resolvers}"
+        return f"{known} exit6={self.exit_address6}" if self.exit_address6 else known
 
 
 @dataclass(frozen=True)
@@ -72,24 +94,33 @@ class Alias:
     mac: str
     exit_address: IPv4Address | None
     local: IPv4Address | None
-    resolvers: tuple[IPv4Address | IPv6Address, ...] = ()
+    resolvers: tuple[Address, ...] = ()
+    exit_address6: IPv6Address | None = None
 
 
-_ALIAS = re.compile(r"(\w+) mac=([0-9a-f:]{17}) exit=([0-9.]*) local=([0-9.]*)(?: dns=([0-9a-f.:,]*))?")
+_ALIAS = re.compile(
+    r"(\w+) mac=([0-9a-f:]{17}) exit=([0-9.]*) local=([0-9.]*)(?: dns=([0-9a-f.:,]*))?(?: exit6=([0-9a-f:]+))?"
+)
 
 
 def read_alias(text: str) -> Alias | None:
     """None when it is not one of ours."""
     if (match := _ALIAS.fullmatch(text)) is None:
         return None
-    task_id, mac, out, local, given = match.groups()
+    task_id, mac, out, local, given, out6 = match.groups()
     resolvers = tuple(ip_address(text) for text in (given or "").split(",") if text)
-    return Alias(task_id, mac, IPv4Address(out) if out else None, IPv4Address(local) if local else None, resolvers)
+    ways_out = IPv4Address(out) if out else None, IPv6Address(out6) if out6 else None
+    return Alias(task_id, mac, ways_out[0], IPv4Address(local) if local else None, resolvers, ways_out[1])
+
+
+def local_address6(address: IPv4Address) -> IPv6Address:
+    """Of a container with this address of the node's own pool."""
+    return LOCAL_POOL6[int(address)]
 
 
 def exit_address(
-    addresses: Mapping[str, IPv4Address], subnets: Mapping[str, Subnet], internal_only: bool
-) -> IPv4Address | None:
+    addresses: Mapping[str, AnyAddress], subnets: Mapping[str, Subnet], internal_only: bool
+) -> AnyAddress | None:
     """The first address, in the task's own order, on a network that may leave the cluster."""
     if internal_only:
         return None
@@ -99,12 +130,12 @@ def exit_address(
 
 def host_routes(attachment: Attachment) -> list[Route]:
     """Each address has a route of its own over the task's link."""
-    return [Route(IPv4Network(address), attachment.link) for address in attachment.addresses.values()]
+    return [Route(ip_network(address), attachment.link) for address in attachment.all_addresses]
 
 
 def host_neighbours(attachment: Attachment) -> list[Neighbour]:
     """Permanent, so that nobody asks, and none is counted against the kernel's bound of learned entries."""
-    return [Neighbour(attachment.link, address, attachment.mac) for address in attachment.addresses.values()]
+    return [Neighbour(attachment.link, address, attachment.mac) for address in attachment.all_addresses]
 
 
 def host_messages(attachment: Attachment) -> Iterator[Message]:
@@ -113,11 +144,23 @@ def host_messages(attachment: Attachment) -> Iterator[Message]:
     yield from map(add_neighbour, host_neighbours(attachment))
 
 
-def container_messages(attachment: Attachment, subnets: Mapping[str, Subnet]) -> Iterator[Message]:
-    """What the container's namespace needs: addresses, a route with its own source to each network, and a way out."""
+def container_messages(attachment: Attachment, subnets: Mapping[str, Subnet], sealed_mtu: int) -> Iterator[Message]:
+    """What the container's namespace needs: addresses, a route with its own source to each network, and a way out.
+
+    Args:
+        sealed_mtu: bytes; of routes to encrypted networks, whose packets have less room than the link's.
+    """
     for network, address in attachment.addresses.items():
         yield add_address(CONTAINER_INDEX, address)
         if network:
-            yield add_route(Route(subnets[network].reach, CONTAINER_INDEX, GATEWAY, address))
+            mtu = sealed_mtu if subnets[network].encrypted else 0
+            yield add_route(Route(subnets[network].reach, CONTAINER_INDEX, GATEWAY, address, mtu=mtu))
     if attachment.exit_address is not None:
-        yield add_route(Route(IPv4Network("0.0.0.0/0"), CONTAINER_INDEX, GATEWAY, attachment.exit_address))
+        yield add_route(Route(_ANYWHERE, CONTAINER_INDEX, GATEWAY, attachment.exit_address))
+    for network, address6 in attachment.addresses6.items():
+        yield add_address(CONTAINER_INDEX, address6)
+        if network and (prefix := subnets[network].prefix6) is not None:
+            mtu = sealed_mtu if subnets[network].encrypted else 0
+            yield add_route(Route(prefix, CONTAINER_INDEX, GATEWAY6, address6, mtu=mtu))
+    if attachment.exit_address6 is not None:
+        yield add_route(Route(_ANYWHERE6, CONTAINER_INDEX, GATEWAY6, attachment.exit_address6))

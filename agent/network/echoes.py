@@ -11,19 +11,19 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import IPv4Address
 from itertools import count
 
 from agent.network.names import VXLAN_DEVICE
-from agent.network.netlink.messages import mac_bytes
+from agent.network.netlink.messages import Address, family_of, mac_bytes
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
 _ECHO_REPLY, _ECHO_REQUEST = 0, 8
-_IP_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 3
-"""ip(7): never fragment, and believe no learned MTU."""
-_IP_BYTES = 20
+_ECHO_REPLY6, _ECHO_REQUEST6 = 129, 128
+_IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE = 10, 23, 3
+"""ip(7), ipv6(7): never fragment, and believe no learned MTU."""
+_IP_BYTES, _IPV6_BYTES = 20, 40
 _ICMP = struct.Struct(">BBHHH")
 _ETHERNET_TYPE = 0x88B5
 _FRAME = struct.Struct(">6s6sH5sBQ")
@@ -64,13 +64,18 @@ class Waiting:
 
 
 class IcmpEchoes:
-    """ICMP echoes from the underlay address (RFC 792), never fragmented."""
+    """ICMP echoes from the underlay address (RFC 792, RFC 4443), never fragmented."""
 
-    def __init__(self, address: IPv4Address) -> None:
+    def __init__(self, address: Address) -> None:
         self._waiting = Waiting()
         self._mark = int.from_bytes(os.urandom(2), "big")
-        self._socket = _opened(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
-        self._socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+        self._is_ipv6 = address.version == 6
+        protocol = socket.IPPROTO_ICMPV6 if self._is_ipv6 else socket.IPPROTO_ICMP
+        self._socket = _opened(lambda: socket.socket(family_of(address), socket.SOCK_RAW, protocol))
+        level, option = (
+            (socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER) if self._is_ipv6 else (socket.IPPROTO_IP, _IP_MTU_DISCOVER)
+        )
+        self._socket.setsockopt(level, option, _PMTUDISC_PROBE)
         self._socket.setblocking(False)
         self._socket.bind((str(address), 0))
         asyncio.get_running_loop().add_reader(self._socket, self._read)
@@ -79,13 +84,16 @@ class IcmpEchoes:
         asyncio.get_running_loop().remove_reader(self._socket)
         self._socket.close()
 
-    async def ask(self, address: IPv4Address, size: int, seconds: float) -> float | None:
+    async def ask(self, address: Address, size: int, seconds: float) -> float | None:
         """Seconds until the echo of a packet of `size` bytes (IP header included), None without one."""
 
+        header, kind = (_IPV6_BYTES, _ECHO_REQUEST6) if self._is_ipv6 else (_IP_BYTES, _ECHO_REQUEST)
+
         def send(number: int) -> None:
-            padding = b"\0" * (size - _IP_BYTES - _ICMP.size)
-            bare = _ICMP.pack(_ECHO_REQUEST, 0, 0, self._mark, number) + padding
-            checked = _ICMP.pack(_ECHO_REQUEST, 0, _checksum(bare), self._mark, number) + padding
+            padding = b"\0" * (size - header - _ICMP.size)
+            bare = _ICMP.pack(kind, 0, 0, self._mark, number) + padding
+            # Of ICMPv6 the kernel writes the checksum itself (RFC 3542, 3.1).
+            checked = _ICMP.pack(kind, 0, _checksum(bare), self._mark, number) + padding
             self._socket.sendto(checked, (str(address), 0))
 
         return await self._waiting.ask(send, 0xFFFF, seconds)
@@ -94,10 +102,10 @@ class IcmpEchoes:
         with suppress(OSError):  # nothing more to read, or an ICMP error of an earlier packet
             while True:
                 packet = self._socket.recv(1 << 16)
-                start = (packet[0] & 0xF) * 4
+                start = 0 if self._is_ipv6 else (packet[0] & 0xF) * 4
                 if len(packet) >= start + _ICMP.size:
                     kind, _, _, mark, number = _ICMP.unpack_from(packet, start)
-                    if kind == _ECHO_REPLY and mark == self._mark:
+                    if kind == (_ECHO_REPLY6 if self._is_ipv6 else _ECHO_REPLY) and mark == self._mark:
                         self._waiting.heard(number)
 
 

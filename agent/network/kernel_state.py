@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 from agent.network.attachment import Attachment, host_neighbours, host_routes
+from agent.network.names import LOCAL_POOL6
 from agent.network.netlink.messages import (
+    AF_INET,
+    AF_INET6,
     ENTRY_MARK,
     ENTRY_MASK,
+    Address,
     Forwarding,
     Message,
     Neighbour,
@@ -24,8 +28,9 @@ from agent.network.netlink.messages import (
     delete_rule,
 )
 from agent.network.tables import Tables
+from agent.network.underlay import node_address6
 
-_ANYWHERE = IPv4Network("0.0.0.0/0")
+_ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 _RULES = 21_352
 """Priority of our first routing rule: after the table of local addresses, before the main one."""
 
@@ -41,36 +46,53 @@ class KernelState:
 
 
 def kernel_state(
-    tables: Tables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network
+    tables: Tables, attachments: Collection[Attachment], overlay: int, local_pool: IPv4Network, *, ipv6: bool
 ) -> KernelState:
     """What follows from the planner's word and the node's own tasks.
 
-    Each remote *node* has one neighbour and one forwarding entry; each remote address one route, whose next hop is the
-    node's underlay address, taken as on the overlay's link. Addresses of our subnets that nobody has are
-    unreachable, so that nothing leaks to the underlay.
+    Each remote *node* has one forwarding entry and a neighbour entry for each family; each remote address one route,
+    whose next hop is the node's underlay address, or its own one inside the overlay, taken as on the overlay's link.
+    Addresses of our subnets that nobody has are unreachable, so that nothing leaks to the underlay.
 
     Args:
         overlay: index of the VXLAN device.
+        ipv6: whether the node has it.
     """
-    routes = {Route(IPv4Network(address), overlay, via) for address, via in tables.routes.items()}
-    routes |= {Route(subnet.prefix, 0) for subnet in tables.subnets.values()}
-    routes.add(Route(local_pool, 0))
-    neighbours = {Neighbour(overlay, address, mac) for address, mac in tables.peers.items()}
+    routes = {
+        Route(ip_network(address), overlay, _next_hop(via, address.version)) for address, via in tables.routes.items()
+    }
+    routes |= {Route(prefix, 0) for subnet in tables.subnets.values() for prefix in subnet.prefixes}
+    routes.update(Route(prefix, 0) for prefix in ((local_pool, LOCAL_POOL6) if ipv6 else (local_pool,)))
+    neighbours = {
+        Neighbour(overlay, hop, mac)
+        for address, mac in tables.peers.items()
+        for hop in {_next_hop(address, version) for version in ((4, 6) if ipv6 else (4,))}
+    }
     for attachment in attachments:
         routes.update(host_routes(attachment))
         neighbours.update(host_neighbours(attachment))
     forwarding = {Forwarding(overlay, mac, address) for address, mac in tables.peers.items()}
-    routes |= {Route(_ANYWHERE, overlay, peer, table=mark) for peer, mark in tables.entries.items()}
-    rules = frozenset(_entry_rules(tables))
+    for peer, mark in tables.entries.items():
+        routes.add(Route(_ANYWHERE, overlay, _next_hop(peer, 4), table=mark))
+        if ipv6:
+            routes.add(Route(_ANYWHERE6, overlay, _next_hop(peer, 6), table=mark))
+    rules = frozenset(
+        rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _entry_rules(tables, family)
+    )
     return KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
 
 
-def _entry_rules(tables: Tables) -> Iterator[Rule]:
+def _next_hop(peer: Address, version: int) -> Address:
+    """To a container on the node with this underlay address, for packets of that version of IP."""
+    return peer if peer.version == version == 4 else node_address6(peer)
+
+
+def _entry_rules(tables: Tables, family: int) -> Iterator[Rule]:
     """Packets without such a mark, which are nearly all, pass one rule, however many nodes there are."""
-    yield Rule(_RULES, ENTRY_MARK, ENTRY_MASK, skip_to=_RULES + 2)
+    yield Rule(_RULES, ENTRY_MARK, ENTRY_MASK, skip_to=_RULES + 2, family=family)
     for mark in tables.entries.values():
-        yield Rule(_RULES + 1, mark, 0xFFFFFFFF, table=mark)
-    yield Rule(_RULES + 2)
+        yield Rule(_RULES + 1, mark, 0xFFFFFFFF, table=mark, family=family)
+    yield Rule(_RULES + 2, family=family)
 
 
 def plan(present: KernelState, wanted: KernelState) -> list[Message]:

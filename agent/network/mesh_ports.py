@@ -1,7 +1,8 @@
 """The routing mesh's ports on this node: held against other programs, and left to those who had them first."""
 
 from collections.abc import Callable, Collection
-from ipaddress import IPv4Address
+from dataclasses import replace
+from ipaddress import ip_address
 
 from agent.network.attachment import Port
 from agent.network.balancing.frontends import Frontend, Kind, Services
@@ -28,7 +29,7 @@ class MeshPorts:
         A port that cannot be held though nobody listens there (a client of the host's own may have it for a moment)
         is led to the service all the same.
         """
-        wanted = {frontend for frontend in services.backends if frontend.kind is not Kind.VIRTUAL}
+        wanted = {frontend for frontend in services.backends if not frontend.kind.is_virtual}
         for gone in self._held - wanted:
             self._holder.release(_key(gone))
         self._held &= wanted
@@ -38,7 +39,7 @@ class MeshPorts:
         busy = {(each.protocol, each.port) for each in self._foreign()}
         lost = {frontend for frontend in taken if (port_of(frontend).protocol, port_of(frontend).published) in busy}
         kept = {frontend: backends for frontend, backends in services.backends.items() if frontend not in lost}
-        return Services(kept, services.targets)
+        return replace(services, backends=kept)
 
     def yield_to(self, ports: Collection[Port]) -> None:
         """Let go of ports that a task of this node is about to hold: the service has just changed its mode."""
@@ -62,7 +63,8 @@ class MeshPorts:
 def port_of(frontend: Frontend) -> Port:
     """The port of the node that a frontend of the mesh is. Its target is not known here."""
     words = frontend.key.split(" . ")
-    host = IPv4Address(words[1]) if frontend.kind is Kind.MESH_AT else None
+    everywhere = "0.0.0.0" if frontend.kind.version == 4 else "::"  # noqa: S104  (held, not listened on)
+    host = ip_address(everywhere if frontend.kind in (Kind.MESH, Kind.MESH6) else words[1])
     return Port(int(words[0]), host, int(words[-1]), 0)
 
 

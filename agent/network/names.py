@@ -1,13 +1,24 @@
 """What we call things on the host. Whatever carries these names is ours, to be found and removed by them."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
 TABLE = "shoal"
 FAMILY = "inet"
 VXLAN_DEVICE = "shoal-vx"
+TUNNEL_PREFIX = "shoal-wg"
+"""Of the devices of encrypted networks, one for each generation of keys."""
 GATEWAY = IPv4Address("169.254.1.1")
 """Next hop and resolver of every container (RFC 3927: link-local, so it can be the same everywhere). It is on the VXLAN
 device, of link scope: never a source for anything but answers."""
+GATEWAY6 = IPv6Address("fd53:686f:616c::1")
+"""Next hop of every container that has IPv6, and on the VXLAN device as the other one is. Our own prefix (RFC 4193) is
+"Shoal", the same everywhere: none of its addresses is ever seen outside of a node and its tunnels."""
+LOOPBACK6 = IPv6Address("fd53:686f:616c::2")
+"""On the VXLAN device too: what is published at ::1 is published here, for our relay."""
+NODE_PREFIX6 = IPv6Network("fd53:686f:616c:1::/64")
+"""Each node's own address in the overlay: next hop of what goes to its containers."""
+LOCAL_POOL6 = IPv6Network("fd53:686f:616c:2::/96")
+"""As the node's own pool: its last 32 bits are the other address of the same container."""
 GATEWAY_MAC = "02:53:68:6f:61:6c"
 """Of the host's end of every container's link: "Shoal". A container needs to know only one, and never asks."""
 

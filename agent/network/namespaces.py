@@ -5,24 +5,38 @@ import os
 import secrets
 from collections import deque
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from itertools import count
 
 from agent.network.attachment import CONTAINER_INDEX
 from agent.network.names import (
     CONTAINER_DEVICE,
     GATEWAY,
+    GATEWAY6,
     GATEWAY_MAC,
     SPARE_GROUP,
     SPARE_PREFIX,
 )
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import Neighbour, Route, VethEnd, add_neighbour, add_route, add_veth, set_link
+from agent.network.netlink.messages import (
+    Neighbour,
+    Route,
+    VethEnd,
+    add_neighbour,
+    add_route,
+    add_veth,
+    set_link,
+    without_own_ipv6,
+)
 from shoal.errors import Unavailable
 
 _CLONE_NEWNET = 0x40000000
 _CURRENT = "/proc/thread-self/ns/net"
 _LOOPBACK_INDEX = 1
+_GATEWAY_OF_IPV6 = (
+    add_route(Route(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
+    add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY6, GATEWAY_MAC)),
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -97,8 +111,9 @@ class NamespacePool:
     `fill` and `close` are for the thread that has `connection`; `take` is safe from any.
     """
 
-    def __init__(self, *, connection: Connection, mtu: int) -> None:
+    def __init__(self, *, connection: Connection, mtu: int, ipv6: bool) -> None:
         self._connection = connection
+        self._ipv6 = ipv6
         self._mtu = mtu
         self._ready: deque[Namespace] = deque()
         self._numbers = count()
@@ -133,12 +148,16 @@ class NamespacePool:
         try:
             host, container = VethEnd(name, GATEWAY_MAC), VethEnd(CONTAINER_DEVICE, mac)
             self._connection.apply([add_veth(host, container, descriptor, self._mtu, SPARE_GROUP)])
+            if self._ipv6:
+                self._connection.apply([without_own_ipv6(name)])
+                inside.apply([without_own_ipv6(CONTAINER_DEVICE)])
             inside.apply(
                 [
                     set_link(_LOOPBACK_INDEX, up=True),
                     set_link(CONTAINER_INDEX, up=True),
                     add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
                     add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
+                    *(_GATEWAY_OF_IPV6 if self._ipv6 else ()),
                 ]
             )
         except Unavailable:

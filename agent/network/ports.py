@@ -4,14 +4,18 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 from agent.network.attachment import Port
+from agent.network.netlink.messages import Address, family_of
 from agent.network.protocols import PROTOCOL_NAMES
 from shoal.errors import Refused, Unavailable
 
 _RESOLVER_PORT = 53
 """Our own resolver listens there, at the gateway address; so of all others only the node's is held."""
+
+
+_EVERYWHERE = (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104  (held, not listened on)
 
 
 class Taken(Refused):
@@ -21,7 +25,7 @@ class Taken(Refused):
 class PortHolder:
     """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that."""
 
-    def __init__(self, node_address: IPv4Address) -> None:
+    def __init__(self, node_address: Address) -> None:
         self._node_address = node_address
         self._held: dict[str, list[socket.socket]] = {}
 
@@ -39,15 +43,17 @@ class PortHolder:
             return
         held: list[socket.socket] = []
         try:
-            held.extend(bound for port in ports if (bound := self._bind(port)) is not None)
+            wanted = ((port, host) for port in ports for host in self._hosts(port))
+            held.extend(bound for port, host in wanted if (bound := _bind(port, host)) is not None)
         except BaseException:
             _close(held)
             raise
         self._held[task_id] = held
 
-    def _bind(self, port: Port) -> socket.socket | None:
-        everywhere = str(self._node_address) if port.published == _RESOLVER_PORT else ""
-        return _bind(port, str(port.host) if port.host is not None else everywhere)
+    def _hosts(self, port: Port) -> Sequence[Address]:
+        if port.published == _RESOLVER_PORT and port.is_at_all(4):
+            return (self._node_address,)
+        return _EVERYWHERE if port.host is None else (port.host,)
 
     def release(self, task_id: str) -> None:
         _close(self._held.pop(task_id, []))
@@ -62,12 +68,12 @@ def _close(sockets: Sequence[socket.socket]) -> None:
         bound.close()
 
 
-def _bind(port: Port, host: str) -> socket.socket | None:
-    """None where the host itself has no such protocol, so that no other program can hold the port either."""
+def _bind(port: Port, host: Address) -> socket.socket | None:
+    """None where the host itself has no such protocol or family, so that no other program can hold the port either."""
     try:
         return _bind_once(port, host, reuse=False)
     except OSError as error:
-        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT, errno.EAFNOSUPPORT):
             return None
         if error.errno != errno.EADDRINUSE or port.protocol == 17:
             raise _refusal(port, error) from error
@@ -78,12 +84,14 @@ def _bind(port: Port, host: str) -> socket.socket | None:
         raise _refusal(port, error) from error
 
 
-def _bind_once(port: Port, host: str, *, reuse: bool) -> socket.socket:
+def _bind_once(port: Port, host: Address, *, reuse: bool) -> socket.socket:
     kind = socket.SOCK_DGRAM if port.protocol == 17 else socket.SOCK_STREAM
-    bound = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC, port.protocol)
+    bound = socket.socket(family_of(host), kind | socket.SOCK_CLOEXEC, port.protocol)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-        bound.bind((host, port.published))
+        if host.version == 6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((str(host), port.published))
     except OSError:
         bound.close()
         raise

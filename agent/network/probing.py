@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 
 from agent.network.echoes import SMALLEST_BYTES, IcmpEchoes, TunnelEchoes
+from agent.network.netlink.messages import Address
 from agent.network.underlay import Underlay
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.errors import Fault, InvalidInput
@@ -30,7 +31,7 @@ class Probing:
         has_tunnel: whether the overlay leads to the node of an underlay address.
     """
 
-    def __init__(self, *, underlay: Underlay, has_tunnel: Callable[[IPv4Address], bool]) -> None:
+    def __init__(self, *, underlay: Underlay, has_tunnel: Callable[[Address], bool]) -> None:
         self._underlay = underlay
         self._has_tunnel = has_tunnel
         self._icmp = IcmpEchoes(underlay.address)
@@ -48,7 +49,7 @@ class Probing:
         """Measure. Nodes and ports are probed side by side, a bounded number at once.
 
         Raises:
-            InvalidInput: too many targets, or one is no IPv4 address.
+            InvalidInput: too many targets, or one is no address.
         """
         _check(request)
         room = asyncio.Semaphore(_AT_ONCE)
@@ -68,7 +69,7 @@ class Probing:
         return ProbeResponse(nodes=[task.result() for task in nodes], ports=[task.result() for task in ports])
 
     async def _node(self, target: ProbedNode, probes: int) -> NodeReach:
-        address = IPv4Address(target.address)
+        address = ip_address(target.address)
         reach = NodeReach(node_id=target.node_id)
         underlay = await measure(
             lambda size, seconds: self._icmp.ask(address, size, seconds), probes=probes, expected=self._underlay.mtu
@@ -144,8 +145,8 @@ def _check(request: ProbeRequest) -> None:
         faults.append(Fault("count", f"{request.count} is out of range; at most {MOST_PROBES} are allowed"))
     for index, target in enumerate(request.nodes):
         try:
-            IPv4Address(target.address)
-        except AddressValueError:
-            faults.append(Fault(f"nodes[{index}].address", f"'{target.address[:80]}' is no IPv4 address"))
+            ip_address(target.address)
+        except ValueError:
+            faults.append(Fault(f"nodes[{index}].address", f"'{target.address[:80]}' is no address"))
     if faults:
         raise InvalidInput(faults)

@@ -1,12 +1,14 @@
 """The planner's word on networks, as a value."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import pairwise
 from typing import TypeVar
 
-from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK
+from agent.network.encryption.sealed import NOTHING_SEALED, Sealed, sealed
+from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address, Network
+from agent.network.underlay import vtep_number
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
 
@@ -17,12 +19,20 @@ class Subnet:
 
     Attributes:
         block: what the prefix may be widened to, None when it stays as it is. Containers have a route to all of it.
+        prefix6: its IPv6 addresses; None without any, or on a node without IPv6.
     """
 
     prefix: IPv4Network
     internal: bool
     mesh: bool = False
     block: IPv4Network | None = None
+    prefix6: IPv6Network | None = None
+    encrypted: bool = False
+
+    @property
+    def prefixes(self) -> tuple[Network, ...]:
+        """Of both families."""
+        return (self.prefix,) if self.prefix6 is None else (self.prefix, self.prefix6)
 
     @property
     def reach(self) -> IPv4Network:
@@ -37,13 +47,15 @@ class Tables:
         subnets: by network id.
         peers: MAC address of each other node's VTEP, by underlay address.
         routes: underlay address of the node that has a container's address, by that address.
+        sealed: of encrypted networks, whose addresses are in no route.
         entries: mark of what comes in by another node, by that one's underlay address; none without a routing mesh.
     """
 
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
-    peers: Mapping[IPv4Address, str] = field(default_factory=dict)
-    routes: Mapping[IPv4Address, IPv4Address] = field(default_factory=dict)
-    entries: Mapping[IPv4Address, int] = field(default_factory=dict)
+    peers: Mapping[Address, str] = field(default_factory=dict)
+    routes: Mapping[Address, Address] = field(default_factory=dict)
+    entries: Mapping[Address, int] = field(default_factory=dict)
+    sealed: Sealed = NOTHING_SEALED
 
 
 def tables(
@@ -51,65 +63,86 @@ def tables(
     endpoints: Sequence[TaskEndpoint],
     peers: Sequence[Peer],
     node_id: str,
+    *,
+    ipv6: bool = True,
 ) -> Tables:
     """The tables of the node `node_id`. Its own endpoints need none; those of a peer not (yet) told have no route.
 
+    Args:
+        ipv6: whether the node has it; else what is of IPv6 is left out.
     Raises:
         InvalidInput: something is no address, or two subnets overlap; all faults at once.
     """
     faults: list[Fault] = []
     by_id = {peer.node_id: peer for peer in peers if peer.node_id != node_id}
-    places: dict[str, IPv4Address] = {}
+    places: dict[str, Address] = {}
     for peer in by_id.values():
         if (address := _address(peer.address, f"peer {peer.node_id}", faults)) is not None:
             places[peer.node_id] = address
-    routes = {
-        address: places[endpoint.node_id]
-        for endpoint in endpoints
-        if endpoint.node_id in places
-        for given in endpoint.addresses
-        if (address := _address(given.address, f"task {endpoint.task_id}", faults)) is not None
-    }
-    subnets = _subnets(networks, faults)
+    routes: dict[Address, Address] = {}
+    for endpoint in endpoints:
+        if (place := places.get(endpoint.node_id)) is not None:
+            routes.update((address, place) for address in _addresses(endpoint, ipv6, faults))
+    subnets = _subnets(networks, ipv6, faults)
     if faults:
         raise InvalidInput(faults)
     has_mesh = any(subnet.mesh for subnet in subnets.values())
-    entries = {address: entry_mark(address) for address in places.values()} if has_mesh else {}
-    return Tables(subnets, {places[key]: by_id[key].vtep_mac.lower() for key in places}, routes, entries)
+    entries = entry_marks(places.values()) if has_mesh else {}
+    secret = sealed(networks, endpoints, peers, node_id)
+    open_routes = {address: place for address, place in routes.items() if address not in secret.places}
+    macs = {places[key]: by_id[key].vtep_mac.lower() for key in places}
+    return Tables(subnets, macs, open_routes, entries, secret)
 
 
-def entry_mark(peer: IPv4Address) -> int:
-    """The mark of connections that this node leads here, and the number of the table that leads back to it.
+def entry_marks(peers: Iterable[Address]) -> dict[Address, int]:
+    """The mark of connections that each node leads here, and the number of the table that leads back to it."""
+    found: dict[int, Address] = {}
+    for peer in sorted(peers, key=int):
+        mark = ENTRY_MARK | vtep_number(peer) & ~ENTRY_MASK
+        while mark in found:  # nodes that differ in the first eight bits alone
+            mark = ENTRY_MARK | mark + 1 & ~ENTRY_MASK
+        found[mark] = peer
+    return {peer: mark for mark, peer in found.items()}
 
-    Nodes whose underlay addresses differ in the first octet alone cannot be told apart.
-    """
-    return ENTRY_MARK | int(peer) & ~ENTRY_MASK
 
-
-def _address(text: str, where: str, faults: list[Fault]) -> IPv4Address | None:
+def _address(text: str, where: str, faults: list[Fault]) -> Address | None:
     try:
-        return IPv4Address(text)
+        return ip_address(text)
     except ValueError:
-        faults.append(Fault(where, f"'{text}' is no IPv4 address"))
+        faults.append(Fault(where, f"'{text}' is no address"))
         return None
 
 
-def _subnets(networks: Iterable[NetworkAssignment], faults: list[Fault]) -> dict[str, Subnet]:
+def _addresses(endpoint: TaskEndpoint, ipv6: bool, faults: list[Fault]) -> Iterator[Address]:
+    for given in endpoint.addresses:
+        for text in (given.address, given.address6 if ipv6 else ""):
+            if text and (address := _address(text, f"task {endpoint.task_id}", faults)) is not None:
+                yield address
+
+
+def _subnets(networks: Iterable[NetworkAssignment], ipv6: bool, faults: list[Fault]) -> dict[str, Subnet]:
     found: dict[str, Subnet] = {}
     for network in networks:
         where = f"network {network.name or network.network_id}"
         try:
             prefix = IPv4Network(network.subnet)
             block = IPv4Network(network.block) if network.block else None
-        except ValueError:
-            faults.append(Fault(where, f"'{network.subnet}' is no IPv4 subnet"))
+            prefix6 = IPv6Network(network.subnet6) if network.subnet6 and ipv6 else None
+        except ValueError as error:
+            faults.append(Fault(where, f"no subnet: {error}"))
             continue
-        found[network.network_id] = Subnet(prefix, network.internal, network.mesh, block)
-    ordered = sorted(found.items(), key=lambda item: item[1].prefix)
-    for (one, left), (other, right) in pairwise(ordered):
-        if left.prefix.overlaps(right.prefix):
-            faults.append(Fault(f"network {other}", f"{right.prefix} overlaps {left.prefix} of network {one}"))
+        encrypted = network.key_generation > 0
+        found[network.network_id] = Subnet(prefix, network.internal, network.mesh, block, prefix6, encrypted)
+    faults += _overlaps({identifier: subnet.prefix for identifier, subnet in found.items()})
+    faults += _overlaps({identifier: subnet.prefix6 for identifier, subnet in found.items() if subnet.prefix6})
     return found
+
+
+def _overlaps(prefixes: Mapping[str, IPv4Network] | Mapping[str, IPv6Network]) -> Iterator[Fault]:
+    ordered: list[tuple[str, Network]] = sorted(prefixes.items(), key=lambda item: int(item[1].network_address))
+    for (one, left), (other, right) in pairwise(ordered):
+        if int(right.network_address) <= int(left.broadcast_address):
+            yield Fault(f"network {other}", f"{right} overlaps {left} of network {one}")
 
 
 def without_common(old: Tables, new: Tables) -> tuple[Tables, Tables]:

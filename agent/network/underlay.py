@@ -1,16 +1,24 @@
 """The network that carries the overlay, as this host has it."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
 
+from agent.network.names import NODE_PREFIX6
 from agent.network.netlink.inventory import Link
+from agent.network.netlink.messages import Address
 from shoal.errors import InvalidInput
 
-VXLAN_OVERHEAD = 50
-"""Bytes around an inner packet over IPv4: outer Ethernet counts not, IP 20, UDP 8, VXLAN 8, inner Ethernet 14."""
-SMALLEST_MTU = 576 + VXLAN_OVERHEAD
-"""Of the underlay, bytes: what is left is the least that every host of IPv4 takes (RFC 791)."""
+_OVERHEAD = {4: 50, 6: 70}
+"""Bytes around an inner packet by the underlay's IP: its header (20 or 40), UDP 8, VXLAN 8, inner Ethernet 14."""
+_SEALED_OVERHEAD = {4: 60, 6: 80}
+"""The same of WireGuard: IP, UDP 8, its header and tag 32. Packets are filled up to 16 bytes, but never beyond this."""
+_LEAST_OF_IPV4 = 576
+"""What every host of IPv4 takes (RFC 791): bytes of a packet that the overlay must at least let through."""
+LEAST_OF_IPV6 = 1280
+"""Below this a link carries no IPv6 (RFC 8200, 5)."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +30,57 @@ class Underlay:
         mtu: of that interface, bytes.
     """
 
-    address: IPv4Address
+    address: Address
     link: int
     mtu: int
 
     @property
     def overlay_mtu(self) -> int:
         """What is left for a packet of a container, bytes."""
-        return self.mtu - VXLAN_OVERHEAD
+        return self.mtu - _OVERHEAD[self.address.version]
+
+    @property
+    def sealed_mtu(self) -> int:
+        """What is left for a packet of a container on an encrypted network, bytes."""
+        return self.mtu - _SEALED_OVERHEAD[self.address.version]
 
     @property
     def vtep_mac(self) -> str:
         return vtep_mac(self.address)
 
 
-def vtep_mac(address: IPv4Address) -> str:
+def vtep_number(address: Address) -> int:
+    """32 bits that tell nodes apart: the address of IPv4, or a digest of that of IPv6."""
+    if isinstance(address, IPv4Address):
+        return int(address)
+    return int.from_bytes(hashlib.blake2s(address.packed, digest_size=4).digest(), "big")
+
+
+def vtep_mac(address: Address) -> str:
     """The tunnel endpoint's MAC address: locally administered, made of the underlay address, so the same every time."""
-    return "02:56:" + address.packed.hex(":")
+    return "02:56:" + vtep_number(address).to_bytes(4, "big").hex(":")
 
 
-def find_underlay(address: IPv4Address, addresses: Mapping[IPv4Address, int], links: Sequence[Link]) -> Underlay:
+def node_address(address: Address) -> IPv4Address:
+    """The IPv4 address inside the overlay of the node with this underlay address: the same, where it is of IPv4.
+
+    Else it is one that nobody has (240.0.0.0/4, RFC 1112, 4). Only containers that answer it see it.
+    """
+    return address if isinstance(address, IPv4Address) else IPv4Address(0xF << 28 | vtep_number(address) >> 4)
+
+
+@lru_cache(maxsize=4096)
+def node_address6(address: Address) -> IPv6Address:
+    """The IPv6 address inside the overlay of the node with this underlay address."""
+    return NODE_PREFIX6[vtep_number(address)]
+
+
+def smallest_mtu(address: Address) -> int:
+    """Of the interface of an underlay address, bytes."""
+    return _LEAST_OF_IPV4 + _OVERHEAD[address.version]
+
+
+def find_underlay(address: Address, addresses: Mapping[Address, int], links: Sequence[Link]) -> Underlay:
     """The interface that has the address.
 
     Raises:
@@ -52,8 +91,6 @@ def find_underlay(address: IPv4Address, addresses: Mapping[IPv4Address, int], li
     if link is None:
         known = ", ".join(map(str, addresses)) or "none"
         raise InvalidInput(f"no interface of this host has the address {address}; it has {known}")
-    if link.mtu < SMALLEST_MTU:
-        raise InvalidInput(
-            f"the interface {link.name} has an MTU of {link.mtu}: the overlay needs {SMALLEST_MTU} or more"
-        )
+    if link.mtu < (least := smallest_mtu(address)):
+        raise InvalidInput(f"the interface {link.name} has an MTU of {link.mtu}: the overlay needs {least} or more")
     return Underlay(address, link.index, link.mtu)

@@ -31,7 +31,8 @@ def etc_files(spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_reso
         host_resolv_conf: the node's own, for containers that the node's resolver does not serve.
     """
     own = hostname(spec, name)
-    addresses = [address for address in sandbox.addresses.values() if address] if sandbox else []
+    places = (*sandbox.addresses.values(), *sandbox.addresses6.values()) if sandbox else ()
+    addresses = [address for address in places if address]
     resolver = sandbox.resolver if sandbox else ""
     return {
         "/etc/hostname": f"{own}\n".encode(),

@@ -24,7 +24,7 @@ _KEYS = {
     Kind.MESH_AT: "meta l4proto . ip daddr . th dport",
 }
 BALANCE_MAPS = {f"{kind.value}_{size}": body.format(size=size) for kind, body in _BODIES.items() for size in SIZES}
-"""One map for each number of slots, since the number is in the rule."""
+"""Of IPv4. One map for each number of slots, since the number is in the rule."""
 
 
 def balance_rules(kind: Kind) -> tuple[str, ...]:
@@ -57,8 +57,11 @@ def service_elements(services: Services) -> dict[str, frozenset[str]]:
     """What tells frontends from other destinations, and what this node's tasks may be asked by others."""
     return {
         "virtuals": _keys(services, Kind.VIRTUAL),
+        "virtuals6": _keys(services, Kind.VIRTUAL6),
         "mesh_ports": _keys(services, Kind.MESH),
+        "mesh_ports6": _keys(services, Kind.MESH6),
         "mesh_targets": services.targets,
+        "mesh_targets6": services.targets6,
     }
 
 

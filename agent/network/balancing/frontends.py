@@ -1,17 +1,19 @@
 """What clients connect to, and where that leads, read from the planner's word. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from agent.network.names import LOOPBACK6
+from agent.network.netlink.messages import Address
 from agent.network.protocols import protocol_number
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
-from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.errors import Fault, InvalidInput
 
-_EVERYWHERE = ("", "0.0.0.0")  # noqa: S104  (read, not bound)
+_ALL, _ALL6, _LOCAL6 = IPv4Address("0.0.0.0"), IPv6Address("::"), IPv6Address("::1")  # noqa: S104  (read, not bound)
 
 
 class Kind(Enum):
@@ -23,6 +25,17 @@ class Kind(Enum):
     """A port of every address of every node. Key: protocol . port. Target: address . port."""
     MESH_AT = "mesh_at"
     """A port of one address of every node. Key: protocol . address . port. Target: address . port."""
+    VIRTUAL6, MESH6, MESH_AT6 = "virtual6", "mesh6", "mesh_at6"
+    """The same of IPv6."""
+
+    @property
+    def is_virtual(self) -> bool:
+        return self in (Kind.VIRTUAL, Kind.VIRTUAL6)
+
+    @property
+    def version(self) -> int:
+        """Of IP."""
+        return 6 if self.value.endswith("6") else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +53,19 @@ class Services:
     Attributes:
         backends: targets that are ready, by frontend. One without any is refused to clients.
         targets: address . protocol . port of this node's own tasks that other nodes may lead clients to.
+        targets6: the same of IPv6.
     """
 
     backends: Mapping[Frontend, frozenset[str]] = field(default_factory=dict)
     targets: frozenset[str] = frozenset()
+    targets6: frozenset[str] = frozenset()
 
 
-def withdrawn(old: Services, new: Services) -> frozenset[IPv4Address]:
+def withdrawn(old: Services, new: Services) -> frozenset[Address]:
     """Addresses of backends that some frontend does not lead to any more."""
     none: frozenset[str] = frozenset()
     gone = (targets - new.backends.get(frontend, none) for frontend, targets in old.backends.items())
-    return frozenset(IPv4Address(target.partition(" ")[0]) for targets in gone for target in targets)
+    return frozenset(ip_address(target.partition(" ")[0]) for targets in gone for target in targets)
 
 
 def services(
@@ -58,62 +73,105 @@ def services(
     endpoints: Iterable[TaskEndpoint],
     records: Iterable[ServiceEndpoint],
     node_id: str,
+    *,
+    ipv6: bool = True,
 ) -> Services:
     """The services of the node `node_id`.
 
+    Args:
+        ipv6: whether the node has it; else what is of IPv6 is left out.
     Raises:
         InvalidInput: a virtual address or an address of the host is none; all faults at once.
     """
+    versions = (4, 6) if ipv6 else (4,)
     known = {network.network_id for network in networks}
     mesh = {network.network_id for network in networks if network.mesh}
     tasks: defaultdict[str, list[TaskEndpoint]] = defaultdict(list)
     for endpoint in endpoints:
         tasks[endpoint.service_id].append(endpoint)
     backends: dict[Frontend, frozenset[str]] = {}
-    targets: set[str] = set()
+    targets: dict[int, set[str]] = {4: set(), 6: set()}
     faults: list[Fault] = []
     for record in records:
         own = tasks.get(record.service_id, ())
-        faults += _faults(record)
+        if wrong := list(_faults(record)):
+            faults += wrong
+            continue
         for virtual in record.virtual_addresses:
             if virtual.network_id in known:
-                ready = _addresses((each for each in own if each.ready), {virtual.network_id})
-                backends[Frontend(Kind.VIRTUAL, virtual.address)] = frozenset(ready)
+                backends.update(_virtual(own, virtual, versions))
         for port in record.mesh_ports:
-            backends[_frontend(port)] = frozenset(_reached(own, port, mesh, node_id))
-            targets.update(_own_targets(own, port, mesh, node_id))
+            for frontend in _mesh_frontends(port, versions):
+                version = frontend.kind.version
+                backends[frontend] = frozenset(_reached(own, port, mesh, node_id, version))
+                targets[version].update(_own_targets(own, port, mesh, node_id, version))
     if faults:
         raise InvalidInput(faults)
-    return Services(backends, frozenset(targets))
+    return Services(backends, frozenset(targets[4]), frozenset(targets[6]))
 
 
-def _frontend(port: PublishedPort) -> Frontend:
-    protocol = protocol_number(port.protocol)
-    if port.host_address in _EVERYWHERE:
-        return Frontend(Kind.MESH, f"{protocol} . {port.published}")
-    return Frontend(Kind.MESH_AT, f"{protocol} . {port.host_address} . {port.published}")
+def _virtual(
+    own: Sequence[TaskEndpoint], virtual: VirtualAddress, versions: Collection[int]
+) -> Iterator[tuple[Frontend, frozenset[str]]]:
+    for version, kind, address in ((4, Kind.VIRTUAL, virtual.address), (6, Kind.VIRTUAL6, virtual.address6)):
+        if address and version in versions:
+            ready = (each for each in own if each.ready)
+            yield Frontend(kind, address), frozenset(_addresses(ready, {virtual.network_id}, version))
 
 
-def _addresses(endpoints: Iterable[TaskEndpoint], networks: Collection[str]) -> Iterator[str]:
-    return (place.address for each in endpoints for place in each.addresses if place.network_id in networks)
+def _mesh_frontends(port: PublishedPort, versions: Collection[int]) -> Iterator[Frontend]:
+    """One for each family at whose addresses the port is published."""
+    protocol, host = protocol_number(port.protocol), port.host_address
+    places = (ip_address(host),) if host else (_ALL, _ALL6)
+    for place in places:
+        if place.version not in versions:
+            continue
+        if place.is_unspecified:
+            yield Frontend(Kind.MESH if place.version == 4 else Kind.MESH6, f"{protocol} . {port.published}")
+        else:
+            kind = Kind.MESH_AT if place.version == 4 else Kind.MESH_AT6
+            yield Frontend(kind, f"{protocol} . {led_at(place)} . {port.published}")
 
 
-def _reached(own: Iterable[TaskEndpoint], port: PublishedPort, mesh: set[str], node_id: str) -> Iterator[str]:
+def led_at(host: Address) -> Address:
+    """The address whose packets the kernel leads: it leads none from ::1, for which our relay stands in."""
+    return LOOPBACK6 if host == _LOCAL6 else host
+
+
+def _addresses(endpoints: Iterable[TaskEndpoint], networks: Collection[str], version: int) -> Iterator[str]:
+    places = (place for each in endpoints for place in each.addresses if place.network_id in networks)
+    return filter(None, (place.address6 if version == 6 else place.address for place in places))
+
+
+def _reached(
+    own: Iterable[TaskEndpoint], port: PublishedPort, mesh: set[str], node_id: str, version: int
+) -> Iterator[str]:
     ready = (each for each in own if each.ready and (each.node_id == node_id or not port.local_only))
-    return (f"{address} . {port.target}" for address in _addresses(ready, mesh))
+    return (f"{address} . {port.target}" for address in _addresses(ready, mesh, version))
 
 
-def _own_targets(own: Iterable[TaskEndpoint], port: PublishedPort, mesh: set[str], node_id: str) -> Iterator[str]:
+def _own_targets(
+    own: Iterable[TaskEndpoint], port: PublishedPort, mesh: set[str], node_id: str, version: int
+) -> Iterator[str]:
     """Also of tasks that are not ready: another node may not know it yet, and connections may be under way."""
     here = (each for each in own if each.node_id == node_id)
-    return (f"{address} . {protocol_number(port.protocol)} . {port.target}" for address in _addresses(here, mesh))
+    protocol = protocol_number(port.protocol)
+    return (f"{address} . {protocol} . {port.target}" for address in _addresses(here, mesh, version))
 
 
 def _faults(record: ServiceEndpoint) -> Iterator[Fault]:
-    addresses = [virtual.address for virtual in record.virtual_addresses]
-    addresses += [port.host_address for port in record.mesh_ports if port.host_address]
-    for address in addresses:
-        try:
-            IPv4Address(address)
-        except ValueError:
-            yield Fault(f"service {record.service_name}", f"'{address}' is no IPv4 address")
+    where = f"service {record.service_name}"
+    for virtual in record.virtual_addresses:
+        yield from _fault(where, virtual.address, IPv4Address)
+        if virtual.address6:
+            yield from _fault(where, virtual.address6, IPv6Address)
+    for port in record.mesh_ports:
+        if port.host_address:
+            yield from _fault(where, port.host_address, ip_address)
+
+
+def _fault(where: str, text: str, read: Callable[[str], Address]) -> Iterator[Fault]:
+    try:
+        read(text)
+    except ValueError:
+        yield Fault(where, f"'{text}' is no address that it can have")

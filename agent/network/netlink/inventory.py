@@ -2,12 +2,13 @@
 
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import (
     AF_BRIDGE,
     AF_INET,
+    AF_INET6,
     GETADDR,
     GETLINK,
     GETNEIGH,
@@ -17,12 +18,18 @@ from agent.network.netlink.messages import (
     MAIN_TABLE,
     NUD_PERMANENT,
     PROTOCOL,
+    UNREACHABLE,
+    Address,
     Forwarding,
     Neighbour,
+    Network,
     Route,
     Rule,
     number,
 )
+
+_FAMILIES = {AF_INET: 4, AF_INET6: 16}
+"""Bytes of an address."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +100,14 @@ def links(connection: Connection) -> list[Link]:
     return found
 
 
-def addresses(connection: Connection) -> dict[IPv4Address, int]:
-    """Every IPv4 address of the namespace, with its link."""
-    found = {}
-    for reply in connection.dump(GETADDR, struct.pack("=BBBBi", AF_INET, 0, 0, 0, 0)):
+def addresses(connection: Connection) -> dict[Address, int]:
+    """Every address of the namespace, with its link."""
+    found: dict[Address, int] = {}
+    for reply in connection.dump(GETADDR, struct.pack("=BBBBi", 0, 0, 0, 0, 0)):
         value = attributes(reply.body, 8)
         local = value.get(2) or value.get(1)
-        if local is not None:
-            found[IPv4Address(local)] = int(struct.unpack_from("=i", reply.body, 4)[0])
+        if local is not None and reply.body[0] in _FAMILIES:
+            found[ip_address(local)] = int(struct.unpack_from("=i", reply.body, 4)[0])
     return found
 
 
@@ -110,43 +117,48 @@ def own_routes(connection: Connection) -> list[Route]:
 
 
 def all_routes(connection: Connection) -> list[Route]:
-    """Every IPv4 route of the main table."""
+    """Every route of the main table."""
     return _routes(connection, 0, MAIN_TABLE)
 
 
 def _routes(connection: Connection, protocol: int, table: int) -> list[Route]:
     """Of a table; 0: of all."""
-    header = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, table, protocol, 0, 0, 0)
-    found = []
-    for reply in connection.dump(GETROUTE, header + (number(15, table) if table else b"")):
-        value = attributes(reply.body, 12)
-        network = IPv4Network((value.get(1, b"\0\0\0\0"), reply.body[1]))
-        via, source = value.get(5), value.get(7)
-        link = _integer(value.get(4))
-        gateway, sender = IPv4Address(via) if via else None, IPv4Address(source) if source else None
-        found.append(Route(network, link, gateway, sender, _integer(value.get(15)) or reply.body[4]))
+    found: list[Route] = []
+    for family in _FAMILIES:
+        header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, table, protocol, 0, 0, 0)
+        replies = connection.dump(GETROUTE, header + (number(15, table) if table else b""))
+        found += (_route(reply.body) for reply in replies if reply.body[0] == family)
     return found
+
+
+def _route(body: bytes) -> Route:
+    value = attributes(body, 12)
+    destination: Network = ip_network((value.get(1, bytes(_FAMILIES[body[0]])), body[1]))
+    via, source = value.get(5) or value.get(18, b"")[2:], value.get(7)
+    link = _integer(value.get(4)) if body[7] != UNREACHABLE else 0  # the kernel says "lo" of those of IPv6
+    gateway, sender = ip_address(via) if via else None, ip_address(source) if source else None
+    return Route(destination, link, gateway, sender, _integer(value.get(15)) or body[4])
 
 
 def own_rules(connection: Connection) -> list[Rule]:
     """Every rule that carries our protocol number."""
     found = []
-    for reply in connection.dump(GETRULE, struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)):
+    for reply in connection.dump(GETRULE, struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)):
         value = attributes(reply.body, 12)
         if value.get(21, b"\0")[0] == PROTOCOL:
-            fields = (_integer(value.get(kind)) for kind in (6, 10, 16, 15, 4))
-            found.append(Rule(*fields))
+            priority, mark, mask, table, skip_to = (_integer(value.get(kind)) for kind in (6, 10, 16, 15, 4))
+            found.append(Rule(priority, mark, mask, table, skip_to, reply.body[0]))
     return found
 
 
 def neighbours(connection: Connection) -> list[Neighbour]:
-    """Every permanent IPv4 neighbour entry of the namespace."""
+    """Every permanent neighbour entry of the namespace."""
     found = []
-    for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", AF_INET, 0, 0, 0, 0)):
+    for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", 0, 0, 0, 0, 0)):
         link, state = struct.unpack_from("=iH", reply.body, 4)
         value = attributes(reply.body, 12)
-        if state & NUD_PERMANENT and 1 in value and len(value.get(2, b"")) == 6:
-            found.append(Neighbour(link, IPv4Address(value[1]), value[2].hex(":")))
+        if reply.body[0] in _FAMILIES and state & NUD_PERMANENT and 1 in value and len(value.get(2, b"")) == 6:
+            found.append(Neighbour(link, ip_address(value[1]), value[2].hex(":")))
     return found
 
 
@@ -155,6 +167,6 @@ def forwarding(connection: Connection, link: int) -> list[Forwarding]:
     found = []
     for reply in connection.dump(GETNEIGH, struct.pack("=BxxxiHBB", AF_BRIDGE, 0, 0, 0, 0) + number(8, link)):
         value = attributes(reply.body, 12)
-        if struct.unpack_from("=i", reply.body, 4)[0] == link and len(value.get(1, b"")) == 4 and 2 in value:
-            found.append(Forwarding(link, value[2].hex(":"), IPv4Address(value[1])))
+        if struct.unpack_from("=i", reply.body, 4)[0] == link and len(value.get(1, b"")) in (4, 16) and 2 in value:
+            found.append(Forwarding(link, value[2].hex(":"), ip_address(value[1])))
     return found

@@ -5,8 +5,11 @@ Each function returns one `Message`; nothing is sent here. Addresses are of the 
 
 import errno
 import struct
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 REQUEST, ACK, REPLACE, EXCLUSIVE, CREATE, DUMP = 0x1, 0x4, 0x100, 0x200, 0x400, 0x300
 
@@ -30,6 +33,11 @@ SUBNET_METRIC = 0xF0000000
 NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02
 
 DEVCONF_SEND_REDIRECTS, DEVCONF_RP_FILTER, DEVCONF_ROUTE_LOCALNET = 6, 8, 26
+
+_NO_ADDRESSES = 1
+"""IN6_ADDR_GEN_MODE_NONE."""
+_NODAD, _NOPREFIXROUTE = 0x02, 0x200
+_FOR_EVER = 0xFFFFFFFF
 
 GONE = frozenset({errno.ENODEV, errno.ESRCH, errno.ENOENT, errno.EADDRNOTAVAIL})
 """What the kernel answers when that which is to be removed is not there."""
@@ -91,9 +99,19 @@ def _kind(name: str, *data: bytes) -> bytes:
     return nest(18, text(1, name), *((nest(2, *data),) if data else ()))
 
 
+def family_of(address: Address | Network) -> int:
+    return AF_INET if address.version == 4 else AF_INET6
+
+
 def _ipv4_settings(settings: dict[int, int]) -> bytes:
     """IFLA_AF_SPEC with values of net.ipv4.conf.<interface>: spares a write to /proc for each."""
     return nest(26, nest(AF_INET, nest(1, *(number(key, value) for key, value in settings.items()))))
+
+
+def without_own_ipv6(name: str) -> Message:
+    """Give a link that is down no IPv6 address of the kernel's: it then asks nobody for routers or for duplicates."""
+    body = _link_header() + text(3, name) + nest(26, nest(AF_INET6, attribute(8, bytes([_NO_ADDRESSES]))))
+    return Message(NEWLINK, 0, body, f"keep the kernel's IPv6 addresses from the link {name}")
 
 
 class VethEnd(NamedTuple):
@@ -112,16 +130,18 @@ def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: 
     return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"make the link {host.name}")
 
 
-def add_vxlan(name: str, *, vni: int, mac: str, local: IPv4Address, link: int, port: int, mtu: int) -> Message:
+def add_vxlan(
+    name: str, *, vni: int, mac: str, local: Address, link: int, port: int, mtu: int, up: bool = True
+) -> Message:
     """The tunnel's endpoint of this node: it neither learns nor floods (RFC 7348; linux/if_link.h, IFLA_VXLAN_*)."""
     data = (
         number(1, vni),
-        attribute(4, local.packed),
+        attribute(4 if local.version == 4 else 17, local.packed),
         number(3, link),
         attribute(7, b"\0"),
         attribute(15, struct.pack(">H", port)),
     )
-    body = _link_header(up=True) + text(3, name) + attribute(1, mac_bytes(mac)) + number(4, mtu)
+    body = _link_header(up=up) + text(3, name) + attribute(1, mac_bytes(mac)) + number(4, mtu)
     return Message(NEWLINK, CREATE | EXCLUSIVE, body + _kind("vxlan", *data), f"make the VXLAN device {name}")
 
 
@@ -154,12 +174,17 @@ def delete_group(group: int) -> Message:
     return Message(DELLINK, 0, _link_header() + number(27, group), "delete the links of ended tasks", GONE)
 
 
-def add_address(index: int, address: IPv4Address, scope: int = SCOPE_UNIVERSE) -> Message:
-    body = (
-        struct.pack("=BBBBi", AF_INET, 32, 0, scope, index)
-        + attribute(2, address.packed)
-        + attribute(1, address.packed)
-    )
+def add_address(index: int, address: Address, scope: int = SCOPE_UNIVERSE, *, last_choice: bool = False) -> Message:
+    """An address by itself, without a route to its neighbours. Of IPv6 it is in use at once: nobody else can have it.
+
+    Args:
+        last_choice: of IPv6: no source of what the host sends by itself, where there is another one (RFC 6724, rule 3).
+    """
+    body = struct.pack("=BBBBi", family_of(address), address.max_prefixlen, 0, scope, index)
+    body += attribute(2, address.packed) + attribute(1, address.packed)
+    if address.version == 6:
+        body += number(8, _NODAD | _NOPREFIXROUTE)
+        body += attribute(6, struct.pack("=IIII", 0, _FOR_EVER, 0, 0)) if last_choice else b""
     return Message(NEWADDR, CREATE | REPLACE, body, f"add the address {address}")
 
 
@@ -169,10 +194,10 @@ class Route(NamedTuple):
     Only routes of containers have one, which nobody reads back.
     """
 
-    destination: IPv4Network
+    destination: Network
     link: int
-    via: IPv4Address | None = None
-    source: IPv4Address | None = None
+    via: Address | None = None
+    source: Address | None = None
     table: int = MAIN_TABLE
     mtu: int = 0
 
@@ -183,13 +208,21 @@ def _route_body(route: Route) -> bytes:
     if not link:
         kind, scope = UNREACHABLE, 0
     onlink = 4 if via else 0
-    body = struct.pack("=BBBBBBBBI", AF_INET, destination.prefixlen, 0, 0, table & 255, PROTOCOL, scope, kind, onlink)
+    head = family_of(destination), destination.prefixlen
+    body = struct.pack("=BBBBBBBBI", *head, 0, 0, table & 255, PROTOCOL, scope, kind, onlink)
     body += attribute(1, destination.network_address.packed) if destination.prefixlen else b""
     body += number(15, table)
     body += number(4, link) if link else number(6, SUBNET_METRIC)
-    body += attribute(5, via.packed) if via else b""
+    body += _next_hop(via, destination) if via else b""
     body += nest(8, number(2, mtu)) if mtu else b""
     return body + (attribute(7, source.packed) if source else b"")
+
+
+def _next_hop(via: Address, destination: Network) -> bytes:
+    """RTA_GATEWAY; RTA_VIA where it is of the other family."""
+    if via.version == destination.version:
+        return attribute(5, via.packed)
+    return attribute(18, struct.pack("=H", family_of(via)) + via.packed)
 
 
 def add_route(route: Route) -> Message:
@@ -213,13 +246,14 @@ class Rule(NamedTuple):
     mask: int = 0
     table: int = 0
     skip_to: int = 0
+    family: int = AF_INET
 
 
 def _rule_body(rule: Rule) -> bytes:
     lookup, skip, nothing = 1, 2, 3
     action = skip if rule.skip_to else lookup if rule.table else nothing
     inverted = 2 if rule.skip_to else 0
-    body = struct.pack("=BBBBBBBBI", AF_INET, 0, 0, 0, rule.table & 255, 0, 0, action, inverted)
+    body = struct.pack("=BBBBBBBBI", rule.family, 0, 0, 0, rule.table & 255, 0, 0, action, inverted)
     body += number(6, rule.priority) + attribute(21, bytes([PROTOCOL]))
     body += number(10, rule.mark) + number(16, rule.mask) if rule.mask else b""
     body += number(15, rule.table) if rule.table else b""
@@ -238,12 +272,12 @@ class Neighbour(NamedTuple):
     """A permanent entry: who has the address on the link."""
 
     link: int
-    address: IPv4Address
+    address: Address
     mac: str
 
 
 def _neighbour_body(entry: Neighbour) -> bytes:
-    header = struct.pack("=BxxxiHBB", AF_INET, entry.link, NUD_PERMANENT, 0, 0)
+    header = struct.pack("=BxxxiHBB", family_of(entry.address), entry.link, NUD_PERMANENT, 0, 0)
     return header + attribute(1, entry.address.packed) + attribute(2, mac_bytes(entry.mac))
 
 
@@ -260,7 +294,7 @@ class Forwarding(NamedTuple):
 
     link: int
     mac: str
-    vtep: IPv4Address
+    vtep: Address
 
 
 def _forwarding_body(entry: Forwarding) -> bytes:

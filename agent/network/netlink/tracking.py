@@ -5,11 +5,10 @@ A flow of datagrams has no end that the kernel sees: as long as the client sends
 
 import struct
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
 
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import attributes
-from agent.network.netlink.messages import AF_INET, GONE, Message, attribute, nest, number
+from agent.network.netlink.messages import GONE, Address, Message, attribute, family_of, nest, number
 
 FAMILY = 12
 """NETLINK_NETFILTER."""
@@ -17,10 +16,10 @@ _GET, _DELETE = 0x0101, 0x0102
 _ORIGINAL, _REPLY, _FILTER = 1, 2, 25
 _BY_SOURCE_AND_PROTOCOL = 1 << 0 | 1 << 3
 _UDP = 17
-_HEADER = struct.pack("=BBH", AF_INET, 0, 0)
+_IPV4_SOURCE, _IPV6_SOURCE = 1, 3
 
 
-def forget_datagrams(connection: Connection, backends: Iterable[IPv4Address]) -> None:
+def forget_datagrams(connection: Connection, backends: Iterable[Address]) -> None:
     """Delete the flows of UDP that these addresses answer, so that their next datagram is led anew.
 
     Args:
@@ -32,15 +31,16 @@ def forget_datagrams(connection: Connection, backends: Iterable[IPv4Address]) ->
         connection.apply(list(_deletions(connection, backend)))
 
 
-def _deletions(connection: Connection, backend: IPv4Address) -> Iterator[Message]:
-    for reply in connection.dump(_GET, _HEADER + _answered_by(backend)):
+def _deletions(connection: Connection, backend: Address) -> Iterator[Message]:
+    header = struct.pack("=BBH", family_of(backend), 0, 0)
+    for reply in connection.dump(_GET, header + _answered_by(backend)):
         original = attributes(reply.body, 4).get(_ORIGINAL)
         if original is not None:
-            yield Message(_DELETE, 0, _HEADER + nest(_ORIGINAL, original), f"forget a flow to {backend}", GONE)
+            yield Message(_DELETE, 0, header + nest(_ORIGINAL, original), f"forget a flow to {backend}", GONE)
 
 
-def _answered_by(backend: IPv4Address) -> bytes:
+def _answered_by(backend: Address) -> bytes:
     """The kernel looks through its table itself (CTA_FILTER, Linux 5.8)."""
-    source = nest(1, attribute(1, backend.packed))
+    source = nest(1, attribute(_IPV4_SOURCE if backend.version == 4 else _IPV6_SOURCE, backend.packed))
     protocol = nest(2, attribute(1, bytes([_UDP])))
     return nest(_REPLY, source, protocol) + nest(_FILTER, number(1, 0), number(2, _BY_SOURCE_AND_PROTOCOL))

@@ -1,15 +1,17 @@
 """The elements of our table: what they should be, what they are, and the transaction between."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Network
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from agent.network.attachment import Attachment
 from agent.network.balancing.elements import Slots, service_elements, slot_elements
-from agent.network.balancing.frontends import Services
-from agent.network.names import FAMILY, TABLE
+from agent.network.balancing.frontends import Services, led_at
+from agent.network.names import FAMILY, LINK_PREFIX, LOCAL_POOL6, TABLE
+from agent.network.netlink.messages import Address, Network
 from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.tables import Tables
+from agent.network.underlay import node_address6
 
 Elements = Mapping[str, frozenset[str]]
 """By set or map: its elements in nft's own words, protocols as numbers, maps as `key : value`."""
@@ -21,21 +23,34 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
     """What the table should hold."""
     found: dict[str, set[str]] = {name: set() for name in (*SETS, *MAPS)}
     for subnet in tables.subnets.values():
-        found["subnets"].add(str(subnet.prefix))
-        if not subnet.mesh:
-            found["pairs"].add(f"{subnet.prefix} . {subnet.prefix}")
-        if not subnet.internal:
-            found["egress"].add(str(subnet.prefix))
-    found["subnets"].add(str(local_pool))
-    found["egress"].add(str(local_pool))
-    found["node_only"].update((str(local_pool), "127.0.0.0/8"))
-    found["peers"].update(map(str, tables.peers))
-    found["same_peer"].update(f"{peer} . {peer}" for peer in tables.entries)
+        for prefix in subnet.prefixes:
+            family = _family(prefix)
+            found["subnets" + family].add(str(prefix))
+            if not subnet.mesh:
+                found["pairs" + family].add(f"{prefix} . {prefix}")
+            if not subnet.internal:
+                found["egress" + family].add(str(prefix))
+            if subnet.encrypted:
+                found["encrypted" + family].add(str(prefix))
+    for pool, loopback in ((local_pool, "127.0.0.0/8"), (LOCAL_POOL6, "::1")):
+        found["subnets" + _family(pool)].add(str(pool))
+        found["egress" + _family(pool)].add(str(pool))
+        found["node_only" + _family(pool)].update((str(pool), loopback))
+    for peer in tables.peers:
+        found["peers" + _family(peer)].add(str(peer))
+    for peer in tables.entries:
+        next_hop = peer if isinstance(peer, IPv4Address) else node_address6(peer)
+        found["same_peer" + _family(peer)].add(f"{peer} . {next_hop}")
     found["entries"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.entries.items())
     for attachment in attachments:
         for name, values in of_attachment(attachment).items():
             found[name] |= values
     return {name: frozenset(values) for name, values in found.items()}
+
+
+def _family(address: Address | Network) -> str:
+    """What the names of its sets end in."""
+    return "" if address.version == 4 else "6"
 
 
 def of_services(services: Services, slots: Slots) -> Elements:
@@ -45,33 +60,42 @@ def of_services(services: Services, slots: Slots) -> Elements:
 
 def of_attachment(attachment: Attachment) -> Elements:
     """The part that is one task's."""
-    own = attachment.addresses.values()
-    inner = attachment.exit_address
+    return {
+        **_of_family(attachment, attachment.addresses.values(), attachment.exit_address, 4),
+        **_of_family(attachment, attachment.addresses6.values(), attachment.exit_address6, 6),
+    }
+
+
+def _of_family(attachment: Attachment, own: Collection[Address], inner: Address | None, version: int) -> Elements:
+    """Published ports lead to `inner`."""
+    if not own:
+        return {}
+    end = "" if version == 4 else "6"
     hairpin = {f"{address} . {address}" for address in own}
     if inner is not None:
         hairpin |= {f"{inner} . {address}" for address in own}
     found = {
-        "owners": frozenset(f'"{attachment.name}" . {address}' for address in own),
-        "hairpin": frozenset(hairpin),
+        "owners" + end: frozenset(f'"{attachment.name}" . {address}' for address in own),
+        "hairpin" + end: frozenset(hairpin),
     }
     if inner is None or not attachment.ports:
         return found
     return {
         **found,
-        "published": frozenset(
+        "published" + end: frozenset(
             f"{port.protocol} . {port.published} : {inner} . {port.target}"
             for port in attachment.ports
-            if port.host is None
+            if port.is_at_all(version)
         ),
-        "published_at": frozenset(
-            f"{port.protocol} . {port.host} . {port.published} : {inner} . {port.target}"
+        "published_at" + end: frozenset(
+            f"{port.protocol} . {led_at(port.host)} . {port.published} : {inner} . {port.target}"
             for port in attachment.ports
-            if port.host is not None
+            if port.host is not None and port.is_at_one(version)
         ),
     }
 
 
-_OF_TASKS = ("owners", "hairpin", "published", "published_at")
+_OF_TASKS = tuple(name + end for name in ("owners", "hairpin", "published", "published_at") for end in ("", "6"))
 
 
 def of_tasks(found: Elements) -> Elements:
@@ -107,7 +131,7 @@ def _element(value: Any) -> str:
         return f"{value['prefix']['addr']}/{value['prefix']['len']}"
     if isinstance(value, dict) and "range" in value:
         return "-".join(map(str, value["range"]))
-    return f'"{value}"' if isinstance(value, str) and not value[:1].isdigit() else str(value)
+    return f'"{value}"' if isinstance(value, str) and value.startswith(LINK_PREFIX) else str(value)
 
 
 def transaction(old: Elements, new: Elements) -> str:

@@ -4,16 +4,19 @@ Packets that are not a container's and not our VXLAN's pass every chain untouche
 host, and other programs' tunnels on the same port, keep what is theirs.
 """
 
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterator
 
 from agent.network.balancing.elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
 from agent.network.balancing.frontends import Kind
-from agent.network.names import FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
-from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK
+from agent.network.names import FAMILY, GATEWAY, GATEWAY6, LINK_PREFIX, LOOPBACK6, TABLE, TUNNEL_PREFIX, VXLAN_DEVICE
+from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address
+from agent.network.nftables.families import name6, text6
+from agent.network.underlay import node_address, node_address6
 
-SETS = {
+_SETS = {
     "subnets": "type ipv4_addr; flags interval;",  # every subnet of containers that this node knows
     "pairs": "type ipv4_addr . ipv4_addr; flags interval;",  # who may send to whom: a network to itself
+    "encrypted": "type ipv4_addr; flags interval;",  # subnets that are never in clear between nodes
     "egress": "type ipv4_addr; flags interval;",  # subnets that may leave the cluster
     "peers": "type ipv4_addr;",  # underlay addresses whose tunnels are believed
     "owners": "type ifname . ipv4_addr;",  # which address may come out of which container
@@ -22,25 +25,64 @@ SETS = {
     "node_only": "type ipv4_addr; flags interval;",  # addresses that mean another thing on another node
     **BALANCE_SETS,
 }
-MAPS = {
+_MAPS = {
     "published": "type inet_proto . inet_service : ipv4_addr . inet_service;",
     "published_at": "type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service;",
-    "entries": "type ether_addr : mark;",  # by VTEP: the mark of what came in by that node
     **BALANCE_MAPS,
 }
+_NAMES6 = {name: name6(name) for name in (*_SETS, *_MAPS)}
+SETS = {**_SETS, **{_NAMES6[name]: text6(body, {}) for name, body in _SETS.items()}}
+MAPS = {
+    "entries": "type ether_addr : mark;",  # by VTEP: the mark of what came in by that node
+    **_MAPS,
+    **{_NAMES6[name]: text6(body, {}) for name, body in _MAPS.items()},
+}
 
+_OF_ONE_FAMILY = ("to_virtual", "to_published")
+"""Chains that packets of one family alone come to."""
 _CONTAINER = f'"{LINK_PREFIX}*"'
 _OVERLAY = f'"{VXLAN_DEVICE}"'
+_TUNNEL = f'"{TUNNEL_PREFIX}*"'
 
 
-def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, ...]]:
+def chains(vni: int, port: int, underlay: Address) -> dict[str, tuple[str, ...]]:
     """Every chain with its rules; a base chain's first line is its hook.
 
     Args:
         underlay: this node's address, by which other nodes reach it.
     """
+    names = {
+        **{f"@{name}": f"@{_NAMES6[name]}" for name in _NAMES6},
+        **{name: name6(name) for name in _OF_ONE_FAMILY},
+        "127.0.0.0/8": "::1",
+        str(GATEWAY): str(GATEWAY6),
+        str(node_address(underlay)): str(node_address6(underlay)),
+    }
+
+    def both(*rules: str) -> Iterator[str]:
+        """Each rule, and the same for IPv6."""
+        for rule in rules:
+            yield from (rule, text6(rule, names))
+
+    found = _chains(vni, port, str(node_address(underlay)), both)
+    for name in _OF_ONE_FAMILY:
+        found[name6(name)] = tuple(text6(rule, names) for rule in found[name])
+    return found
+
+
+def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) -> dict[str, tuple[str, ...]]:
+    """Those of both families, and of those of one the IPv4 ones.
+
+    Args:
+        node: the node's own address in the overlay.
+    """
     tunnel = f"udp dport {port} @th,96,24 {vni}"
     published = f"ip daddr != {GATEWAY} fib daddr type local goto to_published"
+    # The kernel leads nothing from ::1 elsewhere: our relay comes from there to an address that only it may use.
+    published6, published_here6 = (
+        f"ip6 daddr != {{ {GATEWAY6}, {other} }} fib daddr type local goto to_published6"
+        for other in (LOOPBACK6, "::1")
+    )
     clamp = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
     return {
         "before_tracking": (
@@ -50,9 +92,8 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         ),
         # A container speaks only with addresses of its own, and never to the host's loopback (route_localnet is on).
         "check_sender": (
-            "meta nfproto ipv6 drop",
-            "iifname . ip saddr != @owners drop",
-            "ip daddr 127.0.0.0/8 drop",
+            *both("iifname . ip saddr != @owners drop", "ip daddr 127.0.0.0/8 drop"),
+            "ip6 daddr { fe80::/10, ff00::/8 } drop",
         ),
         "own_tunnel": (
             "type filter hook output priority raw; policy accept;",
@@ -65,31 +106,39 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         ),
         "forward": (
             "type filter hook forward priority filter; policy accept;",
+            *both(
+                f"iifname {_OVERLAY} ip daddr @encrypted drop",
+                f"oifname {_OVERLAY} ip daddr @encrypted drop",
+            ),
             f"iifname {_CONTAINER} goto from_container",
-            f"iifname {_OVERLAY} goto from_overlay",
+            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} goto from_overlay",
             f"oifname {_CONTAINER} goto to_container",
             # Clients that this node leads to a task on another one, whose reply comes back the same way.
             f"oifname {_OVERLAY} ct status dnat accept",
             f"oifname {_OVERLAY} ct state established,related accept",
-            f"oifname {_OVERLAY} drop",
+            f"oifname {{ {_OVERLAY}, {_TUNNEL} }} drop",
         ),
         "from_container": (
             "ct state established,related accept",
             "ct state invalid drop",
             # Else a container could write frames into the overlay, with this node's address around them.
             f"udp dport {port} drop",
-            f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept",
-            f"oifname {_OVERLAY} ip saddr . ip daddr @pairs accept",
-            f"oifname {{ {_CONTAINER}, {_OVERLAY} }} ct status dnat ip saddr @egress accept",
+            *both(
+                f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept",
+                f"oifname {{ {_OVERLAY}, {_TUNNEL} }} ip saddr . ip daddr @pairs accept",
+                f"oifname {{ {_CONTAINER}, {_OVERLAY} }} ct status dnat ip saddr @egress accept",
+            ),
             f"oifname {_CONTAINER} reject with icmpx type admin-prohibited",
             f"oifname {_OVERLAY} reject with icmpx type admin-prohibited",
-            "ip daddr @subnets reject with icmpx type admin-prohibited",
-            "ip saddr @egress accept",
+            *both(
+                "ip daddr @subnets reject with icmpx type admin-prohibited",
+                "ip saddr @egress accept",
+            ),
             "reject with icmpx type admin-prohibited",
         ),
         "from_overlay": (
             "ct state established,related accept",
-            f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept",
+            *both(f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept"),
             f"oifname {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
             "drop",
         ),
@@ -100,20 +149,22 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         ),
         "input": (
             "type filter hook input priority filter; policy accept;",
-            f"{tunnel} ip saddr != @peers drop",
+            *both(f"{tunnel} ip saddr != @peers drop"),
             f"iifname {_CONTAINER} goto container_to_host",
-            f"iifname {_OVERLAY} ct state established,related accept",
-            f"iifname {_OVERLAY} drop",
-            f'ip daddr {GATEWAY} iifname != "lo" drop',
+            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} ct state established,related accept",
+            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} drop",
+            *both(f'ip daddr {GATEWAY} iifname != "lo" drop'),
         ),
         "container_to_host": (
             "ct state established,related accept",
             f"udp dport {port} drop",
             f"ip daddr {GATEWAY} udp dport 53 accept",
             f"ip daddr {GATEWAY} tcp dport 53 accept",
-            f"ip daddr {GATEWAY} icmp type echo-request accept",
-            f"ip daddr {GATEWAY} reject with icmpx type port-unreachable",
-            "ip saddr @egress accept",
+            *both(
+                f"ip daddr {GATEWAY} icmp type echo-request accept",
+                f"ip daddr {GATEWAY} reject with icmpx type port-unreachable",
+                "ip saddr @egress accept",
+            ),
             "reject with icmpx type admin-prohibited",
         ),
         # What comes in by another node goes back by it, since that one has to undo its translation. The mark is of the
@@ -121,8 +172,10 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         "remember_entry": (
             "type filter hook prerouting priority mangle; policy accept;",
             f"iifname {_CONTAINER} ct direction reply ct mark & {ENTRY_MASK} == {ENTRY_MARK} meta mark set ct mark",
-            f"iifname {_OVERLAY} ct state new ip daddr . meta l4proto . th dport @mesh_targets"
-            " ct mark set ether saddr map @entries",
+            *both(
+                f"iifname {_OVERLAY} ct state new ip daddr . meta l4proto . th dport @mesh_targets"
+                " ct mark set ether saddr map @entries",
+            ),
         ),
         "forget_entry": (
             "type filter hook postrouting priority 300; policy accept;",
@@ -130,10 +183,11 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         ),
         "publish": (
             "type nat hook prerouting priority dstnat; policy accept;",
-            "ip daddr @virtuals goto to_virtual",
+            *both("ip daddr @virtuals goto to_virtual"),
             published,
+            published6,
         ),
-        "publish_to_host": ("type nat hook output priority -100; policy accept;", published),
+        "publish_to_host": ("type nat hook output priority -100; policy accept;", published, published_here6),
         # From outside the network a virtual address leads nowhere.
         "to_virtual": ("ip saddr . ip daddr != @pairs return", *balance_rules(Kind.VIRTUAL)),
         "to_published": (
@@ -145,29 +199,36 @@ def chains(vni: int, port: int, underlay: IPv4Address) -> dict[str, tuple[str, .
         # What still has a frontend's address after the translation found no backend.
         "without_backend": (
             "type filter hook prerouting priority -90; policy accept;",
-            "ct state new ip daddr @virtuals goto refuse",
-            "ct state new fib daddr type local meta l4proto . th dport @mesh_ports goto refuse",
+            *both(
+                "ct state new ip daddr @virtuals goto refuse",
+                "ct state new meta nfproto ipv4 fib daddr type local meta l4proto . th dport @mesh_ports goto refuse",
+            ),
         ),
         "without_backend_here": (
             "type filter hook output priority -90; policy accept;",
-            f"ct state new ip daddr != {GATEWAY} fib daddr type local meta l4proto . th dport @mesh_ports goto refuse",
+            *both(
+                f"ct state new ip daddr != {GATEWAY} fib daddr type local"
+                " meta l4proto . th dport @mesh_ports goto refuse"
+            ),
         ),
         "refuse": ("meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"),
         "source": (
             "type nat hook postrouting priority srcnat; policy accept;",
-            f"oifname {_CONTAINER} ip saddr 127.0.0.0/8 snat ip to {GATEWAY}",
-            # Another node would answer its own loopback, or its own container of that address.
-            f"oifname {_OVERLAY} ip saddr @node_only snat ip to {underlay}",
-            # A node that is led back to itself would answer its own address directly.
-            f"oifname {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {underlay}",
-            # A container that is led to itself would else answer itself directly.
-            f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
-            f"ip saddr @egress ip daddr != @subnets oifname != {_CONTAINER} oifname != {_OVERLAY} masquerade",
+            *both(
+                f"oifname {_CONTAINER} ip saddr 127.0.0.0/8 snat ip to {GATEWAY}",
+                # Another node would answer its own loopback, or its own container of that address.
+                f"oifname {_OVERLAY} ip saddr @node_only snat ip to {node}",
+                # A node that is led back to itself would answer its own address directly.
+                f"oifname {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {node}",
+                # A container that is led to itself would else answer itself directly.
+                f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
+                f"ip saddr @egress ip daddr != @subnets oifname != {_CONTAINER} oifname != {_OVERLAY} masquerade",
+            ),
         ),
     }
 
 
-def definition(vni: int, port: int, underlay: IPv4Address) -> str:
+def definition(vni: int, port: int, underlay: Address) -> str:
     """The whole table without elements, as one transaction that takes the place of an older one."""
     lines = [f"add table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
     lines += [f"set {name} {{ {body} }}" for name, body in SETS.items()]

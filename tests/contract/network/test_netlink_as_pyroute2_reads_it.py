@@ -101,7 +101,7 @@ def test_routes_neighbours_and_forwarding_entries_come_and_go(overlay: int, ours
 
 def test_links_are_claimed_and_swept_by_group(home: int, ours: Connection, theirs: Any) -> None:
     with inside(home):
-        pool = NamespacePool(connection=Connection(), mtu=1400)
+        pool = NamespacePool(connection=Connection(), mtu=1400, ipv6=True)
         pool.fill(1)
         namespace = pool.take()
     assert namespace is not None

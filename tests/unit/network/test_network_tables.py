@@ -93,8 +93,8 @@ some_tables = st.builds(
 @given(some_tables, some_tables)
 def test_a_plan_leads_from_one_state_to_the_other(old: Tables, new: Tables) -> None:
     """The kernel as a dictionary by key: additions replace, removals need not find anything."""
-    before, after = (kernel_state(each, [], 3, POOL) for each in (old, new))
-    short = [kernel_state(each, [], 3, POOL) for each in without_common(old, new)]
+    before, after = (kernel_state(each, [], 3, POOL, ipv6=True) for each in (old, new))
+    short = [kernel_state(each, [], 3, POOL, ipv6=True) for each in without_common(old, new)]
     assert set(plan(*short)) == set(plan(before, after))
     routes = {(route.destination, route.link == 0): route for route in before.routes}
     wanted = {(route.destination, route.link == 0): route for route in after.routes}
@@ -112,7 +112,7 @@ def test_what_others_need_comes_first_and_goes_last(old: Tables, new: Tables) ->
     order = ["add the f", "add the n", "add the r", "delete the r", "delete the n", "delete the f"]
     steps = [
         next(place for place, start in enumerate(order) if message.what.startswith(start))
-        for message in plan(kernel_state(old, [], 3, POOL), kernel_state(new, [], 3, POOL))
+        for message in plan(kernel_state(old, [], 3, POOL, ipv6=False), kernel_state(new, [], 3, POOL, ipv6=False))
     ]
     assert steps == sorted(steps)
 
@@ -123,7 +123,7 @@ def test_state_has_one_entry_a_node_and_one_route_an_address() -> None:
         {NODE_A: "02:56:ac:1f:00:01"},
         {IPv4Address("10.0.1.7"): NODE_A, IPv4Address("10.0.1.8"): NODE_A},
     )
-    state = kernel_state(known, [attachment(1)], 3, POOL)
+    state = kernel_state(known, [attachment(1)], 3, POOL, ipv6=False)
     assert state.forwarding == {Forwarding(3, "02:56:ac:1f:00:01", NODE_A)}
     assert Neighbour(3, NODE_A, "02:56:ac:1f:00:01") in state.neighbours
     assert Neighbour(11, IPv4Address("10.0.1.1"), "02:00:00:00:00:01") in state.neighbours

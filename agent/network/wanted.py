@@ -1,0 +1,79 @@
+"""A task's place on this node's network, read from the planner's word and from what an earlier process left. Pure."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from agent.network.attachment import Alias, Attachment, Port, exit_address, local_address6, port
+from agent.network.netlink.inventory import Link
+from agent.network.tables import Subnet
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Refused, Unavailable
+
+
+def attachment_of(
+    task: Task, subnets: Mapping[str, Subnet], local: IPv4Address | None, *, internal_only: bool, ipv6: bool
+) -> Attachment:
+    """What the task is to get; link and MAC address are still open.
+
+    Args:
+        local: address of the node's own pool, for a task that is on no network.
+        internal_only: no way out, whatever the networks.
+        ipv6: whether the node has it.
+    Raises:
+        Unavailable: a network is not known on this node yet.
+        Refused: nobody could come to a port that it publishes.
+    """
+    addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
+    if unknown := addresses.keys() - subnets.keys():
+        raise Unavailable(f"network {min(unknown)} of task {task.id} is not known on this node yet")
+    addresses6 = {network: address for network, address in _addresses6(task, ipv6) if subnets[network].prefix6}
+    if local is not None:
+        addresses[""] = local
+        addresses6 |= {"": local_address6(local)} if ipv6 else {}
+    out = exit_address(addresses, subnets, internal_only)
+    out6 = exit_address(addresses6, subnets, internal_only)
+    ports = tuple(map(port, task.ports))
+    _check_ports(task, ports, out, out6)
+    return Attachment(task.id, 0, "", addresses, out, ports, addresses6=addresses6, exit_address6=out6)
+
+
+def _addresses6(task: Task, ipv6: bool) -> Iterable[tuple[str, IPv6Address]]:
+    places = (place for place in task.addresses if place.address6 and ipv6)
+    return ((place.network_id, IPv6Address(place.address6)) for place in places)
+
+
+def _check_ports(
+    task: Task, ports: Iterable[Port], out: IPv4Address | IPv6Address | None, out6: IPv4Address | IPv6Address | None
+) -> None:
+    for each in ports:
+        if out is None:
+            raise Refused(
+                f"task {task.id} publishes ports, but all its networks are internal: "
+                "publish none, or add a network that is not internal"
+            )
+        if out6 is None and each.host is not None and each.host.version == 6:
+            raise Refused(
+                f"task {task.id} publishes port {each.published} at {each.host}, but has no IPv6 address: "
+                "attach it to a network with IPv6, on a node that has it"
+            )
+
+
+def adopted(task: Task, link: Link, alias: Alias, *, ipv6: bool) -> Attachment:
+    """What an earlier process gave the task, by its link's alias."""
+    addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
+    addresses6 = dict(_addresses6(task, ipv6))
+    if alias.local is not None:
+        addresses[""] = alias.local
+        addresses6 |= {"": local_address6(alias.local)} if alias.exit_address6 is not None else {}
+    ports = tuple(map(port, task.ports))
+    return Attachment(
+        task.id,
+        link.index,
+        alias.mac,
+        addresses,
+        alias.exit_address,
+        ports,
+        alias.resolvers,
+        addresses6,
+        alias.exit_address6 if ipv6 else None,
+    )
