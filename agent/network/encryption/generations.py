@@ -12,8 +12,8 @@ from ipaddress import ip_network
 
 from agent.network.encryption.sealed import NodeKey, Sealed
 from agent.network.names import TUNNEL_PREFIX
-from agent.network.netlink.messages import Route
-from agent.network.netlink.wireguard import Address, Allowed, Peer
+from agent.network.netlink.messages import Address, Network, Route
+from agent.network.netlink.wireguard import Peer
 
 KEEPALIVE_SECONDS = 25
 """Until the first handshake with a peer: the first empty packet begins it at once."""
@@ -57,7 +57,7 @@ def device_port(first: int, generation: int) -> int:
 
 def wanted_peers(sealed: Sealed, tunnel: Tunnel) -> dict[bytes, Peer]:
     """What the device is to be told: every node that has a key of its generation, with all its addresses."""
-    allowed: dict[Address, set[Allowed]] = {}
+    allowed: dict[Address, set[Network]] = {}
     for address, node in sealed.places.items():
         allowed.setdefault(node, set()).add(ip_network(address))
     found = {}

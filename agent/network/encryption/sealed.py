@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from agent.network.netlink.wireguard import KEY_BYTES, Address
+from agent.network.netlink.messages import Address
+from agent.network.netlink.wireguard import KEY_BYTES
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.node_pb2 import OverlayKey
 
@@ -32,6 +33,9 @@ class Sealed:
     places: Mapping[Address, Address] = field(default_factory=dict)
 
 
+NOTHING_SEALED = Sealed()
+
+
 def encrypted_ids(networks: Sequence[NetworkAssignment]) -> frozenset[str]:
     """Ids of the encrypted networks."""
     return frozenset(network.network_id for network in networks if network.key_generation)
@@ -46,7 +50,7 @@ def sealed(
     """
     encrypted = encrypted_ids(networks)
     if not encrypted:
-        return Sealed()
+        return NOTHING_SEALED
     nodes: dict[str, Address] = {}
     keys: dict[Address, Mapping[int, NodeKey]] = {}
     for peer in peers:
@@ -58,7 +62,9 @@ def sealed(
         for endpoint in endpoints
         if endpoint.node_id in nodes
         for given in endpoint.addresses
-        if given.network_id in encrypted and (address := _address(given.address)) is not None
+        if given.network_id in encrypted
+        for text in (given.address, given.address6)
+        if (address := _address(text)) is not None
     }
     generation = max(network.key_generation for network in networks)
     return Sealed(generation, {address: found for address, found in keys.items() if found}, places)

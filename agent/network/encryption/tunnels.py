@@ -29,6 +29,7 @@ from agent.network.netlink.messages import Message, Route
 from agent.network.netlink.wireguard import Peer, PeerState
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
+from shoal.overlay_encryption import FEATURE
 
 log = logging.getLogger(__name__)
 
@@ -73,22 +74,16 @@ class Tunnels:
         self._in_doubt = True
         self.routes: frozenset[Route] = frozenset()
         self.fault = ""
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether the kernel has what it takes."""
-        return self._family is not None
-
-    @property
-    def is_settled(self) -> bool:
+        """Why nothing is encrypted though it should be; such tasks have no way to other nodes."""
+        self.keys: tuple[OverlayKey, ...] = ()
+        """The public ones, for other nodes. Safe to read from any thread, as `is_settled` is."""
+        self.is_settled = True
         """Whether there is nothing to be looked after but at the usual times."""
-        return not self._in_doubt and is_settled(self._tunnels.values())
 
     @property
-    def keys(self) -> list[OverlayKey]:
-        """The public keys, for other nodes."""
-        ordered = sorted(self._tunnels.values(), key=lambda each: each.generation)
-        return [OverlayKey(generation=each.generation, public_key=each.key, port=each.port) for each in ordered]
+    def features(self) -> list[str]:
+        """What of this the kernel has, by the names of `NodeDescription.features`."""
+        return [] if self._family is None else [FEATURE]
 
     def close(self) -> None:
         self._generic.close()
@@ -114,11 +109,6 @@ class Tunnels:
         self._try(lambda: wrong.extend(self._look()))
         return wrong
 
-    def remove(self) -> None:
-        """Remove all devices, and with them the keys."""
-        self.routes, self._tunnels = frozenset(), {}
-        self._connection.apply(messages.delete_link(link.name) for link in self._links())
-
     def _is_idle(self, sealed: Sealed) -> bool:
         """Nothing is encrypted, nor was."""
         return not (sealed.generation or self._sealed.generation or self._tunnels or self._in_doubt)
@@ -133,6 +123,11 @@ class Tunnels:
             self.fault = fault
         else:
             self.fault = ""
+        ordered = sorted(self._tunnels.values(), key=lambda each: each.generation)
+        self.keys = tuple(
+            OverlayKey(generation=each.generation, public_key=each.key, port=each.port) for each in ordered
+        )
+        self.is_settled = not self._in_doubt and is_settled(ordered)
 
     def _look(self) -> list[str]:
         told = {} if self._in_doubt else self._tunnels

@@ -6,7 +6,7 @@ The kernel hands a device's private key to whoever may set it; it is passed over
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import attributes
@@ -17,7 +17,9 @@ from agent.network.netlink.messages import (
     EXCLUSIVE,
     GONE,
     NEWLINK,
+    Address,
     Message,
+    Network,
     attribute,
     mtu_of_link,
     named_link,
@@ -28,9 +30,6 @@ from agent.network.netlink.messages import (
 GENERIC = 16
 """NETLINK_GENERIC: the family of a `Connection` for the calls here that take one."""
 KEY_BYTES = 32
-
-Address = IPv4Address | IPv6Address
-Allowed = IPv4Network | IPv6Network
 
 _CONTROL, _GET_FAMILY = 16, 3
 _GET_DEVICE, _SET_DEVICE = 0, 1
@@ -51,7 +50,7 @@ class Peer:
 
     key: bytes
     endpoint: tuple[Address, int] | None
-    allowed: frozenset[Allowed]
+    allowed: frozenset[Network]
     keepalive_seconds: int = 0
 
 
@@ -159,7 +158,7 @@ def _items(body: bytes) -> Iterator[bytes]:
         offset += (length + 3) & ~3
 
 
-def _allowed(prefix: Allowed) -> bytes:
+def _allowed(prefix: Network) -> bytes:
     kind = AF_INET if prefix.version == 4 else AF_INET6
     return nest(
         0,
@@ -169,7 +168,7 @@ def _allowed(prefix: Allowed) -> bytes:
     )
 
 
-def _read_allowed(value: Mapping[int, bytes]) -> Allowed:
+def _read_allowed(value: Mapping[int, bytes]) -> Network:
     size = 4 if struct.unpack_from("=H", value[1])[0] == AF_INET else 16
     return ip_network((value[2][:size], value[3][0]))
 

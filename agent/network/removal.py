@@ -1,0 +1,26 @@
+"""Removing everything of ours from a host's network, whoever left it. Blocking."""
+
+from agent.network import names
+from agent.network.netlink import inventory, messages
+from agent.network.netlink.connection import Connection
+from agent.network.nftables.libnftables import Nftables
+
+
+def remove_everything(connection: Connection, nftables: Nftables) -> None:
+    """The table, the containers' links, the tunnels with their keys, rules and routes. Containers lose their network.
+
+    Raises:
+        Unavailable: the kernel refused some.
+    """
+    nftables.run(f"add table {names.FAMILY} {names.TABLE}\ndelete table {names.FAMILY} {names.TABLE}")
+    links = inventory.links(connection)
+    connection.apply(
+        messages.set_link(link.index, group=names.ENDED_GROUP)._replace(harmless=messages.GONE)
+        for link in links
+        if names.is_ours(link.name)
+    )
+    connection.apply([messages.delete_group(names.ENDED_GROUP), messages.delete_link(names.VXLAN_DEVICE)])
+    tunnels = (link.name for link in links if link.name.startswith(names.TUNNEL_PREFIX))
+    connection.apply(map(messages.delete_link, tunnels))
+    connection.apply(messages.delete_rule(rule) for rule in inventory.own_rules(connection))
+    connection.apply(messages.delete_route(route) for route in inventory.own_routes(connection))
