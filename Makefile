@@ -19,7 +19,7 @@ help:
 	@echo "make check   format, lint, types, layers, generated code"
 	@echo "make bench   the figures (takes minutes; the machine should be idle)"
 	@echo "make fmt     format and mend what ruff can"
-	@echo "make protos  generate shoal/api/v1 from proto/"
+	@echo "make protos  generate the typed stubs of proto/"
 
 install: $(VENV)/.installed
 
@@ -70,8 +70,8 @@ protos: install
 check-protos: install
 	@rm -rf build/protos && mkdir -p build/protos
 	@PYTHON=$(CURDIR)/$(BIN)/python sh deploy/protos.sh build/protos 2>build/protos.log || { cat build/protos.log; exit 1; }
-	@for made in build/protos/shoal/api/v1/*; do \
-	  cmp -s "$$made" "shoal/api/v1/$$(basename "$$made")" || { echo "$$(basename "$$made") is not what proto/ says: run make protos"; exit 1; }; done
+	@cd build/protos && for made in */*/v1/*; do \
+	  cmp -s "$$made" "$(CURDIR)/$$made" || { echo "$$made is not what proto/ says: run make protos"; exit 1; }; done
 
 fmt: install
 	$(BIN)/ruff format $(SOURCES)

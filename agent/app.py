@@ -11,8 +11,12 @@ from pathlib import Path
 from grpc import aio
 
 from agent import host
+from agent.csi.controller import Controller
+from agent.csi.drivers import Drivers
+from agent.csi.sockets import parse_socket
 from agent.files.contents import FileContents
 from agent.health.probes import Prober
+from agent.host_description import HostDescription
 from agent.images.store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
@@ -25,6 +29,10 @@ from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from agent.settings import AgentSettings
 from agent.streams.service import AgentStreams
+from agent.volumes.attachments import Attachments
+from agent.volumes.driver_mounts import DriverMounts
+from agent.volumes.host_volumes import HostVolumes
+from agent.volumes.news import News
 from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
@@ -67,14 +75,16 @@ async def run(settings: AgentSettings) -> None:
             node_network(underlay_address=address, node_id=membership.node_id, settings=NetworkSettings())
         )
         outbox = Outbox()
-        volumes = VolumeStore(settings.volumes_directory, now_ms)
+        drivers = await stack.enter_async_context(_drivers(settings))
+        volumes = _volumes(settings, drivers)
         worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, volumes)
-        await stack.enter_async_context(_streams(f"{address}:{settings.stream_port}", membership, runtime, network))
-        description = host.describe(settings, network.description())
+        await stack.enter_async_context(
+            _streams(f"{address}:{settings.stream_port}", membership, runtime, network, drivers)
+        )
         session = AgentSession(
             managers=managers,
             connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
-            describe=lambda: description,
+            host=HostDescription(host.describe(settings, network.description()), drivers, network.encryption),
             outbox=outbox,
             work=worker,
             volumes=volumes,
@@ -84,6 +94,7 @@ async def run(settings: AgentSettings) -> None:
         await worker.recover()
         async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
+            group.create_task(drivers.run(), name="drivers")
             group.create_task(session.run(), name="session")
             group.create_task(membership.keep(managers), name="certificate")
             _log.info("agent of node %s at %s runs", membership.node_id, address)
@@ -96,7 +107,7 @@ async def _worker(
     node_id: str,
     network: NodeNetwork,
     outbox: Outbox,
-    volumes: VolumeStore,
+    volumes: HostVolumes,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
 
@@ -127,12 +138,42 @@ async def _worker(
 
 
 @asynccontextmanager
+async def _drivers(settings: AgentSettings) -> AsyncGenerator[Drivers]:
+    """Those that are here now have been asked what they are."""
+    drivers = Drivers(
+        directory=settings.csi_directory,
+        told=[parse_socket(text) for text in settings.csi],
+        call_seconds=settings.csi_timeout_seconds,
+    )
+    try:
+        await drivers.look()
+        yield drivers
+    finally:
+        await drivers.close()
+
+
+def _volumes(settings: AgentSettings, drivers: Drivers) -> HostVolumes:
+    news = News()
+    return HostVolumes(
+        local=VolumeStore(settings.volumes_directory, now_ms, news),
+        attached=Attachments(DriverMounts(settings.attached_directory, drivers), news),
+        news=news,
+    )
+
+
+@asynccontextmanager
 async def _streams(
-    address: str, membership: Membership, runtime: OciRuntime, network: NodeNetwork
+    address: str, membership: Membership, runtime: OciRuntime, network: NodeNetwork, drivers: Drivers
 ) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers alone."""
     server = make_server(AGENT_STREAMS)
-    streams = AgentStreams(logs=runtime, prober=network.probing, meters=runtime, now_ns=time.monotonic_ns)
+    streams = AgentStreams(
+        logs=runtime,
+        prober=network.probing,
+        meters=runtime,
+        controller=Controller(drivers),
+        now_ns=time.monotonic_ns,
+    )
     add_AgentStreamsServicer_to_server(streams, server)
     listen(server, address, membership.current)
     await server.start()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
+from agent.csi.sockets import socket_faults
 from agent.resources import resource_faults
 from shoal.errors import Fault, InvalidInput
 from shoal.rpc import addresses
@@ -34,6 +35,8 @@ class AgentSettings:
         registries_file: credentials and certificates of registries, TOML.
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
             paths of devices are given to the containers.
+        csi: sockets of drivers for volumes, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
+        csi_timeout_seconds: how long one call of a driver may take before it is asked again.
         parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
     Raises:
         InvalidInput: all faults at once.
@@ -51,6 +54,8 @@ class AgentSettings:
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
     resource: tuple[str, ...] = ()
+    csi: tuple[str, ...] = ()
+    csi_timeout_seconds: float = 30.0
     log_level: str = "info"
     log_json: bool = False
 
@@ -68,11 +73,13 @@ class AgentSettings:
             ("--advertise-address", _is_ipv4(self.advertise_address), "must be an IPv4 address of this host"),
             ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
+            ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
         faults += resource_faults(self.resource)
+        faults += socket_faults(self.csi)
         if faults:
             raise InvalidInput(faults)
 
@@ -91,6 +98,16 @@ class AgentSettings:
     @property
     def volumes_directory(self) -> Path:
         return self.state_directory / "volumes"
+
+    @property
+    def csi_directory(self) -> Path:
+        """Where sockets of drivers may lie: `<name>.sock` or `<name>/csi.sock`."""
+        return self.state_directory / "csi"
+
+    @property
+    def attached_directory(self) -> Path:
+        """Where drivers mount volumes."""
+        return self.state_directory / "attached"
 
     @property
     def runtime_directory(self) -> Path:

@@ -26,7 +26,6 @@ from shoal.api.v1.dispatcher_pb2 import (
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskStatus
-from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.rpc.errors import to_error
 from shoal.task_group import TaskGroup
@@ -53,9 +52,17 @@ class Work(Protocol):
 
 
 class Volumes(Protocol):
-    """What a session tells of the host's volumes; `agent.volumes.store.VolumeStore` is one."""
+    """What a session tells of the host's volumes; `agent.volumes.host_volumes.HostVolumes` is one."""
 
-    def reports(self) -> AsyncGenerator[list[HeldVolume]]: ...
+    def reports(self) -> AsyncGenerator[VolumeReport]: ...
+
+
+class Host(Protocol):
+    """What a session tells of the host; `agent.host_description.HostDescription` is one."""
+
+    def now(self) -> NodeDescription: ...
+
+    def reports(self) -> AsyncGenerator[NodeDescription]: ...
 
 
 class Condition(Protocol):
@@ -68,7 +75,7 @@ class AgentSession:
     """Holds one stream at a time.
 
     Args:
-        describe: the host as it is now, for Hello.
+        host: as it is for Hello, and again when it changes.
         jitter: a number from 0 to 1 that spreads agents' reconnections.
     """
 
@@ -77,7 +84,7 @@ class AgentSession:
         *,
         managers: ManagerList,
         connect: Connect,
-        describe: Callable[[], NodeDescription],
+        host: Host,
         outbox: Outbox,
         work: Work,
         volumes: Volumes,
@@ -86,7 +93,7 @@ class AgentSession:
     ) -> None:
         self._managers = managers
         self._connect = connect
-        self._describe = describe
+        self._host = host
         self._outbox = outbox
         self._work = work
         self._volumes = volumes
@@ -127,7 +134,8 @@ class AgentSession:
                 stream.cancel()
 
     async def _converse(self, stream: Stream, address: str) -> None:
-        await self._write(stream, AgentMessage(hello=Hello(description=self._describe())))
+        told = self._host.now()
+        await self._write(stream, AgentMessage(hello=Hello(description=told)))
         welcome = await self._welcome(stream, address)
         _log.info("session with manager %s", address)
         self._welcomed = True
@@ -139,6 +147,7 @@ class AgentSession:
         async with TaskGroup() as group:
             group.create_task(self._beat(stream, welcome.heartbeat_ms / 1000), name="heartbeats")
             group.create_task(self._send(stream), name="statuses")
+            group.create_task(self._tell_description(stream, told), name="description")
             group.create_task(self._tell_volumes(stream), name="volumes")
             group.create_task(self._tell_condition(stream), name="condition of the network")
             group.create_task(self._receive(stream, address), name="assignments")
@@ -163,10 +172,17 @@ class AgentSession:
         while True:
             await self._write(stream, AgentMessage(statuses=await self._outbox.next_batch()))
 
+    async def _tell_description(self, stream: Stream, told: NodeDescription) -> None:
+        async with aclosing(self._host.reports()) as reports:
+            async for description in reports:
+                if description != told:
+                    await self._write(stream, AgentMessage(description=description))
+                    told = description
+
     async def _tell_volumes(self, stream: Stream) -> None:
         async with aclosing(self._volumes.reports()) as reports:
-            async for held in reports:
-                await self._write(stream, AgentMessage(volumes=VolumeReport(volumes=held)))
+            async for report in reports:
+                await self._write(stream, AgentMessage(volumes=report))
 
     async def _tell_condition(self, stream: Stream) -> None:
         async with aclosing(self._condition.reports()) as reports:

@@ -10,6 +10,8 @@ from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
 from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -50,17 +52,28 @@ class Meters(Protocol):
         ...
 
 
+class Controller(Protocol):
+    """`agent.csi.controller.Controller` is one."""
+
+    async def call(self, request: CallDriverRequest) -> CallDriverResponse:
+        """Raises Unavailable when this node has no such driver, InvalidInput when it is no call."""
+        ...
+
+
 class AgentStreams(AgentStreamsServicer):
-    """Reads what is on disk, and what the kernel counts.
+    """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes.
 
     Args:
         now_ns: a clock that only goes forward, for rates (`time.monotonic_ns`).
     """
 
-    def __init__(self, *, logs: LogFiles, prober: Prober, meters: Meters, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, *, logs: LogFiles, prober: Prober, meters: Meters, controller: Controller, now_ns: Callable[[], int]
+    ) -> None:
         self._logs = logs
         self._prober = prober
         self._meters = meters
+        self._controller = controller
         self._now_ns = now_ns
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
@@ -91,6 +104,17 @@ class AgentStreams(AgentStreamsServicer):
         """
         del context
         return await self._prober.probe(request)
+
+    async def CallDriver(  # noqa: N802  # named by the protocol
+        self, request: CallDriverRequest, context: aio.ServicerContext[CallDriverRequest, CallDriverResponse]
+    ) -> CallDriverResponse:
+        """One call of a driver's controller service.
+
+        Raises:
+            Unavailable, InvalidInput: see `Controller`.
+        """
+        del context
+        return await self._controller.call(request)
 
     async def ReadLogs(  # noqa: N802  # named by the protocol
         self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogRecord]

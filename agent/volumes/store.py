@@ -9,11 +9,12 @@ Names of volumes have no dot, so that a slot's directory is never another volume
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from agent.volumes.news import News
 from agent.worker.seams import VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import HeldVolume
@@ -31,34 +32,29 @@ class VolumeStore:
     Args:
         directory: made when the first volume is.
         now_ms: milliseconds since the Unix epoch.
+        news: rung when something else lies here.
     """
 
-    def __init__(self, directory: Path, now_ms: Callable[[], int]) -> None:
+    def __init__(self, directory: Path, now_ms: Callable[[], int], news: News) -> None:
         self._directory = directory
         self._now_ms = now_ms
+        self._news = news
         self._held = {held_path(directory, held): held for held in _load(directory)}
         self._removing: set[str] = set()
         self._woken = asyncio.Event()
-        self._changed = asyncio.Event()
 
     def held(self) -> list[HeldVolume]:
         """What lies here, by name and slot."""
         return sorted(self._held.values(), key=lambda held: (held.name, held.slot))
 
-    async def reports(self) -> AsyncGenerator[list[HeldVolume]]:
-        """What lies here now, and again after each change."""
-        while True:
-            changed = self._changed
-            yield self.held()
-            await changed.wait()
-
     def ensure(self, container: ContainerSpec, slot: int) -> dict[str, VolumeSource]:
-        """The volumes of a task's container by target; those that are not here are made.
+        """The local volumes of a task's container by target; those that are not here are made.
 
         Raises:
             Unavailable: the disk refuses. Refused: data of another volume lies there.
         """
-        return {mount.target: self._source(mount, slot) for mount in container.mounts if mount.type == Mount.VOLUME}
+        local = (mount for mount in container.mounts if mount.type == Mount.VOLUME and not is_driven(mount))
+        return {mount.target: self._source(mount, slot) for mount in local}
 
     def remove(self, volume_ids: Collection[str]) -> None:
         """Have these volumes deleted as soon as no container uses them."""
@@ -111,7 +107,7 @@ class VolumeStore:
             draft.write_bytes(held.SerializeToString())
             draft.replace(path / "volume")
             self._held[path] = held
-            self._tell()
+            self._news.ring()
 
     async def _delete(self, used: Collection[str]) -> None:
         going = [
@@ -125,11 +121,12 @@ class VolumeStore:
                 continue
             del self._held[path]
             _log.info("the volume in %s is deleted", path)
-            self._tell()
+            self._news.ring()
 
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+
+def is_driven(mount: Mount) -> bool:
+    """Whether the mount is of a volume of a driver, and none of this host's own."""
+    return mount.type == Mount.VOLUME and mount.volume.driver not in ("", "local")
 
 
 def held_path(directory: Path, held: HeldVolume) -> Path:

@@ -1,5 +1,7 @@
 """The network of one task: which kind it has, and the sandbox for it."""
 
+import os
+
 from agent.worker.seams import WITHOUT_NAMESPACE, Sandbox
 from agent.worker.tools import Tools
 from shoal.api.v1.service_pb2 import TaskTemplate
@@ -17,6 +19,12 @@ async def attach(tools: Tools, task: Task, template: TaskTemplate) -> Sandbox:
     if mode_of(template) in (HOST, NONE):
         return WITHOUT_NAMESPACE
     return await tools.networks.attach(task, _internal_only(tools, task), template.container.dns.nameservers)
+
+
+def close(sandbox: Sandbox | None) -> None:
+    """Let go of a sandbox; the container's own processes keep its namespace alive."""
+    if sandbox is not None and sandbox is not WITHOUT_NAMESPACE:
+        os.close(sandbox.netns_fd)
 
 
 def _internal_only(tools: Tools, task: Task) -> bool:

@@ -1,10 +1,9 @@
 """From a task and what was made ready for it to the request that starts its container. Pure."""
 
-from collections.abc import Mapping, Sequence
-
 from agent.worker.etc_files import etc_files
 from agent.worker.granted import with_generic
-from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, MountedFile, Sandbox, VolumeSource
+from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, Sandbox
+from agent.worker.supplies import Supplies
 from shoal import task_states
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
@@ -19,8 +18,7 @@ def container_request(
     node: Node,
     image: Image,
     sandbox: Sandbox,
-    mounted: Sequence[MountedFile],
-    volumes: Mapping[str, VolumeSource],
+    supplies: Supplies,
     host_resolv_conf: str,
 ) -> ContainerRequest:
     """The request, with the spec's templates filled in for this task and node.
@@ -41,6 +39,6 @@ def container_request(
         image=image,
         netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
         files=etc_files(spec, name, own, host_resolv_conf),
-        mounted=tuple(mounted),
-        volumes=volumes,
+        mounted=supplies.mounted,
+        volumes=supplies.volumes,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
@@ -190,20 +190,25 @@ class Contents(Protocol):
 class Volumes(Protocol):
     """The volumes of this host."""
 
-    def ensure(self, container: ContainerSpec, slot: int) -> Mapping[str, VolumeSource]:
-        """The volumes of a task's container by target; those that are not here are made.
+    async def ready(self, container: ContainerSpec, slot: int, report: Report) -> Mapping[str, VolumeSource]:
+        """The volumes of a task's container by target, once all are here; local ones that are not are made.
 
         Raises:
             Unavailable: the disk refuses. Refused: data of another volume lies there.
         """
         ...
 
-    def remove(self, volume_ids: Collection[str]) -> None:
-        """Have these volumes deleted as soon as no container uses them."""
+    def take(self, news: Assignments) -> None:
+        """What managers say of volumes: which to bring, to let go of, or to delete once no container uses them."""
         ...
 
-    async def run(self, in_use: Callable[[], Collection[str]]) -> None:
-        """Delete what is to be, until cancelled; `in_use` gives the ids of volumes that containers have or await."""
+    async def run(self, in_use: Callable[[], Collection[str]], held: Callable[[], Collection[str]]) -> None:
+        """Do it, until cancelled.
+
+        Args:
+            in_use: ids of volumes that containers have, or await.
+            held: ids of volumes that containers have.
+        """
         ...
 
 

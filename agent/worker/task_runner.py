@@ -5,16 +5,16 @@ One asyncio task runs it. Whatever others tell it (a new assignment, an exit) on
 
 import asyncio
 import logging
-import os
 from collections.abc import Coroutine
 from functools import partial
 
-from agent.worker.attaching import attach
+from agent.worker.attaching import attach, close
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.request import container_request
-from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Exit, Image, MountedFile, Running, Sandbox
+from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
 from agent.worker.stop_terms import grace_seconds, stop_signal
+from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
 from agent.worker.watches import Change, Watches
@@ -61,7 +61,7 @@ class TaskRunner:
         self._drain = Drain(look)
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
-        self._mounted: tuple[MountedFile, ...] = ()
+        self._supplies: Supplies | None = None
         self._signalled_at: float | None = None
         self._overdue = False
         self._detached = False
@@ -77,6 +77,11 @@ class TaskRunner:
     def status(self) -> TaskStatus:
         """The last one reported; its state is 0 before acceptance. Not to be changed."""
         return self._status
+
+    def held_volumes(self) -> frozenset[str]:
+        """Ids of the volumes that its container has, or is about to be given."""
+        holds = not self._released and (self._supplies is not None or self._found is not None)
+        return volumes_of(self._revision) if holds else frozenset()
 
     def assign(self, task: Task, revision: ServiceRevision | None) -> None:
         """What managers want of the task now."""
@@ -191,7 +196,7 @@ class TaskRunner:
             self._image_stop_signal = self._image.config.stop_signal
             self._watches.choose(revision, self._task, self._image.config)
             self._status.image_digest = self._image.digest
-            self._mounted = await self._tools.contents.arrived(container, report)
+            self._supplies = await gather(self._tools, self._task, container, report)
             await self._tools.datapath.applied()
             async with self._tools.starts:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
@@ -199,11 +204,11 @@ class TaskRunner:
             await self._end(TaskState.REJECTED, str(error))
 
     async def _start(self) -> None:
-        assert self._image is not None and self._sandbox is not None
+        assert self._image is not None and self._sandbox is not None and self._supplies is not None
         async with self._tools.starts:
             self._report(TaskState.STARTING)
             try:
-                running = await self._tools.runtime.start(self._request(self._image, self._sandbox))
+                running = await self._tools.runtime.start(self._request(self._image, self._sandbox, self._supplies))
             except ShoalError as error:
                 await self._end(TaskState.REJECTED, str(error))
             else:
@@ -212,17 +217,16 @@ class TaskRunner:
                 self._status.pid = running.pid
             finally:
                 self._close_sandbox()
-                self._mounted = ()
+                self._supplies = SPENT
 
-    def _request(self, image: Image, sandbox: Sandbox) -> ContainerRequest:
+    def _request(self, image: Image, sandbox: Sandbox, supplies: Supplies) -> ContainerRequest:
         return container_request(
             self._task,
             self._spec(),
             node=self._tools.node,
             image=image,
             sandbox=sandbox,
-            mounted=self._mounted,
-            volumes=self._tools.volumes.ensure(self._spec().spec.task.container, self._task.slot),
+            supplies=supplies,
             host_resolv_conf=self._tools.host_resolv_conf(),
         )
 
@@ -342,7 +346,5 @@ class TaskRunner:
         return self._revision
 
     def _close_sandbox(self) -> None:
-        if self._sandbox is not None:
-            if self._sandbox is not WITHOUT_NAMESPACE:
-                os.close(self._sandbox.netns_fd)
-            self._sandbox = None
+        close(self._sandbox)
+        self._sandbox = None

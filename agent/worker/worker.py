@@ -128,7 +128,7 @@ class Worker:
         """Work until cancelled, after `recover`. Containers stay as they are."""
         async with TaskGroup() as group:
             group.create_task(self._datapath.run(), name="datapath")
-            group.create_task(self._volumes.run(self._volumes_in_use), name="volumes")
+            group.create_task(self._volumes.run(self._volumes_in_use, self._volumes_held), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
@@ -151,7 +151,7 @@ class Worker:
 
     async def _take(self, assignments: Assignments) -> None:
         old, self._assigned = self._assigned, merge(self._assigned, assignments)
-        self._volumes.remove(assignments.removing_volumes)
+        self._volumes.take(assignments)
         self._contents.take(assignments.files, self._assigned.revisions.values())
         if not self._assigned.same_datapath(old):
             await self._datapath.wish(self._assigned)
@@ -183,6 +183,10 @@ class Worker:
         return frozenset(mount.source for mount in mounts if mount.type == Mount.VOLUME)
 
     async def _collect_images(self) -> None:
+    def _volumes_held(self) -> frozenset[str]:
+        """Ids of the volumes that containers here have."""
+        return frozenset().union(*(runner.held_volumes() for runner in self._runners.values()))
+
         while True:
             await asyncio.sleep(COLLECT_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]

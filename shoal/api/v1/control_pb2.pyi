@@ -2231,6 +2231,7 @@ class VolumeView(_message.Message):
     VOLUME_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def volume(self) -> _volume_pb2.Volume: ...
     @_builtins.property
@@ -2239,7 +2240,11 @@ class VolumeView(_message.Message):
 
     @_builtins.property
     def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumePlace]:
-        """Where its data is."""
+        """Where its data is; of a CSI driver, the nodes that have it."""
+
+    @_builtins.property
+    def status(self) -> _volume_pb2.VolumeStatus:
+        """Of a volume of a CSI driver."""
 
     def __init__(
         self,
@@ -2247,10 +2252,11 @@ class VolumeView(_message.Message):
         volume: _volume_pb2.Volume | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         places: _abc.Iterable[Global___VolumePlace] | None = ...,
+        status: _volume_pb2.VolumeStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "services", b"services", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "services", b"services", "status", b"status", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2265,6 +2271,9 @@ class VolumePlace(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
     HOME_FIELD_NUMBER: _builtins.int
+    PUBLICATION_FIELD_NUMBER: _builtins.int
+    MOUNTED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     hostname: _builtins.str
     slot: _builtins.int
@@ -2272,6 +2281,10 @@ class VolumePlace(_message.Message):
     created_at_ms: _builtins.int
     home: _builtins.bool
     """Whether the slot has its home here; another node's data is what it left behind."""
+    publication: _builtins.int
+    """Of a CSI driver: VolumePublication.State, whether it is mounted there, and what does not go on."""
+    mounted: _builtins.bool
+    problem: _builtins.str
     def __init__(
         self,
         *,
@@ -2280,10 +2293,13 @@ class VolumePlace(_message.Message):
         slot: _builtins.int = ...,
         created_at_ms: _builtins.int = ...,
         home: _builtins.bool = ...,
+        publication: _builtins.int = ...,
+        mounted: _builtins.bool = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "home", b"home", "hostname", b"hostname", "node_id", b"node_id", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2329,15 +2345,19 @@ class RemoveVolumeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     volume: _builtins.str
+    force: _builtins.bool
+    """Of a CSI driver: forget it though the driver has not deleted it. What is mounted is let go of all the same."""
     def __init__(
         self,
         *,
         volume: _builtins.str = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -162,16 +162,20 @@ class VolumeReport(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUMES_FIELD_NUMBER: _builtins.int
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.HeldVolume]: ...
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[_volume_pb2.HeldPublication]: ...
     def __init__(
         self,
         *,
         volumes: _abc.Iterable[_volume_pb2.HeldVolume] | None = ...,
+        publications: _abc.Iterable[_volume_pb2.HeldPublication] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["publications", b"publications", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,6 +259,8 @@ class Assignments(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     REMOVED_SERVICES_FIELD_NUMBER: _builtins.int
+    ATTACHMENTS_FIELD_NUMBER: _builtins.int
+    REMOVED_ATTACHMENTS_FIELD_NUMBER: _builtins.int
     snapshot: _builtins.bool
     """A snapshot replaces everything; an increment adds, replaces by key, and removes."""
     store_revision: _builtins.int
@@ -307,6 +313,12 @@ class Assignments(_message.Message):
 
     @_builtins.property
     def removed_services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def attachments(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeAttachment]:
+        """Volumes of CSI drivers that those tasks need, and such as the node is to let go of. Key: volume_id."""
+
+    @_builtins.property
+    def removed_attachments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -326,14 +338,110 @@ class Assignments(_message.Message):
         sequence: _builtins.int = ...,
         services: _abc.Iterable[Global___ServiceEndpoint] | None = ...,
         removed_services: _abc.Iterable[_builtins.str] | None = ...,
+        attachments: _abc.Iterable[Global___VolumeAttachment] | None = ...,
+        removed_attachments: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "removing_volumes", b"removing_volumes", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attachments", b"attachments", "endpoints", b"endpoints", "files", b"files", "networks", b"networks", "peers", b"peers", "removed_attachments", b"removed_attachments", "removed_endpoints", b"removed_endpoints", "removed_networks", b"removed_networks", "removed_peers", b"removed_peers", "removed_services", b"removed_services", "removed_tasks", b"removed_tasks", "removing_volumes", b"removing_volumes", "revisions", b"revisions", "sequence", b"sequence", "services", b"services", "snapshot", b"snapshot", "store_revision", b"store_revision", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Assignments: _TypeAlias = Assignments  # noqa: Y015
+
+@_typing.final
+class VolumeAttachment(_message.Message):
+    """A volume of a CSI driver on this node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class VolumeContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class PublishContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DRIVER_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    DRIVER_VOLUME_ID_FIELD_NUMBER: _builtins.int
+    VOLUME_CONTEXT_FIELD_NUMBER: _builtins.int
+    PUBLISH_CONTEXT_FIELD_NUMBER: _builtins.int
+    ACCESS_MODE_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    name: _builtins.str
+    driver: _builtins.str
+    number: _builtins.int
+    """VolumePublication.number"""
+    state: _volume_pb2.VolumePublication.State.ValueType
+    """WAITING while the node may not use it yet; READY; WITHDRAWN."""
+    problem: _builtins.str
+    """Why it waits, one line for the user."""
+    driver_volume_id: _builtins.str
+    """As in VolumeStatus and VolumePublication."""
+    access_mode: _volume_pb2.AccessMode.ValueType
+    @_builtins.property
+    def volume_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def publish_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        driver: _builtins.str = ...,
+        number: _builtins.int = ...,
+        state: _volume_pb2.VolumePublication.State.ValueType = ...,
+        problem: _builtins.str = ...,
+        driver_volume_id: _builtins.str = ...,
+        volume_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        publish_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        access_mode: _volume_pb2.AccessMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "driver_volume_id", b"driver_volume_id", "name", b"name", "number", b"number", "problem", b"problem", "publish_context", b"publish_context", "state", b"state", "volume_context", b"volume_context", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeAttachment: _TypeAlias = VolumeAttachment  # noqa: Y015
 
 @_typing.final
 class NetworkAssignment(_message.Message):

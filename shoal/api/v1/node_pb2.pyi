@@ -326,6 +326,7 @@ class NodeDescription(_message.Message):
     WITHOUT_IPV6_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     OVERLAY_KEYS_FIELD_NUMBER: _builtins.int
+    CSI_DRIVERS_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -368,6 +369,10 @@ class NodeDescription(_message.Message):
     def overlay_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverlayKey]:
         """Of its encrypted tunnels, as long as it has any; two while keys are being changed."""
 
+    @_builtins.property
+    def csi_drivers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CsiDriver]:
+        """Drivers for volumes that it has, by name."""
+
     def __init__(
         self,
         *,
@@ -387,14 +392,97 @@ class NodeDescription(_message.Message):
         without_ipv6: _builtins.str = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         overlay_keys: _abc.Iterable[Global___OverlayKey] | None = ...,
+        csi_drivers: _abc.Iterable[Global___CsiDriver] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "without_ipv6", b"without_ipv6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "without_ipv6", b"without_ipv6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeDescription: _TypeAlias = NodeDescription  # noqa: Y015
+
+@_typing.final
+class CsiDriver(_message.Message):
+    """A driver of the Container Storage Interface (CSI) beside an agent, as it says of itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TopologyEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    CONTROLLER_FIELD_NUMBER: _builtins.int
+    CREATES_FIELD_NUMBER: _builtins.int
+    ATTACHES_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
+    HAS_TOPOLOGY_FIELD_NUMBER: _builtins.int
+    TOPOLOGY_FIELD_NUMBER: _builtins.int
+    MAX_VOLUMES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    version: _builtins.str
+    node_id: _builtins.str
+    """The node's id in the driver's words."""
+    controller: _builtins.bool
+    """It has the controller service: volumes can be made and attached by way of this node."""
+    creates: _builtins.bool
+    """Volumes are made and deleted by the controller; else they are there under their names already."""
+    attaches: _builtins.bool
+    """Volumes are attached to a node by the controller before the node can use them."""
+    stages: _builtins.bool
+    """Volumes are staged before they are published."""
+    has_topology: _builtins.bool
+    """Volumes may be out of reach for some nodes."""
+    max_volumes: _builtins.int
+    """How many volumes the node can have; 0: as many as there are."""
+    problem: _builtins.str
+    """Why it cannot be used now, one line; empty when it can."""
+    @_builtins.property
+    def topology(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Where the node is, for volumes that not every node reaches."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.str = ...,
+        node_id: _builtins.str = ...,
+        controller: _builtins.bool = ...,
+        creates: _builtins.bool = ...,
+        attaches: _builtins.bool = ...,
+        stages: _builtins.bool = ...,
+        has_topology: _builtins.bool = ...,
+        topology: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        max_volumes: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attaches", b"attaches", "controller", b"controller", "creates", b"creates", "has_topology", b"has_topology", "max_volumes", b"max_volumes", "name", b"name", "node_id", b"node_id", "problem", b"problem", "stages", b"stages", "topology", b"topology", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CsiDriver: _TypeAlias = CsiDriver  # noqa: Y015
 
 @_typing.final
 class OverlayKey(_message.Message):

@@ -22,39 +22,76 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shoal.api.v1 import volume_pb2 as shoal_dot_api_dot_v1_dot_volume__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/streams.proto\x12\x0cshoal.api.v1\"a\n\x0fReadLogsRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x11\n\x04tail\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08since_ns\x18\x04 \x01(\x03\x42\x07\n\x05_tail\"\xb4\x01\n\tLogRecord\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12.\n\x06stream\x18\x03 \x01(\x0e\x32\x1e.shoal.api.v1.LogRecord.Stream\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"$\n\x10ReadUsageRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\";\n\x11ReadUsageResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.TaskUsage\"_\n\tTaskUsage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12\x0e\n\x06\x63pu_ns\x18\x03 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\r\"o\n\x0cProbeRequest\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.ProbedNode\x12\'\n\x05ports\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.ProbedPort\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"@\n\nProbedNode\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\"+\n\nProbedPort\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"F\n\rProbeResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.NodeReach\x12\r\n\x05ports\x18\x02 \x03(\t\"g\n\tNodeReach\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12$\n\x08underlay\x18\x02 \x01(\x0b\x32\x12.shoal.api.v1.Path\x12#\n\x07overlay\x18\x03 \x01(\x0b\x32\x12.shoal.api.v1.Path\"K\n\x04Path\x12\x0c\n\x04sent\x18\x01 \x01(\r\x12\x12\n\nanswers_us\x18\x02 \x03(\r\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r2\xe4\x01\n\x0c\x41gentStreams\x12\x44\n\x08ReadLogs\x12\x1d.shoal.api.v1.ReadLogsRequest\x1a\x17.shoal.api.v1.LogRecord0\x01\x12@\n\x05Probe\x12\x1a.shoal.api.v1.ProbeRequest\x1a\x1b.shoal.api.v1.ProbeResponse\x12L\n\tReadUsage\x12\x1e.shoal.api.v1.ReadUsageRequest\x1a\x1f.shoal.api.v1.ReadUsageResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ashoal/api/v1/streams.proto\x12\x0cshoal.api.v1\x1a\x19shoal/api/v1/volume.proto\"\xeb\x01\n\x11\x43\x61llDriverRequest\x12\x0e\n\x06\x64river\x18\x01 \x01(\t\x12.\n\x06\x63reate\x18\x02 \x01(\x0b\x32\x1c.shoal.api.v1.CreateOnDriverH\x00\x12.\n\x06\x64\x65lete\x18\x03 \x01(\x0b\x32\x1c.shoal.api.v1.DeleteOnDriverH\x00\x12.\n\x06\x61ttach\x18\x04 \x01(\x0b\x32\x1c.shoal.api.v1.AttachOnDriverH\x00\x12.\n\x06\x64\x65tach\x18\x05 \x01(\x0b\x32\x1c.shoal.api.v1.DetachOnDriverH\x00\x42\x06\n\x04\x63\x61ll\"\x97\x02\n\x0e\x43reateOnDriver\x12\x0c\n\x04name\x18\x01 \x01(\t\x12@\n\nparameters\x18\x02 \x03(\x0b\x32,.shoal.api.v1.CreateOnDriver.ParametersEntry\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x13\n\x0blimit_bytes\x18\x04 \x01(\x03\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\x05 \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12*\n\ntopologies\x18\x06 \x03(\x0b\x32\x16.shoal.api.v1.Segments\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"*\n\x0e\x44\x65leteOnDriver\x12\x18\n\x10\x64river_volume_id\x18\x01 \x01(\t\"\xdd\x01\n\x0e\x41ttachOnDriver\x12\x18\n\x10\x64river_volume_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64river_node_id\x18\x02 \x01(\t\x12-\n\x0b\x61\x63\x63\x65ss_mode\x18\x03 \x01(\x0e\x32\x18.shoal.api.v1.AccessMode\x12:\n\x07\x63ontext\x18\x04 \x03(\x0b\x32).shoal.api.v1.AttachOnDriver.ContextEntry\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0e\x44\x65tachOnDriver\x12\x18\n\x10\x64river_volume_id\x18\x01 \x01(\t\x12\x16\n\x0e\x64river_node_id\x18\x02 \x01(\t\"\x81\x03\n\x12\x43\x61llDriverResponse\x12-\n\x07\x63reated\x18\x01 \x01(\x0b\x32\x1a.shoal.api.v1.DriverVolumeH\x00\x12=\n\x08\x61ttached\x18\x02 \x01(\x0b\x32).shoal.api.v1.CallDriverResponse.AttachedH\x00\x12\x35\n\x04\x64one\x18\x03 \x01(\x0b\x32%.shoal.api.v1.CallDriverResponse.DoneH\x00\x12.\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.shoal.api.v1.DriverFailureH\x00\x1a\x83\x01\n\x08\x41ttached\x12G\n\x07\x63ontext\x18\x01 \x03(\x0b\x32\x36.shoal.api.v1.CallDriverResponse.Attached.ContextEntry\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x06\n\x04\x44oneB\x08\n\x06result\"\xd6\x01\n\x0c\x44riverVolume\x12\x18\n\x10\x64river_volume_id\x18\x01 \x01(\t\x12\x38\n\x07\x63ontext\x18\x02 \x03(\x0b\x32\'.shoal.api.v1.DriverVolume.ContextEntry\x12\x16\n\x0e\x63\x61pacity_bytes\x18\x03 \x01(\x03\x12*\n\ntopologies\x18\x04 \x03(\x0b\x32\x16.shoal.api.v1.Segments\x1a.\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"3\n\rDriverFailure\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x11\n\tuncertain\x18\x02 \x01(\x08\"a\n\x0fReadLogsRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\x12\x11\n\x04tail\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x08since_ns\x18\x04 \x01(\x03\x42\x07\n\x05_tail\"\xb4\x01\n\tLogRecord\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12.\n\x06stream\x18\x03 \x01(\x0e\x32\x1e.shoal.api.v1.LogRecord.Stream\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c\x12\x0f\n\x07partial\x18\x05 \x01(\x08\"8\n\x06Stream\x12\x16\n\x12STREAM_UNSPECIFIED\x10\x00\x12\n\n\x06STDOUT\x10\x01\x12\n\n\x06STDERR\x10\x02\"$\n\x10ReadUsageRequest\x12\x10\n\x08task_ids\x18\x01 \x03(\t\";\n\x11ReadUsageResponse\x12&\n\x05tasks\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.TaskUsage\"_\n\tTaskUsage\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x03\x12\x0e\n\x06\x63pu_ns\x18\x03 \x01(\x03\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x12\x0c\n\x04pids\x18\x05 \x01(\r\"o\n\x0cProbeRequest\x12\'\n\x05nodes\x18\x01 \x03(\x0b\x32\x18.shoal.api.v1.ProbedNode\x12\'\n\x05ports\x18\x02 \x03(\x0b\x32\x18.shoal.api.v1.ProbedPort\x12\r\n\x05\x63ount\x18\x03 \x01(\r\"@\n\nProbedNode\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x10\n\x08vtep_mac\x18\x03 \x01(\t\"+\n\nProbedPort\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\r\"F\n\rProbeResponse\x12&\n\x05nodes\x18\x01 \x03(\x0b\x32\x17.shoal.api.v1.NodeReach\x12\r\n\x05ports\x18\x02 \x03(\t\"g\n\tNodeReach\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12$\n\x08underlay\x18\x02 \x01(\x0b\x32\x12.shoal.api.v1.Path\x12#\n\x07overlay\x18\x03 \x01(\x0b\x32\x12.shoal.api.v1.Path\"K\n\x04Path\x12\x0c\n\x04sent\x18\x01 \x01(\r\x12\x12\n\nanswers_us\x18\x02 \x03(\r\x12\x0b\n\x03mtu\x18\x03 \x01(\r\x12\x14\n\x0c\x65xpected_mtu\x18\x04 \x01(\r2\xb5\x02\n\x0c\x41gentStreams\x12\x44\n\x08ReadLogs\x12\x1d.shoal.api.v1.ReadLogsRequest\x1a\x17.shoal.api.v1.LogRecord0\x01\x12@\n\x05Probe\x12\x1a.shoal.api.v1.ProbeRequest\x1a\x1b.shoal.api.v1.ProbeResponse\x12L\n\tReadUsage\x12\x1e.shoal.api.v1.ReadUsageRequest\x1a\x1f.shoal.api.v1.ReadUsageResponse\x12O\n\nCallDriver\x12\x1f.shoal.api.v1.CallDriverRequest\x1a .shoal.api.v1.CallDriverResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.streams_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READLOGSREQUEST']._serialized_start=44
-  _globals['_READLOGSREQUEST']._serialized_end=141
-  _globals['_LOGRECORD']._serialized_start=144
-  _globals['_LOGRECORD']._serialized_end=324
-  _globals['_LOGRECORD_STREAM']._serialized_start=268
-  _globals['_LOGRECORD_STREAM']._serialized_end=324
-  _globals['_READUSAGEREQUEST']._serialized_start=326
-  _globals['_READUSAGEREQUEST']._serialized_end=362
-  _globals['_READUSAGERESPONSE']._serialized_start=364
-  _globals['_READUSAGERESPONSE']._serialized_end=423
-  _globals['_TASKUSAGE']._serialized_start=425
-  _globals['_TASKUSAGE']._serialized_end=520
-  _globals['_PROBEREQUEST']._serialized_start=522
-  _globals['_PROBEREQUEST']._serialized_end=633
-  _globals['_PROBEDNODE']._serialized_start=635
-  _globals['_PROBEDNODE']._serialized_end=699
-  _globals['_PROBEDPORT']._serialized_start=701
-  _globals['_PROBEDPORT']._serialized_end=744
-  _globals['_PROBERESPONSE']._serialized_start=746
-  _globals['_PROBERESPONSE']._serialized_end=816
-  _globals['_NODEREACH']._serialized_start=818
-  _globals['_NODEREACH']._serialized_end=921
-  _globals['_PATH']._serialized_start=923
-  _globals['_PATH']._serialized_end=998
-  _globals['_AGENTSTREAMS']._serialized_start=1001
-  _globals['_AGENTSTREAMS']._serialized_end=1229
+  _globals['_CREATEONDRIVER_PARAMETERSENTRY']._loaded_options = None
+  _globals['_CREATEONDRIVER_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_ATTACHONDRIVER_CONTEXTENTRY']._loaded_options = None
+  _globals['_ATTACHONDRIVER_CONTEXTENTRY']._serialized_options = b'8\001'
+  _globals['_CALLDRIVERRESPONSE_ATTACHED_CONTEXTENTRY']._loaded_options = None
+  _globals['_CALLDRIVERRESPONSE_ATTACHED_CONTEXTENTRY']._serialized_options = b'8\001'
+  _globals['_DRIVERVOLUME_CONTEXTENTRY']._loaded_options = None
+  _globals['_DRIVERVOLUME_CONTEXTENTRY']._serialized_options = b'8\001'
+  _globals['_CALLDRIVERREQUEST']._serialized_start=72
+  _globals['_CALLDRIVERREQUEST']._serialized_end=307
+  _globals['_CREATEONDRIVER']._serialized_start=310
+  _globals['_CREATEONDRIVER']._serialized_end=589
+  _globals['_CREATEONDRIVER_PARAMETERSENTRY']._serialized_start=540
+  _globals['_CREATEONDRIVER_PARAMETERSENTRY']._serialized_end=589
+  _globals['_DELETEONDRIVER']._serialized_start=591
+  _globals['_DELETEONDRIVER']._serialized_end=633
+  _globals['_ATTACHONDRIVER']._serialized_start=636
+  _globals['_ATTACHONDRIVER']._serialized_end=857
+  _globals['_ATTACHONDRIVER_CONTEXTENTRY']._serialized_start=811
+  _globals['_ATTACHONDRIVER_CONTEXTENTRY']._serialized_end=857
+  _globals['_DETACHONDRIVER']._serialized_start=859
+  _globals['_DETACHONDRIVER']._serialized_end=925
+  _globals['_CALLDRIVERRESPONSE']._serialized_start=928
+  _globals['_CALLDRIVERRESPONSE']._serialized_end=1313
+  _globals['_CALLDRIVERRESPONSE_ATTACHED']._serialized_start=1164
+  _globals['_CALLDRIVERRESPONSE_ATTACHED']._serialized_end=1295
+  _globals['_CALLDRIVERRESPONSE_ATTACHED_CONTEXTENTRY']._serialized_start=811
+  _globals['_CALLDRIVERRESPONSE_ATTACHED_CONTEXTENTRY']._serialized_end=857
+  _globals['_CALLDRIVERRESPONSE_DONE']._serialized_start=1297
+  _globals['_CALLDRIVERRESPONSE_DONE']._serialized_end=1303
+  _globals['_DRIVERVOLUME']._serialized_start=1316
+  _globals['_DRIVERVOLUME']._serialized_end=1530
+  _globals['_DRIVERVOLUME_CONTEXTENTRY']._serialized_start=811
+  _globals['_DRIVERVOLUME_CONTEXTENTRY']._serialized_end=857
+  _globals['_DRIVERFAILURE']._serialized_start=1532
+  _globals['_DRIVERFAILURE']._serialized_end=1583
+  _globals['_READLOGSREQUEST']._serialized_start=1585
+  _globals['_READLOGSREQUEST']._serialized_end=1682
+  _globals['_LOGRECORD']._serialized_start=1685
+  _globals['_LOGRECORD']._serialized_end=1865
+  _globals['_LOGRECORD_STREAM']._serialized_start=1809
+  _globals['_LOGRECORD_STREAM']._serialized_end=1865
+  _globals['_READUSAGEREQUEST']._serialized_start=1867
+  _globals['_READUSAGEREQUEST']._serialized_end=1903
+  _globals['_READUSAGERESPONSE']._serialized_start=1905
+  _globals['_READUSAGERESPONSE']._serialized_end=1964
+  _globals['_TASKUSAGE']._serialized_start=1966
+  _globals['_TASKUSAGE']._serialized_end=2061
+  _globals['_PROBEREQUEST']._serialized_start=2063
+  _globals['_PROBEREQUEST']._serialized_end=2174
+  _globals['_PROBEDNODE']._serialized_start=2176
+  _globals['_PROBEDNODE']._serialized_end=2240
+  _globals['_PROBEDPORT']._serialized_start=2242
+  _globals['_PROBEDPORT']._serialized_end=2285
+  _globals['_PROBERESPONSE']._serialized_start=2287
+  _globals['_PROBERESPONSE']._serialized_end=2357
+  _globals['_NODEREACH']._serialized_start=2359
+  _globals['_NODEREACH']._serialized_end=2462
+  _globals['_PATH']._serialized_start=2464
+  _globals['_PATH']._serialized_end=2539
+  _globals['_AGENTSTREAMS']._serialized_start=2542
+  _globals['_AGENTSTREAMS']._serialized_end=2851
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
                 _registered_method=True)
+        self.CallDriver = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/CallDriver',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -75,6 +80,14 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CallDriver(self, request, context):
+        """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
+        an error is of Shoal: NOT_FOUND, the node has no such driver.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +105,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.ReadUsage,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.SerializeToString,
+            ),
+            'CallDriver': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallDriver,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +193,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/ReadUsage',
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CallDriver(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/CallDriver',
+            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
             options,
             channel_credentials,
             insecure,

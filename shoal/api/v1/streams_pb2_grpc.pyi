@@ -37,6 +37,10 @@ class AgentStreamsStub:
     """How this node reaches others, measured now. Takes about a second."""
     ReadUsage: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]
     """What the containers of tasks use now. Those that have none are left out."""
+    CallDriver: _grpc.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]
+    """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
+    an error is of Shoal: NOT_FOUND, the node has no such driver.
+    """
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -47,6 +51,10 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """How this node reaches others, measured now. Takes about a second."""
     ReadUsage: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]  # type: ignore[assignment]
     """What the containers of tasks use now. Those that have none are left out."""
+    CallDriver: _aio.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]  # type: ignore[assignment]
+    """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
+    an error is of Shoal: NOT_FOUND, the node has no such driver.
+    """
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -72,5 +80,15 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ReadUsageResponse, _abc.Awaitable[_streams_pb2.ReadUsageResponse]]:
         """What the containers of tasks use now. Those that have none are left out."""
+
+    @_abc_1.abstractmethod
+    def CallDriver(
+        self,
+        request: _streams_pb2.CallDriverRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.CallDriverResponse, _abc.Awaitable[_streams_pb2.CallDriverResponse]]:
+        """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
+        an error is of Shoal: NOT_FOUND, the node has no such driver.
+        """
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

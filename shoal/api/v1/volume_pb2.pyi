@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AccessMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccessModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccessMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCESS_MODE_UNSPECIFIED: _AccessMode.ValueType  # 0
+    """Means SINGLE_NODE_WRITER."""
+    SINGLE_NODE_WRITER: _AccessMode.ValueType  # 1
+    SINGLE_NODE_READER_ONLY: _AccessMode.ValueType  # 2
+    MULTI_NODE_READER_ONLY: _AccessMode.ValueType  # 3
+    MULTI_NODE_MULTI_WRITER: _AccessMode.ValueType  # 5
+
+class AccessMode(_AccessMode, metaclass=_AccessModeEnumTypeWrapper):
+    """Numbers as in CSI's VolumeCapability.AccessMode."""
+
+ACCESS_MODE_UNSPECIFIED: AccessMode.ValueType  # 0
+"""Means SINGLE_NODE_WRITER."""
+SINGLE_NODE_WRITER: AccessMode.ValueType  # 1
+SINGLE_NODE_READER_ONLY: AccessMode.ValueType  # 2
+MULTI_NODE_READER_ONLY: AccessMode.ValueType  # 3
+MULTI_NODE_MULTI_WRITER: AccessMode.ValueType  # 5
+Global___AccessMode: _TypeAlias = AccessMode  # noqa: Y015
+
 @_typing.final
 class Volume(_message.Message):
     """Key: /shoal/v1/volumes/<id>, written by the control API only."""
@@ -28,8 +53,11 @@ class Volume(_message.Message):
     META_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
     REMOVING_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     removing: _builtins.bool
     """Its data is being deleted on the nodes that hold any; it goes when none does. No service may use it."""
+    forced: _builtins.bool
+    """Of a CSI driver: it goes though its driver has not deleted it."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -40,10 +68,11 @@ class Volume(_message.Message):
         meta: _meta_pb2.Meta | None = ...,
         spec: Global___VolumeSpec | None = ...,
         removing: _builtins.bool = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "meta", b"meta", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,17 +127,29 @@ class VolumeSpec(_message.Message):
     DRIVER_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     STACK_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    ACCESS_MODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label (in a stack "<stack>_<label>"), at most 63 characters, unique in the cluster."""
     driver: _builtins.str
-    """"local" is the only one."""
+    """"local", or a driver of the Container Storage Interface (CSI) that a node has. Fixed once it exists."""
     stack: _builtins.str
     """Name of the stack that made it; empty outside a stack."""
+    size_bytes: _builtins.int
+    """The rest is for drivers other than local alone. Fixed once it exists.
+
+    At least so many bytes; 0 means as the driver likes. At most so many; 0 means no bound.
+    """
+    limit_bytes: _builtins.int
+    access_mode: Global___AccessMode.ValueType
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """As of Docker's local driver: none, or `type`, `o` and `device` of mount(8). Fixed once it exists."""
+        """As of Docker's local driver: none, or `type`, `o` and `device` of mount(8). Of another driver: its own
+        parameters. Fixed once it exists.
+        """
 
     def __init__(
         self,
@@ -118,14 +159,272 @@ class VolumeSpec(_message.Message):
         driver: _builtins.str = ...,
         options: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         stack: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+        limit_bytes: _builtins.int = ...,
+        access_mode: Global___AccessMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["driver", b"driver", "labels", b"labels", "name", b"name", "options", b"options", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "labels", b"labels", "limit_bytes", b"limit_bytes", "name", b"name", "options", b"options", "size_bytes", b"size_bytes", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeSpec: _TypeAlias = VolumeSpec  # noqa: Y015
+
+@_typing.final
+class VolumeStatus(_message.Message):
+    """How far a volume of a CSI driver is.
+    Key: /shoal/v1/volume-status/<volume id>, written by the volume keeper of the leader only; deleted with the volume.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    DRIVER_VOLUME_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
+    TOPOLOGIES_FIELD_NUMBER: _builtins.int
+    UNCERTAIN_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
+    LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    driver_volume_id: _builtins.str
+    """The driver's own id; empty until it has made the volume."""
+    capacity_bytes: _builtins.int
+    """0: not known."""
+    uncertain: _builtins.bool
+    """The driver may have made it without our knowing: a call was begun, or its answer was lost."""
+    deleted: _builtins.bool
+    """The driver has deleted it."""
+    problem: _builtins.str
+    """Why it cannot be made or deleted, one line; empty when nothing is amiss."""
+    last_number: _builtins.int
+    """The greatest number that a publication had."""
+    @_builtins.property
+    def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The driver's, handed back to it with each call."""
+
+    @_builtins.property
+    def topologies(self) -> _containers.RepeatedCompositeFieldContainer[Global___Segments]:
+        """Nodes reach it whose driver has all segments of one of these; none means all nodes."""
+
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumePublication]:
+        """At most one a node."""
+
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        driver_volume_id: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        capacity_bytes: _builtins.int = ...,
+        topologies: _abc.Iterable[Global___Segments] | None = ...,
+        uncertain: _builtins.bool = ...,
+        deleted: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+        publications: _abc.Iterable[Global___VolumePublication] | None = ...,
+        last_number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "context", b"context", "deleted", b"deleted", "driver_volume_id", b"driver_volume_id", "last_number", b"last_number", "problem", b"problem", "publications", b"publications", "topologies", b"topologies", "uncertain", b"uncertain", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeStatus: _TypeAlias = VolumeStatus  # noqa: Y015
+
+@_typing.final
+class Segments(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class SegmentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def segments(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        segments: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Segments: _TypeAlias = Segments  # noqa: Y015
+
+@_typing.final
+class VolumePublication(_message.Message):
+    """A volume on its way to a node, there, or on its way back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VolumePublication._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: VolumePublication._State.ValueType  # 0
+        WAITING: VolumePublication._State.ValueType  # 1
+        """Tasks of the node need it, and it cannot be there yet."""
+        ATTACHING: VolumePublication._State.ValueType  # 2
+        """The driver's controller is asked to attach it."""
+        READY: VolumePublication._State.ValueType  # 3
+        """The node may use it."""
+        WITHDRAWN: VolumePublication._State.ValueType  # 4
+        """The node is to let go of it; it says when it has."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: VolumePublication.State.ValueType  # 0
+    WAITING: VolumePublication.State.ValueType  # 1
+    """Tasks of the node need it, and it cannot be there yet."""
+    ATTACHING: VolumePublication.State.ValueType  # 2
+    """The driver's controller is asked to attach it."""
+    READY: VolumePublication.State.ValueType  # 3
+    """The node may use it."""
+    WITHDRAWN: VolumePublication.State.ValueType  # 4
+    """The node is to let go of it; it says when it has."""
+
+    @_typing.final
+    class ContextEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    DRIVER_NODE_ID_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    number: _builtins.int
+    """Counts up over all publications of the volume, so that a node's word on an earlier one is not taken for this."""
+    state: Global___VolumePublication.State.ValueType
+    driver_node_id: _builtins.str
+    """The node as the driver knows it."""
+    attached: _builtins.bool
+    """The driver's controller has been, or may have been, asked to attach it."""
+    problem: _builtins.str
+    """Why it does not go on, one line."""
+    @_builtins.property
+    def context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The driver's, for the node's part of it."""
+
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        state: Global___VolumePublication.State.ValueType = ...,
+        driver_node_id: _builtins.str = ...,
+        context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        attached: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "context", b"context", "driver_node_id", b"driver_node_id", "node_id", b"node_id", "number", b"number", "problem", b"problem", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumePublication: _TypeAlias = VolumePublication  # noqa: Y015
+
+@_typing.final
+class HeldPublication(_message.Message):
+    """What a node tells of a volume of a CSI driver that managers have told it of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    RELEASED_FIELD_NUMBER: _builtins.int
+    MOUNTED_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    number: _builtins.int
+    """VolumePublication.number"""
+    released: _builtins.bool
+    """Nothing of it is mounted on the node any more, nor will be under this number."""
+    mounted: _builtins.bool
+    """It can be used in containers."""
+    problem: _builtins.str
+    """What the driver said last, one line; empty when nothing is amiss."""
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        released: _builtins.bool = ...,
+        mounted: _builtins.bool = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mounted", b"mounted", "number", b"number", "problem", b"problem", "released", b"released", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldPublication: _TypeAlias = HeldPublication  # noqa: Y015
 
 @_typing.final
 class VolumeSlot(_message.Message):
@@ -200,18 +499,22 @@ class NodeVolumes(_message.Message):
 
     NODE_ID_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    PUBLICATIONS_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     @_builtins.property
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldVolume]: ...
+    @_builtins.property
+    def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldPublication]: ...
     def __init__(
         self,
         *,
         node_id: _builtins.str = ...,
         volumes: _abc.Iterable[Global___HeldVolume] | None = ...,
+        publications: _abc.Iterable[Global___HeldPublication] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "publications", b"publications", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,6 +102,11 @@ class Streams(AgentStreamsServicer):
     async def ReadUsage(self, request: streams_pb2.ReadUsageRequest, context: Context) -> streams_pb2.ReadUsageResponse:
         return streams_pb2.ReadUsageResponse()
 
+    async def CallDriver(
+        self, request: streams_pb2.CallDriverRequest, context: Context
+    ) -> streams_pb2.CallDriverResponse:
+        return streams_pb2.CallDriverResponse()
+
     async def Probe(self, request: streams_pb2.ProbeRequest, context: Context) -> streams_pb2.ProbeResponse:
         return streams_pb2.ProbeResponse()
 

@@ -20,6 +20,8 @@ from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, He
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -30,7 +32,7 @@ from shoal.api.v1.streams_pb2 import (
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.errors import Refused
+from shoal.errors import NotFound, Refused
 from shoal.identity.identity import Identity
 from shoal.rpc import access
 from shoal.rpc.channel import connect_aio
@@ -177,6 +179,9 @@ class ScriptedAgent(AgentStreamsServicer):
         for task_id in sorted(request.task_ids):
             for number in (1, 2):
                 yield LogRecord(task_id=task_id, at_ns=number, stream=LogRecord.STDOUT, data=b"line %d" % number)
+
+    async def CallDriver(self, request: CallDriverRequest, context: Context) -> CallDriverResponse:
+        raise NotFound("this node has no drivers")
 
     async def ReadUsage(self, request: ReadUsageRequest, context: Context) -> ReadUsageResponse:
         """A tenth of a CPU and 1 MiB each."""

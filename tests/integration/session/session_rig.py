@@ -13,8 +13,8 @@ from agent.network.condition import Condition
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
-from agent.volumes.store import VolumeStore
-from agent.worker.assigned import Assigned, merge
+from agent.volumes.news import News
+from agent.worker.assigned import Assigned
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.files.contents import SealedContents
 from manager.store.changes import put
@@ -32,6 +32,7 @@ from shoal.identity.roles import Caller, Role
 from shoal.rpc.access import MANAGER_API
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.server import listen, make_server
+from tests.fakes.driver_mounts import host_volumes
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
 
@@ -59,7 +60,7 @@ class RecordedWork:
 
     def take(self, assignments: Assignments) -> None:
         self.messages.append(assignments)
-        self.assigned = merge(self.assigned, assignments)
+        self.assigned.take(assignments)
         if assignments.sequence and not self.silent:
             self.answers.put_nowait(assignments.sequence)
 
@@ -82,6 +83,25 @@ class ManagerProcess:
     async def dispatcher_stop(self) -> None:
         """Break all sessions, and accept none."""
         await self.server.stop(None)
+
+
+class FixedHost:
+    """A host whose description changes when a test says so."""
+
+    def __init__(self, node_id: str) -> None:
+        self._news = News()
+        self.description = NodeDescription(hostname=node_id, address="192.0.2.1", vtep_mac="02:56:00:00:00:01")
+
+    def now(self) -> NodeDescription:
+        return self.description
+
+    def change(self, description: NodeDescription) -> None:
+        self.description = description
+        self._news.ring()
+
+    async def reports(self) -> AsyncGenerator[NodeDescription]:
+        async for _ in self._news.rounds():
+            yield self.description
 
 
 class SessionRig:
@@ -129,6 +149,7 @@ class SessionRig:
         outbox: Outbox | None = None,
         role: Role = Role.AGENT,
         condition: Condition | None = None,
+        host: FixedHost | None = None,
     ) -> AsyncGenerator[RecordedWork]:
         """An agent's session, again and again until the end."""
         identity = self.authority.issue(Caller(node_id, role, CLUSTER), datetime.now(UTC))
@@ -136,10 +157,10 @@ class SessionRig:
         session = AgentSession(
             managers=ManagerList(self.directory / f"{node_id}.json", addresses),
             connect=lambda address: connect_aio([address], identity),
-            describe=lambda: NodeDescription(hostname=node_id, address="192.0.2.1", vtep_mac="02:56:00:00:00:01"),
+            host=host or FixedHost(node_id),
             outbox=outbox or Outbox(),
             work=work,
-            volumes=VolumeStore(self.directory / "volumes", lambda: 0),
+            volumes=host_volumes(self.directory / "volumes", lambda: 0),
             condition=condition or Condition(now_ms=lambda: 0),
         )
         running = asyncio.create_task(session.run())

@@ -9,7 +9,14 @@ from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
 from agent.streams.service import AgentStreams
-from shoal.api.v1.streams_pb2 import LogRecord, ProbeRequest, ProbeResponse, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
+    LogRecord,
+    ProbeRequest,
+    ProbeResponse,
+    ReadLogsRequest,
+)
 from shoal.errors import InvalidInput, NotFound
 
 
@@ -48,9 +55,16 @@ class NoMeters:
         raise AssertionError(task_ids)
 
 
+class NoController:
+    async def call(self, request: CallDriverRequest) -> CallDriverResponse:
+        raise AssertionError(request)
+
+
 async def read(request: ReadLogsRequest) -> list[LogRecord]:
     context: object = None
-    streams = AgentStreams(logs=Files(), prober=NoProber(), meters=NoMeters(), now_ns=lambda: 0)
+    streams = AgentStreams(
+        logs=Files(), prober=NoProber(), meters=NoMeters(), controller=NoController(), now_ns=lambda: 0
+    )
     return [record async for record in streams.ReadLogs(request, context)]  # type: ignore[arg-type]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
-from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
@@ -18,6 +17,7 @@ from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
 from shoal.templates import Node
 from tests.fakes.containers_to_probe import ContainersToProbe
+from tests.fakes.driver_mounts import host_volumes
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.pulled_images import PulledImages
 from tests.fakes.runtime import Behaviour, FakeRuntime
@@ -80,7 +80,7 @@ class Machine:
             networks=self.networks,
             journal=Journal(self.directory / "journal"),
             contents=FileContents(),
-            volumes=VolumeStore(self.directory / "volumes", self.now_ms),
+            volumes=host_volumes(self.directory / "volumes", self.now_ms),
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=lambda: "nameserver 192.0.2.53\n",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.volumes.news import News
 from agent.volumes.store import VolumeStore
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
 from shoal.api.v1.volume_pb2 import HeldVolume
@@ -21,7 +22,7 @@ def container(name: str = "data", volume_id: str = "v1", *, per_slot: bool = Fal
 
 
 def test_what_is_made_is_found_again(tmp_path: Path) -> None:
-    store = VolumeStore(tmp_path / "volumes", lambda: 7)
+    store = VolumeStore(tmp_path / "volumes", lambda: 7, News())
     assert store.held() == [] and not (tmp_path / "volumes").exists()
     (source,) = store.ensure(container(), 3).values()
     assert source.data == tmp_path / "volumes/data/_data" and source.data.is_dir()
@@ -29,7 +30,7 @@ def test_what_is_made_is_found_again(tmp_path: Path) -> None:
     slot = store.ensure(container(per_slot=True), 3)["/data"]
     assert slot.data == tmp_path / "volumes/data.3/_data", "no other volume can have a dot in its name"
     (tmp_path / "volumes/strange").mkdir()
-    again = VolumeStore(tmp_path / "volumes", lambda: 9)
+    again = VolumeStore(tmp_path / "volumes", lambda: 9, News())
     assert again.held() == [
         HeldVolume(volume_id="v1", name="data", created_at_ms=7),
         HeldVolume(volume_id="v1", name="data", slot=3, created_at_ms=7),
@@ -37,7 +38,7 @@ def test_what_is_made_is_found_again(tmp_path: Path) -> None:
 
 
 def test_another_volumes_data_is_never_taken_or_destroyed(tmp_path: Path) -> None:
-    store = VolumeStore(tmp_path, lambda: 7)
+    store = VolumeStore(tmp_path, lambda: 7, News())
     data = store.ensure(container(), 1)["/data"].data
     (data / "precious").write_text("x")
     with pytest.raises(Refused, match="move it away"):
@@ -47,7 +48,8 @@ def test_another_volumes_data_is_never_taken_or_destroyed(tmp_path: Path) -> Non
 
 def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
     async def scenario() -> None:
-        store = VolumeStore(tmp_path, lambda: 7)
+        news = News()
+        store = VolumeStore(tmp_path, lambda: 7, news)
         for name, identifier in (("data", "v1"), ("other", "v2")):
             store.ensure(container(name, identifier), 1)
         used = {"v1"}
@@ -60,8 +62,8 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
             return used
 
         async def follow() -> None:
-            async for held in store.reports():
-                reports.append([each.name for each in held])  # noqa: PERF401  # each is looked at as it comes
+            async for _ in news.rounds():
+                reports.append([each.name for each in store.held()])  # noqa: PERF401  # looked at as they come
 
         running = [asyncio.create_task(store.run(in_use)), asyncio.create_task(follow())]
         store.remove(["v1", "unknown"])
@@ -83,7 +85,7 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
 
 
 def test_a_name_never_leads_out_of_the_directory(tmp_path: Path) -> None:
-    store = VolumeStore(tmp_path / "volumes", lambda: 7)
+    store = VolumeStore(tmp_path / "volumes", lambda: 7, News())
     for name in ("../x", "a/b", "..", "/etc"):
         with pytest.raises(Refused, match="not a name"):
             store.ensure(container(name), 1)

@@ -1,0 +1,1 @@
+"""Drivers of the Container Storage Interface that run beside this agent."""

@@ -1,0 +1,106 @@
+"""The controller service of this node's drivers, for the manager that leads.
+
+Nothing is decided and nothing is kept here: each call is idempotent by the interface, and what came of it is for the
+manager to write down.
+"""
+
+from agent.csi.drivers import Drivers
+from agent.csi.failures import DriverFailure
+from agent.csi.plugin import Plugin, capability
+from agent.csi.v1.csi_pb2 import (
+    CapacityRange,
+    ControllerPublishVolumeRequest,
+    ControllerUnpublishVolumeRequest,
+    CreateVolumeRequest,
+    DeleteVolumeRequest,
+    Topology,
+    TopologyRequirement,
+)
+from shoal.api.v1.streams_pb2 import (
+    AttachOnDriver,
+    CallDriverRequest,
+    CallDriverResponse,
+    CreateOnDriver,
+    DeleteOnDriver,
+    DetachOnDriver,
+    DriverVolume,
+)
+from shoal.api.v1.streams_pb2 import DriverFailure as Told
+from shoal.api.v1.volume_pb2 import Segments
+from shoal.errors import InvalidInput
+
+_DONE = CallDriverResponse(done=CallDriverResponse.Done())
+
+
+class Controller:
+    """Carries out `CallDriver`."""
+
+    def __init__(self, drivers: Drivers) -> None:
+        self._drivers = drivers
+
+    async def call(self, request: CallDriverRequest) -> CallDriverResponse:
+        """One call, whose failure is in the answer.
+
+        Raises:
+            Unavailable: this node has no such driver, or it is away. InvalidInput: it is no call.
+        """
+        plugin, _ = self._drivers.named(request.driver)
+        try:
+            match request.WhichOneof("call"):
+                case "create":
+                    return await _create(plugin, request.create)
+                case "delete":
+                    return await _delete(plugin, request.delete)
+                case "attach":
+                    return await _attach(plugin, request.attach)
+                case "detach":
+                    return await _detach(plugin, request.detach)
+                case _:
+                    raise InvalidInput("call: there is none that this agent knows")
+        except DriverFailure as failure:
+            return CallDriverResponse(failure=Told(message=str(failure), uncertain=failure.uncertain))
+
+
+async def _create(plugin: Plugin, wanted: CreateOnDriver) -> CallDriverResponse:
+    request = CreateVolumeRequest(
+        name=wanted.name, parameters=wanted.parameters, volume_capabilities=[capability(wanted.access_mode)]
+    )
+    if wanted.size_bytes or wanted.limit_bytes:
+        bounds = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
+        request.capacity_range.CopyFrom(bounds)
+    if wanted.topologies:
+        places = [Topology(segments=each.segments) for each in wanted.topologies]
+        request.accessibility_requirements.CopyFrom(TopologyRequirement(requisite=places, preferred=places))
+    made = (await plugin.call("CreateVolume", plugin.controller.CreateVolume, request)).volume
+    return CallDriverResponse(
+        created=DriverVolume(
+            driver_volume_id=made.volume_id,
+            context=made.volume_context,
+            capacity_bytes=made.capacity_bytes,
+            topologies=[Segments(segments=each.segments) for each in made.accessible_topology],
+        )
+    )
+
+
+async def _delete(plugin: Plugin, wanted: DeleteOnDriver) -> CallDriverResponse:
+    request = DeleteVolumeRequest(volume_id=wanted.driver_volume_id)
+    await plugin.call("DeleteVolume", plugin.controller.DeleteVolume, request)
+    return _DONE
+
+
+async def _attach(plugin: Plugin, wanted: AttachOnDriver) -> CallDriverResponse:
+    request = ControllerPublishVolumeRequest(
+        volume_id=wanted.driver_volume_id,
+        node_id=wanted.driver_node_id,
+        volume_capability=capability(wanted.access_mode),
+        volume_context=wanted.context,
+    )
+    method = plugin.controller.ControllerPublishVolume
+    answer = await plugin.call("ControllerPublishVolume", method, request)
+    return CallDriverResponse(attached=CallDriverResponse.Attached(context=answer.publish_context))
+
+
+async def _detach(plugin: Plugin, wanted: DetachOnDriver) -> CallDriverResponse:
+    request = ControllerUnpublishVolumeRequest(volume_id=wanted.driver_volume_id, node_id=wanted.driver_node_id)
+    await plugin.call("ControllerUnpublishVolume", plugin.controller.ControllerUnpublishVolume, request)
+    return _DONE

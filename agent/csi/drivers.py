@@ -1,0 +1,135 @@
+"""The drivers beside this agent, as they come and go."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.csi.plugin import Plugin
+from agent.csi.sockets import DriverSocket, find_sockets
+from shoal.api.v1.node_pb2 import CsiDriver
+from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.task_group import TaskGroup
+
+LOOK_SECONDS = 2.0
+"""Between looks at each driver."""
+
+PROBE_SECONDS = 5.0
+"""For a driver to say what it is."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Known:
+    """A socket with what is known of its driver; no description until it has told who it is."""
+
+    socket: DriverSocket
+    probing: Plugin
+    described: CsiDriver | None = None
+    problem: str = ""
+
+
+class Drivers:
+    """Finds drivers, asks what they can, and notices when they are away. `look` once, then `run`.
+
+    Args:
+        directory: where their sockets lie; need not exist.
+        told: sockets elsewhere.
+        call_seconds: how long a call of a volume's life may take.
+    """
+
+    def __init__(self, *, directory: Path, told: Sequence[DriverSocket], call_seconds: float) -> None:
+        self._directory = directory
+        self._told = told
+        self._call_seconds = call_seconds
+        self._known: dict[Path, _Known] = {}
+        self._plugins: dict[str, Plugin] = {}
+        self._changed = asyncio.Event()
+
+    def described(self) -> list[CsiDriver]:
+        """Every driver that has told who it is, by name; those that are away say so."""
+        found: dict[str, CsiDriver] = {}
+        for known in self._known.values():
+            if known.described is not None:
+                copy = CsiDriver()
+                copy.CopyFrom(known.described)
+                copy.problem = known.problem
+                found.setdefault(copy.name, copy)
+        return [found[name] for name in sorted(found)]
+
+    def named(self, name: str) -> tuple[Plugin, CsiDriver]:
+        """A driver's calls, and what it is.
+
+        Raises:
+            Unavailable: this node has no such driver, or it is away.
+        """
+        driver = next((each for each in self.described() if each.name == name), None)
+        if driver is None:
+            raise Unavailable(f"this node has no driver {name}")
+        if driver.problem:
+            raise Unavailable(driver.problem)
+        return self._plugins[name], driver
+
+    async def changes(self) -> AsyncGenerator[None]:
+        """Once now, and again whenever `described` is another."""
+        while True:
+            changed = self._changed
+            yield
+            await changed.wait()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Ask every driver once."""
+        before = self.described()
+        for socket in find_sockets(self._directory, self._told):
+            if socket.path not in self._known:
+                self._known[socket.path] = _Known(socket, Plugin(socket.path, call_seconds=PROBE_SECONDS))
+        async with TaskGroup() as group:
+            for known in self._known.values():
+                group.create_task(self._ask(known))
+        if self.described() != before:
+            self._changed.set()
+            self._changed = asyncio.Event()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for plugin in (*self._plugins.values(), *(known.probing for known in self._known.values())):
+            await plugin.close()
+
+    async def _ask(self, known: _Known) -> None:
+        try:
+            if known.described is None or known.problem:
+                await self._meet(known)
+            await known.probing.probe()
+        except ShoalError as error:
+            if known.problem != str(error):
+                _log.warning("%s: %s", known.socket.path, error)
+            known.problem = str(error)
+        else:
+            known.problem = ""
+
+    async def _meet(self, known: _Known) -> None:
+        """Learn who it is: it may be a newer version, or another one, since it was last heard.
+
+        Raises:
+            DriverFailure: it does not answer. Refused: it is not the one that was meant.
+        """
+        driver = await known.probing.describe()
+        if known.socket.name not in ("", driver.name):
+            raise Refused(f"the driver calls itself {driver.name}, and --csi calls it {known.socket.name}")
+        others = (each for each in self._known.values() if each is not known and each.described is not None)
+        if any(each.described is not None and each.described.name == driver.name for each in others):
+            raise Refused(f"another socket has a driver {driver.name} already")
+        if driver != known.described:
+            _log.info("driver %s %s at %s", driver.name, driver.version, known.socket.path)
+        known.described = driver
+        if driver.name not in self._plugins:
+            self._plugins[driver.name] = Plugin(known.socket.path, call_seconds=self._call_seconds)
+            self._plugins[driver.name].name = driver.name

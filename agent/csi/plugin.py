@@ -1,0 +1,130 @@
+"""One driver, by its socket: the calls of the interface, each with a deadline."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf.message import Message
+from grpc import aio
+
+from agent.csi.failures import failure_of
+from agent.csi.v1.csi_pb2 import (
+    ControllerGetCapabilitiesRequest,
+    ControllerServiceCapability,
+    GetPluginCapabilitiesRequest,
+    GetPluginInfoRequest,
+    NodeGetCapabilitiesRequest,
+    NodeGetInfoRequest,
+    NodeServiceCapability,
+    PluginCapability,
+    ProbeRequest,
+    VolumeCapability,
+)
+from agent.csi.v1.csi_pb2_grpc import ControllerStub, IdentityStub, NodeStub
+from shoal.api.v1.node_pb2 import CsiDriver
+from shoal.api.v1.volume_pb2 import MULTI_NODE_READER_ONLY, SINGLE_NODE_READER_ONLY, AccessMode
+from shoal.errors import Refused
+
+A = TypeVar("A", bound=Message)
+
+MAX_NAME = 63
+
+_OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1_000))
+
+
+class Plugin:
+    """Calls of one driver. Close it.
+
+    Args:
+        call_seconds: how long any call may take.
+    Attributes:
+        name: the driver's own; until it has told it, the path of its socket.
+    """
+
+    def __init__(self, socket: Path, *, call_seconds: float) -> None:
+        self.name = str(socket)
+        self.call_seconds = call_seconds
+        self._channel = aio.insecure_channel(f"unix:{socket}", options=_OPTIONS)
+        self._identity = IdentityStub(self._channel)
+        self.controller = ControllerStub(self._channel)
+        self.node = NodeStub(self._channel)
+
+    async def close(self) -> None:
+        """Calls under way end."""
+        await self._channel.close()
+
+    async def call(self, name: str, method: Callable[..., Awaitable[A]], request: Message) -> A:
+        """One call.
+
+        Args:
+            name: of the method, for the user.
+        Raises:
+            DriverFailure: the driver refused, or did not answer.
+        """
+        try:
+            return await method(request, timeout=self.call_seconds)
+        except aio.AioRpcError as error:
+            raise failure_of(error, driver=self.name, method=name, seconds=self.call_seconds) from error
+
+    async def probe(self) -> None:
+        """Raises DriverFailure: it does not answer. Refused: it is not ready yet."""
+        answer = await self.call("Probe", self._identity.Probe, ProbeRequest())
+        if answer.HasField("ready") and not answer.ready.value:
+            raise Refused(f"driver {self.name} is not ready yet")
+
+    async def describe(self) -> CsiDriver:
+        """What it is and can.
+
+        Raises:
+            DriverFailure: it does not answer. Refused: it has no name that a driver can have.
+        """
+        info = await self.call("GetPluginInfo", self._identity.GetPluginInfo, GetPluginInfoRequest())
+        self.name = info.name
+        if not 0 < len(info.name) <= MAX_NAME or info.name == "local" or not _is_name(info.name):
+            raise Refused(f"{info.name[:80]!r} is no name of a driver")
+        able = await self.call(
+            "GetPluginCapabilities", self._identity.GetPluginCapabilities, GetPluginCapabilitiesRequest()
+        )
+        services = {each.service.type for each in able.capabilities}
+        described = CsiDriver(
+            name=info.name,
+            version=info.vendor_version,
+            controller=PluginCapability.Service.CONTROLLER_SERVICE in services,
+            has_topology=PluginCapability.Service.VOLUME_ACCESSIBILITY_CONSTRAINTS in services,
+        )
+        await self._describe_node(described)
+        if described.controller:
+            await self._describe_controller(described)
+        return described
+
+    async def _describe_node(self, described: CsiDriver) -> None:
+        info = await self.call("NodeGetInfo", self.node.NodeGetInfo, NodeGetInfoRequest())
+        described.node_id, described.max_volumes = info.node_id, info.max_volumes_per_node
+        described.topology.update(info.accessible_topology.segments)
+        able = await self.call("NodeGetCapabilities", self.node.NodeGetCapabilities, NodeGetCapabilitiesRequest())
+        stages = NodeServiceCapability.RPC.STAGE_UNSTAGE_VOLUME
+        described.stages = any(each.rpc.type == stages for each in able.capabilities)
+
+    async def _describe_controller(self, described: CsiDriver) -> None:
+        able = await self.call(
+            "ControllerGetCapabilities", self.controller.ControllerGetCapabilities, ControllerGetCapabilitiesRequest()
+        )
+        kinds = {each.rpc.type for each in able.capabilities}
+        described.creates = ControllerServiceCapability.RPC.CREATE_DELETE_VOLUME in kinds
+        described.attaches = ControllerServiceCapability.RPC.PUBLISH_UNPUBLISH_VOLUME in kinds
+
+
+def capability(mode: AccessMode.ValueType) -> VolumeCapability:
+    """A file system, to be used in this mode."""
+    wanted = VolumeCapability.AccessMode.Mode.ValueType(int(mode) or VolumeCapability.AccessMode.SINGLE_NODE_WRITER)
+    return VolumeCapability(mount=VolumeCapability.MountVolume(), access_mode=VolumeCapability.AccessMode(mode=wanted))
+
+
+def reads_only(mode: AccessMode.ValueType) -> bool:
+    """Whether nobody may write in this mode."""
+    return mode in (SINGLE_NODE_READER_ONLY, MULTI_NODE_READER_ONLY)
+
+
+def _is_name(text: str) -> bool:
+    inner = text.replace("-", "").replace(".", "")
+    return inner.isascii() and inner.isalnum() and text[0].isalnum() and text[-1].isalnum()

@@ -1,0 +1,81 @@
+"""What to do next for one volume of a driver on this node: a pure function, asked again after whatever happens.
+
+The record on disk is written before the driver is asked for the first mount and removed after the last unmount, so
+whatever may be mounted has one; every call to a driver may be repeated. The invariants, which the tests hold it to:
+nothing is mounted without the managers' READY; nothing is unmounted while a container has it; the word that a volume is
+released is true, and stays so under that number.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.api.v1.volume_pb2 import HeldPublication, VolumePublication
+
+
+class Step(Enum):
+    """The next step."""
+
+    MOUNT = auto()
+    RELEASE = auto()
+    AWAIT_USERS = auto()
+    """To be released as soon as no container has it."""
+    REST = auto()
+    """Until the managers say something else."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the decision rests on.
+
+    Attributes:
+        assigned: what managers say; None when they say nothing of it.
+        settled: managers have told all that they know since this agent started.
+        record: what may be mounted here, as the disk has it.
+        mounted: the driver has confirmed, to this process, that the record's is mounted.
+        in_use: containers have it.
+    """
+
+    assigned: VolumeAttachment | None
+    settled: bool
+    record: VolumeAttachment | None
+    mounted: bool
+    in_use: bool
+
+
+def next_step(facts: Facts) -> Step:
+    """The next step for a volume."""
+    assigned, record = facts.assigned, facts.record
+    if assigned is None and not facts.settled:
+        return Step.REST
+    if assigned is not None and assigned.state == VolumePublication.READY:
+        if record is None or (record.number == assigned.number and not facts.mounted):
+            return Step.MOUNT
+        if record.number == assigned.number:
+            return Step.REST
+    if record is None:
+        return Step.REST
+    return Step.AWAIT_USERS if facts.in_use else Step.RELEASE
+
+
+def usable(facts: Facts) -> bool:
+    """Whether a container may be given it now."""
+    assigned, record = facts.assigned, facts.record
+    ready = assigned is not None and assigned.state == VolumePublication.READY
+    return ready and facts.mounted and record is not None and assigned is not None and record.number == assigned.number
+
+
+def report(facts: Facts, volume_id: str, problem: str) -> HeldPublication | None:
+    """What managers are told; None when there is nothing to tell."""
+    if facts.assigned is None and facts.record is None:
+        return None
+    latest = facts.assigned if facts.assigned is not None else facts.record
+    assert latest is not None
+    withdrawn = facts.assigned is not None and facts.assigned.state == VolumePublication.WITHDRAWN
+    return HeldPublication(
+        volume_id=volume_id,
+        number=latest.number,
+        released=withdrawn and facts.record is None,
+        mounted=facts.mounted,
+        problem=problem,
+    )

@@ -1,0 +1,60 @@
+"""What is mounted on this host, and the mount that volumes of drivers come to lie below."""
+
+import subprocess
+from pathlib import Path
+
+from shoal.errors import Unavailable
+
+_ESCAPES = {r"\040": " ", r"\011": "\t", r"\012": "\n", r"\134": "\\"}
+_SECONDS = 10.0
+
+
+def mount_points(mountinfo: str) -> list[Path]:
+    """Mount points in the text of /proc/self/mountinfo (proc(5)), in its order. Pure."""
+    return [Path(_unescaped(line.split()[4])) for line in mountinfo.splitlines()]
+
+
+def mounted_below(directory: Path) -> list[Path]:
+    """Mount points at the directory and below it, the innermost last."""
+    points = mount_points(Path("/proc/self/mountinfo").read_text())
+    return [point for point in points if point == directory or directory in point.parents]
+
+
+def hold_shared(directory: Path) -> None:
+    """Make the directory a mount of its own whose mounts are shared.
+
+    A driver in a container of its own mounts volumes below it, and this host has to see them; and it can be taken away
+    from other mount namespaces in one piece.
+
+    Raises:
+        Unavailable: it cannot be made or mounted.
+    """
+    try:
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"cannot make {directory}: {error.strerror}") from error
+    if directory not in mounted_below(directory):
+        _run("mount", "--bind", str(directory), str(directory))
+        _run("mount", "--make-shared", str(directory))
+
+
+def let_go(directory: Path) -> None:
+    """Undo `hold_shared`, with whatever is mounted below it still.
+
+    Raises:
+        Unavailable: something is in use.
+    """
+    for point in reversed(mounted_below(directory)):
+        _run("umount", str(point))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    if done.returncode:
+        raise Unavailable(f"{' '.join(command)}: {' '.join(done.stderr.split())[-300:]}")
+
+
+def _unescaped(text: str) -> str:
+    for escape, character in _ESCAPES.items():
+        text = text.replace(escape, character)
+    return text
