@@ -182,11 +182,11 @@ class Worker:
         mounts = (mount for each in revisions for mount in each.spec.task.container.mounts)
         return frozenset(mount.source for mount in mounts if mount.type == Mount.VOLUME)
 
-    async def _collect_images(self) -> None:
     def _volumes_held(self) -> frozenset[str]:
         """Ids of the volumes that containers here have."""
         return frozenset().union(*(runner.held_volumes() for runner in self._runners.values()))
 
+    async def _collect_images(self) -> None:
         while True:
             await asyncio.sleep(COLLECT_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
