@@ -4,17 +4,17 @@ import random
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 import dns.flags
 import dns.message
 import dns.rdataclass
 import dns.rdatatype
 
+from agent.network.netlink.messages import Address
+
 _HEADER_BYTES = 12
-_RECORD_BYTES = 16
-_RECORD_START = struct.pack(">HHH", 0xC000 | _HEADER_BYTES, dns.rdatatype.A, dns.rdataclass.IN)
-"""Of an address record: the question's name, by a pointer to it (RFC 1035, 4.1.4), type and class."""
+ADDRESS_TYPES = {4: dns.rdatatype.A, 6: dns.rdatatype.AAAA}
+"""By the version of IP."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,23 @@ class PreparedAddresses:
 
 
 def prepare_addresses(
-    response: dns.message.Message, addresses: Sequence[IPv4Address], ttl: int, limit: int
+    response: dns.message.Message, addresses: Sequence[Address], ttl: int, limit: int
 ) -> PreparedAddresses:
     """Put as many of the addresses as the limit takes, bytes, between question and OPT of an empty answer."""
     bare = response.to_wire()
-    sent = min(len(addresses), (limit - len(bare)) // _RECORD_BYTES)
+    starts = {version: _record_start(version, ttl) for version in ADDRESS_TYPES}
+    records = tuple(starts[address.version] + address.packed for address in addresses)
+    largest = max(map(len, records), default=1)
+    sent = min(len(addresses), (limit - len(bare)) // largest)
     if sent < len(addresses):
         response.flags |= dns.flags.TC
         bare = response.to_wire()
-    start = _RECORD_START + struct.pack(">IH", ttl, 4)
-    records = tuple(start + address.packed for address in addresses)
     end = _HEADER_BYTES + len(response.question[0].name.to_wire() or b"") + 4
     head = bare[2:6] + struct.pack(">H", sent) + bare[8:end]
     return PreparedAddresses(head, records, sent, bare[end:])
+
+
+def _record_start(version: int, ttl: int) -> bytes:
+    """Of an address record: the question's name, by a pointer to it (RFC 1035, 4.1.4), type, class, TTL and length."""
+    length = 4 if version == 4 else 16
+    return struct.pack(">HHHIH", 0xC000 | _HEADER_BYTES, ADDRESS_TYPES[version], dns.rdataclass.IN, ttl, length)

@@ -4,7 +4,7 @@ RFC 1035 (messages), RFC 2308 (negative answers), RFC 2782 (SRV), RFC 6891 (EDNS
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 
 import dns.exception
 import dns.flags
@@ -21,13 +21,16 @@ import dns.rrset
 from agent.network.dns.address_records import PreparedAddresses, prepare_addresses
 from agent.network.dns.askers import Asker
 from agent.network.dns.service_records import find_service, service_name, service_rrsets
-from agent.network.dns.zone import Zone
+from agent.network.dns.zone import Addresses, Zone
+from agent.network.netlink.messages import Address
 
 PLAIN_UDP_BYTES = 512
 LARGEST_UDP_BYTES = 1232
 """No answer over UDP is larger, whatever the asker takes: it must pass every path unfragmented (DNS flag day 2020)."""
 _LARGEST_TCP_BYTES = 65535
-_REVERSE = dns.name.from_text("in-addr.arpa.")
+_REVERSE = tuple(map(dns.name.from_text, ("in-addr.arpa.", "ip6.arpa.")))
+_VERSIONS = {dns.rdatatype.A: (4,), dns.rdatatype.AAAA: (6,), dns.rdatatype.ANY: (4, 6)}
+"""Of IP, by the type of record that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,12 @@ def _fault(query: dns.message.Message, asker: Asker | None) -> dns.rcode.Rcode |
 
 def _answer_question(query: dns.message.Message, asker: Asker, zone: Zone, ttl: int, limit: int) -> Decision:
     question = query.question[0]
-    if question.name.is_subdomain(_REVERSE) and (address := _reversed(question.name)) is not None:
+    if any(map(question.name.is_subdomain, _REVERSE)) and (address := _reversed(question.name)) is not None:
         return _answer_reverse(query, address, asker, zone, ttl)
     name = question.name.to_text(omit_final_dot=True).lower()
     addresses = zone.find(name, asker.networks)
     if addresses is not None:
-        wanted = question.rdtype in (dns.rdatatype.A, dns.rdatatype.ANY)
-        return prepare_addresses(_response(query), addresses if wanted else (), ttl, limit)
+        return prepare_addresses(_response(query), _of_type(addresses, question.rdtype), ttl, limit)
     if (service := service_name(name)) is not None and zone.find(service.host, asker.networks) is not None:
         targets = find_service(service, zone, asker.networks)
         if targets is None:
@@ -98,6 +100,11 @@ def _answer_question(query: dns.message.Message, asker: Asker, zone: Zone, ttl: 
             response.answer, response.additional = service_rrsets(question.name, targets, ttl)
         return Fixed(response.to_wire(max_size=limit, prefer_truncation=True))
     return Forward() if asker.may_leave else Fixed(refusal(query, dns.rcode.NXDOMAIN))
+
+
+def _of_type(addresses: Addresses, asked: dns.rdatatype.RdataType) -> Addresses:
+    versions = _VERSIONS.get(asked, ())
+    return [address for address in addresses if address.version in versions]
 
 
 def _response(query: dns.message.Message) -> dns.message.Message:
@@ -113,15 +120,15 @@ def refusal(query: dns.message.Message, code: dns.rcode.Rcode) -> bytes:
     return response.to_wire(max_size=LARGEST_UDP_BYTES)
 
 
-def _reversed(name: dns.name.Name) -> IPv4Address | None:
+def _reversed(name: dns.name.Name) -> Address | None:
     try:
-        return IPv4Address(dns.reversename.to_address(name))
+        return ip_address(dns.reversename.to_address(name))
     except (dns.exception.DNSException, ValueError):
         return None
 
 
 def _answer_reverse(
-    query: dns.message.Message, address: IPv4Address, asker: Asker, zone: Zone, ttl: int
+    query: dns.message.Message, address: Address, asker: Asker, zone: Zone, ttl: int
 ) -> Fixed | Forward:
     name = zone.owner(address, asker.networks)
     if name is None:

@@ -8,7 +8,6 @@ the container and its full name, with its address beside it.
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 
 import dns.name
 import dns.rdata
@@ -16,7 +15,9 @@ import dns.rdatatype
 import dns.rrset
 from dns.rdataclass import IN
 
+from agent.network.dns.address_records import ADDRESS_TYPES
 from agent.network.dns.zone import PortKey, Zone
+from agent.network.netlink.messages import Address
 
 _NAME = re.compile(r"_(\d{1,5})\._(tcp|udp|sctp)\.(.+)")
 _PRIORITY, _WEIGHT = 0, 1
@@ -33,10 +34,10 @@ class ServiceName:
 
 @dataclass(frozen=True)
 class Target:
-    """One task: where it listens."""
+    """One task: where it listens, by its addresses of both families."""
 
     name: str
-    address: IPv4Address
+    addresses: Sequence[Address]
     port: int
 
 
@@ -52,11 +53,11 @@ def find_service(service: ServiceName, zone: Zone, networks: Collection[str]) ->
     """The ready tasks behind the name; None when they are known and none publishes that port."""
     addresses = zone.tasks(service.host, networks) or ()
     owners = [(address, owner) for address in addresses if (owner := zone.owners.get(address)) is not None]
-    targets = [
-        Target(owner.name, address, owner.ports[service.port])
-        for address, owner in owners
-        if service.port in owner.ports and owner.network in networks
-    ]
+    found: dict[str, tuple[list[Address], int]] = {}
+    for address, owner in owners:
+        if service.port in owner.ports and owner.network in networks:
+            found.setdefault(owner.name, ([], owner.ports[service.port]))[0].append(address)
+    targets = [Target(name, places, port) for name, (places, port) in found.items()]
     return targets if targets or not owners else None
 
 
@@ -72,7 +73,8 @@ def service_rrsets(
         for target in targets
     ]
     addresses = [
-        dns.rrset.from_rdata(name, ttl, dns.rdata.from_text(IN, dns.rdatatype.A, str(target.address)))
+        dns.rrset.from_rdata(name, ttl, dns.rdata.from_text(IN, ADDRESS_TYPES[address.version], str(address)))
         for target, name in zip(targets, names, strict=True)
+        for address in target.addresses
     ]
     return [dns.rrset.from_rdata(question, ttl, *services)], addresses

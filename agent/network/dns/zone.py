@@ -2,12 +2,16 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import ip_address, ip_network
 
+from agent.network.netlink.messages import Address, Network
 from agent.network.protocols import PROTOCOL_NAMES, protocol_number
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.service_pb2 import VirtualAddress
+from shoal.api.v1.task_pb2 import TaskAddress
 
-Addresses = Sequence[IPv4Address]
+Addresses = Sequence[Address]
+"""Of both families."""
 PortKey = tuple[str, int]
 """A protocol's lower-case name, and a port."""
 
@@ -37,8 +41,8 @@ class Zone:
     """
 
     names: Mapping[str, Mapping[str, Addresses]] = field(default_factory=dict)
-    owners: Mapping[IPv4Address, Owner] = field(default_factory=dict)
-    subnets: Sequence[IPv4Network] = ()
+    owners: Mapping[Address, Owner] = field(default_factory=dict)
+    subnets: Sequence[Network] = ()
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """Addresses of a name on the first of the networks that knows it; None when none does."""
@@ -51,29 +55,36 @@ class Zone:
         found = self.find(f"tasks.{name}", places)
         return found if found is not None else self.find(name, places)
 
-    def owner(self, address: IPv4Address, networks: Collection[str]) -> str | None:
+    def owner(self, address: Address, networks: Collection[str]) -> str | None:
         """The name of the task that has the address, when it is on one of the networks."""
         owner = self.owners.get(address)
         return owner.name if owner is not None and owner.network in networks else None
 
-    def covers(self, address: IPv4Address) -> bool:
+    def covers(self, address: Address) -> bool:
         return any(address in subnet for subnet in self.subnets)
 
 
 def zone(
-    networks: Sequence[NetworkAssignment], endpoints: Sequence[TaskEndpoint], services: Sequence[ServiceEndpoint] = ()
+    networks: Sequence[NetworkAssignment],
+    endpoints: Sequence[TaskEndpoint],
+    services: Sequence[ServiceEndpoint] = (),
+    *,
+    ipv6: bool = True,
 ) -> Zone:
-    """The names of these endpoints and services. Addresses must be valid, as `tables` found them."""
-    names: dict[str, dict[str, list[IPv4Address]]] = {
-        network.network_id: {} for network in networks if not network.mesh
-    }
-    owners: dict[IPv4Address, Owner] = {}
-    virtual = _virtual_addresses(services)
+    """The names of these endpoints and services. Addresses must be valid, as `tables` found them.
+
+    Args:
+        ipv6: whether the node has it; else its containers are told of no address of that family.
+    """
+    names: dict[str, dict[str, list[Address]]] = {network.network_id: {} for network in networks if not network.mesh}
+    owners: dict[Address, Owner] = {}
+    virtual = _virtual_addresses(services, ipv6)
     for service in services:
         for own in service.virtual_addresses:
             if (known := names.get(own.network_id)) is not None:
-                known.setdefault(service.service_name.lower(), []).append(IPv4Address(own.address))
-                owners[IPv4Address(own.address)] = Owner(own.network_id, service.service_name, {})
+                addresses = virtual[service.service_id, own.network_id]
+                known.setdefault(service.service_name.lower(), []).extend(addresses)
+                owners.update(dict.fromkeys(addresses, Owner(own.network_id, service.service_name, {})))
     ports: dict[str, Mapping[PortKey, int]] = {}
     for endpoint in endpoints:
         if endpoint.service_id not in ports or not endpoint.service_id:
@@ -81,23 +92,29 @@ def zone(
         for place in endpoint.addresses:
             if (known := names.get(place.network_id)) is None:
                 continue
-            address = IPv4Address(place.address)
-            common = virtual.get((endpoint.service_id, place.network_id))
+            addresses = _addresses(place, ipv6)
+            common = virtual.get((endpoint.service_id, place.network_id), ())
             for name in _names(endpoint, place.network_id):
                 listed = known.setdefault(name.lower(), [])
-                if common is not None and _is_shared(name, endpoint):
-                    if common not in listed:
-                        listed.append(common)
+                if common and _is_shared(name, endpoint):
+                    listed.extend(address for address in common if address not in listed)
                 elif endpoint.ready:
-                    listed.append(address)
-            owners[address] = Owner(place.network_id, _task_name(endpoint), ports[endpoint.service_id])
-    return Zone(names, owners, tuple(IPv4Network(network.subnet) for network in networks))
+                    listed.extend(addresses)
+            owner = Owner(place.network_id, _task_name(endpoint), ports[endpoint.service_id])
+            owners.update(dict.fromkeys(addresses, owner))
+    subnets = (text for network in networks for text in (network.subnet, network.subnet6 if ipv6 else "") if text)
+    return Zone(names, owners, tuple(ip_network(text) for text in subnets))
 
 
-def _virtual_addresses(services: Iterable[ServiceEndpoint]) -> Mapping[tuple[str, str], IPv4Address]:
+def _addresses(place: TaskAddress | VirtualAddress, ipv6: bool) -> Sequence[Address]:
+    both = (place.address, place.address6) if place.address6 and ipv6 else (place.address,)
+    return tuple(map(ip_address, both))
+
+
+def _virtual_addresses(services: Iterable[ServiceEndpoint], ipv6: bool) -> Mapping[tuple[str, str], Sequence[Address]]:
     """By service and network."""
     return {
-        (service.service_id, place.network_id): IPv4Address(place.address)
+        (service.service_id, place.network_id): _addresses(place, ipv6)
         for service in services
         for place in service.virtual_addresses
     }
