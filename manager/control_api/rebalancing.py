@@ -61,7 +61,7 @@ def planned(view: View, service: Service, now_ms: int) -> list[TaskMove]:
         now_ms=now_ms,
         new_id=lambda: f"none{next(numbers)}",
     )
-    moves = planned_moves(draft, in_force, demand_of(in_force.spec), most=MOST_MOVES)
+    moves = planned_moves(draft, in_force, demand_of(in_force.spec, draft.view.networks), most=MOST_MOVES)
     return [
         TaskMove(
             name=f"{service.spec.name}.{move.task.slot}",

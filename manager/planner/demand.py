@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from manager.planner.constraints import Constraint, parse, parse_key
+from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.network_modes import cluster_networks
+from shoal.overlay_encryption import is_encrypted
 from shoal.published_ports import MESH_NETWORK, is_mesh, mesh_ports
 
 DEFAULT_WEIGHT = 100
@@ -36,6 +39,7 @@ class Demand:
         together: keys over whose values all of the service's tasks have to be together.
         gathering: keys over whose values they had better be together, with weights.
         priority: tasks of services with a lower one may be displaced.
+        encrypted: it is on an encrypted network, which not every node's kernel can have.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -53,6 +57,7 @@ class Demand:
     weighted: tuple[tuple[str, int], ...] = ()
     packing: tuple[tuple[str, int], ...] = ()
     priority: int = 0
+    encrypted: bool = False
     apart: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     gathering: tuple[tuple[str, int], ...] = ()
@@ -63,8 +68,12 @@ class Demand:
         return any(port.published for port in self.ports)
 
 
-def demand_of(spec: ServiceSpec) -> Demand:
-    """Read it from the spec. The control API refuses what cannot be read; an old record is told of, not crashed on."""
+def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyType({})) -> Demand:
+    """Read it from the spec. The control API refuses what cannot be read; an old record is told of, not crashed on.
+
+    Args:
+        networks: the cluster's, by id: some need of a node what not every one has.
+    """
     template = spec.task
     constraints: tuple[Constraint, ...] = ()
     spread: tuple[str, ...] = ()
@@ -102,5 +111,8 @@ def demand_of(spec: ServiceSpec) -> Demand:
         apart=tuple(each.over or SAME_NODE for each in own_kind if each.anti and not each.weight),
         together=tuple(each.over or SAME_NODE for each in own_kind if not each.anti and not each.weight),
         gathering=tuple((each.over or SAME_NODE, each.weight) for each in own_kind if not each.anti and each.weight),
+        encrypted=any(
+            is_encrypted(network.spec) for each in own if (network := networks.get(each.network)) is not None
+        ),
         static=tuple((attachment.network, attachment.address) for attachment in own if attachment.address),
     )

@@ -104,7 +104,7 @@ def _size(draft: Draft, service: Service) -> int:
     if mode == "replicated_job":
         total = completions(spec)
         return min(spec.replicated_job.max_concurrent or total, total)
-    demand = demand_of(spec)
+    demand = demand_of(spec, draft.view.networks)
     return sum(standing(host, demand) is None for host in draft.ledger.hosts.values())
 
 

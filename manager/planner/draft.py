@@ -151,7 +151,7 @@ class Draft:
 
     def ranked(self, demand: Demand) -> list[Host]:
         """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort."""
-        key = demand.constraints, demand.platforms
+        key = demand.constraints, demand.platforms, demand.encrypted
         ranking = self._rankings.get(key)
         if ranking is None:
             fit = [host for host in self.ledger.hosts.values() if standing(host, demand) is None]

@@ -11,6 +11,7 @@ from manager.planner.demand import Demand
 from manager.planner.ledger import Host
 from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.overlay_encryption import FEATURE_NAME, can_encrypt
 
 
 @dataclass(frozen=True, order=True)
@@ -50,11 +51,14 @@ def standing(host: Host, demand: Demand) -> Reason | None:
 
 
 def unmet(host: Host, demand: Demand) -> Reason | None:
-    """The first constraint that the node does not meet, or that the image is not for its platform."""
-    if not demand.constraints and not demand.platforms:
+    """The first constraint that the node does not meet, that the image is not for its platform, or what its kernel
+    lacks."""
+    if not demand.constraints and not demand.platforms and not demand.encrypted:
         return None
     if host.node is None or host.status is None:
         return NEVER_HEARD
+    if demand.encrypted and not can_encrypt(host.status.description):
+        return _lack(f"{FEATURE_NAME} in the kernel, for encrypted networks")
     for constraint in demand.constraints:
         if not constraint.admits(host.node, host.status):
             return Reason(f"does not meet {constraint}", f"do not meet {constraint}")

@@ -110,7 +110,7 @@ class _JobPass:
 
     def _work(self, run: JobRun, slots: dict[Key, Slot]) -> None:
         spec = self._spec_of(run)
-        demand = demand_of(spec)
+        demand = demand_of(spec, self._draft.view.networks)
         keys = self._keys(slots, demand)
         for key, slot in slots.items():
             if key not in keys:

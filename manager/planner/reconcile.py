@@ -40,7 +40,7 @@ class _ServicePass:
         self._spec = self._service.spec
         self._is_global = service.spec.HasField("global")
         self._wanted = Wanted(draft.view, self._service)
-        self._demand: Demand = demand_of(self._spec)
+        self._demand: Demand = demand_of(self._spec, draft.view.networks)
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
