@@ -12,13 +12,14 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.health.probes import Execution
+from agent.runtime.conmon import Program
 from agent.runtime.linux import CLONE_FS, CLONE_NEWNET, set_namespace, unshare
 from agent.runtime.places import Places, Record, open_process
 from agent.runtime.root_file_system import private_mounts
@@ -47,11 +48,13 @@ class Executor:
 
     Args:
         hide: a mount that crun must not see, see `private_mounts`.
+        programs: OCI runtimes in the form in which they start quickest.
     """
 
-    def __init__(self, *, places: Places, hide: Path | None) -> None:
+    def __init__(self, *, places: Places, hide: Path | None, programs: Iterable[Program]) -> None:
         self._places = places
         self._hide = hide
+        self._programs = {program.name: str(program.path) for program in programs}
         self._thread = ThreadPoolExecutor(1, "execution", initializer=self._enter)
         self._network = self._mounts = -1
         self._tracked: set[int] = set()
@@ -148,7 +151,7 @@ class Executor:
         self._mounts = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def _start(self, record: Record, words: tuple[str, ...]) -> _Started:
-        program = shutil.which(record.program)
+        program = self._programs.get(record.program) or shutil.which(record.program)
         if program is None:
             raise Unavailable(f"{record.program} is not installed any more, but containers were made by it")
         root, process = self._places.runtime_root(record.program), self._process_file(record, words)

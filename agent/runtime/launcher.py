@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agent.runtime.attach_lock import AttachLock
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
@@ -57,6 +58,7 @@ class Launcher:
         layout: CgroupLayout,
         host: HostFacts,
         filters: Filters,
+        attach_lock: AttachLock,
         conmon: Path,
         programs: tuple[Program, ...],
         clock: Clock,
@@ -68,6 +70,8 @@ class Launcher:
         self._layout = layout
         self._host = host
         self._filters = filters
+        self._attach_lock = attach_lock
+        self._has_base = False
         self._conmon = conmon
         self._programs = programs
         self._clock = clock
@@ -89,14 +93,15 @@ class Launcher:
         Raises:
             InvalidInput, Unavailable, Exhausted: as `Runtime.start` says.
         """
-        work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            if not work.cancelled() and work.exception() is None:
-                await asyncio.to_thread(scrap, self._places, self._cgroups, request.task_id, keep_logs=False)
-            raise
+        with self._attach_lock.wanted():
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._start, request)
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])
+                if not work.cancelled() and work.exception() is None:
+                    await asyncio.to_thread(scrap, self._places, self._cgroups, request.task_id, keep_logs=False)
+                raise
 
     def _start(self, request: ContainerRequest) -> Record:
         try:
@@ -124,7 +129,8 @@ class Launcher:
         step("directories")
         with private_mounts(self._host_mounts, hide=self._layout.hybrid_mount if program.name == "crun" else None):
             step("mount namespace")
-            mount_overlay(request.image.layers, self._places.upper(request.task_id), bundle / "rootfs")
+            layers = (*request.image.layers, self._places.base)
+            mount_overlay(layers, self._places.upper(request.task_id), bundle / "rootfs")
             step("overlay")
             mounted = mount_files(bundle / "mounted", request.mounted)
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
@@ -152,9 +158,13 @@ class Launcher:
     def _make_directories(self, request: ContainerRequest) -> dict[str, Path]:
         """The bundle with its small files, the log directory, the overlay's directories. Returns the small files."""
         _check_sources(request)
+        if not self._has_base:
+            self._places.make_base()
+            self._has_base = True
         bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
         bundle.mkdir(mode=0o700)
-        for directory in (bundle / "rootfs", bundle / "files", upper, upper / "u", upper / "w"):
+        upper.mkdir(parents=True)
+        for directory in (bundle / "rootfs", bundle / "files", upper / "u", upper / "w"):
             directory.mkdir()
         # The overlay's root shows the upper directory's mode and owner.
         upper.joinpath("u").chmod(0o755)

@@ -5,6 +5,11 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.runtime.linux import spread_subdirectories
+
+_BASE_DIRECTORIES = ("dev", "etc", "proc", "sys")
+_BASE_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+
 
 @dataclass(frozen=True)
 class Places:
@@ -35,8 +40,13 @@ class Places:
 
     @property
     def uppers(self) -> Path:
-        """Upper and work directories of overlays, one directory a container."""
+        """Upper and work directories of overlays, one directory a container, in groups of which each is elsewhere."""
         return self.state / "upper"
+
+    @property
+    def base(self) -> Path:
+        """The lowest layer of every root file system: what a container's own mounts are put on."""
+        return self.state / "base"
 
     @property
     def trash(self) -> Path:
@@ -54,7 +64,11 @@ class Places:
 
     def upper(self, task_id: str) -> Path:
         """Holds `u`, the overlay's upper directory, and `w`, its work directory."""
-        return self.uppers / task_id
+        return self.uppers / task_id[-1] / task_id
+
+    def tasks_with_upper(self) -> frozenset[str]:
+        """Those that have such a directory."""
+        return frozenset(entry.name for group in os.scandir(self.uppers) for entry in os.scandir(group))
 
     def logs(self, task_id: str) -> Path:
         """Holds `log` and its older files `log.1`, `log.2`, …"""
@@ -64,12 +78,25 @@ class Places:
         """State directory of one OCI runtime, "crun" or "runc"."""
         return self.run / program
 
+    @property
+    def programs(self) -> Path:
+        """Links to the copies of programs that are executed in place of those on disk."""
+        return self.run / "programs"
+
     def make(self) -> None:
         """Make them all."""
-        for path in (self.bundles, self.exits, self.runtime_root("crun"), self.runtime_root("runc")):
+        for path in (self.bundles, self.exits, self.programs, self.runtime_root("crun"), self.runtime_root("runc")):
             path.mkdir(parents=True, exist_ok=True)
         for path in (self.logs_root, self.uppers, self.trash, self.filters):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spread_subdirectories(self.uppers)
+
+    def make_base(self) -> None:
+        """The lowest layer. Where an image has one of these itself, its own lies above."""
+        for name in _BASE_DIRECTORIES:
+            self.base.joinpath(name).mkdir(mode=0o755, parents=True, exist_ok=True)
+        for name in _BASE_FILES:
+            self.base.joinpath(name).touch(mode=0o644)
 
 
 @dataclass(frozen=True)

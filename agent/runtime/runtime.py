@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from agent.health.probes import Execution
+from agent.runtime.attach_lock import AttachLock
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.conmon import Program
@@ -29,6 +30,7 @@ from agent.runtime.logs import Logs
 from agent.runtime.places import Places, Record, read_record
 from agent.runtime.rotation import rotate_if_large
 from agent.runtime.scrap import scrap, supervision_processes
+from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash, delete_trees
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
@@ -90,9 +92,12 @@ class OciRuntime:
         """Raises Unavailable when conmon or the OCI runtimes are missing."""
         become_subreaper()
         await asyncio.to_thread(self._prepare)
-        self._launcher = self._make_launcher()
+        self._attach_lock = AttachLock(self._layout)
+        self._life.callback(self._attach_lock.close)
+        programs = self._open_programs()
+        self._launcher = self._make_launcher(programs)
         self._life.callback(self._launcher.close)
-        self._executor = Executor(places=self._places, hide=self._layout.hybrid_mount)
+        self._executor = Executor(places=self._places, hide=self._layout.hybrid_mount, programs=programs)
         self._life.callback(self._executor.close)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(TaskGroup())
@@ -217,9 +222,18 @@ class OciRuntime:
             mount(_TMPFS_SOURCE, str(run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
         self._places.make()
 
-    def _make_launcher(self) -> Launcher:
+    def _open_programs(self) -> tuple[Program, ...]:
+        """The OCI runtimes that are installed; crun in the form in which it starts quickest."""
+        found = [Program(name, Path(path)) for name in self._programs if (path := shutil.which(name))]
+        for place, program in enumerate(found):
+            if program.name == "crun":
+                sealed = SealedProgram(program.path, self._places.programs / program.name)
+                self._life.callback(sealed.close)
+                found[place] = Program(program.name, sealed.path)
+        return tuple(found)
+
+    def _make_launcher(self, programs: tuple[Program, ...]) -> Launcher:
         conmon = shutil.which("conmon")
-        programs = tuple(Program(name, Path(path)) for name in self._programs if (path := shutil.which(name)))
         if conmon is None or not programs:
             raise Unavailable("conmon, and crun or runc, are needed to run containers: apt-get install conmon crun")
         filters = Filters(directory=self._places.filters, environment=f"{os.uname().release} {_version(programs[0])}")
@@ -229,6 +243,7 @@ class OciRuntime:
             layout=self._layout,
             host=read_host_facts(self._layout),
             filters=filters,
+            attach_lock=self._attach_lock,
             conmon=Path(conmon),
             programs=programs,
             clock=self._clock,
@@ -237,8 +252,9 @@ class OciRuntime:
 
     def _known(self) -> set[str]:
         """Tasks of which anything is on this host."""
-        places = (self._places.bundles, self._places.uppers, self._places.logs_root)
-        return {entry.name for place in places for entry in os.scandir(place)} | self._cgroups.tasks()
+        places = (self._places.bundles, self._places.logs_root)
+        found = {entry.name for place in places for entry in os.scandir(place)}
+        return found | self._places.tasks_with_upper() | self._cgroups.tasks()
 
     def _find(self) -> list[Record]:
         """Records of whole containers; the rest is scrapped, but for the logs."""
@@ -261,12 +277,12 @@ class OciRuntime:
     def _remove_everything(self) -> None:
         self._cgroups.remove_parent()
         state = self._places
-        delete_trees(state.uppers, state.trash, state.logs_root, state.filters)
+        delete_trees(state.uppers, state.trash, state.logs_root, state.filters, state.base)
         kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), self._places.run)
         if kind == ("tmpfs", _TMPFS_SOURCE):
             unmount(self._places.run)
         else:
-            delete_trees(*(state.run / name for name in ("bundles", "exits", "crun", "runc")))
+            delete_trees(*(state.run / name for name in ("bundles", "exits", "programs", "crun", "runc")))
 
     async def _tidy(self) -> None:
         while True:

@@ -89,8 +89,9 @@ def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) ->
         assert all([end.code for end in ends.told[request.task_id]] == [137] for request in requests)
         assert not any(Path(f"/proc/{running.pid}").exists() for running in started)
         assert supervision_processes(places(tmp_path)) == {}
-        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs", "state/upper"):
+        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs"):
             assert list((tmp_path / directory).iterdir()) == []
+        assert not places(tmp_path).tasks_with_upper()
         await until(lambda: not list((tmp_path / "state/trash").iterdir()))
         assert f"{tmp_path}/run/bundles" not in Path("/proc/self/mountinfo").read_text()
 
@@ -249,7 +250,7 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
             request = shell(image, "sleep 1000")
             running = await runtime.start(request)
             (places(tmp_path).bundle(request.task_id) / "record.json").unlink()
-            (tmp_path / "state/upper/orphan/u").mkdir(parents=True)
+            (places(tmp_path).upper("orphan") / "u").mkdir(parents=True)
             (tmp_path / "run/bundles/empty").mkdir()
             for mounted in Path("/sys/fs/cgroup").glob(f"pids{cgroup}"):
                 (mounted / "nobody").mkdir()
@@ -257,7 +258,7 @@ def test_recover_removes_what_is_half_made(tmp_path: Path) -> None:
                 again = await stack.enter_async_context(open_runtime(tmp_path, ends, cgroup))
                 stack.push_async_callback(again.reset)
                 assert await again.recover() == {}
-                assert not list((tmp_path / "state/upper").iterdir())
+                assert not places(tmp_path).tasks_with_upper()
                 assert not list((tmp_path / "run/bundles").iterdir())
                 assert not list(Path("/sys/fs/cgroup").glob(f"*{cgroup}/*/"))
                 await until(lambda: not Path(f"/proc/{running.pid}").exists())
@@ -351,7 +352,8 @@ def test_failed_starts_leave_no_process(tmp_path: Path) -> None:
             with pytest.raises(InvalidInput):
                 await runtime.start(container_request(image, "/bin/missing"))
         assert children() <= before
-        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs", "state/upper"):
+        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs"):
             assert list((tmp_path / directory).iterdir()) == []
+        assert not places(tmp_path).tasks_with_upper()
 
     with_runtime(tmp_path, body)
