@@ -5,12 +5,13 @@ import click
 from cli.client import Client
 from cli.commands.arguments import examples, format_option, pass_client
 from cli.render.structure import show_document
-from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest
+from cli.render.tasks import timestamp
+from shoal.api.v1.control_pb2 import ClusterView, GetClusterRequest, RotateJoinTokenRequest, RotateNetworkKeysRequest
 
 
 @click.group("cluster")
 def command() -> None:
-    """Show the cluster and its join token."""
+    """Show the cluster and its join token, change its keys."""
 
 
 @command.command("info", epilog=examples("shoal cluster info", "shoal cluster info --format json"))
@@ -24,6 +25,10 @@ def info(client: Client, *, form: str) -> None:
         "manager_version": view.manager_version,
         "leader": view.leader_id,
         "join_addresses": list(view.join_addresses),
+        "network_keys": {
+            "generation": view.network_key_generation,
+            "since": timestamp(view.network_keys_since_ms),
+        },
         "ca_certificate": view.ca_certificate.decode(),
     }
     show_document([about], form=form)
@@ -44,3 +49,15 @@ def join_token(client: Client, *, rotate: bool, quiet: bool) -> None:
         return
     click.echo("To add a host to the cluster, run there:\n")
     click.echo(f"    shoal-agent run --join {view.join_addresses[0]} --token {view.agent_join_token}\n")
+
+
+@command.command("rotate-network-keys", epilog=examples("shoal cluster rotate-network-keys"))
+@pass_client
+def rotate_network_keys(client: Client) -> None:
+    """Have every node make new keys for encrypted networks.
+
+    No packet is lost: a node is spoken to with new keys once it has answered by them. Keys change by themselves every
+    twelve hours.
+    """
+    view = client.call(client.control.RotateNetworkKeys, RotateNetworkKeysRequest())
+    click.echo(f"nodes change to keys of generation {view.network_key_generation}")

@@ -5,7 +5,13 @@ from collections import Counter
 from manager.control_api import names
 from manager.control_api.lookup import find_network, hostname_of
 from manager.control_api.seams import NowMs, Records
-from manager.control_api.validate_network import check_network, lacks_encryption, overlap, overlap_with_hosts
+from manager.control_api.validate_network import (
+    check_network,
+    lacks_encryption,
+    nodes_without_encryption,
+    overlap,
+    overlap_with_hosts,
+)
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import ALLOCATION, NAME, NETWORK
 from manager.store.tables import View
@@ -23,6 +29,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, Refused
 from shoal.ids import NewId
+from shoal.overlay_encryption import FEATURE_NAME, is_encrypted
 from shoal.published_ports import MESH_NETWORK, mesh_ports
 from shoal.task_states import is_live, observed, task_name
 
@@ -52,7 +59,7 @@ class Networks:
             network.meta.version = await self._store.commit(writes, expects=expects)
         except Conflict as conflict:  # another manager was faster
             raise AlreadyExists(taken) from conflict
-        return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec))
+        return CreateNetworkResponse(network=network, warnings=network_warnings(network.spec, view))
 
     async def get(self, request: GetNetworkRequest) -> NetworkView:
         view = self._store.tables
@@ -189,8 +196,13 @@ def endpoints(view: View, network_id: str) -> list[NetworkEndpoint]:
     return sorted(found, key=lambda endpoint: endpoint.task_name)
 
 
-def network_warnings(spec: NetworkSpec) -> list[str]:
+def network_warnings(spec: NetworkSpec, view: View) -> list[str]:
     """What the network does otherwise than the user may expect."""
-    if not spec.gateway:
-        return []
-    return [f"no task gets the gateway {spec.gateway}, but it routes nothing: containers' next hop is 169.254.1.1"]
+    found = []
+    if spec.gateway:
+        found.append(
+            f"no task gets the gateway {spec.gateway}, but it routes nothing: containers' next hop is 169.254.1.1"
+        )
+    if is_encrypted(spec) and (without := nodes_without_encryption(view)):
+        found.append(f"no task of the network runs on {without}, whose kernel has no {FEATURE_NAME}")
+    return found

@@ -56,17 +56,21 @@ def _check_options(spec: NetworkSpec) -> Iterator[Fault]:
 
 
 def lacks_encryption(spec: NetworkSpec, view: View) -> Iterator[Fault]:
-    """An encrypted network that no node can have, with the names of the nodes. One that some can is theirs alone."""
-    known = {node_id: status.description for node_id, status in view.node_status.items() if node_id in view.nodes}
-    if not is_encrypted(spec) or not known or any(map(can_encrypt, known.values())):
-        return
-    hostnames = sorted(about.hostname or node_id for node_id, about in known.items())
-    named = ", ".join(hostnames[:_NAMED]) + (", …" if len(hostnames) > _NAMED else "")
-    yield Fault(
-        f"options.{OPTION}",
-        f"no node's kernel has {FEATURE_NAME} ({named}): load the module {FEATURE} there and restart the agent, take a "
-        "kernel that has it, or leave the option out",
-    )
+    """An encrypted network that no node can have. One that some can have is theirs alone."""
+    nodes = [status.description for node_id, status in view.node_status.items() if node_id in view.nodes]
+    if is_encrypted(spec) and nodes and not any(map(can_encrypt, nodes)):
+        yield Fault(
+            f"options.{OPTION}",
+            f"no node's kernel has {FEATURE_NAME} ({nodes_without_encryption(view)}): load the module {FEATURE} there "
+            "and restart the agent, take a kernel that has it, or leave the option out",
+        )
+
+
+def nodes_without_encryption(view: View) -> str:
+    """Some names of nodes that cannot have encrypted networks; empty when all can."""
+    known = ((node_id, status.description) for node_id, status in view.node_status.items() if node_id in view.nodes)
+    hostnames = sorted(about.hostname or node_id for node_id, about in known if not can_encrypt(about))
+    return ", ".join(hostnames[:_NAMED]) + (", …" if len(hostnames) > _NAMED else "")
 
 
 def _check_subnet(path: str, text: str) -> Iterator[Fault]:

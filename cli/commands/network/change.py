@@ -20,6 +20,7 @@ Examples:
   shoal network create --internal db
   shoal network create --subnet 10.5.0.0/24 --ip-range 10.5.0.128/25 office
   shoal network create --driver bridge local
+  shoal network create --opt encrypted bank
 """
 
 
@@ -37,7 +38,7 @@ Examples:
 @click.option("--internal", is_flag=True, help="No way out of the network.")
 @click.option("--attachable", is_flag=True, help="Containers without a service may attach.")
 @click.option("--ipv6", is_flag=True, help="Not supported yet.")
-@click.option("-o", "--opt", multiple=True, metavar="NAME=VALUE", help="Set an option of the driver.")
+@click.option("-o", "--opt", multiple=True, metavar="NAME[=VALUE]", help="Set an option of the driver: encrypted.")
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="Label the network.")
 @click.argument("name")
 @pass_client

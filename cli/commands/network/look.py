@@ -13,6 +13,7 @@ from cli.render.table import show
 from cli.render.tasks import state_name
 from shoal.api.v1.control_pb2 import GetNetworkRequest, ListNetworksRequest, NetworkView
 from shoal.errors import Fault, InvalidInput
+from shoal.overlay_encryption import is_encrypted
 
 COLUMNS = ("id", "name", "driver", "subnet", "internal", "addresses")
 
@@ -78,6 +79,7 @@ def row(view: NetworkView) -> dict[str, object]:
         "subnet": view.allocation.subnet or spec.subnet,
         "internal": "yes" if spec.internal else "no",
         "attachable": "yes" if spec.attachable else "no",
+        "encrypted": "yes" if is_encrypted(spec) else "no",
         "addresses": view.addresses,
         "services": list(view.services),
         "problem": view.problem,
