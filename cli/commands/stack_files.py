@@ -11,10 +11,10 @@ import click
 from cli.client import Client
 from cli.commands.arguments import detach_option, examples, pass_client, wait_option
 from cli.commands.complete import names_of
+from cli.commands.submit import submit
 from cli.converge import wait
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, TaskMove
-from shoal.errors import InvalidInput
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,7 +122,7 @@ def config(*, stack: str | None, files: Sequence[str], profiles: Sequence[str], 
 
     from cli.compose.tree import plain
 
-    loaded = _load(stack, files, profiles, env_files)
+    loaded = _load(stack, files, profiles, env_files).settled()
     warn(*loaded.project.warnings)
     document = {"name": loaded.stack, **plain(loaded.model.tree.without("name"))}
     click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True).rstrip())
@@ -159,12 +159,13 @@ def _submitted(
         configs=project.configs,
         volumes=project.volumes,
         prune=prune,
-        dry_run=dry_run,
+        dry_run=dry_run or bool(loaded.faults.found),
     )
-    try:
-        response = client.call(client.control.DeployStack, request)
-    except InvalidInput as error:
-        raise InvalidInput(located(loaded.model.tree, error.faults)) from error
+    response = submit(
+        lambda: client.call(client.control.DeployStack, request),
+        faults=loaded.faults.found,
+        judge=lambda faults: located(loaded.model.tree, faults, loaded.faults),
+    )
     warn(*response.warnings)
     _show(response)
     return response

@@ -148,7 +148,11 @@ def schema_faults(value: Mapping[str, Any]) -> Found:
     validator = jsonschema.Draft7Validator(schema())
     for error in sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path]):
         nearest = jsonschema.exceptions.best_match([error]) or error
-        yield tuple(nearest.absolute_path), _words(nearest)
+        path = tuple(nearest.absolute_path)
+        if unknown := _unknown(nearest):
+            yield from (((*path, key), f"{key!r} is not a key that Compose has here") for key in unknown)
+        else:
+            yield path, _words(nearest)
     for section in _NAMED:
         entries = value.get(section)
         for name in entries if isinstance(entries, dict) else ():
@@ -156,15 +160,15 @@ def schema_faults(value: Mapping[str, Any]) -> Found:
                 yield (section, name), f"{name!r} is not a name: use letters, digits, '.', '_' and '-'"
 
 
+def _unknown(error: jsonschema.ValidationError) -> list[str]:
+    """The keys that a mapping may not have, when that is the fault."""
+    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+        return []
+    allowed = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+    return [key for key in error.instance if key not in allowed and not str(key).startswith("x-")]
+
+
 def _words(error: jsonschema.ValidationError) -> str:
-    if (
-        error.validator == "additionalProperties"
-        and isinstance(error.schema, dict)
-        and isinstance(error.instance, dict)
-    ):
-        allowed = sorted(error.schema.get("properties", {}))
-        unknown = sorted(key for key in error.instance if key not in allowed and not str(key).startswith("x-"))
-        return f"{', '.join(map(repr, unknown))} is not a key that Compose has here"
     return error.message if len(error.message) < 300 else f"{error.message[:300]} …"
 
 
@@ -186,7 +190,8 @@ def unsupported(value: Any, known: Mapping[str, Any] = SUPPORTED, path: YamlPath
 
 def without_effect(value: Mapping[str, Any]) -> Found:
     """Keys that are admitted though nothing follows from them."""
-    for name, body in (value.get("services") or {}).items():
+    services = value.get("services")
+    for name, body in services.items() if isinstance(services, dict) else ():
         for key in NO_EFFECT:
-            if key in (body or {}):
+            if isinstance(body, dict) and key in body:
                 yield ("services", name, key), "has no effect on a cluster"

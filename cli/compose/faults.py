@@ -1,7 +1,7 @@
 """Gathering every fault and warning of the files, each with its place."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cli.compose.tree import YamlPath, dotted, where
 from shoal.errors import Fault, InvalidInput
@@ -9,18 +9,57 @@ from shoal.errors import Fault, InvalidInput
 _WRONG = (InvalidInput, TypeError, ValueError, AttributeError, KeyError)
 """The schema admits forms that a conversion does not expect, such as null: told, never a traceback."""
 
+R = TypeVar("R")
+
 
 class Faults:
-    """What is wrong, in the order in which it was found."""
+    """What is wrong, in the order in which it was found.
+
+    Every stage judges the whole model, also what an earlier one has found fault with, so that all is told at once. What
+    it says of the same part is not told: that follows from the fault before.
+    """
 
     def __init__(self) -> None:
         self.found: list[Fault] = []
         self.warnings: list[str] = []
+        self._doubtful: list[YamlPath] = []
+        self._earlier: tuple[YamlPath, ...] = ()
+
+    def next_stage(self) -> None:
+        """From now on, no more is told of what is at fault."""
+        self._earlier = tuple(self._doubtful)
+
+    def tell(self, path: YamlPath, fault: Fault) -> None:
+        """Take a fault of what the path leads to, unless it only follows from one of an earlier stage."""
+        if not self.covers(path):
+            self.found.append(fault)
+            self._doubtful.append(_scope(path))
+
+    def covers(self, path: YamlPath) -> bool:
+        """Whether an earlier stage has found fault with this, with a part of it, or with what it is a part of."""
+        return any(path[: len(each)] == each or path == each[: len(path)] for each in self._earlier)
+
+    def despite(self, path: YamlPath, action: Callable[[], R], otherwise: R) -> R:
+        """What a stage makes of a part; with faults of earlier ones it may stumble, and no more is told of the part."""
+        try:
+            return action()
+        except _WRONG:
+            if not self._earlier:
+                raise
+            self._doubtful.append(path)
+            return otherwise
 
     def settle(self) -> None:
         """Raises InvalidInput when there are any."""
         if self.found:
             raise InvalidInput(list(dict.fromkeys(self.found)))
+
+
+def _scope(path: YamlPath) -> YamlPath:
+    """What a fault makes doubtful: a service that cannot be extended, all of it; a file to include, everything."""
+    if path[:1] == ("include",):
+        return ()
+    return path[:2] if path[2:3] == ("extends",) else path
 
 
 class Report:
@@ -35,13 +74,21 @@ class Report:
         self._tree = tree
         self._fallback = fallback
 
-    def add(self, path: YamlPath, message: str) -> None:
-        """Something is wrong at a path of the tree."""
-        self._faults.found.append(Fault(self._at(path), message))
+    def add(self, path: YamlPath, message: str, *, about: YamlPath | None = None) -> None:
+        """Something is wrong at a path of the tree.
+
+        Args:
+            about: what is wrong, where the path leads to what is around it.
+        """
+        self._faults.tell(about or path, Fault(self._at(path), message))
 
     def warn(self, path: YamlPath, message: str) -> None:
         """Something is odd there."""
         self._faults.warnings.append(f"{self._at(path)}: {message}")
+
+    def despite(self, path: YamlPath, action: Callable[[], R], otherwise: R) -> R:
+        """As that of the faults."""
+        return self._faults.despite(path, action, otherwise)
 
     def attempt(self, path: YamlPath, action: Callable[[], None]) -> None:
         """Do it; what is wrong with the input is a fault at the path."""

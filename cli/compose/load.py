@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from cli.compose.document import Document, read
 from cli.compose.env_file import env_file
@@ -10,18 +11,29 @@ from cli.compose.faults import Faults
 from cli.compose.interpolate import substitute
 from cli.compose.model import Loader, Model
 from cli.compose.project import Project, convert
-from shoal.errors import InvalidInput
+from shoal.errors import Fault, InvalidInput
 
 STDIN = Path("/dev/stdin")
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A stack as its files have it: the name, the model (for `stack config`), and the specs."""
+    """A stack as its files have it.
+
+    Attributes:
+        model: for `stack config`.
+        project: the specs, as far as there are no faults.
+    """
 
     stack: str
     model: Model
     project: Project
+    faults: Faults
+
+    def settled(self) -> Self:
+        """Itself. Raises InvalidInput with every fault, each with file, line and column, when there are any."""
+        self.faults.settle()
+        return self
 
 
 def load(
@@ -45,7 +57,9 @@ def load(
     """
     faults = Faults()
     model = Loader(faults).load(documents, variables, directory, profiles=profiles)
-    return convert(stack, model, faults)
+    project = convert(stack, model, faults)
+    faults.settle()
+    return project
 
 
 def load_files(
@@ -56,7 +70,7 @@ def load_files(
     profiles: Collection[str] = (),
     env_files: Sequence[Path] = (),
 ) -> Loaded:
-    """Read the files and load them.
+    """Read the files and load them, whatever is wrong with them: the faults are told with what else is found.
 
     Args:
         stack: None takes the files' `name`, else COMPOSE_PROJECT_NAME.
@@ -64,9 +78,9 @@ def load_files(
         variables: of the caller's environment. What is not in it comes from `env_files`, else from `.env` in that
             directory. COMPOSE_PROFILES adds profiles.
     Raises:
-        InvalidInput: with every fault.
+        InvalidInput: files that cannot be read at all, every one of them.
     """
-    documents = [read(path) for path in paths]
+    documents = _read_all(paths)
     directory = Path.cwd() if paths[0] == STDIN else paths[0].resolve().parent
     known = {**_defaults(directory, variables, env_files), **variables}
     name = stack or _name(documents, known)
@@ -74,7 +88,20 @@ def load_files(
     wanted = {*profiles, *filter(None, known.get("COMPOSE_PROFILES", "").split(","))}
     faults = Faults()
     model = Loader(faults).load(documents, known, directory, profiles=wanted)
-    return Loaded(name, model, convert(name, model, faults))
+    return Loaded(name, model, convert(name, model, faults), faults)
+
+
+def _read_all(paths: Sequence[Path]) -> list[Document]:
+    documents: list[Document] = []
+    faults: list[Fault] = []
+    for path in paths:
+        try:
+            documents.append(read(path))
+        except InvalidInput as error:
+            faults += error.faults
+    if faults:
+        raise InvalidInput(faults)
+    return documents
 
 
 def _defaults(directory: Path, variables: Mapping[str, str], env_files: Sequence[Path]) -> dict[str, str]:

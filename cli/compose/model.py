@@ -72,22 +72,23 @@ class Loader:
         *,
         profiles: Collection[str] = (),
     ) -> Model:
-        """The model of files that are merged in the order given.
+        """The model of files that are merged in the order given; what is wrong with it is in the faults.
 
         Raises:
-            InvalidInput: with every fault, each with file, line and column.
+            InvalidInput: there are too many files.
         """
+        faults = self._faults
         tree = self._tree(documents, _Origin(directory.resolve(), variables))
-        self._faults.settle()
-        report = Report(self._faults, tree, documents[-1].name)
+        faults.next_stage()
+        report = Report(faults, tree, documents[-1].name)
         for path, message in check.schema_faults(tree):
             report.add(path, message)
-        self._faults.settle()
+        faults.next_stage()
         tree = chosen(tree, profiles, report)
-        self._faults.settle()
+        faults.next_stage()
         for path, message in check.without_effect(tree):
             report.warn(path, message)
-        report = Report(self._faults, tree, documents[-1].name)
+        report = Report(faults, tree, documents[-1].name)
         for path, message in check.unsupported(tree):
             report.add(path, message)
         return Model(tree, {**self._inherited, **variables}, directory, report)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from cli.compose.faults import Faults
 from cli.compose.tree import YamlPath, dotted, where
 from shoal.errors import Fault
 
@@ -50,20 +51,27 @@ _COUNTED_ANEW = {("environment",), ("volumes",), ("ports",)}
 """Keys whose entries are not one field each: ranges of ports, files of variables, `tmpfs` beside `volumes`."""
 
 
-def located(tree: object, faults: Sequence[Fault]) -> list[Fault]:
+def located(tree: object, faults: Sequence[Fault], earlier: Faults) -> list[Fault]:
     """The manager's faults of a stack, told with file, line and column, and in the file's keys where it has them.
 
     Args:
         tree: the model that the specs were made of.
+        earlier: what of it was at fault already; what follows from that is left out.
     """
-    return [_located(tree, fault) for fault in faults]
+    return [_located(tree, fault) for fault in faults if not earlier.covers(_wanted(fault))]
+
+
+def _wanted(fault: Fault) -> YamlPath:
+    """The path in a file that would have everything."""
+    path = _parts(fault.path)
+    return (*path[:2], *_in_file(path[2:])) if path[:1] == ("services",) else path
 
 
 def _located(tree: object, fault: Fault) -> Fault:
     path = _parts(fault.path)
     if len(path) < 2 or path[0] not in _SECTIONS:
         return fault
-    wanted = (*path[:2], *_in_file(path[2:])) if path[0] == "services" else path
+    wanted = _wanted(fault)
     known = _present(tree, wanted)
     place = where(tree, known) if len(known) > 1 else None
     if place is None:

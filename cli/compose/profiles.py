@@ -26,8 +26,8 @@ def chosen(tree: Map, profiles: Collection[str], report: Report) -> Map:
 
 
 def _is_enabled(body: Any, profiles: Collection[str]) -> bool:
-    own = (body or {}).get("profiles") or []
-    return not own or "*" in profiles or any(profile in profiles for profile in own)
+    own = body.get("profiles") if isinstance(body, Map) else None
+    return not own or not isinstance(own, list) or "*" in profiles or any(profile in profiles for profile in own)
 
 
 def _bare(body: Any) -> Any:
@@ -36,12 +36,14 @@ def _bare(body: Any) -> Any:
 
 def _references(body: Any) -> Iterator[tuple[str, str, bool]]:
     """Key, other service, and whether it has to be there."""
-    body = body or {}
-    waits = body.get("depends_on") or []
-    for name in waits:
+    if not isinstance(body, Map):
+        return
+    waits = body.get("depends_on")
+    for name in waits if isinstance(waits, dict | list) else ():
         settings = waits[name] if isinstance(waits, dict) else None
         yield "depends_on", str(name), not isinstance(settings, dict) or settings.get("required", True) is not False
-    for link in body.get("links") or []:
+    links = body.get("links")
+    for link in links if isinstance(links, list) else ():
         yield "links", str(link).partition(":")[0], True
 
 

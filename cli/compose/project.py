@@ -29,15 +29,14 @@ class Project:
 
 
 def convert(stack: str, model: Model, faults: Faults) -> Project:
-    """The specs of a stack.
+    """The specs of a stack, as far as there are no faults.
 
     Args:
         stack: put before the names.
-    Raises:
-        InvalidInput: with every fault, each with file, line and column.
+        faults: those of the model; takes those of the conversion, each with file, line and column.
     """
-    project = _Conversion(stack, model).project()
-    faults.settle()
+    project = faults.despite((), _Conversion(stack, model).project, Project((), ()))
+    faults.next_stage()
     return replace(project, warnings=(*faults.warnings, *project.warnings))
 
 
@@ -46,12 +45,10 @@ class _Conversion:
 
     def __init__(self, stack: str, model: Model) -> None:
         self._stack = stack
-        self._services: Mapping[str, Any] = model.tree.get("services") or {}
-        self._networks: Mapping[str, Any] = model.tree.get("networks") or {}
-        self._volumes: Mapping[str, Any] = model.tree.get("volumes") or {}
-        self._files: Mapping[str, Mapping[str, Any]] = {
-            noun: model.tree.get(f"{noun}s") or {} for noun in ("secret", "config")
-        }
+        self._services = _section(model.tree, "services")
+        self._networks = _section(model.tree, "networks")
+        self._volumes = _section(model.tree, "volumes")
+        self._files = {noun: _section(model.tree, f"{noun}s") for noun in ("secret", "config")}
         self._variables = model.variables
         self._directory = model.directory
         self._faults = model.report
@@ -59,15 +56,13 @@ class _Conversion:
     def project(self) -> Project:
         if not self._services:
             self._faults.add((), "there are no services in the file")
-        specs = {name: self._service(name, body or {}) for name, body in self._services.items()}
+        specs = {name: self._service_despite(name, body) for name, body in self._services.items()}
         for name, body in self._services.items():
-            dependencies.connect(specs, name, body or {}, self._faults)
+            dependencies.connect(specs, name, body, self._faults)
         dependencies.finish_jobs(self._services, specs, self._faults)
         services = tuple(specs.values())
         used = {network.network for service in services for network in service.task.networks}
-        made = [
-            self._network(name, body or {}) for name, body in self._networks.items() if not (body or {}).get("external")
-        ]
+        made = [self._network(name, body) for name, body in self._networks.items() if not body.get("external")]
         default = self._cluster_name(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
             made.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
@@ -82,11 +77,11 @@ class _Conversion:
     def _stack_volumes(self) -> tuple[VolumeSpec, ...]:
         found: list[VolumeSpec] = []
         for name, body in self._volumes.items():
-            if not (body or {}).get("external"):
+            if not body.get("external"):
                 self._faults.attempt(
                     ("volumes", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        mounts.stack_volume(self._stack, name, body or {})
+                        mounts.stack_volume(self._stack, name, body)
                     ),
                 )
         return tuple(found)
@@ -94,11 +89,11 @@ class _Conversion:
     def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
         found: list[StackFile] = []
         for name, body in self._files[noun].items():
-            if not (body or {}).get("external"):
+            if not body.get("external"):
                 self._faults.attempt(
                     (f"{noun}s", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        files.stack_file(self._stack, noun, name, body or {}, self._variables, self._directory)
+                        files.stack_file(self._stack, noun, name, body, self._variables, self._directory)
                     ),
                 )
         return tuple(found)
@@ -115,11 +110,15 @@ class _Conversion:
                     ),
                 )
 
+    def _service_despite(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
+        bare = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)
+        return self._faults.despite(("services", name), lambda: self._service(name, body), bare)
+
     def _service(self, name: str, body: Mapping[str, Any]) -> ServiceSpec:
         spec = ServiceSpec(name=f"{self._stack}_{name}", stack=self._stack)
         path: YamlPath = ("services", name)
         if not body.get("image"):
-            self._faults.add(path, "image is missing")
+            self._faults.add(path, "image is missing", about=(*path, "image"))
         for key, setter in container.SETTERS.items():
             if body.get(key) is not None:
                 self._faults.attempt((*path, key), lambda key=key, setter=setter: setter(spec, body[key]))  # type: ignore[misc]
@@ -188,7 +187,7 @@ class _Conversion:
             self._faults.attempt((*path, "network_mode"), lambda: networks.mode(spec, body["network_mode"]))
 
     def _cluster_name(self, name: str) -> str:
-        body = self._networks.get(name) or {}
+        body = self._networks.get(name, {})
         external = body.get("external")
         if body.get("name"):
             return str(body["name"])
@@ -199,3 +198,10 @@ class _Conversion:
             self._faults.add(("networks", name, *rest), message)
 
         return networks.network(self._cluster_name(name), self._stack, body, add)
+
+
+def _section(tree: Mapping[str, Any], name: str) -> dict[str, Mapping[str, Any]]:
+    """The entries of a section by name; one that says nothing, or what is no mapping, counts as empty."""
+    section = tree.get(name)
+    entries = section.items() if isinstance(section, Mapping) else ()
+    return {key: body if isinstance(body, Mapping) else {} for key, body in entries}

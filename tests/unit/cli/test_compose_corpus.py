@@ -18,7 +18,7 @@ FILES = sorted(path.name for path in CORPUS.glob("*.yaml"))
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_becomes_the_specs_that_are_expected(name: str) -> None:
-    project = load_files("corpus", [CORPUS / name], {"DATABASE": "main"}).project
+    project = load_files("corpus", [CORPUS / name], {"DATABASE": "main"}).settled().project
     made = {
         kind: [MessageToDict(each, preserving_proto_field_name=True) for each in specs]
         for kind, specs in (("services", project.services), ("networks", project.networks))

@@ -20,7 +20,8 @@ def write(directory: Path, **files: str) -> None:
 
 
 def loaded(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Loaded:
-    return load_files("shop", [directory / name for name in names or ("a.yaml",)], variables, profiles=profiles)
+    paths = [directory / name for name in names or ("a.yaml",)]
+    return load_files("shop", paths, variables, profiles=profiles).settled()
 
 
 def services(directory: Path, *names: str, profiles: tuple[str, ...] = (), **variables: str) -> Any:
@@ -321,3 +322,56 @@ def test_labels_from_files(tmp_path: Path) -> None:
     (tmp_path / "b.env").write_text("both=b\n")
     (web,) = loaded(tmp_path).project.services
     assert dict(web.task.container.labels) == {"own": "1", "only.a": "1", "both": "b"}
+
+
+def test_faults_of_all_stages_at_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""\
+services:
+  web:
+    imagee: x
+    hostname: ${NEEDED:?say which}
+    deploy: {replicas: many, resources: {limits: {memory: lots}}}
+    ports: [{published: 80}, "99999:80"]
+    container_name: one
+  db: 5
+  other:
+    image: ${NEEDED:?say which}
+    depends_on: [db, nobody]
+    networks: [missing]
+""",
+    )
+    places = [line.split(": ")[0].rpartition("a.yaml:")[2] + " " + line.split(": ")[1] for line in faults(tmp_path)]
+    assert sorted(places) == [
+        "10:5 services.other.image",  # not that it is missing, which follows
+        "11:22 services.other.depends_on[1]",  # on nobody; db is there, whatever it is
+        "12:5 services.other.networks.missing",
+        "2:3 services.web",  # its image is missing
+        "3:5 services.web.imagee",
+        "4:5 services.web.hostname",
+        "5:5 services.web.deploy.mode",
+        "5:51 services.web.deploy.resources.limits.memory",
+        "6:13 services.web.ports[0]",
+        "6:30 services.web.ports[1]",
+        "7:5 services.web.container_name",
+        "8:3 services.db",
+    ]
+
+
+def test_what_follows_from_a_file_that_is_not_there_is_not_told(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="include: [nowhere.yaml]\nservices: {web: {image: x, depends_on: [included]}}",
+        b_yaml="services: {web: {extends: {service: base, file: nowhere.yaml}}, db: {image: x, build: .}}",
+    )
+    assert len(faults(tmp_path)) == 1
+    assert [("services.web.extends" in line, "services.db.build" in line) for line in faults(tmp_path, "b.yaml")] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_all_files_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+    write(tmp_path, a_yaml="services: [", b_yaml="[]")
+    assert len(faults(tmp_path, "a.yaml", "b.yaml", "c.yaml")) == 3

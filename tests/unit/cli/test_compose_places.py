@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cli.compose.document import read
+from cli.compose.faults import Faults
 from cli.compose.places import located
 from shoal.errors import Fault
 
@@ -22,7 +23,7 @@ networks:
 
 def told(path: str) -> str:
     tree = read(Path("shop.yaml"), FILE).value
-    return str(located(tree, [Fault(path, "wrong")])[0])
+    return str(located(tree, [Fault(path, "wrong")], Faults())[0])
 
 
 def test_fields_become_keys_with_line_and_column() -> None:

@@ -51,7 +51,7 @@ def test_flags_add_and_remove() -> None:
 def project(tmp_path: Path, text: str, variables: Mapping[str, str] | None = None) -> Project:
     path = tmp_path / "stack.yaml"
     path.write_text(text)
-    return load_files("shop", [path], variables or {}).project
+    return load_files("shop", [path], variables or {}).settled().project
 
 
 def test_compose_in_all_forms(tmp_path: Path) -> None:

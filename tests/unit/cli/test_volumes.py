@@ -58,7 +58,7 @@ volumes:
   data: {driver: local, driver_opts: {type: none, o: bind, device: /srv}, labels: {a: b}}
   far: {external: true, name: elsewhere}
 """)
-    project = load_files("shop", [path], {}).project
+    project = load_files("shop", [path], {}).settled().project
     (volume,) = project.volumes
     assert (volume.name, volume.stack, dict(volume.labels), volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
     assert dict(volume.options) == {"type": "none", "o": "bind", "device": "/srv"}
@@ -82,7 +82,7 @@ volumes:
   data: {driver: rexray}
 """)
     with pytest.raises(InvalidInput) as told:
-        load_files("shop", [path], {})
+        load_files("shop", [path], {}).settled()
     said = str(told.value)
     for part in ("'nowhere' is not among", "anonymous volumes", "mode 'z'", "'rexray' is not supported"):
         assert part in said, said
