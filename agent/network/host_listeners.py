@@ -11,6 +11,8 @@ from shoal.api.v1.service_pb2 import PublishedPort
 
 _PROC = Path("/proc")
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_KERNEL = "the kernel"
+"""Sockets without an inode are its own: those of tunnels."""
 _PROTOCOLS = {6: PublishedPort.TCP, 17: PublishedPort.UDP}
 
 
@@ -69,7 +71,7 @@ class ProgramNames:
 
     def of(self, inodes: Collection[int]) -> Mapping[int, str]:
         """By inode; empty where nobody is found. Blocking."""
-        self._known = {inode: name for inode, name in self._known.items() if inode in inodes}
+        self._known = {0: _KERNEL} | {inode: name for inode, name in self._known.items() if inode in inodes}
         if missing := {inode for inode in inodes if inode not in self._known}:
             self._known.update(dict.fromkeys(missing, ""))
             self._search({f"socket:[{inode}]": inode for inode in missing})

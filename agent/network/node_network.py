@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ParamSpec, TypeVar
 
-from agent.network import container_sockets
+from agent.network import container_sockets, ownership
 from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
 from agent.network.balancing.frontends import Services, services
 from agent.network.condition import Condition
@@ -99,8 +99,10 @@ class NodeNetwork:
         Raises:
             InvalidInput: the underlay address is not this host's.
             Unavailable: the kernel lacks something, which the text names.
+            Refused: another agent has this network namespace.
         """
         opened = self._opened
+        opened.callback(ownership.take(self._node_id).close)
         for executor in (self._kernel, self._maker):
             opened.callback(executor.shutdown)
         self._datapath = await self._in_kernel(
@@ -116,10 +118,14 @@ class NodeNetwork:
         opened.callback(self.probing.close)
         self._host = HostPorts(holder=self._ports)
         opened.callback(self._host.close)
-        self._upkeep = Upkeep(
-            datapath=self._datapath, host=self._host, in_kernel=self._in_kernel, condition=self.condition
+        self.upkeep = Upkeep(
+            node_id=self._node_id,
+            datapath=self._datapath,
+            host=self._host,
+            in_kernel=self._in_kernel,
+            condition=self.condition,
         )
-        await self._upkeep.look_around()
+        await self.upkeep.look_around()
         await self._dns.start(str(GATEWAY))
         opened.push_async_callback(self._dns.stop)
 
@@ -157,7 +163,7 @@ class NodeNetwork:
         wanted, spread, names = await self._in_kernel(self._read, networks, endpoints, peers, records)
         self._subnets = wanted.subnets
         try:
-            await self._upkeep.apply(wanted, spread)
+            await self.upkeep.apply(wanted, spread)
         finally:
             self._dns.zone = names
 
@@ -279,7 +285,7 @@ class NodeNetwork:
 
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
-        return await self._upkeep.verify()
+        return await self.upkeep.verify()
 
     async def reset(self) -> None:
         """Remove everything of ours from this host's network; containers that still run lose theirs."""
@@ -292,7 +298,7 @@ class NodeNetwork:
         async with TaskGroup() as work:
             work.create_task(self._refill(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
-            work.create_task(self._upkeep.run(self._settings.verify_seconds), name="comparison of the network")
+            work.create_task(self.upkeep.run(self._settings.verify_seconds), name="comparison of the network")
 
     async def _refill(self) -> None:
         while True:

@@ -7,19 +7,26 @@ from typing import Any
 
 from agent.network.names import FAMILY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 
-_ALL_RP_FILTER = Path("/proc/sys/net/ipv4/conf/all/rp_filter")
-STRICT, LOOSE = 1, 2
-"""Values of rp_filter (ip-sysctl): senders whose replies would leave by another interface are dropped; senders that
-nothing leads to are."""
+_SETTINGS = Path("/proc/sys/net/ipv4/conf")
+_STRICT, _LOOSE = 1, 2
+"""Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
+nothing leads to."""
 
 
-def reverse_path_filter() -> int:
-    """What our links have for rp_filter: nothing, or the loose mode where the host checks strictly on all links.
+def loosen() -> bool:
+    """Let clients in that another node leads here, on a host that checks the way back of every sender strictly.
 
-    The kernel takes the greater of the link's and the host's own value, so a strict host cannot be switched off for a
-    link, but made loose: a client led here by another node has its way back by that one, not by the link it came from.
+    The kernel takes the greater of a link's value and the host's own, so the check cannot be switched off for our
+    device, but made loose: such clients have their way back by that node, not by the link that leads to them.
+
+    Returns:
+        Whether anything was changed.
     """
-    return LOOSE if int(_ALL_RP_FILTER.read_text()) == STRICT else 0
+    host, device = (_SETTINGS / name / "rp_filter" for name in ("all", VXLAN_DEVICE))
+    if int(host.read_text()) != _STRICT or not device.exists() or int(device.read_text()) == _LOOSE:
+        return False
+    device.write_text(str(_LOOSE))
+    return True
 
 
 def dropping_chains(chains: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
+from agent.network import ownership
 from agent.network.balancing.frontends import Services
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.host_ports import HostPorts
 from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import obstacles
+from agent.network.obstacles import loosen, obstacles
 from agent.network.tables import Tables
 from shoal.errors import Unavailable
 
@@ -34,7 +36,10 @@ class Upkeep:
         condition: takes what is found.
     """
 
-    def __init__(self, *, datapath: Datapath, host: HostPorts, in_kernel: InThread, condition: Condition) -> None:
+    def __init__(
+        self, *, node_id: str, datapath: Datapath, host: HostPorts, in_kernel: InThread, condition: Condition
+    ) -> None:
+        self._node_id = node_id
         self._datapath = datapath
         self._host = host
         self._in_kernel = in_kernel
@@ -49,6 +54,7 @@ class Upkeep:
         """
         self._tables, led = tables, self._host.follow(services)
         await self._in_kernel(lambda: self._datapath.apply(tables, led))
+        await self._in_kernel(loosen)
 
     async def run(self, period_seconds: float) -> None:
         """Compare and look, without end."""
@@ -67,10 +73,13 @@ class Upkeep:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
             self._condition.note_repair(wrong)
+        if await self._in_kernel(loosen):
+            log.info("The host checks every sender's way back (net.ipv4.conf.all.rp_filter is 1): our device does not")
         return wrong
 
     async def look_around(self) -> None:
         """What others do on this host: who listens, and what stands in the way of containers' traffic."""
+        await self._in_kernel(partial(ownership.sign, self._node_id))
         problems: list[str] = []
         try:
             if await self._host.look():
