@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from manager.planner.addresses6 import pool6
 from manager.planner.constraints import Constraint, parse, parse_key
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
@@ -30,7 +31,7 @@ class Demand:
         spread: keys over whose values tasks are spread, the first first.
         max_per_node: tasks of the service on a node; 0 means no bound.
         networks: ids.
-        static: the network's id and the address of it that the task asks for.
+        static: pools (`AddressPools`) and the address of each that the task asks for.
         generic: how many of each kind of generic resource.
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted: keys over whose values tasks are spread, with their weights.
@@ -40,6 +41,7 @@ class Demand:
         gathering: keys over whose values they had better be together, with weights.
         priority: tasks of services with a lower one may be displaced.
         encrypted: it is on an encrypted network, which not every node's kernel can have.
+        ipv6: it is on a network with IPv6; on the mesh's, tasks of a node without it do with what there is.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -58,6 +60,7 @@ class Demand:
     packing: tuple[tuple[str, int], ...] = ()
     priority: int = 0
     encrypted: bool = False
+    ipv6: bool = False
     apart: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     gathering: tuple[tuple[str, int], ...] = ()
@@ -114,5 +117,9 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         encrypted=any(
             is_encrypted(network.spec) for each in own if (network := networks.get(each.network)) is not None
         ),
-        static=tuple((attachment.network, attachment.address) for attachment in own if attachment.address),
+        static=(
+            *((each.network, each.address) for each in own if each.address),
+            *((pool6(each.network), each.address6) for each in own if each.address6),
+        ),
+        ipv6=any(network.spec.ipv6 for each in own if (network := networks.get(each.network)) is not None),
     )

@@ -149,9 +149,12 @@ class Draft:
             self._shy = shy_services(self.view)
         return self._shy.get(name, ())
 
-    def ranked(self, demand: Demand) -> list[Host]:
-        """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort."""
-        key = demand.constraints, demand.platforms, demand.encrypted
+    def ranked(self, demand: Demand) -> Sequence[Host]:
+        """Nodes that pass the demand's standing filters, the least loaded first. Like demands share one sort.
+
+        The list stays as it is until it is asked for again.
+        """
+        key = demand.constraints, demand.platforms, demand.encrypted, demand.ipv6
         ranking = self._rankings.get(key)
         if ranking is None:
             fit = [host for host in self.ledger.hosts.values() if standing(host, demand) is None]

@@ -53,12 +53,14 @@ def standing(host: Host, demand: Demand) -> Reason | None:
 def unmet(host: Host, demand: Demand) -> Reason | None:
     """The first constraint that the node does not meet, that the image is not for its platform, or what its kernel
     lacks."""
-    if not demand.constraints and not demand.platforms and not demand.encrypted:
+    if not (demand.constraints or demand.platforms or demand.encrypted or demand.ipv6):
         return None
     if host.node is None or host.status is None:
         return NEVER_HEARD
     if demand.encrypted and not can_encrypt(host.status.description):
         return _lack(f"{FEATURE_NAME} in the kernel, for encrypted networks")
+    if demand.ipv6 and not host.status.description.ipv6:
+        return _lack("IPv6 for containers")
     for constraint in demand.constraints:
         if not constraint.admits(host.node, host.status):
             return Reason(f"does not meet {constraint}", f"do not meet {constraint}")

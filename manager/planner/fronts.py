@@ -1,9 +1,10 @@
 """What a service is reached by as a whole: a virtual address on each of its networks, and ports on every node."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from manager.planner.addresses import dotted
+from manager.planner.addresses6 import network_of, pool6, text6
 from manager.planner.draft import Draft
 from manager.planner.ledger import DYNAMIC_PORTS
 from manager.planner.pools import AddressPools
@@ -42,23 +43,32 @@ def _virtual(
         allocation = draft.allocation(network_id)
         if allocation is None:
             continue  # its tasks wait too, and say why
-        if network_id in kept:
-            yield kept[network_id]
-            continue
-        free = _highest_free(draft, pools, network_id)
-        if free is None:
-            problems.append(f"no address is left for the service itself on network {_name(draft, network_id)}")
-            continue
-        draft.ledger.take(network_id, free, 0)
-        yield VirtualAddress(network_id=network_id, address=dotted(free))
+        place = VirtualAddress(network_id=network_id)
+        place.CopyFrom(kept.get(network_id, place))
+        if not place.address:
+            place.address = _taken(draft, pools, network_id, dotted, problems)
+        if not place.address6 and allocation.subnet6:
+            place.address6 = _taken(draft, pools, pool6(network_id), text6, problems)
+        if place.address:
+            yield place
 
 
-def _highest_free(draft: Draft, pools: AddressPools, network_id: str) -> int | None:
+def _taken(draft: Draft, pools: AddressPools, pool: str, write: Callable[[int], str], problems: list[str]) -> str:
+    """An address for the service itself; empty where none is left."""
+    free = _highest_free(draft, pools, pool)
+    if free is None:
+        problems.append(f"no address is left for the service itself on network {_name(draft, network_of(pool))}")
+        return ""
+    draft.ledger.take(pool, free, 0)
+    return write(free)
+
+
+def _highest_free(draft: Draft, pools: AddressPools, pool: str) -> int | None:
     """Away from the tasks' addresses, which are given out from below; a network that is full is widened."""
-    subnet, used = pools.subnet(network_id), draft.ledger.pool(network_id).used
+    subnet, used = pools.subnet(pool), draft.ledger.pool(pool).used
     from_above = range(subnet.last, subnet.first - 1, -1)
     free = next((each for each in from_above if each not in used and each not in subnet.excluded), None)
-    return free if free is not None else pools.next_free(network_id)
+    return free if free is not None else pools.next_free(pool)
 
 
 def _mesh(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from manager.planner.addresses import Pool, number
+from manager.planner.addresses6 import number6, pool6
 from manager.planner.generic import Stock
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import GenericResource
@@ -160,11 +161,13 @@ class Ledger:
             host.ports.add((port.protocol, port.published, port.host_address))
         for held in task.addresses:
             self.pool(held.network_id).add(number(held.address), task.created_at_ms)
+            if held.address6:
+                self.pool(pool6(held.network_id)).add(number6(held.address6), task.created_at_ms)
 
-    def pool(self, network_id: str) -> Pool:
-        """The addresses in use on a network."""
-        found = self.pools.get(network_id)
-        return found if found is not None else self.pools.setdefault(network_id, Pool())
+    def pool(self, name: str) -> Pool:
+        """The addresses in use on a network: of its id, or its IPv6 ones (`addresses6.pool6`)."""
+        found = self.pools.get(name)
+        return found if found is not None else self.pools.setdefault(name, Pool())
 
     def reserve(
         self,
@@ -189,9 +192,9 @@ class Ledger:
         host.used_memory += memory
         self.touched.append(host)
 
-    def take(self, network_id: str, address: int, now_ms: int) -> None:
+    def take(self, name: str, address: int, now_ms: int) -> None:
         """A plan wants to give out the address. Within `trial` only."""
-        pool = self.pool(network_id)
+        pool = self.pool(name)
         pool.add(address, now_ms)
         self._taken.append((pool, address))
 
@@ -209,11 +212,15 @@ class Ledger:
         status = view.service_status.get(service_id)
         for place in self._virtual.pop(service_id, ()):
             self.pool(place.network_id).used.discard(number(place.address))
+            if place.address6:
+                self.pool(pool6(place.network_id)).used.discard(number6(place.address6))
         self.mesh.pop(service_id, None)
         if status is not None and status.virtual_addresses:
             self._virtual[service_id] = status.virtual_addresses
             for place in status.virtual_addresses:
                 self.pool(place.network_id).used.add(number(place.address))
+                if place.address6:
+                    self.pool(pool6(place.network_id)).used.add(number6(place.address6))
         if status is not None and status.mesh_ports:
             self.mesh[service_id] = status.mesh_ports
 
@@ -251,6 +258,8 @@ class Ledger:
             host.ports.discard((port.protocol, port.published, port.host_address))
         for held in task.addresses:
             self.pool(held.network_id).used.discard(number(held.address))
+            if held.address6:
+                self.pool(pool6(held.network_id)).used.discard(number6(held.address6))
         self._drop_if_idle(host)
 
     def size(self, view: View, task: Task) -> Size:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from manager.planner.addresses import dotted, number
+from manager.planner.addresses6 import number6, pool6, text6
 from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
@@ -57,6 +58,7 @@ class Placing:
         self._kin = Kin(draft.ledger, service_id, demand, {})
         self._pace = Pace.of((), draft.now_ms)
         self._networks: list[str] = []
+        self._pool_names: list[str] = []
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
         self._volumes = SlotVolumes(draft, service_id, revision)
@@ -82,7 +84,7 @@ class Placing:
         reason = demand.fault or self._obstacle
         self._kin = Kin(self._draft.ledger, self._service_id, demand, counts)
         self._pace = Pace.of((need.pending for need in needs if need.pending is not None), self._draft.now_ms)
-        hosts = [host for host in self._draft.ranked(demand) if self._company.bars(host) is None] if not reason else []
+        hosts = self._company.admitted(self._draft.ranked(demand)) if not reason else []
         held: list[str] = []
         if self._volumes and not reason:
             needs, held = self._send_to_volumes(needs, counts)
@@ -107,7 +109,7 @@ class Placing:
     def _bars(self, host: Host) -> Reason | None:
         return self._company.bars(host) or self._kin.bars(host)
 
-    def _admitted(self, hosts: list[Host]) -> list[Host]:
+    def _admitted(self, hosts: Sequence[Host]) -> Sequence[Host]:
         """Those that the service's own tasks do not keep others from."""
         if not (self._demand.apart or self._demand.together):
             return hosts
@@ -179,11 +181,11 @@ class Placing:
             if allocation is None:
                 return f"network {network.spec.name} has no subnet: it overlaps another network's, or all are taken"
             self._networks.append(network_id)
+            self._pool_names += [network_id, pool6(network_id)] if allocation.subnet6 else [network_id]
         return ""
 
     def _exhausted(self) -> str:
-        static = self._static
-        obstacles = (self._pools.obstacle(network_id, static.get(network_id, "")) for network_id in self._networks)
+        obstacles = (self._pools.obstacle(pool, self._static.get(pool, "")) for pool in self._pool_names)
         return next(filter(None, obstacles), "")
 
     def _write(self, need: Need, host: Host) -> None:
@@ -260,7 +262,13 @@ class Placing:
             free = number(asked) if asked else self._pools.next_free(network_id)
             assert free is not None  # _exhausted has looked
             ledger.take(network_id, free, now_ms)
-            task.addresses.add(network_id=network_id, address=dotted(free))
+            place = task.addresses.add(network_id=network_id, address=dotted(free))
+            if (pool := pool6(network_id)) in self._pool_names:
+                asked = self._static.get(pool)
+                free = number6(asked) if asked else self._pools.next_free(pool)
+                assert free is not None  # likewise
+                ledger.take(pool, free, now_ms)
+                place.address6 = text6(free)
 
     def _ports(self, host: Host) -> list[TaskPort]:
         found = []

@@ -1,0 +1,67 @@
+"""IPv6 subnets of networks and addresses in them, as plain numbers. None is gone through: it may have 2^64."""
+
+import hashlib
+from collections.abc import Iterable
+from ipaddress import IPv6Address, IPv6Network
+
+from manager.planner.addresses import Subnet
+from shoal.api.v1.network_pb2 import NetworkSpec
+
+PREFIX_LENGTH = 64
+_MOST_GIVEN_OUT = 1 << 32
+"""Addresses of a subnet that are given out unasked: the lowest, so that they stay short."""
+_ENDING = "/6"
+
+
+def pool6(network_id: str) -> str:
+    """Names the pool of a network's IPv6 addresses, where the network's id names that of the others."""
+    return network_id + _ENDING
+
+
+def is_pool6(pool: str) -> bool:
+    return pool.endswith(_ENDING)
+
+
+def network_of(pool: str) -> str:
+    """The id of the network that a pool is of."""
+    return pool.removesuffix(_ENDING)
+
+
+def number6(address: str) -> int:
+    """The 128 bits of an address that was checked or written by this module."""
+    return int(IPv6Address(address))
+
+
+def text6(address: int) -> str:
+    """As RFC 5952 writes it."""
+    return str(IPv6Address(address))
+
+
+def subnet6(cidr: str, spec: NetworkSpec, excluded: Iterable[int] = ()) -> Subnet:
+    """What tasks may have of a network's IPv6 subnet, as its spec narrows it: all but the first two addresses."""
+    whole = IPv6Network(cidr)
+    first, last = int(whole[0]) + 2, int(whole[-1])
+    if spec.ip_range6:
+        narrow = IPv6Network(spec.ip_range6)
+        first, last = max(first, int(narrow[0])), min(last, int(narrow[-1]))
+    kept = {number6(address) for address in (spec.gateway6, *spec.reserved6.values()) if address}
+    return Subnet(
+        first, min(last, first - first % _MOST_GIVEN_OUT + _MOST_GIVEN_OUT - 1), frozenset(kept.union(excluded))
+    )
+
+
+def cluster_prefix(cluster_id: str) -> IPv6Network:
+    """The cluster's own prefix (RFC 4193, 3.1 and 3.2.2): 40 bits of a digest of its id, which is random itself."""
+    digest = hashlib.sha256(b"shoal: IPv6 prefix of the cluster " + cluster_id.encode()).digest()
+    return IPv6Network((bytes([0xFD]) + digest[:5] + bytes(10), 48))
+
+
+def free_subnet6(prefix: IPv6Network, taken: Iterable[IPv6Network]) -> IPv6Network | None:
+    """The lowest /64 of the prefix that is disjoint from those taken; None without one. The first stays free."""
+    step = 1 << 128 - PREFIX_LENGTH
+    candidate = int(prefix[0]) + step
+    for low, high in sorted((int(net[0]), int(net[-1])) for net in taken if net.overlaps(prefix)):
+        if low >= candidate + step:
+            break
+        candidate = max(candidate, (high // step + 1) * step)
+    return None if candidate > int(prefix[-1]) else IPv6Network((candidate, PREFIX_LENGTH))
