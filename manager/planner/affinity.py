@@ -4,7 +4,7 @@ A hard wish to be away holds both ways: the other service's tasks keep away as w
 own tasks is `Kin`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from manager.planner.constraints import fact
@@ -45,6 +45,10 @@ class Company:
         shy = [each for each in shy if each[0].spec.name != spec.name]
         self._hard = [wish for wish in own if not wish.weight] + [_others(ledger, *each) for each in shy]
         self._soft = [wish for wish in own if wish.weight]
+
+    def admitted(self, hosts: Sequence[Host]) -> Sequence[Host]:
+        """Those that are not barred."""
+        return [host for host in hosts if self.bars(host) is None] if self._hard else hosts
 
     def bars(self, host: Host) -> Reason | None:
         """Why no task may go there."""

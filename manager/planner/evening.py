@@ -63,7 +63,7 @@ def _moves(
 ) -> list[Move]:
     # Only tasks made before it was asked move, so that each moves once.
     company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))
-    hosts = [host for host in draft.ranked(demand) if company.bars(host) is None]
+    hosts = company.admitted(draft.ranked(demand))
     statuses = draft.view.task_status
 
     def may_move(task: Task) -> bool:

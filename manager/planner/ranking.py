@@ -1,10 +1,14 @@
 """Nodes in the order of their load, sorted once a pass and kept up while a plan claims on them."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from manager.planner.ledger import Host
 
-_Entry = tuple[float, int, str, Host]
+_Rank = tuple[float, int, str]
+
+_FEW = 16
+"""When less than that part of the nodes has changed, they are moved one by one."""
 
 
 class Ranking:
@@ -16,18 +20,34 @@ class Ranking:
     """
 
     def __init__(self, hosts: Iterable[Host], touched: Sequence[Host]) -> None:
-        self._entries: list[_Entry] = sorted((*host.rank(), host) for host in hosts)
-        self._members = {entry[3] for entry in self._entries}
+        self._hosts: list[Host] = []
+        self._ranks: list[_Rank] = []
+        self._rank_of = {host: host.rank() for host in hosts}
         self._touched = touched
         self._seen = len(touched)
+        self._sort()
 
-    def hosts(self) -> list[Host]:
-        """As they stand now. Claiming on one of them leaves the list as it is."""
+    def hosts(self) -> Sequence[Host]:
+        """As they stand now. The list stays as it is until this is called again, whatever is claimed meanwhile."""
         if self._seen < len(self._touched):
-            changed = self._members.intersection(self._touched[self._seen :])
+            changed = self._rank_of.keys() & set(self._touched[self._seen :])
             self._seen = len(self._touched)
-            # What stays is sorted already, and sorting such a list anew costs next to nothing.
-            self._entries = [entry for entry in self._entries if entry[3] not in changed]
-            self._entries += sorted((*host.rank(), host) for host in changed)
-            self._entries.sort()
-        return [entry[3] for entry in self._entries]
+            if len(changed) > len(self._hosts) // _FEW:
+                self._rank_of.update((host, host.rank()) for host in changed)
+                self._sort()
+            else:
+                for host in changed:
+                    self._move(host)
+        return self._hosts
+
+    def _sort(self) -> None:
+        self._hosts = sorted(self._rank_of, key=self._rank_of.__getitem__)
+        self._ranks = [self._rank_of[host] for host in self._hosts]
+
+    def _move(self, host: Host) -> None:
+        at = bisect_left(self._ranks, self._rank_of[host])
+        del self._ranks[at], self._hosts[at]
+        rank = self._rank_of[host] = host.rank()
+        at = bisect_left(self._ranks, rank)
+        self._ranks.insert(at, rank)
+        self._hosts.insert(at, host)

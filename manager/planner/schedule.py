@@ -93,8 +93,16 @@ class _Rounds:
         demand, counts, bars = self._batch.demand, self._batch.counts, self._batch.bars
         is_barred = bars is not free
         waiting: dict[int, list[Host]] = {}
-        for host in hosts:
-            waiting.setdefault(counts.get(host.id, 0), []).append(host)
+        first: list[Host] = []
+        for host in hosts:  # no further than is asked for: a small service must not cost the cluster's size
+            if (level := counts.get(host.id, 0)) > 0:
+                waiting.setdefault(level, []).append(host)
+            elif (not is_barred or bars(host) is None) and fitting(host, demand, 0) is None:
+                counts[host.id] = 1
+                first.append(host)
+                yield host
+        if first:
+            waiting[1] = sorted(first + waiting.get(1, []), key=Host.rank)
         while waiting:
             level = min(waiting)
             taken = []
