@@ -1,7 +1,8 @@
 """Statuses on their way to a manager: the newest of each task, until a manager says that it is in etcd.
 
-What others wait for (a task runs, or has ended) goes at once. The steps before it wait a little: most are overtaken by
-the next one, and each that is not sent is spared a write in etcd and its way back to everybody who watches.
+What others wait for (a task runs, or has ended) goes at once, unless a batch has just gone: of many tasks that start
+together, those of a moment share a batch. The steps before it wait a little longer: most are overtaken by the next one,
+and each batch that is not sent is spared a write in etcd, a plan, and its way back to everybody who watches.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 MAX_STATUSES = 10_000
 PATIENCE_SECONDS = 0.1
 """A step before RUNNING is sent after this time at the latest: soon enough for who looks on."""
+PAUSE_SECONDS = 0.025
+"""Between two batches."""
 
 
 class Outbox:
@@ -25,6 +28,7 @@ class Outbox:
         self._sequence = 0
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
+        self._not_before = 0.0
 
     def put(self, status: TaskStatus) -> None:
         """Takes the place of an older status of the task that has not been sent yet."""
@@ -47,12 +51,15 @@ class Outbox:
             self._wake.set()
 
     async def next_batch(self) -> StatusBatch:
-        """Wait until nothing is under way and there is something to send: at once, or for the patience's time."""
+        """Wait until nothing is under way and there is something to send, for the pause's time or the patience's."""
         await self._anything()
+        loop = asyncio.get_running_loop()
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._urgent.wait()
+        await asyncio.sleep(self._not_before - loop.time())
         await self._anything()
+        self._not_before = loop.time() + PAUSE_SECONDS
         self._urgent.clear()
         self._sent = dict(islice(self._waiting.items(), MAX_STATUSES))
         for task_id in self._sent:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.session.backoff import LAST_SECONDS, delays
 from agent.session.managers import ManagerList
-from agent.session.outbox import PATIENCE_SECONDS, Outbox
+from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
 from agent.worker.endings import final_state, why
 from agent.worker.etc_files import etc_files, hostname
 from agent.worker.seams import Exit, Sandbox
@@ -105,6 +105,27 @@ def test_steps_wait_to_be_overtaken_and_a_running_task_is_told_at_once() -> None
         outbox.put(status("u", TaskState.PREPARING))
         assert [each.state for each in (await outbox.next_batch()).statuses] == [TaskState.PREPARING]
         assert now() - begin == pytest.approx(PATIENCE_SECONDS * 1.5)
+
+    run_virtual(scenario())
+
+
+def test_tasks_that_come_to_run_one_after_the_other_share_batches() -> None:
+    """Fifty within a second, each 20 ms after the last: the first is told at once, the others two by two."""
+
+    async def scenario() -> None:
+        outbox, now, batches = Outbox(), asyncio.get_running_loop().time, 0
+        begin = now()
+        outbox.put(status("0", TaskState.RUNNING))
+        assert len((await outbox.next_batch()).statuses) == 1 and now() == begin
+        outbox.acknowledge(1)
+        for number in range(1, 50):
+            asyncio.get_running_loop().call_later(0.02 * number, outbox.put, status(str(number), TaskState.RUNNING))
+        told = 1
+        while told < 50:
+            batch = await outbox.next_batch()
+            outbox.acknowledge(batch.sequence)
+            batches, told = batches + 1, told + len(batch.statuses)
+        assert batches <= 40 and now() - begin == pytest.approx(0.98, abs=PAUSE_SECONDS)
 
     run_virtual(scenario())
 
