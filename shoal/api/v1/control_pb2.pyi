@@ -465,6 +465,7 @@ class ServiceView(_message.Message):
     RUNNING_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     AUTOSCALE_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     desired: _builtins.int
     """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
@@ -479,6 +480,10 @@ class ServiceView(_message.Message):
     def autoscale(self) -> _service_pb2.AutoscaleStatus:
         """Unset without autoscaling."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What does not work though its tasks run, one line each."""
+
     def __init__(
         self,
         *,
@@ -488,10 +493,11 @@ class ServiceView(_message.Message):
         running: _builtins.int = ...,
         completed: _builtins.int = ...,
         autoscale: _service_pb2.AutoscaleStatus | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "service", b"service", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1118,6 +1124,7 @@ class NetworkView(_message.Message):
     ADDRESSES_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
     addresses: _builtins.int
     """Addresses in use."""
     problem: _builtins.str
@@ -1134,6 +1141,10 @@ class NetworkView(_message.Message):
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkEndpoint]:
         """Tasks on it that have not ended, by name; GetNetwork alone tells them."""
 
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NetworkNode]:
+        """The nodes that hold tables of it, by name; GetNetwork alone tells them."""
+
     def __init__(
         self,
         *,
@@ -1143,14 +1154,51 @@ class NetworkView(_message.Message):
         addresses: _builtins.int = ...,
         problem: _builtins.str = ...,
         endpoints: _abc.Iterable[Global___NetworkEndpoint] | None = ...,
+        nodes: _abc.Iterable[Global___NetworkNode] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["allocation", b"allocation", "network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "allocation", b"allocation", "endpoints", b"endpoints", "network", b"network", "problem", b"problem", "services", b"services"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "allocation", b"allocation", "endpoints", b"endpoints", "network", b"network", "nodes", b"nodes", "problem", b"problem", "services", b"services"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkView: _TypeAlias = NetworkView  # noqa: Y015
+
+@_typing.final
+class NetworkNode(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    UP_TO_DATE_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    hostname: _builtins.str
+    state: _builtins.int
+    """shoal.api.v1.NodeStatus.State"""
+    revision: _builtins.int
+    """Of the network's tables: the store's revision that the node's kernel holds; 0 where the manager that was asked does
+    not know, since the node's session is with another one.
+    """
+    up_to_date: _builtins.bool
+    """The node holds everything that has been decided."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        hostname: _builtins.str = ...,
+        state: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        up_to_date: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hostname", b"hostname", "node_id", b"node_id", "revision", b"revision", "state", b"state", "up_to_date", b"up_to_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NetworkNode: _TypeAlias = NetworkNode  # noqa: Y015
 
 @_typing.final
 class NetworkEndpoint(_message.Message):
