@@ -9,6 +9,7 @@ import click
 
 from cli.lazy import LazyGroup
 from cli.render.failure import Failed, explain, in_order
+from cli.render.terminal import colored
 from shoal.errors import InvalidInput, ShoalError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -55,6 +56,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrup
 def shoal(ctx: click.Context, context_name: str | None) -> None:
     """Run containers on many hosts."""
     ctx.obj = context_name
+    ctx.color = colored()
 
 
 def misused(error: click.ClickException) -> str:

@@ -15,7 +15,8 @@ from cli.commands.complete import names_of
 from cli.commands.each import for_each, inspect_each
 from cli.render.structure import to_document
 from cli.render.table import show
-from cli.render.units import age
+from cli.render.tasks import timestamp
+from cli.render.units import age, size
 from shoal.api.v1.control_pb2 import (
     CreateFileRequest,
     FileView,
@@ -86,8 +87,10 @@ def row(view: FileView, now_ms: int) -> dict[str, object]:
         "id": view.meta.id,
         "name": view.spec.name,
         "version": view.version[:12],
-        "size": newest.size_bytes if newest is not None else 0,
-        "updated": age(now_ms - view.meta.updated_at_ms),
+        "size": size(newest.size_bytes if newest is not None else 0),
+        "size_bytes": newest.size_bytes if newest is not None else 0,
+        "updated": f"{age(now_ms - view.meta.updated_at_ms)} ago",
+        "updated_at": timestamp(view.meta.updated_at_ms),
         "services": ", ".join(view.services),
     }
 

@@ -9,7 +9,7 @@ import click
 from cli.commands.arguments import examples, format_option
 from cli.render.structure import show_document
 from cli.render.tasks import short_image
-from cli.render.units import size
+from cli.render.terminal import draw, is_live
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import NotFound
 
@@ -57,14 +57,14 @@ def push(ctx: click.Context, *, source: Path, reference: str, registries: Path |
     from cli.images.push import push as run
 
     def say(line: str) -> None:
-        if not quiet and sys.stderr.isatty():
-            click.echo(f"\r\x1b[2K{line}", err=True, nl=False)
+        if not quiet and is_live(sys.stderr):
+            draw(f"\r\x1b[2K{line}", err=True)
         elif not quiet:
             click.echo(line, err=True)
 
     pushed = asyncio.run(run(source, reference, settings_of(ctx, registries), say))
-    if not quiet and sys.stderr.isatty():
-        click.echo("\r\x1b[2K", err=True, nl=False)
+    if not quiet and is_live(sys.stderr):
+        draw("\r\x1b[2K", err=True)
     click.echo(pushed.digest if quiet else f"{short_image(pushed.reference)}: {pushed.digest}")
 
 
@@ -84,7 +84,7 @@ def inspect(ctx: click.Context, *, reference: str, registries: Path | None, form
         "digest": found.digest,
         "manifest": found.manifest_digest,
         "platforms": [str(platform) for platform in found.platforms],
-        "size": size(found.size),
+        "size_bytes": found.size,
         "layers": [layer.digest for layer in found.manifest.layers],
         "config": dict(config.settings),
     }

@@ -57,6 +57,10 @@ def row(view: NodeView) -> dict[str, object]:
         "availability": NodeSpec.Availability.Name(view.node.spec.availability or NodeSpec.ACTIVE).lower(),
         "address": about.address,
         "tasks": view.tasks,
+        "reserved_nano_cpus": reserved.nano_cpus,
+        "nano_cpus": about.resources.nano_cpus,
+        "reserved_memory_bytes": reserved.memory_bytes,
+        "memory_bytes": about.resources.memory_bytes,
         "cpus": f"{cpus(reserved.nano_cpus)}/{cpus(about.resources.nano_cpus)}",
         "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
         "version": about.agent_version,
@@ -128,8 +132,9 @@ def update(
             raise InvalidInput("--drain-deadline: the node is not drained; add --availability drain")
         spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(drain_deadline)
     for name in label_rm:
-        if spec.labels.pop(name, None) is None:
+        if name not in spec.labels:
             raise InvalidInput(f"--label-rm: node {node} has no label {name!r}")
+        del spec.labels[name]
     for text in label_add:
         name, sign, label = text.partition("=")
         if not (name and sign):

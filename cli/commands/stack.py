@@ -51,7 +51,7 @@ def list_stacks(client: Client, *, form: str) -> None:
             counts["desired"] += view.desired
             counts["running"] += view.running
     rows = [
-        {"name": name, "services": counts["services"], "tasks": f"{counts['running']}/{counts['desired']}"}
+        {"name": name, **counts, "tasks": f"{counts['running']}/{counts['desired']}"}
         for name, counts in sorted(stacks.items())
     ]
     show(rows, ("name", "services", "tasks"), form=form)

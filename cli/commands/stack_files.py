@@ -13,6 +13,7 @@ from cli.commands.arguments import detach_option, examples, pass_client, wait_op
 from cli.commands.complete import names_of
 from cli.commands.submit import submit
 from cli.converge import wait
+from cli.render.differences import change_line
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse, TaskMove
 
@@ -176,7 +177,7 @@ def _show(response: DeployStackResponse) -> None:
         sign, color = SIGNS.get(change.action, ("?", "white"))
         click.echo(click.style(f"{sign} {change.kind} {change.name} ({change.action})", fg=color))
         for field in change.fields:
-            click.echo(f"    {field.path}: {field.before or '(none)'} -> {field.after or '(none)'}")
+            click.echo(f"    {change_line(field)}")
         for line in move_lines(change.moves):
             click.echo(f"    {line}")
 

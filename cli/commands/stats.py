@@ -11,6 +11,7 @@ from cli.commands.arguments import pass_client
 from cli.commands.complete import names_of
 from cli.render.failure import warn
 from cli.render.table import table
+from cli.render.terminal import draw, is_live
 from cli.render.units import size
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
 
@@ -38,7 +39,7 @@ def command(
 ) -> None:
     """Show what the running tasks use: CPU, memory, processes."""
     request = StatsRequest(targets=targets, node=node, stack=stack, interval_ms=round(interval * 1000))
-    live = sys.stdout.isatty() and not no_stream and form == "table"
+    live = is_live(sys.stdout) and not no_stream and form == "table"
     for response in client.stream(client.control.Stats, request, seconds=None):
         text = _json(response) if form == "json" else table(rows(response), COLUMNS)
         if live:
@@ -91,4 +92,4 @@ def _redraw(text: str) -> None:
     """Over the whole terminal, cut at its end."""
     height = shutil.get_terminal_size().lines
     lines = text.splitlines()[: height - 1]
-    click.echo("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", nl=False)
+    draw("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")

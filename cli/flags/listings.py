@@ -58,8 +58,10 @@ def _map(flag: str, field: Callable[[ServiceSpec], MutableMapping[str, str]]) ->
         field(spec)[key] = value
 
     def remove(spec: ServiceSpec, text: str) -> None:
-        if field(spec).pop(text, None) is None:
+        # Asked first: to take what is not there makes it, in maps of protobuf.
+        if text not in field(spec):
             raise InvalidInput(f"{flag}-rm: there is no {text!r}")
+        del field(spec)[text]
 
     return add, remove
 

@@ -1,10 +1,12 @@
-"""`--network`: a name, or name=front,alias=www,ip=10.0.5.7."""
+"""`--network`: a name, or name=front,alias=www,ip=10.0.5.7,ip6=fd12::7."""
+
+from ipaddress import IPv6Address
 
 from cli.flags.entries import drop
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
 
-KEYS = ("name", "alias", "ip")
+KEYS = ("name", "alias", "ip", "ip6")
 
 
 def parse_attachment(text: str) -> NetworkAttachment:
@@ -26,11 +28,21 @@ def parse_attachment(text: str) -> NetworkAttachment:
             attachment.aliases.append(value)
         elif key in ("ip", "ipv4_address"):
             attachment.address = value
+        elif key in ("ip6", "ipv6_address"):
+            attachment.address6 = canonical(value)
         else:
             raise InvalidInput(f"--network: {key!r} is not one of {', '.join(KEYS)}")
     if not attachment.network:
         raise InvalidInput(f"--network: {text!r} names no network; write name=…")
     return attachment
+
+
+def canonical(address: str) -> str:
+    """As RFC 5952 writes it, where it is an IPv6 address; else as it is, for the manager to refuse."""
+    try:
+        return str(IPv6Address(address))
+    except ValueError:
+        return address
 
 
 def add_network(spec: ServiceSpec, text: str) -> None:

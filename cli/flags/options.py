@@ -63,13 +63,13 @@ def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
     faults: list[Fault] = []
     for listing in LISTINGS:
         for value in given.get(_name(listing.update_flags[1])) or ():
-            _try(faults, listing.remove, spec, value)
+            _try(faults, listing.remove, spec, value, listing.update_flags[1])
     for path in given.get("env_file") or ():
         _try(faults, add_env_file, spec, path)
     for listing in LISTINGS:
-        for name in dict.fromkeys((_name(listing.flag), _name(listing.update_flags[0]))):
-            for value in given.get(name) or ():
-                _try(faults, listing.add, spec, value)
+        for flag in dict.fromkeys((listing.flag, listing.update_flags[0])):
+            for value in given.get(_name(flag)) or ():
+                _try(faults, listing.add, spec, value, flag)
     for scalar in ALL_SCALARS:
         if (value := given.get(_name(scalar.flag))) is not None:
             _try(faults, scalar.apply, spec, _text(scalar, value), scalar.flag)

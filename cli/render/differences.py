@@ -4,12 +4,14 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from cli.render.structure import to_document
+from cli.render.people import field, for_people
+from cli.render.structure import to_document, yaml_of
+from shoal.api.v1.control_pb2 import FieldChange
 
 
 def changed_paths(old: Message, new: Message) -> list[str]:
     """Paths of fields whose values differ, "task.container.image", sorted. Lists are compared whole."""
-    return sorted(_differences(to_document(old), to_document(new), ""))
+    return sorted(_differences(for_people(to_document(old)), for_people(to_document(new)), ""))
 
 
 def _differences(old: Any, new: Any, path: str) -> list[str]:
@@ -30,9 +32,22 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def change_line(change: FieldChange) -> str:
+    """ "task.limits.memory: 64 MiB -> 128 MiB"."""
+    path, _, name = change.path.rpartition(".")
+    before, after = (_told(name, text) for text in (change.before, change.after))
+    shown = field(name, 0)[0]
+    return f"{path}.{shown}: {before} -> {after}" if path else f"{shown}: {before} -> {after}"
+
+
+def _told(name: str, text: str) -> str:
+    """A value that is JSON; 64-bit numbers are texts in it (JSON mapping of protobuf)."""
+    if not text:
+        return "(none)"
+    digits = text.strip('"')
+    return str(field(name, int(digits))[1]) if digits.lstrip("-").isdecimal() and field(name, 0)[0] != name else text
+
+
 def lines_of(message: Message) -> list[str]:
     """The message as YAML lines."""
-    import yaml
-
-    text: str = yaml.safe_dump(to_document(message), sort_keys=False, allow_unicode=True)
-    return text.splitlines()
+    return yaml_of(to_document(message)).splitlines()

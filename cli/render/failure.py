@@ -1,11 +1,11 @@
 """How a failure is told: one line for each thing wrong, on standard error."""
 
 import re
-import sys
 from collections.abc import Iterable
 
 import click
 
+from cli.render.terminal import echo
 from shoal.errors import Fault
 
 _DIGITS = re.compile(r"(\d+)")
@@ -35,10 +35,10 @@ def _by_number(line: str) -> list[tuple[int, str]]:
 def explain(*lines: str) -> None:
     """Write lines, each after a red `error:` (red on a terminal only)."""
     for line in lines:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {line}", file=sys.stderr)
+        echo(f"{click.style('error:', fg='red', bold=True)} {line}")
 
 
 def warn(*lines: str) -> None:
     """Write lines, each after a yellow `warning:`."""
     for line in lines:
-        click.echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}", file=sys.stderr)
+        echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}")

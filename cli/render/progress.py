@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from cli.render.terminal import draw, is_live
 from shoal.api.v1.control_pb2 import ServiceProgress
 from shoal.api.v1.service_pb2 import UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
@@ -57,7 +58,7 @@ class Display:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._said_at: dict[str, float] = {}
-        self._live = sys.stderr.isatty()
+        self._live = is_live(sys.stderr)
         self._drawn = 0
         self._said: dict[str, str] = {}
 
@@ -90,5 +91,5 @@ class Display:
             lines.append(bar(service)[: width - 1])
             lines += [click.style(f"    {problem}"[: width - 1], fg="yellow") for problem in service.problems[:3]]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        click.echo(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J", err=True, nl=False)
+        draw(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J", err=True)
         self._drawn = len(lines)

@@ -1,53 +1,62 @@
-"""Whole objects: as YAML for people, as JSON for programs; both straight from the protobuf messages."""
+"""Whole objects: as YAML for people, as JSON for programs; both of the protobuf messages, field by field."""
 
+import base64
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from cli.render.people import Name, for_people
 from cli.render.tasks import timestamp
+
+_MOMENT = re.compile(r"(?:^|_)(?:at|since|by|until|due)_ms$")
 
 
 def to_document(message: Message) -> dict[str, Any]:
-    """A message as plain values, field names as in the .proto files.
+    """The fields that are set, as plain values, by their names in the .proto files.
 
-    64-bit numbers become numbers again (JSON mapping of protobuf makes texts of them), `…_ms` moments become RFC 3339.
+    Numbers are numbers, enumerations their names, bytes base64; moments become RFC 3339 in UTC and lose their `_ms`.
     """
-    document: dict[str, Any] = _plain(MessageToDict(message, preserving_proto_field_name=True), "")
-    return document
+    return dict(_item(field, value) for field, value in message.ListFields())
 
 
-def _plain(value: Any, name: str) -> Any:
-    if isinstance(value, dict):
-        return {_title(key): _plain(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item, name) for item in value]
-    if isinstance(value, str) and _is_number(name) and value.lstrip("-").isdigit():
-        number = int(value)
-        return timestamp(number) if name.endswith("_at_ms") else number
-    return value
+def _item(field: FieldDescriptor, value: Any) -> tuple[str, Any]:
+    if _MOMENT.search(field.name) and isinstance(value, int):
+        return field.name.removesuffix("_ms"), timestamp(value)
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        values = field.message_type.fields_by_name["value"]
+        return field.name, {str(key): _plain(values, value[key]) for key in sorted(value)}
+    if field.is_repeated:
+        return field.name, [_plain(field, each) for each in value]
+    return field.name, _plain(field, value)
 
 
-def _is_number(name: str) -> bool:
-    return name.endswith(
-        ("_ms", "_bytes", "_cpus", "version", "revision", "pids", "_update", "run", "soft", "hard", "number")
-    )
+def _plain(field: FieldDescriptor, value: Any) -> Any:
+    if isinstance(value, Message):
+        return to_document(value)
+    if field.enum_type is not None:
+        known = field.enum_type.values_by_number.get(value)
+        return Name(known.name) if known is not None else value
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
 
 
-def _title(name: str) -> str:
-    return name.removesuffix("_ms") if name.endswith("_at_ms") else name
-
-
-def show_document(documents: Sequence[dict[str, Any]], *, form: str) -> None:
-    """Print documents: YAML one after the other, or one JSON array."""
+def show_document(documents: Sequence[Mapping[str, Any]], *, form: str) -> None:
+    """Print documents: YAML one by one, with amounts as people write them, or one JSON array of bare numbers."""
     if form == "json":
         click.echo(json.dumps(list(documents), indent=2))
         return
     if not documents:
         return
+    click.echo(yaml_of(*documents).rstrip())
+
+
+def yaml_of(*documents: Mapping[str, Any]) -> str:
+    """The documents for people."""
     import yaml
 
-    click.echo(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True).rstrip())
+    text: str = yaml.safe_dump_all(map(for_people, documents), sort_keys=False, allow_unicode=True)
+    return text

@@ -39,7 +39,7 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
         "reason": _reason(view, state),
         "run": task.run or None,
         "exit_code": status.exit_code if status.HasField("exit_code") else None,
-        "addresses": [address.address for address in task.addresses],
+        "addresses": [text for place in task.addresses for text in (place.address, place.address6) if text],
         "ports": ",".join(f"{port.published}->{port.target}" for port in task.ports),
     }
 

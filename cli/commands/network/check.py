@@ -53,6 +53,8 @@ def _path_row(pair: NodePair, kind: str, path: PathReport) -> dict[str, object]:
         "to": pair.to_hostname,
         "path": kind,
         "loss": f"{100 * (path.sent - path.received) / max(1, path.sent):.0f}%",
+        "median_us": path.median_us,
+        "worst_us": path.worst_us,
         "median": _milliseconds(path.median_us),
         "worst": _milliseconds(path.worst_us),
         "mtu": path.mtu,

@@ -40,6 +40,9 @@ def service_row(view: ServiceView) -> dict[str, object]:
         "name": spec.name,
         "mode": (spec.WhichOneof("mode") or "").replace("_", "-"),
         "replicas": _replicas(view),
+        "desired": view.desired,
+        "running": view.running,
+        "completed": view.completed,
         "image": task_rows.short_image(spec.task.container.image),
         "ports": ", ".join(map(describe, spec.endpoint.ports)),
         "fault": view.status.fault,
@@ -63,8 +66,9 @@ def tasks(client: Client, *, services: tuple[str, ...], everything: bool, form: 
 
     def list_one(service: str) -> Sequence[TaskView]:
         views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
-        status = client.call(client.control.GetService, GetServiceRequest(service=service)).status
-        warn(*([status.fault] if status.fault else []))
+        found = client.call(client.control.GetService, GetServiceRequest(service=service))
+        status = found.status
+        warn(*([status.fault] if status.fault else []), *found.warnings)
         if not views:  # what it waits for is told of the service, since there is no task to tell it of
             warn(*status.problems)
         return views

@@ -1,0 +1,38 @@
+"""What the terminal can show: colours, and lines that are drawn over."""
+
+import os
+import re
+import sys
+from typing import Protocol
+
+import click
+
+_COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Stream(Protocol):
+    """Standard output, or standard error."""
+
+    def isatty(self) -> bool: ...
+
+
+def colored() -> bool | None:
+    """For click: no colours when NO_COLOR is set (no-color.org), else only on a terminal."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def is_live(stream: Stream) -> bool:
+    """Whether the stream is a terminal that can move its cursor."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def draw(text: str, *, err: bool = False) -> None:
+    """Text with movements of the cursor, for a stream that is live; without its colours where none are wanted."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(_COLOR.sub("", text) if colored() is False else text)
+    stream.flush()
+
+
+def echo(text: str) -> None:
+    """A line on standard error, also where there is no command yet or any more."""
+    click.echo(text, file=sys.stderr, color=colored())
