@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from shoal.api.v1.node_pb2 import HostListener
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 
 MESH_NETWORK = "ingress"
@@ -9,6 +10,9 @@ MESH_NETWORK = "ingress"
 
 EVERYWHERE = frozenset({"", "0.0.0.0"})  # noqa: S104  (read, not bound)
 """Host addresses that mean every address of the node."""
+
+
+_NAME_SERVICE = 53
 
 
 def is_mesh(port: PublishedPort) -> bool:
@@ -40,6 +44,20 @@ def collide(left: PublishedPort, right: PublishedPort) -> bool:
     return (
         left.host_address in EVERYWHERE or right.host_address in EVERYWHERE or left.host_address == right.host_address
     )
+
+
+def has_it(listener: HostListener, port: PublishedPort, published: int = 0) -> bool:
+    """Whether a program of a host has the port there, so that no task and no service can.
+
+    Args:
+        published: in place of the port's own, where that is still to be chosen.
+    """
+    number = published or port.published
+    if (listener.protocol, listener.port) != (protocol_of(port), number):
+        return False
+    if number == _NAME_SERVICE and listener.address.startswith("127."):
+        return False  # resolvers of hosts are usually there, and agents leave them alone
+    return not listener.address or port.host_address in (*EVERYWHERE, listener.address)
 
 
 def first_collision(port: PublishedPort, others: Iterable[PublishedPort]) -> PublishedPort | None:

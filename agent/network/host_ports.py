@@ -57,6 +57,11 @@ class HostPorts:
         before = self.led
         return self.follow(self._wished) != before
 
+    def lasting(self) -> list[HostListener]:
+        """Listeners at ports that somebody chose; the others come and go."""
+        ephemeral = ephemeral_ports()
+        return [each for each in self.listeners if each.port not in ephemeral]
+
     def problems(self) -> Iterator[str]:
         """A line for each port of the mesh that does not work here."""
         for frontend in sorted(self._wished.backends.keys() - self.led.backends.keys(), key=lambda each: each.key):

@@ -298,6 +298,7 @@ class NodeNetwork:
         async with TaskGroup() as work:
             work.create_task(self._refill(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
+            work.create_task(self.upkeep.watch_ports(), name="ports of the host")
             work.create_task(self.upkeep.run(self._settings.verify_seconds), name="comparison of the network")
 
     async def _refill(self) -> None:

@@ -18,6 +18,9 @@ from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+PORTS_SECONDS = 3.0
+"""Between two looks at who listens; a look costs about half a millisecond."""
+
 T = TypeVar("T")
 
 
@@ -45,6 +48,7 @@ class Upkeep:
         self._in_kernel = in_kernel
         self._condition = condition
         self._tables = Tables()
+        self._obstacles: list[str] = []
 
     async def apply(self, tables: Tables, services: Services) -> None:
         """Bring the kernel to these, but for ports of the mesh that other programs have.
@@ -77,21 +81,33 @@ class Upkeep:
             log.info("The host checks every sender's way back (net.ipv4.conf.all.rp_filter is 1): our device does not")
         return wrong
 
+    async def watch_ports(self) -> None:
+        """See who listens on this host, without end: who publishes a port learns soon that it is taken, or free."""
+        while True:
+            await asyncio.sleep(PORTS_SECONDS)
+            await self._look_at_ports()
+
     async def look_around(self) -> None:
         """What others do on this host: who listens, and what stands in the way of containers' traffic."""
         await self._in_kernel(partial(ownership.sign, self._node_id))
-        problems: list[str] = []
+        try:
+            self._obstacles = await self._in_kernel(_obstacles)
+        except Unavailable as error:
+            log.warning("It is not known which rules of others drop containers' traffic: %s", error)
+        await self._look_at_ports()
+
+    async def _look_at_ports(self) -> None:
         try:
             if await self._host.look():
                 tables, led = self._tables, self._host.led
                 await self._in_kernel(lambda: self._datapath.apply(tables, led))
-            problems = [*self._host.problems(), *await self._in_kernel(_obstacles)]
         except Unavailable as error:
-            log.warning("It is not known what others do on this host: %s", error)
+            log.warning("It is not known which ports of this host are taken, or they cannot be led anew: %s", error)
+        problems = [*self._host.problems(), *self._obstacles]
         for problem in set(problems) - set(self._condition.current.problems):
             log.warning("%s", problem)
         mtu = self._datapath.underlay.mtu
-        self._condition.note(problems=problems, listeners=self._host.listeners, underlay_mtu=mtu)
+        self._condition.note(problems=problems, listeners=self._host.lasting(), underlay_mtu=mtu)
 
 
 def _obstacles() -> list[str]:

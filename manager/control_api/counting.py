@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from manager.control_api.host_programs import missing_on
 from manager.planner import constraints
 from manager.planner.effective import current_update, effective
 from manager.planner.filters import is_for
@@ -120,6 +121,7 @@ def service_view(view: View, service: Service) -> ServiceView:
         desired=desired(view, effective(view, service)),
         running=counted.running_any,
         autoscale=view.autoscales.get(service.meta.id) if service.spec.HasField("autoscale") else None,
+        warnings=missing_on(view, service),
     )
 
 
@@ -190,6 +192,7 @@ def problems_of(view: View, service: Service, counted: Count) -> Iterator[str]:
         lines.insert(
             0, f"the update is {UpdateStatus.State.Name(update.state).lower().replace('_', ' ')}: {update.message}"
         )
+    lines += missing_on(view, service)
     lines += [f"{number} pending: {reason}" for reason, number in counted.pending.most_common()]
     lines += [f"{number} {text}" for text, number in counted.unready.most_common()]
     lines += [message for _, message in sorted(counted.failures, reverse=True)]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from manager.control_api import file_uses, mesh, network_uses, volume_uses
+from manager.control_api import file_uses, host_programs, mesh, network_uses, volume_uses
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_placement import placement_warnings
 from manager.control_api.validate_ports import port_warnings
@@ -62,11 +62,17 @@ async def examine(
     faults += network_uses.resolve(checked, view, coming or {})
     faults += mesh.port_conflicts(view, checked)
     faults += mesh.unreachable(view, checked, coming or {})
+    faults += host_programs.conflicts(view, checked, previous)
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous)
     places = placement_warnings(view, checked, coming_services)
-    own = (*port_warnings(checked, view), *volume_uses.warnings(checked), *places)
+    own = (
+        *port_warnings(checked, view),
+        *host_programs.warnings(view, checked),
+        *volume_uses.warnings(checked),
+        *places,
+    )
     return Submission(checked, (*faults, *image_faults), (*warnings, *own))
 
 

@@ -11,7 +11,9 @@ from manager.planner.demand import Demand
 from manager.planner.ledger import Host
 from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.overlay_encryption import FEATURE_NAME, can_encrypt
+from shoal.published_ports import has_it
 
 
 @dataclass(frozen=True, order=True)
@@ -92,11 +94,21 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
     if demand.max_per_node and same_service >= demand.max_per_node:
         tasks = "1 task" if demand.max_per_node == 1 else f"{demand.max_per_node} tasks"
         return Reason(f"has its {tasks} of the service", f"have their {tasks} of the service")
-    if demand.ports and host.ports:
-        for port in demand.ports:
-            if port.published and host.port_taken(port.protocol, port.published, port.host_address):
-                return Reason(f"has port {port.published} taken", f"have port {port.published} taken")
+    for port in demand.ports:
+        if port.published and host.port_taken(port.protocol, port.published, port.host_address):
+            return Reason(f"has port {port.published} taken", f"have port {port.published} taken")
+        if program := program_at(host, port):
+            what = f"port {port.published} taken by {program}"
+            return Reason(f"has {what}", f"have {what}")
     return None
+
+
+def program_at(host: Host, port: PublishedPort, published: int = 0) -> str:
+    """The program of the host that has the port, or another number of it; empty when none has."""
+    if host.status is None or not (published or port.published):
+        return ""
+    found = next((each for each in host.status.network.listeners if has_it(each, port, published)), None)
+    return (found.program or "another program") if found is not None else ""
 
 
 def explain(

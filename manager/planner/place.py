@@ -8,7 +8,7 @@ from manager.planner.addresses6 import number6, pool6, text6
 from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.filters import Reason, explain, fitting, standing
+from manager.planner.filters import Reason, explain, fitting, program_at, standing
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
 from manager.planner.preempt import Preemption
@@ -291,4 +291,5 @@ def _dynamic_port(ledger: Ledger, host: Host, port: PublishedPort, chosen: set[i
         if published not in chosen
         and not host.port_taken(port.protocol, published, port.host_address)
         and not ledger.is_on_mesh(published)
+        and not program_at(host, port, published)
     )

@@ -364,6 +364,32 @@ def test_host_ports_are_one_task_each() -> None:
     assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
 
 
+def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
+    cluster = world(2)
+    status = NodeStatus()
+    status.CopyFrom(cluster.tables.node_status["h1"])
+    for taken in (8080, 30000):
+        status.network.listeners.add(protocol=PublishedPort.TCP, port=taken, program="nginx")
+    cluster.put(kinds.NODE_STATUS, "h1", status)
+    port = PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)
+    wanted = spec(2)
+    wanted.endpoint.CopyFrom(Endpoint(ports=[port]))
+    cluster.service("web", wanted)
+    chosen = spec(2)
+    chosen.endpoint.CopyFrom(Endpoint(ports=[PublishedPort(target=81, mode=PublishedPort.HOST)]))
+    cluster.service("shop", chosen)
+    cluster.settle()
+    assert [task.node_id for task in cluster.running("web")] == ["h2"]
+    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+        "no node fits: 2 nodes: 1 has port 8080 taken, 1 has port 8080 taken by nginx"
+    ]
+    assert {task.node_id: task.ports[0].published for task in cluster.running("shop")} == {"h1": 30001, "h2": 30000}
+    status.ClearField("network")
+    cluster.put(kinds.NODE_STATUS, "h1", status)
+    cluster.settle()
+    assert sorted(task.node_id for task in cluster.running("web")) == ["h1", "h2"]
+
+
 def test_an_address_that_has_just_become_free_rests() -> None:
     cluster = world(1)
     cluster.network("front", "10.9.0.0/29")
