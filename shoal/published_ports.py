@@ -9,7 +9,9 @@ MESH_NETWORK = "ingress"
 """Id and name of the routing mesh's network: every node takes part, and each task that the mesh leads to is on it."""
 
 EVERYWHERE = frozenset({"", "0.0.0.0"})  # noqa: S104  (read, not bound)
-"""Host addresses that mean every address of the node."""
+"""Host addresses that mean every address of the node: of both families, or every IPv4 one."""
+EVERYWHERE6 = "::"
+"""Every IPv6 address of the node."""
 
 
 _NAME_SERVICE = 53
@@ -33,17 +35,27 @@ def protocol_of(port: PublishedPort) -> int:
 def label(port: PublishedPort) -> str:
     """ "8080/tcp", "127.0.0.1:53/udp" """
     protocol = PublishedPort.Protocol.Name(PublishedPort.Protocol.ValueType(protocol_of(port))).lower()
-    host = "" if port.host_address in EVERYWHERE else f"{port.host_address}:"
+    host = "" if port.host_address in EVERYWHERE else f"{bracketed(port.host_address)}:"
     return f"{host}{port.published}/{protocol}"
+
+
+def bracketed(host: str) -> str:
+    """As it stands before a port: "127.0.0.1", "[::1]"."""
+    return f"[{host}]" if ":" in host else host
+
+
+def covers(wide: str, host: str) -> bool:
+    """Whether what is published at the first host address is so at the second one, too."""
+    if wide == EVERYWHERE6:
+        return ":" in host
+    return not wide or wide == host or (wide in EVERYWHERE and bool(host) and ":" not in host)
 
 
 def collide(left: PublishedPort, right: PublishedPort) -> bool:
     """Whether two published ports cannot both be had on one node. One that is still to be chosen collides with none."""
     if not left.published or (protocol_of(left), left.published) != (protocol_of(right), right.published):
         return False
-    return (
-        left.host_address in EVERYWHERE or right.host_address in EVERYWHERE or left.host_address == right.host_address
-    )
+    return covers(left.host_address, right.host_address) or covers(right.host_address, left.host_address)
 
 
 def has_it(listener: HostListener, port: PublishedPort, published: int = 0) -> bool:

@@ -4,18 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from cli.compose.values import pairs, texts, truth
+from cli.flags.networks import canonical
+from cli.flags.pools import is_ipv6
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.network_modes import MODES
 
+_OF_A_POOL = ("gateway", "ip_range")
 Value = Any
 AddFault = Callable[[tuple[str | int, ...], str], None]
 """Takes the place below the network, and what is wrong there."""
 
-_NO_IPV6 = "is not supported yet: networks have IPv4 addresses"
 _REFUSED = {
-    "ipv6_address": _NO_IPV6,
     "link_local_ips": "is not supported: containers have no link-local addresses of the user's choice",
     "mac_address": "is not supported: each container has a MAC address made for it",
     "driver_opts": "is not supported: an attachment has no options",
@@ -36,12 +37,13 @@ def attach(spec: ServiceSpec, entries: Value, service: str, cluster_name: Callab
     ordered = sorted(settings.items(), key=lambda item: -_priority(item[1], item[0], add))
     for name, each in ordered:
         attachment = NetworkAttachment(network=cluster_name(name), address=str((each or {}).get("ipv4_address") or ""))
+        attachment.address6 = canonical(str((each or {}).get("ipv6_address") or ""))
         given = [*([] if attachment.network in MODES else [service]), *texts((each or {}).get("aliases"))]
         attachment.aliases.extend(dict.fromkeys(given))
         for key in each or {}:
             if key in _REFUSED:
                 add((name, key), f"{key!r} {_REFUSED[key]}")
-            elif key not in ("aliases", "ipv4_address", "priority") and not str(key).startswith("x-"):
+            elif key not in ("aliases", "ipv4_address", "ipv6_address", "priority") and not str(key).startswith("x-"):
                 add((name, key), f"{key!r} is not supported yet")
         spec.task.networks.append(attachment)
 
@@ -78,8 +80,7 @@ def network(name: str, stack: str, body: Mapping[str, Value], add: AddFault) -> 
     spec.attachable = truth(body.get("attachable", False))
     spec.labels.update(pairs(body.get("labels") or {}))
     spec.options.update(pairs(body.get("driver_opts") or {}))
-    if body.get("enable_ipv6"):
-        add(("enable_ipv6",), f"'enable_ipv6' {_NO_IPV6}")
+    spec.ipv6 = truth(body.get("enable_ipv6", False))
     if body.get("enable_ipv4") is False:
         add(("enable_ipv4",), "'enable_ipv4' cannot be false: networks have IPv4 addresses")
     _addresses(spec, body.get("ipam") or {}, add)
@@ -92,17 +93,22 @@ def _addresses(spec: NetworkSpec, ipam: Mapping[str, Value], add: AddFault) -> N
     if ipam.get("options"):
         add(("ipam", "options"), "'options' is not supported: addresses are managed by the cluster")
     pools = [pool or {} for pool in ipam.get("config") or []]
-    if len(pools) > 1:
-        add(("ipam", "config"), "a network has one pool; make several networks, or one wider pool")
-    for pool in pools[:1]:
-        _refuse(sorted(set(pool) - {"subnet", "gateway", "ip_range", "aux_addresses"}), add)
-        spec.subnet = str(pool.get("subnet") or "")
-        spec.gateway = str(pool.get("gateway") or "")
-        spec.ip_range = str(pool.get("ip_range") or "")
-        spec.reserved.update(pairs(pool.get("aux_addresses") or {}))
+    seen: set[bool] = set()
+    for index, pool in enumerate(pools):
+        _refuse(sorted(set(pool) - {"subnet", *_OF_A_POOL, "aux_addresses"}), index, add)
+        texts_of = {key: str(pool.get(key) or "") for key in ("subnet", *_OF_A_POOL)}
+        six = any(map(is_ipv6, texts_of.values()))
+        if six in seen:
+            text = "a network has one pool of IPv4 and one of IPv6; make several networks, or one wider pool"
+            add(("ipam", "config", index), text)
+            continue
+        seen.add(six)
+        for key, text in texts_of.items():
+            setattr(spec, key + ("6" if six else ""), text)
+        (spec.reserved6 if six else spec.reserved).update(pairs(pool.get("aux_addresses") or {}))
 
 
-def _refuse(keys: Iterable[str], add: AddFault) -> None:
+def _refuse(keys: Iterable[str], index: int, add: AddFault) -> None:
     for key in keys:
         if not str(key).startswith("x-"):
-            add(("ipam", "config", 0, key), f"{key!r} is not supported yet")
+            add(("ipam", "config", index, key), f"{key!r} is not supported yet")

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from cli.flags.networks import canonical
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import InvalidInput
+from shoal.published_ports import bracketed
 
 PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
 MODES = {"ingress": PublishedPort.INGRESS, "host": PublishedPort.HOST}
@@ -39,7 +41,6 @@ def from_short(text: str) -> list[PublishedPort]:
     body, _, protocol = text.partition("/")
     rest, _, target = body.rpartition(":")
     host_address, _, published = rest.rpartition(":")
-    host_address = host_address.removeprefix("[").removesuffix("]")
     targets = _range(target, text)
     hosts = _range(published, text) if published else None
     if hosts is not None and len(hosts) != len(targets):
@@ -75,7 +76,7 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
 def describe(port: PublishedPort) -> str:
     """ "127.0.0.1:8080->80/tcp", as listings show it."""
     protocol = PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower()
-    host = f"{port.host_address or '*'}:{port.published or '*'}"
+    host = f"{bracketed(port.host_address) or '*'}:{port.published or '*'}"
     return f"{host}->{port.target}/{protocol}"
 
 
@@ -93,7 +94,7 @@ def _port(
         target=target,
         published=published,
         mode=MODES[mode],
-        host_address=host_address,
+        host_address=canonical(host_address.removeprefix("[").removesuffix("]")),
         local_only=traffic == "local",
     )
 

@@ -39,7 +39,7 @@ async def ensure_network(store: Records, specs: Iterable[ServiceSpec], now_ms: N
 
 
 async def _make(store: Records, now_ms: int) -> None:
-    spec = NetworkSpec(name=MESH_NETWORK, driver="overlay", subnet=_free_subnet(store.tables))
+    spec = NetworkSpec(name=MESH_NETWORK, driver="overlay", subnet=_free_subnet(store.tables), ipv6=True)
     made = Network(spec=spec)
     made.meta.id = MESH_NETWORK
     made.meta.created_at_ms = made.meta.updated_at_ms = now_ms

@@ -15,7 +15,7 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
-from shoal.published_ports import EVERYWHERE
+from shoal.published_ports import EVERYWHERE, EVERYWHERE6
 from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
@@ -136,7 +136,7 @@ def published(view: View, status: NodeStatus) -> list[Target]:
         revision = view.revision_of(task.service_id, task.revision)
         name = revision.spec.name if revision is not None else task.service_id
         for port in task.ports:
-            if port.protocol in _TCP and not port.host_address.startswith("127."):
+            if port.protocol in _TCP and _is_probed(port.host_address):
                 found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
     for service_id, service in view.services.items():
         fronts = view.service_status.get(service_id)
@@ -144,6 +144,11 @@ def published(view: View, status: NodeStatus) -> list[Target]:
             if mesh.protocol in _TCP and mesh.host_address in EVERYWHERE:
                 found[Target(service.spec.name, status.node_id, address, mesh.published)] = None
     return list(found)
+
+
+def _is_probed(host_address: str) -> bool:
+    """Whether another node can ask there: every IPv6 address is none in particular."""
+    return not host_address.startswith("127.") and host_address not in ("::1", EVERYWHERE6)
 
 
 def _reached_at(host_address: str, node_address: str) -> str:

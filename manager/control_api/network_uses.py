@@ -1,7 +1,7 @@
 """The networks that a service refers to: ids in place of names, and addresses that are the network's and free."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from manager.control_api.lookup import find_network
 from manager.store.tables import View
@@ -35,6 +35,7 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
         taken[identifier] = attachment.network
         attachment.network = identifier
         faults += _address_faults(f"{path}.address", spec, attachment, network, view)
+        faults += _address6_faults(f"{path}.address6", spec, attachment, network, view)
     return faults
 
 
@@ -70,5 +71,36 @@ def _address_faults(
         yield Fault(path, f'{address} is not for tasks of network "{name}": it is {kept[str(address)]}')
     for other in view.services.values():
         wishes = ((each.network, each.address) for each in other.spec.task.networks)
+        if other.spec.name != spec.name and (network.meta.id, str(address)) in wishes:
+            yield Fault(path, f'{address} is asked for by service "{other.spec.name}" already')
+
+
+def _address6_faults(
+    path: str, spec: ServiceSpec, attachment: NetworkAttachment, network: Network, view: View
+) -> Iterator[Fault]:
+    """The same of IPv6."""
+    try:
+        address = IPv6Address(attachment.address6)
+    except AddressValueError:  # none is asked for, or it is told already
+        return
+    name = network.spec.name
+    if not network.spec.ipv6:
+        yield Fault(path, f'network "{name}" has no IPv6; make it with ipv6')
+        return
+    if not network.spec.subnet6:
+        yield Fault(path, f'network "{name}" was made without an IPv6 subnet; make it with one, so that addresses stay')
+        return
+    subnet = IPv6Network(network.spec.subnet6)
+    kept = {network.spec.gateway6: "its gateway"}
+    kept |= {held: f'kept back as "{what}"' for what, held in network.spec.reserved6.items()}
+    held = {IPv6Address(text): why for text, why in kept.items() if text}
+    if address not in subnet:
+        yield Fault(path, f'{address} is not in {subnet}, the IPv6 subnet of network "{name}"')
+    elif address in (subnet[0], subnet[1]):
+        yield Fault(path, f"{address} is not for tasks: the first two addresses of {subnet} are not")
+    elif address in held:
+        yield Fault(path, f'{address} is not for tasks of network "{name}": it is {held[address]}')
+    for other in view.services.values():
+        wishes = ((each.network, each.address6) for each in other.spec.task.networks)
         if other.spec.name != spec.name and (network.meta.id, str(address)) in wishes:
             yield Fault(path, f'{address} is asked for by service "{other.spec.name}" already')

@@ -5,6 +5,7 @@ from collections import Counter
 from manager.control_api import names
 from manager.control_api.lookup import find_network, hostname_of
 from manager.control_api.seams import NowMs, Records
+from manager.control_api.validate_ipv6 import check_ipv6, lacks_ipv6, nodes_without_ipv6, overlap6, overlap_with_hosts6
 from manager.control_api.validate_network import (
     check_network,
     lacks_encryption,
@@ -90,10 +91,13 @@ class Networks:
 
 def network_faults(view: View, spec: NetworkSpec) -> list[Fault]:
     """Everything wrong with a new network but its name being taken."""
-    faults = [*check_network(spec), *lacks_encryption(spec, view)]
+    faults = [*check_network(spec), *check_ipv6(spec), *lacks_encryption(spec, view), *lacks_ipv6(spec, view)]
     if spec.subnet and not any(fault.path == "subnet" for fault in faults):
         faults += overlap("subnet", spec.subnet, view.networks, view.allocations)
         faults += overlap_with_hosts("subnet", spec.subnet, view)
+    if spec.subnet6 and not any(fault.path == "subnet6" for fault in faults):
+        faults += overlap6(spec.subnet6, view.networks, view.allocations)
+        faults += overlap_with_hosts6(spec.subnet6, view)
     return faults
 
 
@@ -173,9 +177,11 @@ def network_view(view: View, network: Network, addresses: Counter[str]) -> Netwo
 def problem(view: View, network: Network) -> str:
     """Why the planner gives the network no subnet."""
     others = {identifier: other for identifier, other in view.networks.items() if identifier != network.meta.id}
-    if not network.spec.subnet:
+    spec = network.spec
+    if not spec.subnet and not spec.subnet6:
         return "it waits for a subnet: none is free, or no manager leads"
-    in_the_way = list(overlap("subnet", network.spec.subnet, others, view.allocations))
+    in_the_way = list(overlap("subnet", spec.subnet, others, view.allocations)) if spec.subnet else []
+    in_the_way += overlap6(spec.subnet6, others, view.allocations) if spec.subnet6 else []
     return in_the_way[0].message if in_the_way else "it waits for its subnet: no manager leads"
 
 
@@ -184,13 +190,14 @@ def endpoints(view: View, network_id: str) -> list[NetworkEndpoint]:
     found = []
     for task in view.tasks.values():
         status = view.task_status.get(task.id)
-        address = next((held.address for held in task.addresses if held.network_id == network_id), "")
-        if not address or not is_live(task, status):
+        place = next((held for held in task.addresses if held.network_id == network_id), None)
+        if place is None or not is_live(task, status):
             continue
         service = view.services.get(task.service_id)
         name = task_name(service.spec.name if service is not None else task.service_id, task)
         hostname = hostname_of(view, task.node_id)
-        endpoint = NetworkEndpoint(task_id=task.id, task_name=name, address=address, state=observed(task, status))
+        endpoint = NetworkEndpoint(task_id=task.id, task_name=name, address=place.address, address6=place.address6)
+        endpoint.state = observed(task, status)
         endpoint.node_id, endpoint.node_hostname = task.node_id, hostname
         found.append(endpoint)
     return sorted(found, key=lambda endpoint: endpoint.task_name)
@@ -203,6 +210,12 @@ def network_warnings(spec: NetworkSpec, view: View) -> list[str]:
         found.append(
             f"no task gets the gateway {spec.gateway}, but it routes nothing: containers' next hop is 169.254.1.1"
         )
+    if spec.gateway6:
+        found.append(
+            f"no task gets the gateway {spec.gateway6}, but it routes nothing: next hops are the same everywhere"
+        )
+    if spec.ipv6 and (without := nodes_without_ipv6(view)):
+        found.append(f"tasks on this network need IPv6, which is not everywhere: {without}")
     if is_encrypted(spec) and (without := nodes_without_encryption(view)):
         found.append(f"no task of the network runs on {without}, whose kernel has no {FEATURE_NAME}")
     return found

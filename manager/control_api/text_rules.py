@@ -97,9 +97,14 @@ def check_absolute(path: str, value: str) -> Iterator[Fault]:
 def check_address(path: str, value: str) -> Iterator[Fault]:
     """An IPv4 or IPv6 address without a prefix length."""
     try:
-        ipaddress.ip_address(value)
+        address = ipaddress.ip_address(value)
     except ValueError:
         yield Fault(path, f'"{value[:80]}" is not an IPv4 or IPv6 address')
+        return
+    if "%" in value:
+        yield Fault(path, f'"{value[:80]}" names an interface, which is another one on each node')
+    elif str(address) != value:
+        yield Fault(path, f'"{value[:80]}" is to be written {address}')
 
 
 def check_ipv4(path: str, value: str) -> Iterator[Fault]:
@@ -108,6 +113,17 @@ def check_ipv4(path: str, value: str) -> Iterator[Fault]:
         ipaddress.IPv4Address(value)
     except ValueError:
         yield Fault(path, f'"{value[:80]}" is not an IPv4 address')
+
+
+def check_ipv6_address(path: str, value: str) -> Iterator[Fault]:
+    """An IPv6 address without an interface's name, in its one canonical form (RFC 5952)."""
+    try:
+        address = ipaddress.IPv6Address(value)
+    except ValueError:
+        yield Fault(path, f'"{value[:80]}" is not an IPv6 address')
+        return
+    if str(address) != value:
+        yield Fault(path, f'"{value[:80]}" is to be written {address}')
 
 
 def check_distinct(path: str, values: Sequence[str]) -> Iterator[Fault]:

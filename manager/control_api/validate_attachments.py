@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from manager.control_api import bounds
-from manager.control_api.text_rules import check_distinct, check_hostname, check_ipv4
+from manager.control_api.text_rules import check_distinct, check_hostname, check_ipv4, check_ipv6_address
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec, UpdateConfig
 from shoal.errors import Fault
 from shoal.network_modes import BRIDGE, HOST, MODES, NONE
@@ -27,14 +27,20 @@ def _check_attachment(path: str, attachment: NetworkAttachment, spec: ServiceSpe
     for number, alias in enumerate(attachment.aliases):
         yield from check_hostname(f"{path}.aliases[{number}]", alias)
     yield from check_distinct(f"{path}.aliases", [alias.lower() for alias in attachment.aliases])
-    if attachment.network in MODES and (attachment.aliases or attachment.address):
+    if attachment.network in MODES and (attachment.aliases or attachment.address or attachment.address6):
         yield Fault(path, f'"{attachment.network}" has no names and no addresses of its own')
-    elif attachment.address:
-        yield from _check_address(f"{path}.address", attachment.address, spec)
+        return
+    if attachment.address:
+        yield from check_ipv4(f"{path}.address", attachment.address)
+        yield from _check_one_task(f"{path}.address", spec)
+    if attachment.address6:
+        yield from check_ipv6_address(f"{path}.address6", attachment.address6)
+        if not attachment.address:
+            yield from _check_one_task(f"{path}.address6", spec)
 
 
-def _check_address(path: str, address: str, spec: ServiceSpec) -> Iterator[Fault]:
-    yield from check_ipv4(path, address)
+def _check_one_task(path: str, spec: ServiceSpec) -> Iterator[Fault]:
+    """An address is of one task."""
     if spec.WhichOneof("mode") == "global":
         yield Fault(path, "a global service has a task on each node; only one task can have an address")
     elif spec.replicated.replicas > 1:

@@ -1,6 +1,7 @@
 """What makes published ports valid. Pure: yields every fault."""
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_address, check_range
@@ -9,7 +10,7 @@ from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Fault, InvalidInput
-from shoal.published_ports import is_mesh
+from shoal.published_ports import covers, is_mesh
 
 
 def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
@@ -33,7 +34,16 @@ def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
     if port.protocol not in PublishedPort.Protocol.values():
         yield Fault(f"{path}.protocol", "must be tcp, udp or sctp")
     if port.host_address:
-        yield from check_address(f"{path}.host_address", port.host_address)
+        yield from _check_host(f"{path}.host_address", port)
+
+
+def _check_host(path: str, port: PublishedPort) -> Iterator[Fault]:
+    if faults := list(check_address(path, port.host_address)):
+        yield from faults
+    elif ip_address(port.host_address).version == 6 and ip_address(port.host_address).is_link_local:
+        yield Fault(path, f"{port.host_address} is link-local, and so nobody's from elsewhere; publish at another one")
+    elif port.host_address == "::1" and port.protocol not in (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP):
+        yield Fault(path, "from ::1 only tcp is led to tasks: publish at 127.0.0.1, or at another address")
 
 
 def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
@@ -44,7 +54,7 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
             continue
         protocol = port.protocol or PublishedPort.TCP
         addresses = taken.setdefault((protocol, port.published), set())
-        if addresses and (not port.host_address or "" in addresses or port.host_address in addresses):
+        if any(covers(port.host_address, other) or covers(other, port.host_address) for other in addresses):
             name = PublishedPort.Protocol.Name(protocol).lower() if protocol in PublishedPort.Protocol.values() else "?"
             yield Fault(f"{path}[{index}].published", f"{port.published}/{name} is published twice")
         addresses.add(port.host_address)

@@ -111,6 +111,7 @@ class NetworkIndex:
             subnet=allocation.subnet,
             internal=network.spec.internal,
             block=allocation.block,
+            subnet6=allocation.subnet6,
             node_local=network.spec.driver == "bridge",
             mesh=network_id == MESH_NETWORK,
             key_generation=key_generation(self._view.overlay_keys) if is_encrypted(network.spec) else 0,

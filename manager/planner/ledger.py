@@ -15,6 +15,7 @@ from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import Task
+from shoal.published_ports import covers
 from shoal.task_states import is_live
 
 DYNAMIC_PORTS = range(30_000, 32_768)
@@ -87,7 +88,8 @@ class Host:
             return False
         if (protocol, published, address) in self.ports or (protocol, published, "") in self.ports:
             return True
-        return not address and any(port[:2] == (protocol, published) for port in self.ports)
+        same = (port for port in self.ports if port[:2] == (protocol, published))
+        return any(covers(address, taken) or covers(taken, address) for _, _, taken in same)
 
 
 class Ledger:

@@ -55,9 +55,8 @@ def _plan_ipv6(view: View, waiting: list[Network]) -> Mapping[str, str]:
 
 
 def _free6(view: View, taken: list[ipaddress.IPv6Network]) -> ipaddress.IPv6Network | None:
-    if view.cluster is None:
-        return None
-    return free_subnet6(cluster_prefix(view.cluster.meta.id), [*taken, *host_prefixes6(view)])
+    identifier = view.cluster.meta.id if view.cluster is not None else ""  # it is there before anything else is
+    return free_subnet6(cluster_prefix(identifier), [*taken, *host_prefixes6(view)])
 
 
 def _asked6(network: Network) -> ipaddress.IPv6Network | None:

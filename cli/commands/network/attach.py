@@ -7,7 +7,7 @@ from cli.commands.arguments import detach_option, examples, pass_client, wait_op
 from cli.commands.complete import names_of
 from cli.commands.network_names import name_networks
 from cli.converge import wait
-from cli.flags.networks import remove_network
+from cli.flags.networks import canonical, remove_network
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import GetNetworkRequest, GetServiceRequest, UpdateServiceRequest
 from shoal.api.v1.service_pb2 import NetworkAttachment, Service, ServiceSpec
@@ -17,6 +17,7 @@ from shoal.errors import InvalidInput
 @click.command("connect", epilog=examples("shoal network connect --alias cache front redis"))
 @click.option("--alias", multiple=True, metavar="NAME", help="A further name of the service on the network.")
 @click.option("--ip", "address", default="", metavar="ADDRESS", help="The address of the service's one task.")
+@click.option("--ip6", "address6", default="", metavar="ADDRESS", help="Its IPv6 address.")
 @detach_option
 @wait_option
 @click.argument("network", shell_complete=names_of("network"))
@@ -29,6 +30,7 @@ def connect(
     service: str,
     alias: tuple[str, ...],
     address: str,
+    address6: str,
     detach: bool,
     timeout: float,
 ) -> None:
@@ -36,7 +38,7 @@ def connect(
     found, name = _look_up(client, service, network)
     if any(each.network == name for each in found.spec.task.networks):
         raise InvalidInput(f"service {service!r} is on network {name!r} already")
-    attachment = NetworkAttachment(network=name, aliases=alias, address=address)
+    attachment = NetworkAttachment(network=name, aliases=alias, address=address, address6=canonical(address6))
     found.spec.task.networks.append(attachment)
     _update(client, found, found.spec, detach=detach, timeout=timeout)
 

@@ -9,6 +9,7 @@ from cli.commands.arguments import examples, pass_client
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.commands.network.look import parse_filters
+from cli.flags.pools import set_pools
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
 from shoal.api.v1.network_pb2 import NetworkSpec
@@ -20,6 +21,8 @@ Examples:
   shoal network create --internal db
   shoal network create --subnet 10.5.0.0/24 --ip-range 10.5.0.128/25 office
   shoal network create --driver bridge local
+  shoal network create --ipv6 dual
+  shoal network create --ipv6 --subnet 10.6.0.0/24 --subnet fd12:3456:789a:6::/64 lab
   shoal network create --opt encrypted bank
 """
 
@@ -28,16 +31,16 @@ Examples:
 @click.option("--driver", default="overlay", help="overlay (default), or bridge: one network on each node by itself.")
 @click.option(
     "--subnet",
-    default="",
+    multiple=True,
     metavar="CIDR",
-    help="Addresses of the network; chosen by the cluster, and grows, if not given.",
+    help="Addresses of the network; chosen by the cluster, and grows, if not given. Once for each family.",
 )
-@click.option("--gateway", default="", metavar="ADDRESS", help="Give this address to no task.")
-@click.option("--ip-range", default="", metavar="CIDR", help="Give tasks addresses of this part of the subnet.")
+@click.option("--gateway", multiple=True, metavar="ADDRESS", help="Give this address to no task.")
+@click.option("--ip-range", multiple=True, metavar="CIDR", help="Give tasks addresses of this part of the subnet.")
 @click.option("--aux-address", multiple=True, metavar="NAME=ADDRESS", help="Give this address to no task.")
 @click.option("--internal", is_flag=True, help="No way out of the network.")
 @click.option("--attachable", is_flag=True, help="Containers without a service may attach.")
-@click.option("--ipv6", is_flag=True, help="Not supported yet.")
+@click.option("--ipv6", is_flag=True, help="Give tasks an IPv6 address too.")
 @click.option("-o", "--opt", multiple=True, metavar="NAME[=VALUE]", help="Set an option of the driver: encrypted.")
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="Label the network.")
 @click.argument("name")
@@ -47,9 +50,9 @@ def create(
     *,
     name: str,
     driver: str,
-    subnet: str,
-    gateway: str,
-    ip_range: str,
+    subnet: tuple[str, ...],
+    gateway: tuple[str, ...],
+    ip_range: tuple[str, ...],
     aux_address: tuple[str, ...],
     internal: bool,
     attachable: bool,
@@ -58,18 +61,8 @@ def create(
     label: tuple[str, ...],
 ) -> None:
     """Make the network NAME."""
-    if ipv6:
-        raise InvalidInput("--ipv6 is not supported yet: networks have IPv4 addresses")
-    spec = NetworkSpec(
-        name=name,
-        driver=driver,
-        subnet=subnet,
-        gateway=gateway,
-        ip_range=ip_range,
-        internal=internal,
-        attachable=attachable,
-    )
-    _set("--aux-address", aux_address, spec.reserved)
+    spec = NetworkSpec(name=name, driver=driver, internal=internal, attachable=attachable, ipv6=ipv6)
+    set_pools(spec, {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}, aux_address)
     _set("--opt", opt, spec.options)
     _set("--label", label, spec.labels)
     response = client.call(client.control.CreateNetwork, CreateNetworkRequest(spec=spec))

@@ -47,8 +47,8 @@ def list_networks(client: Client, *, filters: tuple[str, ...], form: str, quiet:
     keeps = parse_filters(filters)
     views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
     rows = [row(view) for view in views if keeps(view)]
-    odd = any(each["problem"] for each in rows)
-    show(rows, (*COLUMNS, "problem") if odd else COLUMNS, form=form, quiet="id" if quiet else None)
+    more = [column for column in ("subnet6", "problem") if any(each[column] for each in rows)]
+    show(rows, (*COLUMNS, *more), form=form, quiet="id" if quiet else None)
 
 
 def parse_filters(texts: Sequence[str]) -> Callable[[NetworkView], bool]:
@@ -77,6 +77,7 @@ def row(view: NetworkView) -> dict[str, object]:
         "name": spec.name,
         "driver": spec.driver,
         "subnet": view.allocation.subnet or spec.subnet,
+        "subnet6": view.allocation.subnet6 or spec.subnet6,
         "internal": "yes" if spec.internal else "no",
         "attachable": "yes" if spec.attachable else "no",
         "encrypted": "yes" if is_encrypted(spec) else "no",

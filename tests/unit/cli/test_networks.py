@@ -10,6 +10,7 @@ from cli.compose.document import read
 from cli.compose.load import load
 from cli.compose.project import Project
 from cli.flags.networks import add_network, parse_attachment, remove_network
+from cli.flags.pools import set_pools
 from shoal.api.v1.control_pb2 import (
     CheckNetworkResponse,
     NetworkEndpoint,
@@ -171,24 +172,68 @@ services:
     network_mode: "service:db"
   db:
     image: a
-    networks: {front: {ipv6_address: "fd00::1", gw_priority: 1}, gone: }
+    networks: {front: {gw_priority: 1}, gone: }
 networks:
   front:
-    enable_ipv6: true
     enable_ipv4: false
     ipam: {driver: other, options: {a: b}, config: [{subnet: 10.1.0.0/24}, {subnet: 10.2.0.0/24}]}
 """
     ) == [
         "services.web.network_mode",
         "services.db.networks.gone",
-        "services.db.networks.front.ipv6_address",
         "services.db.networks.front.gw_priority",
-        "networks.front.enable_ipv6",
         "networks.front.enable_ipv4",
         "networks.front.ipam.driver",
         "networks.front.ipam.options",
-        "networks.front.ipam.config",
+        "networks.front.ipam.config.1",
     ]
+
+
+def test_compose_networks_with_ipv6() -> None:
+    made = project(
+        """
+services:
+  web: {image: a, networks: {front: {ipv4_address: 10.6.0.7, ipv6_address: "fd12:0::7"}}}
+networks:
+  front:
+    enable_ipv6: true
+    ipam:
+      config:
+        - {subnet: 10.6.0.0/24}
+        - {subnet: "fd12::/64", gateway: "fd12::1", ip_range: "fd12::1000/116", aux_addresses: {nas: "fd12::9"}}
+"""
+    )
+    assert made.networks[0] == NetworkSpec(
+        name="shop_front",
+        driver="overlay",
+        stack="shop",
+        ipv6=True,
+        subnet="10.6.0.0/24",
+        subnet6="fd12::/64",
+        gateway6="fd12::1",
+        ip_range6="fd12::1000/116",
+        reserved6={"nas": "fd12::9"},
+    )
+    assert (made.services[0].task.networks[0].address, made.services[0].task.networks[0].address6) == (
+        "10.6.0.7",
+        "fd12::7",
+    )
+
+
+def test_flags_of_a_network_are_sorted_by_family() -> None:
+    spec = NetworkSpec()
+    given = {"--subnet": ["fd12::/64", "10.6.0.0/24"], "--gateway": ["10.6.0.9"], "--ip-range": ["fd12::1000/116"]}
+    set_pools(spec, given, ["nas=fd12::9", "printer=10.6.0.10"])
+    assert spec == NetworkSpec(
+        subnet="10.6.0.0/24",
+        subnet6="fd12::/64",
+        gateway="10.6.0.9",
+        ip_range6="fd12::1000/116",
+        reserved={"printer": "10.6.0.10"},
+        reserved6={"nas": "fd12::9"},
+    )
+    with pytest.raises(InvalidInput, match=r"--subnet fd13::/64: a network has one of IPv6.*'=10.6.0.10' has no name"):
+        set_pools(spec, {"--subnet": ["fd13::/64"]}, ["=10.6.0.10"])
 
 
 def test_options_of_a_driver_reach_the_server_which_refuses_them_by_name() -> None:
