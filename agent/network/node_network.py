@@ -31,6 +31,7 @@ from agent.network.netlink.inventory import Link
 from agent.network.ports import PortHolder
 from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
+from agent.network.spares import Spares
 from agent.network.tables import Subnet, Tables, tables
 from agent.network.upkeep import Upkeep
 from agent.worker.seams import Sandbox, Sockets
@@ -75,7 +76,6 @@ class NodeNetwork:
         self._askers = Askers()
         self._subnets: Mapping[str, Subnet] = {}
         self._last_local: IPv4Address | None = None
-        self._taken = asyncio.Event()
         self._ended = asyncio.Event()
         self._dns = DnsServer(
             find_asker=self._askers.find,
@@ -114,6 +114,9 @@ class NodeNetwork:
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
         opened.push_async_callback(self._in_maker, self._pool.close)
+        self._spares = Spares(
+            pool=self._pool, in_maker=self._in_maker, least=self._settings.spare_namespaces, clock=time.monotonic
+        )
         self.probing = Probing(underlay=self._datapath.underlay, has_tunnel=self._datapath.leads_to)
         opened.callback(self.probing.close)
         self._host = HostPorts(holder=self._ports)
@@ -198,17 +201,13 @@ class NodeNetwork:
         self._askers.add(wanted)
         namespace: Namespace | None = None
         try:
-            while (namespace := self._pool.take()) is None:
-                await self._in_maker(self._pool.fill, 1)
+            namespace = await self._spares.get()
             await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
         except BaseException:
             # After a cancellation the thread may still be at work: what undoes it must queue behind it.
             self._kernel.submit(self._abandon, task_id, namespace)
             self._forget(task_id)
             raise
-        finally:
-            # Only now: making the next one would contend for the kernel's one lock of network configuration.
-            self._taken.set()
         namespace.connection.close()
         addresses = {network: str(address) for network, address in wanted.addresses.items()}
         self._held[task_id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))
@@ -296,20 +295,10 @@ class NodeNetwork:
     async def run(self) -> None:
         """The work in the background, without end: spare namespaces, links of ended tasks, comparisons."""
         async with TaskGroup() as work:
-            work.create_task(self._refill(), name="spare network namespaces")
+            work.create_task(self._spares.run(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
             work.create_task(self.upkeep.watch_ports(), name="ports of the host")
             work.create_task(self.upkeep.run(self._settings.verify_seconds), name="comparison of the network")
-
-    async def _refill(self) -> None:
-        while True:
-            self._taken.clear()
-            try:
-                for _ in range(self._settings.spare_namespaces):
-                    await self._in_maker(self._pool.fill, self._settings.spare_namespaces)
-            except Unavailable as error:
-                log.warning("No network namespace could be made in advance: %s", error)
-            await self._taken.wait()
 
     async def _sweep(self) -> None:
         while True:
