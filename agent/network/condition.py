@@ -71,7 +71,7 @@ class Condition:
             changed, now = self._changed, self._current
             due_at = repair_told_at + self._quiet_seconds
             if told is None or (now != told and (not _differ_by_repair(told, now) or loop.time() >= due_at)):
-                if told is None or told.repaired != now.repaired:
+                if now.HasField("repaired") and (told is None or told.repaired != now.repaired):
                     repair_told_at = loop.time()
                 told = now
                 yield now

@@ -1,0 +1,121 @@
+"""How a node's network is told: what changes at once, repairs at a bounded rate; what stands in the way."""
+
+import asyncio
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from agent.network.condition import QUIET_SECONDS, Condition
+from agent.network.host_listeners import ProgramNames, foreign, listeners, programs_at
+from agent.network.netlink.inventory import Link
+from agent.network.netlink.sockets import Socket
+from agent.network.obstacles import obstacles
+from agent.network.ownership import leftover, owner_of
+from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
+from tests.fakes.virtual_time import run_virtual
+
+
+def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
+    told: list[tuple[float, NetworkCondition]] = []
+
+    async def scenario() -> None:
+        clock = asyncio.get_running_loop().time
+        begin = clock()
+        condition = Condition(now_ms=lambda: 7)
+
+        async def read() -> None:
+            async for report in condition.reports():
+                told.append((clock() - begin, report))  # noqa: PERF401  (it never ends)
+
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(1)
+        for _ in range(10):
+            condition.note_repair(["the table was missing", "and more"])
+            await asyncio.sleep(20)
+        condition.note(problems=["port taken"], listeners=[], underlay_mtu=1500)
+        await asyncio.sleep(1)
+        condition.note(problems=["port taken"], listeners=[], underlay_mtu=1500)
+        await asyncio.sleep(QUIET_SECONDS)
+        reader.cancel()
+
+    run_virtual(scenario())
+    assert [(round(at), report.repaired.count, list(report.problems)) for at, report in told] == [
+        (0, 0, []),
+        (1, 1, []),
+        (61, 4, []),
+        (121, 7, []),
+        (181, 10, []),
+        (201, 10, ["port taken"]),
+    ]
+    assert told[-1][1].repaired.what == "the table was missing (and 1 more)"
+    assert told[-1][1].underlay_mtu == 1500
+
+
+def socket(port: int, *, protocol: int = 6, address: str = "0.0.0.0", inode: int = 9) -> Socket:
+    bound = IPv6Address(address) if ":" in address else IPv4Address(address)
+    return Socket(protocol, bound, port, bound, 0, inode)
+
+
+def test_our_own_sockets_and_those_of_clients_are_no_listeners() -> None:
+    given = [
+        socket(80),
+        socket(81, inode=5),
+        socket(53, address="169.254.1.1"),
+        socket(40_000, protocol=17),
+        socket(41_000),
+    ]
+    assert [each.port for each in foreign(given, {5}, range(32_768, 61_000))] == [80, 41_000]
+
+
+def test_listeners_of_both_families_are_one() -> None:
+    found = listeners([socket(80), socket(80, address="::", inode=8), socket(22, address="::1")], {8: "nginx"})
+    assert found == [
+        HostListener(protocol=1, port=22, address="::1"),
+        HostListener(protocol=1, port=80, program="nginx"),
+    ]
+    assert programs_at(found, 6, 80) == "nginx"
+    assert programs_at(found, 6, 22) == "another program"
+
+
+def test_programs_are_found_by_their_sockets(tmp_path: Path) -> None:
+    (tmp_path / "812" / "fd").mkdir(parents=True)
+    (tmp_path / "812" / "comm").write_text("nginx\n")
+    (tmp_path / "812" / "fd" / "3").symlink_to("socket:[77]")
+    (tmp_path / "self").mkdir()
+    names = ProgramNames(tmp_path)
+    assert {77: "nginx", 78: ""}.items() <= names.of([77, 78]).items()
+    (tmp_path / "812" / "fd" / "3").unlink()
+    assert names.of([77])[77] == "nginx"
+    assert 78 not in names.of([77])
+
+
+DROPPING = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"policy": "accept"}, {"hook": "input"}, {"family": "inet", "table": "shoal"}, {"family": "bridge"}]
+)
+def test_chains_that_let_us_pass_are_no_obstacles(change: dict[str, str]) -> None:
+    assert not list(obstacles(lambda: [DROPPING | change], lambda family, table: ()))
+
+
+def test_a_chain_that_drops_is_one_until_a_rule_names_our_links() -> None:
+    (told,) = obstacles(lambda: [DROPPING], lambda family, table: ({"rule": {"expr": [{"drop": None}]}},))
+    assert "insert rule ip filter FORWARD iifname" in told
+    rule = {"rule": {"expr": [{"match": {"right": "sh-*"}}]}}
+    assert not list(obstacles(lambda: [DROPPING], lambda family, table: (rule,)))
+
+
+def link(name: str, alias: str = "") -> Link:
+    return Link(index=3, name=name, up=True, mtu=1450, mac="", alias=alias, vni=None)
+
+
+def test_whose_the_network_is() -> None:
+    device = link("shoal-vx", "shoal node abc")
+    assert owner_of([link("eth0", "shoal node x"), device]) == "abc"
+    assert owner_of([link("shoal-vx", "mine")]) == owner_of([]) == ""
+    assert leftover([device], "other") is None
+    assert leftover([device, link("sh-1")], "abc") is None
+    assert leftover([link("shoal-vx"), link("sh-1")], "other") is None
+    assert "2 containers of node abc" in str(leftover([device, link("sh-1"), link("sh-2")], "other"))
