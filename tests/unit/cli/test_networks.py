@@ -185,7 +185,7 @@ networks:
         "networks.front.enable_ipv4",
         "networks.front.ipam.driver",
         "networks.front.ipam.options",
-        "networks.front.ipam.config.1",
+        "networks.front.ipam.config[1]",
     ]
 
 
