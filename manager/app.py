@@ -51,6 +51,7 @@ from manager.store.etcd import Etcd
 from manager.store.etcd_channel import EtcdTls, cluster_channel
 from manager.store.server import EtcdServer, etcd_server, warn_if_old
 from manager.store.store import Store
+from manager.volume_keeper.keeper import VolumeKeeper
 from shoal import ids
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
 from shoal.api.v1.cluster_pb2 import Manager
@@ -193,6 +194,7 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, a
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(Collector(store=store).run(fence), name="collector")
+            term.create_task(VolumeKeeper(store=store, agents=agents).run(fence), name="volume keeper")
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
             timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")

@@ -10,6 +10,8 @@ from grpc import aio
 
 from manager.control_api.seams import AgentAddress
 from shoal.api.v1.streams_pb2 import (
+    CallDriverRequest,
+    CallDriverResponse,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -25,6 +27,8 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.errors import to_error
 
 ANSWER_SECONDS = 5.0
+DRIVER_SECONDS = 330.0
+"""For a call of a driver: more than any agent gives it, so that the agent's word on it comes first."""
 IDLE_SECONDS = 60.0
 
 
@@ -88,6 +92,18 @@ class AgentChannels:
         async with self._channel(agent) as channel:
             try:
                 return await AgentStreamsStub(channel).ReadUsage(request, timeout=ANSWER_SECONDS)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+
+    async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
+        """One call of the controller of a driver that the node has.
+
+        Raises:
+            Unavailable: the node does not answer, the connection broke, or it has no such driver.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                return await AgentStreamsStub(channel).CallDriver(request, timeout=DRIVER_SECONDS)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 
 from google.protobuf.message import Message
 
+from manager.dispatcher.attachments import Attachments
 from manager.dispatcher.endpoints import Entry, entry, narrowed
 from manager.dispatcher.marks import Mark, Marks, Topic
 from manager.dispatcher.needs import Needs, News, increment, snapshot
@@ -37,6 +38,7 @@ class Catalogue:
         self._own = OwnRecords(view)
         self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceRecords(view)
+        self._attachments = Attachments(view)
         nobody = Marks()
         for task_id in view.tasks:
             self._refresh_task(task_id, nobody)
@@ -66,6 +68,8 @@ class Catalogue:
             marks.add([identifier], *(("volume", held) for held in self._own.note_volumes(change)))
         elif kind == kinds.VOLUME.name:
             marks.add(self._own.holders(identifier), ("volume", identifier))
+        elif kind == kinds.VOLUME_STATUS.name:
+            marks.add(self._attachments.note(change), ("attachment", identifier))
         elif kind == kinds.REVISION.name and change.new is None:
             self._own.forget_revision(identifier)
 
@@ -83,7 +87,7 @@ class Catalogue:
         networks = sorted(self._networks.networks(node_id))
         reached = {task_id for name in networks for task_id in self._networks.tasks(name)}
         services = {service_id for name in networks for service_id in self._services.on(name)}
-        revisions = self._own.revisions(node_id)
+        revisions, attachments = self._own.revisions(node_id), sorted(self._attachments.of(node_id))
         return Needs(
             tasks={key: task for key in self._by_node.get(node_id, ()) if (task := self._task(node_id, key))},
             revisions={key: spec for key in sorted(revisions) if (spec := self._own.revision(node_id, key))},
@@ -92,6 +96,7 @@ class Catalogue:
             peers={key: peer for key in self._peers if (peer := self._peer(node_id, key))},
             services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
             files=self._own.files(node_id, revisions),
+            attachments={key: each for key in attachments if (each := self._attachments.record(node_id, key))},
             removing_volumes=self._own.removing(node_id),
         )
 
@@ -109,6 +114,8 @@ class Catalogue:
                 return self._peer(node_id, key)
             case "service":
                 return self._services.record(key, set(self._networks.networks(node_id)))
+            case "attachment":
+                return self._attachments.record(node_id, key)
             case "volume":
                 return key if key in self._own.removing(node_id) else None
 

@@ -160,7 +160,7 @@ class Dispatcher(DispatcherServicer):
 
     async def _note_volumes(self, session: AgentSession, report: VolumeReport) -> None:
         try:
-            await self._volumes.note(session.node_id, report.volumes)
+            await self._volumes.note(session.node_id, report)
         except (Conflict, Unavailable, Timeout) as error:
             # The agent begins again, and tells it again.
             session.end(Unavailable(f"the node's volumes could not be written: {error}"))

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Literal
 
-Topic = Literal["task", "revision", "network", "endpoint", "peer", "service", "volume"]
-"""A kind of record of `Assignments`; "volume": one whose data is to be deleted."""
+Topic = Literal["task", "revision", "network", "endpoint", "peer", "service", "volume", "attachment"]
+"""A kind of record of `Assignments`; "volume": one whose data is to be deleted; "attachment": one of a driver."""
 
 Mark = tuple[Topic, str]
 """A record by its kind, and its key in `Assignments`."""

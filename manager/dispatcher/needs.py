@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from google.protobuf.message import Message
 
 from manager.dispatcher.marks import Mark, Topic
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import (
+    Assignments,
+    NetworkAssignment,
+    Peer,
+    ServiceEndpoint,
+    TaskEndpoint,
+    VolumeAttachment,
+)
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
@@ -24,6 +31,7 @@ class Needs:
     endpoints: Mapping[str, TaskEndpoint] = field(default_factory=dict)
     peers: Mapping[str, Peer] = field(default_factory=dict)
     services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
+    attachments: Mapping[str, VolumeAttachment] = field(default_factory=dict)
     removing_volumes: frozenset[str] = frozenset()
     """Ids of volumes whose data lies here and is to be deleted."""
     files: Mapping[str, FileVersion] = field(default_factory=dict)
@@ -46,6 +54,7 @@ _FIELDS: Mapping[Topic, tuple[str, str]] = {
     "peer": ("peers", "removed_peers"),
     "service": ("services", "removed_services"),
     "volume": ("removing_volumes", ""),
+    "attachment": ("attachments", "removed_attachments"),
 }
 """Where a record of a topic goes in `Assignments`, and its key when the node is not to have it any more."""
 
@@ -62,6 +71,7 @@ def snapshot(needs: Needs, revision: int) -> Assignments:
         peers=needs.peers.values(),
         removing_volumes=sorted(needs.removing_volumes),
         services=needs.services.values(),
+        attachments=needs.attachments.values(),
     )
 
 

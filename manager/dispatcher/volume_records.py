@@ -1,11 +1,10 @@
 """The records of what volumes lie on which node, and the one place of a manager that writes them."""
 
-from collections.abc import Sequence
-
 from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, expect, put
 from manager.store.kinds import NODE, NODE_VOLUMES
-from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes
+from shoal.api.v1.dispatcher_pb2 import VolumeReport
+from shoal.api.v1.volume_pb2 import NodeVolumes
 
 
 class VolumeRecords:
@@ -14,15 +13,15 @@ class VolumeRecords:
     def __init__(self, *, store: Records) -> None:
         self._store = store
 
-    async def note(self, node_id: str, held: Sequence[HeldVolume]) -> None:
+    async def note(self, node_id: str, report: VolumeReport) -> None:
         """What a node says that it holds.
 
         Raises:
             Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
         """
         known = self._store.tables.node_volumes.get(node_id)
-        new = NodeVolumes(node_id=node_id, volumes=held)
-        if new == known or (known is None and not held):
+        new = NodeVolumes(node_id=node_id, volumes=report.volumes, publications=report.publications)
+        if new == known or (known is None and not report.ListFields()):
             return
         await self._store.commit(
             [put(NODE_VOLUMES, node_id, new)],

@@ -16,6 +16,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
+from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 from shoal.ids import NewId
 
 _log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Agenda:
                 case AutoscaleStatus():
                     self.rolls.roll(record.service_id).wake_all()
                     self._dirty.add(record.service_id)
-                case Network() | NetworkAllocation():
+                case Network() | NetworkAllocation() | Volume() | VolumeStatus():
                     self._dirty |= self._unplaced
         self._note_tasks(tasks)
         self._note_nodes(nodes)

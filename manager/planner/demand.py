@@ -42,6 +42,7 @@ class Demand:
         priority: tasks of services with a lower one may be displaced.
         encrypted: it is on an encrypted network, which not every node's kernel can have.
         ipv6: it is on a network with IPv6; on the mesh's, tasks of a node without it do with what there is.
+        single_node: it mounts a volume that can be on one node at a time, so all of its tasks are there.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -64,6 +65,7 @@ class Demand:
     apart: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     gathering: tuple[tuple[str, int], ...] = ()
+    single_node: bool = False
 
     @property
     def has_fixed_port(self) -> bool:
@@ -111,6 +113,7 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         weighted=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),
         priority=spec.priority,
+        single_node=any(mount.volume.single_node for mount in template.container.mounts),
         apart=tuple(each.over or SAME_NODE for each in own_kind if each.anti and not each.weight),
         together=tuple(each.over or SAME_NODE for each in own_kind if not each.anti and not each.weight),
         gathering=tuple((each.over or SAME_NODE, each.weight) for each in own_kind if not each.anti and each.weight),

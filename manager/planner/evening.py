@@ -61,6 +61,8 @@ def _moves(
     most: int,
     ready: bool = True,
 ) -> list[Move]:
+    if demand.single_node:
+        return []
     # Only tasks made before it was asked move, so that each moves once.
     company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))
     hosts = company.admitted(draft.ranked(demand))

@@ -8,6 +8,7 @@ from manager.planner.addresses6 import number6, pool6, text6
 from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
+from manager.planner.driven_volumes import DrivenVolumes
 from manager.planner.filters import Reason, explain, fitting, program_at, standing
 from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
 from manager.planner.pools import AddressPools
@@ -62,7 +63,8 @@ class Placing:
         self._pools = AddressPools(draft)
         self._static = dict(demand.static)
         self._volumes = SlotVolumes(draft, service_id, revision)
-        self._obstacle = self._find_subnets()
+        self._driven = DrivenVolumes(draft, service_id, revision)
+        self._obstacle = self._driven.obstacle() or self._find_subnets()
         self.besides = 0
         self._placed = Task(
             service_id=service_id,
@@ -89,7 +91,7 @@ class Placing:
         if self._volumes and not reason:
             needs, held = self._send_to_volumes(needs, counts)
         away = [] if reason else self._send_home(needs, hosts, counts)
-        bars = self._kin.bars if demand.apart or demand.together else free
+        bars = self._changing_bars if demand.apart or demand.together or self._driven else free
         order = places(hosts, demand, counts, frozenset(failing), self._company.cost(), bars)
         for need in away if not reason else needs:
             host = None
@@ -107,13 +109,17 @@ class Placing:
         return [*held, reason] if reason else held
 
     def _bars(self, host: Host) -> Reason | None:
-        return self._company.bars(host) or self._kin.bars(host)
+        return self._company.bars(host) or self._changing_bars(host)
+
+    def _changing_bars(self, host: Host) -> Reason | None:
+        """What each task that is placed may change for the next one."""
+        return self._kin.bars(host) or self._driven.bars(host)
 
     def _admitted(self, hosts: Sequence[Host]) -> Sequence[Host]:
         """Those that the service's own tasks do not keep others from."""
-        if not (self._demand.apart or self._demand.together):
+        if not (self._demand.apart or self._demand.together or self._driven):
             return hosts
-        return [host for host in hosts if self._kin.bars(host) is None]
+        return [host for host in hosts if self._changing_bars(host) is None]
 
     def _send_to_volumes(self, needs: Sequence[Need], counts: dict[str, int]) -> tuple[list[Need], list[str]]:
         """Place those whose volume lies on a node already there or not at all; the others, and why some wait."""
@@ -161,7 +167,7 @@ class Placing:
     def on(self, host: Host, need: Need, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""
         obstacle = self._demand.fault or self._obstacle or self._exhausted()
-        barred = None if obstacle else self._company.bars(host)
+        barred = None if obstacle else self._company.bars(host) or self._driven.bars(host)
         reason = None if obstacle else barred or fitting(host, self._demand, same_service)
         if not obstacle and reason is None:
             self._write(need, host)
@@ -197,6 +203,8 @@ class Placing:
         task.slot, task.node_id = need.slot, host.id
         if self._volumes:
             self._volumes.claim(need.slot, host.id)
+        if self._driven:
+            self._driven.claim(host.id)
         if pending is not None:
             task.created_at_ms = pending.created_at_ms
         if need.attempt:

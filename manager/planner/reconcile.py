@@ -145,6 +145,9 @@ class _ServicePass:
 
     def _is_overdue(self, task: Task) -> bool:
         """Whether its node is being drained and the time to do so gently is over; it is stopped then."""
+        if self._demand.single_node and self._draft.is_drained(task.node_id):
+            self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and its volume is on one at a time")
+            return True
         by_ms = self._draft.drain_by_ms(task.node_id)
         if by_ms is None:
             return False
@@ -234,7 +237,7 @@ class _ServicePass:
     def _starts_first(self, outdated: bool) -> bool:
         """Its successor is started beside it: always where nothing but the node is another one, if ports allow it."""
         by_choice = self._spec.update.order == UpdateConfig.START_FIRST
-        return (by_choice or not outdated) and not self._demand.has_fixed_port
+        return (by_choice or not outdated) and not (self._demand.has_fixed_port or self._demand.single_node)
 
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""

@@ -64,6 +64,8 @@ SECRET_VERSION = Kind("secret version", file_pb2.FileVersion, "secret-versions/"
 CONFIG = Kind("config", file_pb2.File, "configs/", "", "control API")
 CONFIG_VERSION = Kind("config version", file_pb2.FileVersion, "config-versions/", "", "control API")
 VOLUME = Kind("volume", volume_pb2.Volume, "volumes/", "", "control API")
+# Of a volume of a CSI driver; deleted by the control API together with the volume.
+VOLUME_STATUS = Kind("volume status", volume_pb2.VolumeStatus, "volume-status/", "", "volume keeper")
 # Identifier: "<volume id>/<slot>".
 VOLUME_SLOT = Kind("volume slot", volume_pb2.VolumeSlot, "volume-slots/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
@@ -94,6 +96,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     CONFIG,
     CONFIG_VERSION,
     VOLUME,
+    VOLUME_STATUS,
     VOLUME_SLOT,
     NODE_VOLUMES,
     NAME,

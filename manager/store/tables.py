@@ -20,7 +20,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskStatus
-from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot
+from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeSlot, VolumeStatus
 
 _NONE: Mapping[str, Task] = MappingProxyType({})
 
@@ -71,6 +71,8 @@ class View(Protocol):
     @property
     def volumes(self) -> Mapping[str, Volume]: ...
     @property
+    def volume_status(self) -> Mapping[str, VolumeStatus]: ...
+    @property
     def volume_slots(self) -> Mapping[str, VolumeSlot]: ...
     @property
     def node_volumes(self) -> Mapping[str, NodeVolumes]: ...
@@ -106,6 +108,7 @@ class Tables:
         self.configs: Mapping[str, File] = self._read(kinds.CONFIG)
         self.config_versions: Mapping[str, FileVersion] = self._read(kinds.CONFIG_VERSION)
         self.volumes: Mapping[str, Volume] = self._read(kinds.VOLUME)
+        self.volume_status: Mapping[str, VolumeStatus] = self._read(kinds.VOLUME_STATUS)
         self.volume_slots: Mapping[str, VolumeSlot] = self._read(kinds.VOLUME_SLOT)
         self.node_volumes: Mapping[str, NodeVolumes] = self._read(kinds.NODE_VOLUMES)
         self._service_names: dict[str, str] = {}

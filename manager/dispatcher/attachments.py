@@ -1,0 +1,65 @@
+"""Volumes of CSI drivers by node: which each node is to have, to wait for, or to let go of."""
+
+from collections import defaultdict
+from collections.abc import Collection
+
+from manager.store.changes import Change
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.api.v1.volume_pb2 import VolumePublication, VolumeStatus
+
+
+class Attachments:
+    """An index over the volumes' publications, kept in step with the store."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._by_node: defaultdict[str, set[str]] = defaultdict(set)
+        for status in view.volume_status.values():
+            for each in status.publications:
+                self._by_node[each.node_id].add(status.volume_id)
+
+    def note(self, change: Change) -> set[str]:
+        """Take in the change of a volume's status; the nodes to which something may be different."""
+        concerned: set[str] = set()
+        for status in (change.old, change.new):
+            if isinstance(status, VolumeStatus):
+                concerned.update(each.node_id for each in status.publications)
+        for node_id in concerned:
+            if self.record(node_id, change.identifier) is not None:
+                self._by_node[node_id].add(change.identifier)
+            else:
+                self._by_node[node_id].discard(change.identifier)
+        return concerned
+
+    def of(self, node_id: str) -> Collection[str]:
+        """Ids of the node's volumes."""
+        return self._by_node.get(node_id, ())
+
+    def record(self, node_id: str, volume_id: str) -> VolumeAttachment | None:
+        """What the node is told of a volume; None for nothing."""
+        status, volume = self._view.volume_status.get(volume_id), self._view.volumes.get(volume_id)
+        if status is None or volume is None:
+            return None
+        published = next((each for each in status.publications if each.node_id == node_id), None)
+        if published is None:
+            return None
+        told = VolumeAttachment(
+            volume_id=volume_id,
+            name=volume.spec.name,
+            driver=volume.spec.driver,
+            number=published.number,
+            state=_told(published.state),
+            problem=published.problem,
+            driver_volume_id=status.driver_volume_id,
+            access_mode=volume.spec.access_mode,
+        )
+        if told.state == VolumePublication.READY:
+            told.volume_context.update(status.context)
+            told.publish_context.update(published.context)
+        return told
+
+
+def _told(state: VolumePublication.State.ValueType) -> VolumePublication.State.ValueType:
+    """To the node, one that is being attached waits as any other."""
+    return VolumePublication.WAITING if state == VolumePublication.ATTACHING else state

@@ -1,0 +1,1 @@
+"""The life of volumes of CSI drivers, run by the manager that leads."""

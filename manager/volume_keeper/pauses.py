@@ -1,0 +1,60 @@
+"""When what failed is tried again: each call of a volume for itself, later each time."""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
+
+from manager.volume_keeper.decide import Call, Write
+
+FIRST_SECONDS = 0.5
+LAST_SECONDS = 60.0
+
+_Key = tuple[str, str]
+
+
+class Pauses:
+    """Of one volume, as long as there is something to do for it."""
+
+    def __init__(self) -> None:
+        self._failures: dict[_Key, int] = {}
+        self._due: dict[_Key, float] = {}
+        self._wake = asyncio.Event()
+
+    def look_again(self) -> None:
+        """Something is different."""
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Nothing has to wait any more."""
+        self._due.clear()
+        self._wake.set()
+
+    def is_over(self, step: Write | Call) -> bool:
+        """Whether it may be done now."""
+        return self._due.get(_key(step), 0.0) <= asyncio.get_running_loop().time()
+
+    def count(self, step: Write | Call) -> int:
+        """How often it has failed in a row."""
+        return self._failures.get(_key(step), 0)
+
+    def succeeded(self, step: Write | Call) -> None:
+        self._failures.pop(_key(step), None)
+        self._due.pop(_key(step), None)
+
+    def failed(self, step: Write | Call) -> None:
+        key = _key(step)
+        self._failures[key] = count = self._failures.get(key, 0) + 1
+        pause = min(LAST_SECONDS, FIRST_SECONDS * 2 ** min(count - 1, 10))
+        self._due[key] = asyncio.get_running_loop().time() + pause
+
+    async def wait(self, steps: Iterable[Write | Call]) -> None:
+        """Until one of them may be done, or something is different."""
+        until = min(self._due.get(_key(step), 0.0) for step in steps)
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._wake.wait()
+
+
+def _key(step: Write | Call) -> _Key:
+    return (step.method.name, step.node_id) if isinstance(step, Call) else ("", "")
