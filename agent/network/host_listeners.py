@@ -11,8 +11,6 @@ from shoal.api.v1.service_pb2 import PublishedPort
 
 _PROC = Path("/proc")
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_KERNEL = "the kernel"
-"""Sockets without an inode are its own: those of tunnels."""
 _PROTOCOLS = {6: PublishedPort.TCP, 17: PublishedPort.UDP}
 
 
@@ -70,8 +68,8 @@ class ProgramNames:
         self._known: dict[int, str] = {}
 
     def of(self, inodes: Collection[int]) -> Mapping[int, str]:
-        """By inode; empty where nobody is found. Blocking."""
-        self._known = {0: _KERNEL} | {inode: name for inode, name in self._known.items() if inode in inodes}
+        """By inode; empty where nobody is found, as of the kernel's own sockets of tunnels. Blocking."""
+        self._known = {inode: name for inode, name in self._known.items() if inode in inodes}
         if missing := {inode for inode in inodes if inode not in self._known}:
             self._known.update(dict.fromkeys(missing, ""))
             self._search({f"socket:[{inode}]": inode for inode in missing})
