@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from manager.planner.ledger import Ledger
 from manager.planner.modes import is_on_each_node
-from manager.planner.plan import Outcome, Scope, plan_scope
+from manager.planner.plan import Outcome, Scope, plan_scope, services_of, strays
 from manager.planner.rolls import Rolls
 from manager.store.changes import Change
 from manager.store.tables import View
@@ -35,6 +35,7 @@ class Agenda:
         self._unplaced: set[str] = set()
         self._timers: dict[str, int] = {}
         self._suspects: set[str] = set()
+        self._told = 0
         self._aside: set[str] = set()
         self._everything = True
 
@@ -82,14 +83,24 @@ class Agenda:
         What differs is kept for `correct`.
         """
         self._suspects.clear()
+        self._told = 0
         for portion in self.rolls.suspects(self._view):
-            self._suspects.update(portion)
+            self._suspects.update(portion.suspects)
+            self._told += portion.told
             yield
 
     def correct(self) -> None:
-        """Take over what the audit found to differ and what still does, all changes having been noted."""
+        """Take over what the audit found to differ and what still does, all changes having been noted.
+
+        The next pass looks at all services, and at statuses without tasks if there can be any.
+        """
+        if self._told != len(self._view.task_status):
+            self._strays.update(strays(self._view))
+        self._dirty |= services_of(self._view)
         if number := self.rolls.correct(self._view, sorted(self._suspects)):
             _log.warning("%d tasks are not as the store's changes told; they are read anew", number)
+            self.ledger.settle_all(self._view)
+        self._note_nodes(self.ledger.unknown_nodes(self._view))
         self._suspects.clear()
 
     def plan_everything(self) -> None:

@@ -131,6 +131,21 @@ class Ledger:
         host.stock.tell(resources.generic if resources is not None else ())
         self._drop_if_idle(host)
 
+    def unknown_nodes(self, view: View) -> list[str]:
+        """Ids of nodes that are not known as the view has them: their changes were lost."""
+        known = {identifier: (host.node, host.status) for identifier, host in self.hosts.items()}
+        every = sorted({*view.nodes, *known})
+        return [
+            each
+            for each in every
+            if known.get(each, (None, None)) != (view.nodes.get(each), view.node_status.get(each))
+        ]
+
+    def settle_all(self, view: View) -> None:
+        """Count every task anew that is not counted as the view has it."""
+        self.settle(view, [*self._counted])
+        self.settle(view, view.tasks)
+
     def settle(self, view: View, task_ids: Iterable[str]) -> bool:
         """Count these tasks as the view has them; whether what is in use changed by it."""
         changed = False

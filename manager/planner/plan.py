@@ -46,10 +46,20 @@ class Scope:
     @staticmethod
     def full(view: View) -> "Scope":
         """Everything in the view."""
-        services = set(view.services_with_tasks())
-        services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
-        told, known = view.task_status.keys(), view.tasks.keys()
-        return Scope(services, () if told <= known else told - known)
+        return Scope(services_of(view), strays(view))
+
+
+def services_of(view: View) -> set[str]:
+    """Ids of all services, also of those that are gone but have left something."""
+    services = set(view.services_with_tasks())
+    services.update(view.services, view.service_status, (key.partition("/")[0] for key in view.revisions))
+    return services
+
+
+def strays(view: View) -> Iterable[str]:
+    """Ids of tasks that are gone but for their statuses."""
+    told, known = view.task_status.keys(), view.tasks.keys()
+    return () if told <= known else told - known
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,6 @@ def full(agenda: Agenda, step: Callable[[], Outcome]) -> Outcome:
     for _ in agenda.audit():
         pass
     agenda.correct()
-    agenda.plan_everything()
     return step()
 
 
