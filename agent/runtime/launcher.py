@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agent.runtime.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.attach_lock import AttachLock
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
@@ -133,6 +134,7 @@ class Launcher:
             mount_overlay(layers, self._places.upper(request.task_id), bundle / "rootfs")
             step("overlay")
             mounted = mount_files(bundle / "mounted", request.mounted)
+            request = with_anonymous_volumes(request, self._places.upper(request.task_id) / "v")
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             learn = self._write_spec(program, request, files, mounted)
             step("spec")

@@ -63,7 +63,7 @@ class Places:
         return self.bundles / task_id
 
     def upper(self, task_id: str) -> Path:
-        """Holds `u`, the overlay's upper directory, and `w`, its work directory."""
+        """Holds `u`, the overlay's upper directory, `w`, its work directory, and `v`, volumes without a name."""
         return self.uppers / task_id[-1] / task_id
 
     def tasks_with_upper(self) -> frozenset[str]:

@@ -48,13 +48,13 @@ class VolumeStore:
         return sorted(self._held.values(), key=lambda held: (held.name, held.slot))
 
     def ensure(self, container: ContainerSpec, slot: int) -> dict[str, VolumeSource]:
-        """The local volumes of a task's container by target; those that are not here are made.
+        """The local volumes of a task's container that have names, by target; those that are not here are made.
 
         Raises:
             Unavailable: the disk refuses. Refused: data of another volume lies there.
         """
-        local = (mount for mount in container.mounts if mount.type == Mount.VOLUME and not is_driven(mount))
-        return {mount.target: self._source(mount, slot) for mount in local}
+        named = (mount for mount in container.mounts if mount.type == Mount.VOLUME and mount.source)
+        return {mount.target: self._source(mount, slot) for mount in named if not is_driven(mount)}
 
     def remove(self, volume_ids: Collection[str]) -> None:
         """Have these volumes deleted as soon as no container uses them."""

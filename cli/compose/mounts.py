@@ -59,9 +59,7 @@ def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path)
     """Paths of the host made absolute, volumes under the names that the cluster has for them."""
     if mount.type == Mount.BIND:
         mount.source = str((directory / Path(mount.source).expanduser()).resolve())
-    elif mount.type == Mount.VOLUME:
-        if not mount.source:
-            raise InvalidInput("anonymous volumes are not supported; name a volume, or use tmpfs")
+    elif mount.type == Mount.VOLUME and mount.source:
         if mount.source not in known:
             raise InvalidInput(f"volume {mount.source!r} is not among the file's volumes")
         mount.source = cluster_name(stack, mount.source, known[mount.source] or {})

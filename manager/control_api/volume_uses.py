@@ -26,9 +26,9 @@ Coming = Mapping[str, Volume]
 
 
 def volume_mounts(container: ContainerSpec) -> Iterator[tuple[int, Mount]]:
-    """The mounts of volumes with their places in the list."""
+    """The mounts of volumes that have a name, with their places in the list; the others are each container's own."""
     for index, mount in enumerate(container.mounts):
-        if mount.type == Mount.VOLUME:
+        if mount.type == Mount.VOLUME and mount.source:
             yield index, mount
 
 

@@ -54,6 +54,7 @@ services:
       - {type: volume, source: far, target: /far}
       - {type: bind, source: ./made, target: /made, bind: {create_host_path: true}}
       - {type: tmpfs, target: /tmp, tmpfs: {size: 1024, mode: 0700}}
+      - /own
 volumes:
   data: {driver: local, driver_opts: {type: none, o: bind, device: /srv}, labels: {a: b}}
   far: {external: true, name: elsewhere}
@@ -62,12 +63,13 @@ volumes:
     (volume,) = project.volumes
     assert (volume.name, volume.stack, dict(volume.labels), volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
     assert dict(volume.options) == {"type": "none", "o": "bind", "device": "/srv"}
-    data, conf, slots, far, made, tmp = project.services[0].task.container.mounts
+    data, conf, slots, far, made, tmp, own = project.services[0].task.container.mounts
     assert (data.type, data.source, data.read_only) == (Mount.VOLUME, "shop_data", True)
     assert (conf.type, conf.source) == (Mount.BIND, str(tmp_path / "conf"))
     assert slots.volume == VolumeUse(no_copy=True, subpath="sub", per_slot=True, hold_ms=60_000)
     assert far.source == "elsewhere"
     assert made.create_source
+    assert (own.type, own.source, own.target) == (Mount.VOLUME, "", "/own")
     assert (tmp.type, tmp.tmpfs_bytes, tmp.tmpfs_mode) == (Mount.TMPFS, 1024, 0o700)
 
 
@@ -77,12 +79,12 @@ def test_compose_faults(tmp_path: Path) -> None:
 services:
   db:
     image: hello
-    volumes: [nowhere:/d, /anonymous, "data:/e:z"]
+    volumes: [nowhere:/d, "data:/e:z"]
 volumes:
   data: {driver: rexray}
 """)
     with pytest.raises(InvalidInput) as told:
         load_files("shop", [path], {}).settled()
     said = str(told.value)
-    for part in ("'nowhere' is not among", "anonymous volumes", "mode 'z'", "'rexray' is not supported"):
+    for part in ("'nowhere' is not among", "mode 'z'", "'rexray' is not supported"):
         assert part in said, said

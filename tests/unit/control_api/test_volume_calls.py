@@ -127,10 +127,20 @@ def test_prune_keeps_what_services_or_live_tasks_use() -> None:
     with_api(scenario)
 
 
+def test_a_volume_without_a_name_is_no_record() -> None:
+    async def scenario(api: Api) -> None:
+        made = (await api.services.create(CreateServiceRequest(spec=mounting("web", "")))).service
+        (mount,) = made.spec.task.container.mounts
+        assert (mount.source, mount.volume.name) == ("", "")
+        assert not api.store.tables.volumes
+
+    with_api(scenario)
+
+
 @pytest.mark.parametrize(
     ("spec", "told"),
     [
-        (mounting("web", ""), "there are no anonymous volumes"),
+        (mounting("web", "", per_slot=True), "new and empty in each container"),
         (mounting("web", "d-{{.Service.Name}}"), "no placeholder but"),
         (mounting("web", subpath="../x"), '".."'),
         (mounting("web", subpath="/x"), "relative"),

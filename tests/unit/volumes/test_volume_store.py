@@ -17,6 +17,7 @@ def container(name: str = "data", volume_id: str = "v1", *, per_slot: bool = Fal
     mounts = [
         Mount(type=Mount.VOLUME, source=volume_id, target="/data", volume=use),
         Mount(type=Mount.TMPFS, target="/run"),
+        Mount(type=Mount.VOLUME, target="/own"),
     ]
     return ContainerSpec(mounts=mounts)
 
