@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 
@@ -39,6 +40,18 @@ GARBAGE_THRESHOLD = 50_000
 """Objects made before the first search for cycles; Python's own 700 is met by imports a hundred times."""
 
 
+class Program(LazyGroup):
+    """The whole command; a reader that has had enough (`head`, a pager) is no failure."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Python would complain once more when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
 EPILOG = """\b
 Examples:
   shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
@@ -49,7 +62,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrup
 """
 
 
-@click.group(cls=LazyGroup, parts=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, parts=COMMANDS, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--context", "context_name", envvar="SHOAL_CONTEXT", help="Context to use instead of the current one.")
 @click.version_option(package_name="shoal", message="shoal %(version)s")
 @click.pass_context
@@ -88,9 +101,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has had enough. Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)

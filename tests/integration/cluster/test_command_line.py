@@ -1,0 +1,113 @@
+"""The command line as a demanding user has it: several names, every fault at once, completion, pipes, colours."""
+
+import os
+import subprocess
+
+from tests.integration.cluster.harness import SHOAL, Cluster
+
+HELLO = "registry:5000/hello"
+CREATE = ("service", "create", "--detach", "--name", "web")
+
+
+def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
+    assert "Traceback" not in done.stderr
+    return [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
+
+
+def test_several_names_are_all_acted_on_and_every_failure_is_told(clean: Cluster) -> None:
+    for noun in ("network", "volume"):
+        for name in ("one", "two"):
+            clean.shoal(noun, "create", name)
+        done = clean.run(noun, "inspect", "one", "missing", "two", "--format", "json")
+        assert done.returncode == 1
+        assert '"one"' in done.stdout and '"two"' in done.stdout
+        assert len(errors(done)) == 1
+        done = clean.run(noun, "rm", "one", "missing", "gone", "two")
+        assert (done.returncode, done.stdout.split()) == (1, ["one", "two"])
+        assert len(errors(done)) == 2
+    clean.shoal(*CREATE, f"{HELLO}:1")
+    done = clean.run("service", "rm", "missing", "web")
+    assert (done.returncode, done.stdout.split()) == (1, ["web"])
+    assert clean.json("service", "ls") == []
+
+
+def test_faults_of_flags_and_of_the_manager_are_told_together(clean: Cluster) -> None:
+    done = clean.run(
+        *CREATE, "--limit-memory", "much", "--mode", "odd", "--hostname", "x y", "-w", "rel", f"{HELLO}:no"
+    )
+    assert done.returncode == 2
+    assert [line.split(":")[0] for line in errors(done)] == [
+        "--hostname",
+        "--limit-memory",
+        "--mode",
+        "--workdir",
+        "image",
+    ]
+    assert clean.json("service", "ls") == []
+    clean.shoal(*CREATE, f"{HELLO}:1")
+    done = clean.run("service", "update", "--reserve-cpu", "x", "--label-rm", "none", "--network-add", "missing", "web")
+    assert [line.split(":")[0] for line in errors(done)] == ["--label-rm", "--network", "--reserve-cpu"]
+    assert clean.json("service", "inspect", "web")[0]["revision"] == 1
+
+
+def test_faults_of_a_file_and_of_the_manager_are_told_together(clean: Cluster) -> None:
+    text = f"""\
+services:
+  web:
+    image: {HELLO}:no
+    hostname: ${{NEEDED:?say which}}
+    stop_grace_period: soon
+    imagee: x
+    working_dir: rel
+"""
+    done = clean.run("stack", "deploy", "-c", "-", "shop", text=text)
+    assert done.returncode == 2
+    assert [line.split(":")[1] for line in errors(done)] == ["3", "4", "5", "6", "7"]
+    assert clean.json("network", "ls") == []
+
+
+def test_flags_of_docker_reach_the_service(clean: Cluster) -> None:
+    clean.shoal(*CREATE, "--no-resolve-image", "-e", "A=1", "-l", "tier=front", "--log-opt", "max-file=5", f"{HELLO}:1")
+    flags = ("--label-add", "team=a", "--label-rm", "tier", "--container-label-add", "c=d", "--cap-add", "NET_ADMIN")
+    clean.shoal("service", "update", "--detach", "--no-resolve-image", *flags, "web")
+    (document,) = clean.json("service", "inspect", "web")
+    spec = document["spec"]
+    assert spec["labels"] == {"team": "a"}
+    container = spec["task"]["container"]
+    assert (container["image"], container["labels"], container["cap_add"]) == (f"{HELLO}:1", {"c": "d"}, ["NET_ADMIN"])
+    assert spec["task"]["log"] == {"max_files": 5}
+    clean.shoal("service", "update", "--rollback", "--detach", "web")
+    assert clean.json("service", "inspect", "web")[0]["spec"]["labels"] == {"tier": "front"}
+
+
+def test_names_are_completed(clean: Cluster) -> None:
+    clean.shoal(*CREATE, f"{HELLO}:1")
+    for words, wanted in (("service rm ", "web"), ("node ps h", "h2"), ("service logs w", "web")):
+        line = f"shoal {words}"
+        environment = {
+            **os.environ,
+            "SHOAL_CONFIG": str(clean.config),
+            "_SHOAL_COMPLETE": "bash_complete",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(line.split(" ")) - 1),
+        }
+        done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
+        assert f"plain,{wanted}" in done.stdout.splitlines(), done
+        environment["SHOAL_CONFIG"] = "/nowhere"
+        done = subprocess.run([SHOAL], capture_output=True, text=True, env=environment, check=True)
+        assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def test_a_reader_that_has_had_enough(clean: Cluster) -> None:
+    environment = {**os.environ, "SHOAL_CONFIG": str(clean.config)}
+    script = f"set -o pipefail; {SHOAL} events --since 1h 2>/dev/null | head -1; {SHOAL} node ls | true"
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=environment, timeout=30, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_quiet_says_the_id_alone_and_pipes_have_no_colours(clean: Cluster) -> None:
+    done = clean.run("service", "create", "-q", "--name", "web", f"{HELLO}:1")
+    assert (done.stdout.strip(), done.stderr) == (clean.json("service", "ls")[0]["id"], "")
+    assert "\x1b" not in clean.run("service", "inspect", "missing").stderr
