@@ -19,7 +19,8 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from agent.journal.record_log import RecordLog
-from agent.worker.assigned import Assigned, merge, revision_key
+from agent.worker.assigned import Assigned, revision_key
+from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -47,7 +48,6 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         self._records = RecordLog(directory / "records")
         self._revisions: set[str] = set()
-        self._datapath: Mapping[str, Message] = {}
 
     def load(self) -> Kept:
         """Read everything. A record that cannot be read as what it should be is dropped and told in the log."""
@@ -63,8 +63,8 @@ class Journal:
             services=_read(records, "service", ServiceEndpoint),
         )
         self._revisions = {f"{revision.service_id}/{revision.number}" for revision in known.revisions}
-        assigned = merge(Assigned(), known)
-        self._datapath = _datapath(assigned)
+        assigned = Assigned()
+        assigned.take(known)
         return Kept(entries, assigned)
 
     def write(self, entry: JournalEntry, revision: ServiceRevision | None) -> None:
@@ -81,12 +81,9 @@ class Journal:
         """Forget a task; no error when it is not there."""
         self._records.write({f"task/{task_id}": None})
 
-    def write_datapath(self, assigned: Assigned) -> None:
-        """Keep networks, endpoints, peers and services: what differs from the last ones."""
-        old, new = self._datapath, _datapath(assigned)
-        changed = {name: message.SerializeToString() for name, message in new.items() if old.get(name) is not message}
-        self._records.write({**changed, **dict.fromkeys(old.keys() - new.keys())})
-        self._datapath = new
+    def write_datapath(self, change: TableChange) -> None:
+        """Keep what differs of networks, endpoints, peers and services."""
+        self._records.write(dict(_records(change)))
 
     def drop_unused_revisions(self, used: frozenset[str]) -> None:
         """Remove revisions but these ("<service id>/<number>")."""
@@ -95,15 +92,17 @@ class Journal:
         self._revisions -= unused
 
 
-def _datapath(assigned: Assigned) -> Mapping[str, Message]:
-    """By the names of their records."""
-    kinds: Mapping[str, Mapping[str, Message]] = {
-        "network": assigned.networks,
-        "endpoint": assigned.endpoints,
-        "peer": assigned.peers,
-        "service": assigned.services,
+def _records(change: TableChange) -> Iterator[tuple[str, bytes | None]]:
+    """By the names of the records; None for one that goes."""
+    kinds: Mapping[str, Mapping[str, Message | None]] = {
+        "network": change.networks,
+        "endpoint": change.endpoints,
+        "peer": change.peers,
+        "service": change.services,
     }
-    return {f"{kind}/{key}": message for kind, messages in kinds.items() for key, message in messages.items()}
+    for kind, messages in kinds.items():
+        for key, message in messages.items():
+            yield f"{kind}/{key}", message.SerializeToString() if message is not None else None
 
 
 def _read(records: Mapping[str, bytes], name: str, kind: type[M]) -> Iterator[M]:

@@ -6,30 +6,33 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from pathlib import Path
 
-from agent.network import names
+from agent.network import ipv6, names
 from agent.network.attachment import Attachment, container_messages, host_messages
-from agent.network.balancing.elements import Slots, changed, rebalanced
-from agent.network.balancing.frontends import Services, withdrawn
+from agent.network.balancing.balance import Balance
+from agent.network.balancing.frontends import Services
+from agent.network.encryption.tunnels import Tunnels
+from agent.network.host_routes import host_prefixes, warn_of_overlap
 from agent.network.kernel_features import rules_refused, tunnel_refused
 from agent.network.kernel_state import KernelState, kernel_state, plan
+from agent.network.live_tables import LiveTables, Step
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages, tracking
 from agent.network.netlink.connection import Connection
+from agent.network.netlink.messages import Address
 from agent.network.nftables import elements as nft
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.ruleset import chains, definition
+from agent.network.removal import remove_everything
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables, without_common
-from agent.network.underlay import SMALLEST_MTU, Underlay, find_underlay
+from agent.network.underlay import Underlay, find_underlay, node_address6, smallest_mtu
 from shoal.errors import ShoalError, Unavailable
 
 log = logging.getLogger(__name__)
 
 _IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-_MOST_PREFIXES = 64
 _LINK_SETTINGS = {
     messages.DEVCONF_RP_FILTER: 0,  # senders are checked by our rules, and replies may come another way
     messages.DEVCONF_ROUTE_LOCALNET: 1,  # 127.0.0.1 reaches published ports
@@ -40,14 +43,14 @@ _LINK_SETTINGS = {
 class Datapath:
     """Devices, routes, neighbours, forwarding entries and rules of this node's network namespace."""
 
-    def __init__(self, *, underlay_address: IPv4Address, settings: NetworkSettings) -> None:
+    def __init__(self, *, underlay_address: Address, settings: NetworkSettings) -> None:
         self._settings = settings
         self._connection = Connection()
         self._tracking = Connection(tracking.FAMILY)
         self._nftables = Nftables()
-        self._tables = Tables()
-        self._services = Services()
-        self._slots: Slots = {}
+        self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
+        self._live = LiveTables()
+        self._balance = Balance()
         self._attachments: dict[str, Attachment] = {}
         self._overlay = 0
         self._in_doubt = True
@@ -59,17 +62,20 @@ class Datapath:
         except ShoalError:
             self.close()
             raise
+        self.without_ipv6 = ipv6.lacking(self.underlay.overlay_mtu)
+        """Why containers of this node cannot have IPv6; empty when they can."""
 
     @property
     def attachments(self) -> Collection[Attachment]:
         return self._attachments.values()
 
-    def leads_to(self, node: IPv4Address) -> bool:
+    def leads_to(self, node: Address) -> bool:
         """Whether the overlay leads to the node of this underlay address. Safe from any thread."""
-        return node in self._tables.peers
+        return node in self._live.whole.peers
 
     def close(self) -> None:
         self._nftables.close()
+        self.tunnels.close()
         self._tracking.close()
         self._connection.close()
 
@@ -79,12 +85,12 @@ class Datapath:
         Raises:
             Unavailable: the kernel lacks something, which the text names.
         """
-        _IP_FORWARD.write_text("1")
+        self._forward()
         try:
             self._make_overlay()
         except Unavailable as error:
             raise tunnel_refused(error) from error
-        self._warn_of_overlap()
+        warn_of_overlap(self._settings.local_pool, self.host_prefixes())
         present = self._nftables.list_table(names.FAMILY, names.TABLE)
         if not nft.rules_are_whole(present, self._chains()):
             # What an older version of us left keeps working until the planner's tables are told again.
@@ -93,24 +99,17 @@ class Datapath:
             except Unavailable as error:
                 raise rules_refused(error, self._nftables.run) from error
 
+    def _forward(self) -> None:
+        _IP_FORWARD.write_text("1")
+        if not self.without_ipv6:
+            ipv6.forward()
+
     def _chains(self) -> dict[str, tuple[str, ...]]:
         return chains(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
 
-    def _warn_of_overlap(self) -> None:
-        pool = self._settings.local_pool
-        for prefix in self.host_prefixes():
-            if prefix.overlaps(pool):
-                log.warning(
-                    "The pool %s of containers without a network overlaps the host's route to %s: set another",
-                    pool,
-                    prefix,
-                )
-
-    def host_prefixes(self) -> list[IPv4Network]:
-        """What the host routes besides us, but for the default route: the widest, at most 64."""
-        others = set(inventory.all_routes(self._connection)) - set(inventory.own_routes(self._connection))
-        found = {route.destination for route in others if route.destination.prefixlen}
-        return sorted(collapse_addresses(found), key=lambda prefix: (prefix.prefixlen, prefix))[:_MOST_PREFIXES]
+    def host_prefixes(self) -> list[messages.Network]:
+        """What the host routes besides us."""
+        return host_prefixes(self._connection)
 
     def _load_table(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""
@@ -121,17 +120,22 @@ class Datapath:
         links = {link.name: link for link in inventory.links(self._connection)}
         present = links.get(names.VXLAN_DEVICE)
         if present is None or not self._fits(present):
-            self._connection.apply(
-                [messages.delete_link(names.VXLAN_DEVICE), self._overlay_message(self.underlay)],
-            )
+            self._connection.apply([messages.delete_link(names.VXLAN_DEVICE), self._overlay_message(self.underlay)])
+            if not self.without_ipv6:
+                self._connection.apply([messages.without_own_ipv6(names.VXLAN_DEVICE)])
         self._overlay = socket.if_nametoindex(names.VXLAN_DEVICE)
         mtu = self.underlay.overlay_mtu
         self._connection.apply(
             [
                 messages.set_link(self._overlay, up=True, mtu=mtu, ipv4=_LINK_SETTINGS),
                 messages.add_address(self._overlay, names.GATEWAY, messages.SCOPE_LINK),
+                *(messages.add_address(self._overlay, each, last_choice=True) for each in self._addresses6()),
             ]
         )
+
+    def _addresses6(self) -> tuple[Address, ...]:
+        """Of the overlay's device: what containers call their gateway, and what other nodes call this one."""
+        return () if self.without_ipv6 else (names.GATEWAY6, names.LOOPBACK6, node_address6(self.underlay.address))
 
     def _fits(self, link: inventory.Link) -> bool:
         return link.vni == self._settings.vni and link.mac == self.underlay.vtep_mac
@@ -145,43 +149,39 @@ class Datapath:
             link=underlay.link,
             port=self._settings.vxlan_port,
             mtu=underlay.overlay_mtu,
+            up=False,
         )
 
     def _elements(self) -> nft.Elements:
-        return nft.elements(self._tables, self.attachments, self._settings.local_pool)
-
-    def _shared_elements(self, tables: Tables) -> nft.Elements:
-        """Without those of tasks, which change only when they come and go."""
-        return nft.elements(tables, (), self._settings.local_pool)
+        return nft.elements(self._live.whole, self.attachments, self._settings.local_pool)
 
     def _all_elements(self) -> nft.Elements:
-        return nft.merged(self._elements(), nft.of_services(self._services, self._slots))
+        return nft.merged(self._elements(), self._balance.elements())
 
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
-        return kernel_state(tables, attachments, self._overlay, self._settings.local_pool)
+        return kernel_state(tables, attachments, self._overlay, self._settings.local_pool, ipv6=not self.without_ipv6)
 
-    def apply(self, tables: Tables, services: Services) -> None:
-        """Bring the kernel from the tables and services of the last call to these.
+    def apply(self, step: Step, services: Services) -> None:
+        """Bring the kernel from the tables and services of the last call a step on, and to these services.
 
         Raises:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
         """
-        elements, differing = self._shared_elements(self._tables), without_common(self._tables, tables)
-        old = self._services, self._slots
-        self._services, self._slots = services, rebalanced(self._slots, services)
-        self._tables, self._told = tables, True
+        self._live.take(step)
+        move, self._told = self._balance.follow(services), True
+        if step.sealed is not None:
+            self.tunnels.apply(step.sealed, self.underlay.sealed_mtu)
         if self._in_doubt:
             self.verify()
             return
         self._in_doubt = True
-        before, after = changed(old[1], self._slots)
-        self._commit(
-            nft.merged(elements, nft.of_services(old[0], before)),
-            nft.merged(self._shared_elements(tables), nft.of_services(services, after)),
-        )
+        # Elements of this node's tasks change only when they come and go.
+        before, after = (nft.elements(each, (), self._settings.local_pool) for each in (step.before, step.after))
+        self._commit(nft.merged(before, move.before), nft.merged(after, move.after))
+        differing = without_common(step.before, step.after)
         self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
         self._in_doubt = False
-        tracking.forget_datagrams(self._tracking, withdrawn(old[0], services))
+        tracking.forget_datagrams(self._tracking, move.withdrawn)
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""
@@ -202,11 +202,17 @@ class Datapath:
             log.warning("The link %s of an earlier attempt is in the way and is deleted", attachment.name)
             self._connection.apply([messages.set_link(stale, group=names.ENDED_GROUP)])
             self.sweep()
+        if self.tunnels.fault and any(
+            self._live.whole.subnets[name].encrypted for name in attachment.addresses if name
+        ):
+            raise Unavailable(self.tunnels.fault)
         attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
         self._attachments[attachment.task_id] = attachment
         try:
             self._connection.apply([self._claim(attachment), *host_messages(attachment)])
-            namespace.connection.apply(container_messages(attachment, self._tables.subnets))
+            namespace.connection.apply(
+                container_messages(attachment, self._live.whole.subnets, self.underlay.sealed_mtu)
+            )
             self._nftables.run(nft.transaction(nft.NONE, nft.of_attachment(attachment)))
         except Unavailable:
             self.detach(attachment.task_id)
@@ -262,14 +268,18 @@ class Datapath:
         if not self._told:
             return []
         self._in_doubt = True
-        wrong = [*self._repair_devices(), *self._repair_routes(), *self._repair_table()]
+        wrong = [*self._repair_devices(), *self.tend(), *self._repair_routes(), *self._repair_table()]
         self._in_doubt = False
         return wrong
+
+    def tend(self) -> list[str]:
+        """Look after the encrypted tunnels alone; what was wrong, in a line each."""
+        return self.tunnels.look(self.underlay.sealed_mtu)
 
     def _follow_underlay(self, links: Iterable[inventory.Link]) -> list[str]:
         """Its interface may get another MTU while we run; containers learn of a smaller one as of any path."""
         carrier = next((link for link in links if link.index == self.underlay.link), None)
-        if carrier is None or carrier.mtu == self.underlay.mtu or carrier.mtu < SMALLEST_MTU:
+        if carrier is None or carrier.mtu == self.underlay.mtu or carrier.mtu < smallest_mtu(self.underlay.address):
             return []
         self.underlay = replace(self.underlay, mtu=carrier.mtu)
         return [f"the interface {carrier.name} has another MTU, {carrier.mtu}"]
@@ -280,12 +290,16 @@ class Datapath:
         wrong = self._follow_underlay(links.values())
         if _IP_FORWARD.read_text().strip() != "1":
             wrong.append("forwarding of IPv4 was off")
+        if not self.without_ipv6 and not ipv6.is_forwarding():
+            wrong.append("forwarding of IPv6 was off")
         if overlay is None or not self._fits(overlay) or not overlay.up or overlay.mtu != self.underlay.overlay_mtu:
             wrong.append(f"the device {names.VXLAN_DEVICE} was missing or changed")
-        elif inventory.addresses(self._connection).get(names.GATEWAY) != overlay.index:
-            wrong.append(f"the device {names.VXLAN_DEVICE} lacked the address {names.GATEWAY}")
+        else:
+            present = inventory.addresses(self._connection)
+            lacked = [each for each in (names.GATEWAY, *self._addresses6()) if present.get(each) != overlay.index]
+            wrong += (f"the device {names.VXLAN_DEVICE} lacked the address {each}" for each in lacked)
         if wrong:
-            _IP_FORWARD.write_text("1")
+            self._forward()
             self._make_overlay()
         return wrong
 
@@ -298,7 +312,8 @@ class Datapath:
             forwarding=frozenset(inventory.forwarding(self._connection, self._overlay)),
             rules=frozenset(inventory.own_rules(self._connection)),
         )
-        todo = plan(present, self._state(self._tables, self.attachments))
+        wanted = self._state(self._live.whole, self.attachments)
+        todo = plan(present, replace(wanted, routes=wanted.routes | self.tunnels.routes))
         self._connection.apply(todo)
         return [f"the kernel's tables differed: {message.what}" for message in todo]
 
@@ -322,17 +337,8 @@ class Datapath:
 
     def reset(self) -> None:
         """Remove everything of ours from this host's network."""
-        self._nftables.run(f"add table {names.FAMILY} {names.TABLE}\ndelete table {names.FAMILY} {names.TABLE}")
         self._attachments.clear()
-        for link in inventory.links(self._connection):
-            if names.is_ours(link.name):
-                self._connection.apply(
-                    [_if_there(messages.set_link(link.index, group=names.ENDED_GROUP))],
-                )
-        self.sweep()
-        self._connection.apply([messages.delete_link(names.VXLAN_DEVICE)])
-        self._connection.apply(messages.delete_rule(rule) for rule in inventory.own_rules(self._connection))
-        self._connection.apply(messages.delete_route(route) for route in inventory.own_routes(self._connection))
+        remove_everything(self._connection, self._nftables)
 
 
 def _if_there(message: messages.Message) -> messages.Message:

@@ -10,35 +10,37 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ParamSpec, TypeVar
 
 from agent.network import container_sockets, ownership
-from agent.network.attachment import Alias, Attachment, exit_address, port, read_alias
-from agent.network.balancing.frontends import Services, services
+from agent.network.attachment import Attachment, read_alias
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.dns.askers import Askers
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import HostResolvers, Upstream
-from agent.network.dns.zone import Zone, zone
+from agent.network.dns.zone import NameTable
+from agent.network.encryption.keeper import Keeper
 from agent.network.host_ports import HostPorts
 from agent.network.local_pool import next_address
+from agent.network.meaning import Meaning, Understood
 from agent.network.names import GATEWAY
 from agent.network.namespaces import Namespace, NamespacePool
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.inventory import Link
 from agent.network.ports import PortHolder
 from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
 from agent.network.spares import Spares
-from agent.network.tables import Subnet, Tables, tables
+from agent.network.tables import Subnet
 from agent.network.upkeep import Upkeep
+from agent.network.wanted import adopted, attachment_of
 from agent.worker.seams import Sandbox, Sockets
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from agent.worker.table_change import TableChange
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.errors import ShoalError, Unavailable
 from shoal.task_group import TaskGroup
 
 log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class NodeNetwork:
     """
 
     def __init__(self, *, underlay_address: str, node_id: str, settings: NetworkSettings) -> None:
-        self._underlay_address = IPv4Address(underlay_address)
+        self._underlay_address = ip_address(underlay_address)
         self._node_id = node_id
         self._settings = settings
         self._kernel = ThreadPoolExecutor(1, thread_name_prefix="datapath")
@@ -109,10 +111,12 @@ class NodeNetwork:
             lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings)
         )
         opened.push_async_callback(self._in_kernel, self._datapath.close)
+        self._meaning = Meaning(node_id=self._node_id, ipv6=self._has_ipv6)
+        self._names = NameTable(ipv6=self._has_ipv6)
         await self._in_kernel(self._datapath.prepare)
         self._host_prefixes = await self._in_kernel(self._datapath.host_prefixes)
         mtu = self._datapath.underlay.overlay_mtu
-        self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu))
+        self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu, ipv6=self._has_ipv6))
         opened.push_async_callback(self._in_maker, self._pool.close)
         self._spares = Spares(
             pool=self._pool, in_maker=self._in_maker, least=self._settings.spare_namespaces, clock=time.monotonic
@@ -121,12 +125,15 @@ class NodeNetwork:
         opened.callback(self.probing.close)
         self._host = HostPorts(holder=self._ports)
         opened.callback(self._host.close)
+        tend = partial(self._in_kernel, self._datapath.tend)
+        self.encryption = Keeper(tunnels=self._datapath.tunnels, look=tend)
         self.upkeep = Upkeep(
             node_id=self._node_id,
             datapath=self._datapath,
             host=self._host,
             in_kernel=self._in_kernel,
             condition=self.condition,
+            compared=self.encryption.note,
         )
         await self.upkeep.look_around()
         await self._dns.start(str(GATEWAY))
@@ -148,40 +155,35 @@ class NodeNetwork:
             vtep_mac=underlay.vtep_mac,
             underlay_mtu=underlay.mtu,
             host_prefixes=map(str, self._host_prefixes),
+            features=self._datapath.tunnels.features,
+            ipv6=self._has_ipv6,
+            without_ipv6=self._datapath.without_ipv6,
         )
 
-    async def apply(
-        self,
-        networks: Sequence[NetworkAssignment],
-        endpoints: Sequence[TaskEndpoint],
-        peers: Sequence[Peer],
-        records: Sequence[ServiceEndpoint] = (),
-    ) -> None:
+    async def apply(self, change: TableChange) -> None:
         """See `Networks.apply`. Names change after the routes that they need.
 
         Raises:
             InvalidInput: the tables are no tables; nothing is changed.
             Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
         """
-        wanted, spread, names = await self._in_kernel(self._read, networks, endpoints, peers, records)
-        self._subnets = wanted.subnets
+        understood = await self._in_kernel(self._meaning.take, change)
+        if understood.networks is not None:
+            self._subnets = understood.step.after.subnets
         try:
-            await self.upkeep.apply(wanted, spread)
+            await self.upkeep.apply(understood.step, understood.services)
         finally:
-            self._dns.zone = names
+            self._name(understood)
+            self.encryption.note()
 
-    def _read(
-        self,
-        networks: Sequence[NetworkAssignment],
-        endpoints: Sequence[TaskEndpoint],
-        peers: Sequence[Peer],
-        records: Sequence[ServiceEndpoint],
-    ) -> tuple[Tables, Services, Zone]:
-        return (
-            tables(networks, endpoints, peers, self._node_id),
-            services(networks, endpoints, records, self._node_id),
-            zone(networks, endpoints, records),
-        )
+    def _name(self, understood: Understood) -> None:
+        for gone in understood.gone:
+            self._names.withdraw(gone)
+        for come in understood.come:
+            self._names.add(come)
+        if understood.networks is not None:
+            self._names.reach(understood.networks)
+        self._dns.zone = self._names.zone
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         """See `Networks.attach`.
@@ -192,7 +194,7 @@ class NodeNetwork:
         """
         if (held := self._held.get(task.id)) is None:
             held = await self._attach(replace(self._attachment(task, internal_only), resolvers=_addresses(resolvers)))
-        return Sandbox(os.dup(held.namespace.descriptor), held.sandbox.addresses, held.sandbox.resolver)
+        return replace(held.sandbox, netns_fd=os.dup(held.namespace.descriptor))
 
     async def _attach(self, wanted: Attachment) -> _Held:
         task_id = wanted.task_id
@@ -209,8 +211,12 @@ class NodeNetwork:
             self._forget(task_id)
             raise
         namespace.connection.close()
-        addresses = {network: str(address) for network, address in wanted.addresses.items()}
-        self._held[task_id] = _Held(namespace, Sandbox(namespace.descriptor, addresses, str(GATEWAY)))
+        addresses, addresses6 = (
+            {network: str(address) for network, address in each.items()}
+            for each in (wanted.addresses, wanted.addresses6)
+        )
+        sandbox = Sandbox(namespace.descriptor, addresses, str(GATEWAY), addresses6)
+        self._held[task_id] = _Held(namespace, sandbox)
         return self._held[task_id]
 
     def _abandon(self, task_id: str, namespace: Namespace | None) -> None:
@@ -224,20 +230,15 @@ class NodeNetwork:
 
     def _attachment(self, task: Task, internal_only: bool) -> Attachment:
         """What the task is to get; link and MAC address are still open."""
-        addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
-        if unknown := addresses.keys() - self._subnets.keys():
-            raise Unavailable(f"network {min(unknown)} of task {task.id} is not known on this node yet")
-        if not addresses and not internal_only:
-            self._last_local = next_address(self._settings.local_pool, self._askers.addresses(), self._last_local)
-            addresses[""] = self._last_local
-        out = exit_address(addresses, self._subnets, internal_only)
-        ports = tuple(map(port, task.ports))
-        if ports and out is None:
-            raise Refused(
-                f"task {task.id} publishes ports, but all its networks are internal: "
-                "publish none, or add a network that is not internal"
-            )
-        return Attachment(task.id, 0, "", addresses, out, ports)
+        local: IPv4Address | None = None
+        if not task.addresses and not internal_only:
+            local = next_address(self._settings.local_pool, self._askers.addresses(), self._last_local)
+            self._last_local = local
+        return attachment_of(task, self._subnets, local, internal_only=internal_only, ipv6=self._has_ipv6)
+
+    @property
+    def _has_ipv6(self) -> bool:
+        return not self._datapath.without_ipv6
 
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself goes a moment later, together with others."""
@@ -262,21 +263,14 @@ class NodeNetwork:
         """See `Networks.recover`. A published port that another program took meanwhile is told in the log, and kept."""
         links = await self._in_kernel(self._datapath.container_links)
         found = {alias.task_id: (link, alias) for link in links if (alias := read_alias(link.alias)) is not None}
-        adopted = [self._adopted(task, *found[task.id]) for task in live if task.id in found]
-        await self._in_kernel(self._datapath.adopt, adopted)
-        for attachment in adopted:
+        left = [adopted(task, *found[task.id], ipv6=self._has_ipv6) for task in live if task.id in found]
+        await self._in_kernel(self._datapath.adopt, left)
+        for attachment in left:
             self._askers.add(attachment)
             try:
                 self._ports.hold(attachment.task_id, attachment.ports)
             except ShoalError as error:
                 log.warning("Task %s keeps its port: %s", attachment.task_id, error)
-
-    def _adopted(self, task: Task, link: Link, alias: Alias) -> Attachment:
-        addresses = {place.network_id: IPv4Address(place.address) for place in task.addresses}
-        if alias.local is not None:
-            addresses[""] = alias.local
-        ports = tuple(map(port, task.ports))
-        return Attachment(task.id, link.index, alias.mac, addresses, alias.exit_address, ports, alias.resolvers)
 
     async def sockets(self, pid: int) -> Sockets:
         """See `Networks.sockets`."""
@@ -297,6 +291,7 @@ class NodeNetwork:
         async with TaskGroup() as work:
             work.create_task(self._spares.run(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
+            work.create_task(self.encryption.run(), name="encrypted tunnels")
             work.create_task(self.upkeep.watch_ports(), name="ports of the host")
             work.create_task(self.upkeep.run(self._settings.verify_seconds), name="comparison of the network")
 

@@ -15,6 +15,7 @@ class NetworkSettings:
     Attributes:
         vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
         vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
+        wireguard_port: UDP port of encrypted networks' tunnels, and the next one, which is used in turn with it.
         local_pool: subnet of this node only, for containers without any network.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
         verify_seconds: how often the kernel's tables are compared with what they should be.
@@ -26,6 +27,7 @@ class NetworkSettings:
 
     vni: int = 4096
     vxlan_port: int = 4789
+    wireguard_port: int = 51830
     local_pool: IPv4Network = _LOCAL_POOL
     spare_namespaces: int = 8
     verify_seconds: float = 20.0
@@ -38,6 +40,11 @@ class NetworkSettings:
         checks = (
             ("vni", 0 < self.vni < 1 << 24, "a VXLAN network identifier is 1 to 16777215"),
             ("vxlan_port", 0 < self.vxlan_port < 1 << 16, "a port is 1 to 65535"),
+            (
+                "wireguard_port",
+                0 < self.wireguard_port < (1 << 16) - 1,
+                "a port is 1 to 65534, and the next one is used too",
+            ),
             ("local_pool", self.local_pool.prefixlen <= 28, "the pool needs a prefix of 28 bits or fewer"),
             ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "0 to 256 namespaces are kept ready"),
             ("verify_seconds", self.verify_seconds > 0, "more than 0 seconds"),

@@ -11,9 +11,9 @@ from agent.network.balancing.frontends import Services
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.host_ports import HostPorts
+from agent.network.live_tables import Step
 from agent.network.nftables.libnftables import Nftables
 from agent.network.obstacles import loosen, obstacles
-from agent.network.tables import Tables
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -37,27 +37,35 @@ class Upkeep:
         host: ports of the host.
         in_kernel: runs a function in the datapath's thread.
         condition: takes what is found.
+        compared: called after each comparison.
     """
 
     def __init__(
-        self, *, node_id: str, datapath: Datapath, host: HostPorts, in_kernel: InThread, condition: Condition
+        self,
+        *,
+        node_id: str,
+        datapath: Datapath,
+        host: HostPorts,
+        in_kernel: InThread,
+        condition: Condition,
+        compared: Callable[[], None] = lambda: None,
     ) -> None:
         self._node_id = node_id
         self._datapath = datapath
         self._host = host
         self._in_kernel = in_kernel
         self._condition = condition
-        self._tables = Tables()
+        self._compared = compared
         self._obstacles: list[str] = []
 
-    async def apply(self, tables: Tables, services: Services) -> None:
-        """Bring the kernel to these, but for ports of the mesh that other programs have.
+    async def apply(self, step: Step, services: Services) -> None:
+        """Bring the kernel a step on, and to these services, but for ports of the mesh that other programs have.
 
         Raises:
             Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
         """
-        self._tables, led = tables, self._host.follow(services)
-        await self._in_kernel(lambda: self._datapath.apply(tables, led))
+        led = self._host.follow(services)
+        await self._in_kernel(lambda: self._datapath.apply(step, led))
         await self._in_kernel(loosen)
 
     async def run(self, period_seconds: float) -> None:
@@ -73,6 +81,7 @@ class Upkeep:
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
         wrong = await self._in_kernel(self._datapath.verify)
+        self._compared()
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
@@ -99,8 +108,8 @@ class Upkeep:
     async def _look_at_ports(self) -> None:
         try:
             if await self._host.look():
-                tables, led = self._tables, self._host.led
-                await self._in_kernel(lambda: self._datapath.apply(tables, led))
+                led = self._host.led
+                await self._in_kernel(lambda: self._datapath.apply(Step(), led))
         except Unavailable as error:
             log.warning("It is not known which ports of this host are taken, or they cannot be led anew: %s", error)
         problems = [*self._host.problems(), *self._obstacles]

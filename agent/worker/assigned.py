@@ -1,11 +1,12 @@
-"""What managers assigned to this node, as a value: `merge` brings it from one message to the next. Pure."""
+"""What managers assigned to this node, by key; a message changes what it names, and says what that was."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
+from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
@@ -14,24 +15,56 @@ M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True)
+class Taken:
+    """What a message changed: the node's own tasks, None for one that is taken away, and the cluster around them."""
+
+    tasks: Mapping[str, Task | None]
+    tables: TableChange
+
+
 class Assigned:
     """By the keys of `Assignments`; a revision's key is "<service id>/<number>"."""
 
-    tasks: Mapping[str, Task] = field(default_factory=dict)
-    revisions: Mapping[str, ServiceRevision] = field(default_factory=dict)
-    networks: Mapping[str, NetworkAssignment] = field(default_factory=dict)
-    endpoints: Mapping[str, TaskEndpoint] = field(default_factory=dict)
-    peers: Mapping[str, Peer] = field(default_factory=dict)
-    services: Mapping[str, ServiceEndpoint] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.tasks: dict[str, Task] = {}
+        self.revisions: dict[str, ServiceRevision] = {}
+        self.networks: dict[str, NetworkAssignment] = {}
+        self.endpoints: dict[str, TaskEndpoint] = {}
+        self.peers: dict[str, Peer] = {}
+        self.services: dict[str, ServiceEndpoint] = {}
 
     def revision_of(self, task: Task) -> ServiceRevision | None:
         """The spec that a task runs."""
         return self.revisions.get(revision_key(task))
 
-    def same_datapath(self, other: "Assigned") -> bool:
-        """Whether networks, endpoints, peers and services are equal."""
-        own = (self.networks, self.endpoints, self.peers, self.services)
-        return own == (other.networks, other.endpoints, other.peers, other.services)
+    def tables(self) -> TableChange:
+        """Networks, endpoints, peers and services, as the change that makes them of nothing."""
+        return TableChange(dict(self.networks), dict(self.endpoints), dict(self.peers), dict(self.services))
+
+    def take(self, news: Assignments) -> Taken:
+        """Go to the state after a message, by work in proportion to it; what that changed.
+
+        A snapshot replaces everything. Revisions that no task runs are dropped.
+        """
+        whole = news.snapshot
+        networks = _differing(self.networks, news.networks, news.removed_networks, lambda each: each.network_id, whole)
+        endpoints = _differing(self.endpoints, news.endpoints, news.removed_endpoints, lambda each: each.task_id, whole)
+        peers = _differing(self.peers, news.peers, news.removed_peers, lambda each: each.node_id, whole)
+        services = _differing(self.services, news.services, news.removed_services, lambda each: each.service_id, whole)
+        tasks = _differing(self.tasks, news.tasks, news.removed_tasks, lambda each: each.id, whole)
+        _put(self.networks, networks)
+        _put(self.endpoints, endpoints)
+        _put(self.peers, peers)
+        _put(self.services, services)
+        _put(self.tasks, tasks)
+        if whole or tasks or news.revisions:
+            self._take_revisions(news.revisions)
+        return Taken(tasks, TableChange(networks, endpoints, peers, services))
+
+    def _take_revisions(self, told: Iterable[ServiceRevision]) -> None:
+        known = {**self.revisions, **{f"{each.service_id}/{each.number}": each for each in told}}
+        used = {revision_key(task) for task in self.tasks.values()}
+        self.revisions = {key: revision for key, revision in known.items() if key in used}
 
 
 def revision_key(task: Task) -> str:
@@ -39,27 +72,19 @@ def revision_key(task: Task) -> str:
     return f"{task.service_id}/{task.revision}"
 
 
-def merge(old: Assigned, news: Assignments) -> Assigned:
-    """The state after a message. A snapshot replaces everything; revisions that no task runs are dropped."""
-    base = Assigned() if news.snapshot else old
-    tasks = _merged(base.tasks, news.tasks, news.removed_tasks, lambda task: task.id)
-    revisions = _merged(base.revisions, news.revisions, (), lambda each: f"{each.service_id}/{each.number}")
-    used = {revision_key(task) for task in tasks.values()}
-    return Assigned(
-        tasks=tasks,
-        revisions={key: revision for key, revision in revisions.items() if key in used},
-        networks=_merged(base.networks, news.networks, news.removed_networks, lambda each: each.network_id),
-        endpoints=_merged(base.endpoints, news.endpoints, news.removed_endpoints, lambda each: each.task_id),
-        peers=_merged(base.peers, news.peers, news.removed_peers, lambda each: each.node_id),
-        services=_merged(base.services, news.services, news.removed_services, lambda each: each.service_id),
-    )
+def _differing(
+    known: Mapping[str, M], told: Iterable[M], removed: Iterable[str], key: Callable[[M], str], whole: bool
+) -> dict[str, M | None]:
+    """Of what is told, that which is not known so."""
+    named = {key(each): each for each in told}
+    gone = known.keys() - named.keys() if whole else known.keys() & set(removed)
+    changed: dict[str, M | None] = {name: each for name, each in named.items() if known.get(name) != each}
+    return {**changed, **dict.fromkeys(gone)}
 
 
-def _merged(
-    old: Mapping[str, M], changed: Iterable[M], removed: Iterable[str], key: Callable[[M], str]
-) -> Mapping[str, M]:
-    """The very same object when nothing changes."""
-    added, gone = {key(each): each for each in changed}, set(removed)
-    if not added and not gone:
-        return old
-    return {name: value for name, value in {**old, **added}.items() if name not in gone}
+def _put(known: dict[str, M], changed: Mapping[str, M | None]) -> None:
+    for name, value in changed.items():
+        if value is None:
+            del known[name]
+        else:
+            known[name] = value

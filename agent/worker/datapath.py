@@ -1,4 +1,4 @@
-"""Bringing the node's datapath to what is assigned: one application at a time, the newest wish only."""
+"""Bringing the node's datapath to what is assigned: one application at a time, of all that has changed meanwhile."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from agent.journal.journal import Journal
-from agent.worker.assigned import Assigned
 from agent.worker.seams import Networks
+from agent.worker.table_change import TableChange
 from shoal.errors import ShoalError
 
 RETRY_SECONDS = 1.0
@@ -26,17 +26,26 @@ class Datapath:
     def __init__(self, *, networks: Networks, journal: Journal) -> None:
         self._networks = networks
         self._journal = journal
-        self._wish = Assigned()
+        self._due = TableChange()
+        self._unwritten = TableChange()
         self._wished = 0
         self._applied = 0
         self._change = asyncio.Condition()
         self._urgent = asyncio.Event()
         self._answers: deque[tuple[int, int]] = deque()
 
-    async def wish(self, assigned: Assigned) -> None:
-        """Ask for these networks, endpoints and peers; returns at once."""
+    async def begin(self, known: TableChange) -> None:
+        """Ask for what the journal holds; returns at once."""
+        await self._wish(known)
+
+    async def wish(self, change: TableChange) -> None:
+        """Ask for these networks, endpoints, peers and services; returns at once."""
+        self._unwritten = self._unwritten.then(change)
+        await self._wish(change)
+
+    async def _wish(self, change: TableChange) -> None:
         async with self._change:
-            self._wish = assigned
+            self._due = self._due.then(change)
             self._wished += 1
             self._change.notify_all()
 
@@ -68,12 +77,13 @@ class Datapath:
         while True:
             async with self._change:
                 await self._change.wait_for(lambda: self._applied < self._wished)
-                number, wish = self._wished, self._wish
+                number, change, self._due = self._wished, self._due, TableChange()
                 self._urgent.clear()
             try:
-                await self._apply(wish)
+                await self._apply(change)
             except ShoalError as error:
                 _log.error("the datapath is not up to date: %s", error)
+                self._due = change.then(self._due)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             async with self._change:
@@ -83,11 +93,7 @@ class Datapath:
                 async with asyncio.timeout(PAUSE_SECONDS):
                     await self._urgent.wait()
 
-    async def _apply(self, wish: Assigned) -> None:
-        self._journal.write_datapath(wish)
-        await self._networks.apply(
-            list(wish.networks.values()),
-            list(wish.endpoints.values()),
-            list(wish.peers.values()),
-            list(wish.services.values()),
-        )
+    async def _apply(self, change: TableChange) -> None:
+        self._journal.write_datapath(self._unwritten)
+        self._unwritten = TableChange()
+        await self._networks.apply(change)

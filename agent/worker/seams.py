@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agent.worker.table_change import TableChange
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
@@ -74,11 +75,13 @@ class Sandbox:
             container has started (the container's own processes keep the namespace alive).
         addresses: by network id, the same as in the task; one entry "" for the node's own bridge network, if used.
         resolver: address for /etc/resolv.conf, empty where the node's resolver does not serve this task.
+        addresses6: as `addresses`, of IPv6, where the network and the node have it.
     """
 
     netns_fd: int
     addresses: Mapping[str, str]
     resolver: str
+    addresses6: Mapping[str, str] = field(default_factory=dict)
 
 
 WITHOUT_NAMESPACE = Sandbox(-1, {}, "")
@@ -103,14 +106,11 @@ class Sockets:
 class Networks(Protocol):
     """The node's datapath and names."""
 
-    async def apply(
-        self,
-        networks: Sequence[NetworkAssignment],
-        endpoints: Sequence[TaskEndpoint],
-        peers: Sequence[Peer],
-        records: Sequence[ServiceEndpoint] = (),
-    ) -> None:
-        """Bring routes, forwarding entries, policy and names to exactly this. Changes only what differs."""
+    async def apply(self, change: TableChange) -> None:
+        """Bring routes, forwarding entries, policy and names from what was asked so far to this, by what differs alone.
+
+        The first call says everything that there is. After an error the change has to be asked for again.
+        """
         ...
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:

@@ -7,7 +7,7 @@ from functools import partial
 
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
-from agent.worker.assigned import Assigned, merge, revision_key
+from agent.worker.assigned import Assigned, revision_key
 from agent.worker.datapath import Datapath
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
 from agent.worker.task_runner import TaskRunner
@@ -121,7 +121,7 @@ class Worker:
         await self._networks.recover(live)
         self._kept = {task_id: (entry, found.get(task_id)) for task_id, entry in kept.entries.items()}
         self._assigned = kept.assigned
-        await self._datapath.wish(self._assigned)
+        await self._datapath.begin(self._assigned.tables())
         _log.info("%d tasks in the journal, %d of them run", len(kept.entries), len(live))
 
     async def run(self) -> None:
@@ -150,18 +150,19 @@ class Worker:
                 running.add_done_callback(partial(self._forget, task_id))
 
     async def _take(self, assignments: Assignments) -> None:
-        old, self._assigned = self._assigned, merge(self._assigned, assignments)
+        taken = self._assigned.take(assignments)
         self._volumes.take(assignments)
         self._contents.take(assignments.files, self._assigned.revisions.values())
-        if not self._assigned.same_datapath(old):
-            await self._datapath.wish(self._assigned)
+        if taken.tables:
+            await self._datapath.wish(taken.tables)
         if assignments.sequence:
             await self._datapath.answer(assignments.sequence)
-        for task_id, runner in self._runners.items():
-            task = self._assigned.tasks.get(task_id)
+        for task_id, task in taken.tasks.items():
+            if (runner := self._runners.get(task_id)) is None:
+                continue
             if task is None:
                 runner.unassign()
-            elif task is not old.tasks.get(task_id):
+            else:
                 runner.assign(task, self._assigned.revision_of(task))
 
     def _forget(self, task_id: str, running: "asyncio.Task[None]") -> None:

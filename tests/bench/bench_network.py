@@ -144,7 +144,7 @@ def bench_programming(hosts: Hosts, count: int = 5000) -> None:
 
     def seconds(endpoints: list[TaskEndpoint]) -> float:
         begin = time.perf_counter()
-        hosts.one.call(node.apply([wide], endpoints, peers))
+        hosts.one.tell([wide], endpoints, peers)
         return time.perf_counter() - begin
 
     fill, one_less, empty = seconds(many), seconds(many[1:]), seconds([])

@@ -1,12 +1,16 @@
 """A datapath in memory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from agent.worker.seams import Sandbox, Sockets
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from agent.worker.table_change import TableChange
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
+
+T = TypeVar("T")
 
 
 class FakeNetworks:
@@ -16,23 +20,20 @@ class FakeNetworks:
         self.attached: dict[str, Task] = {}
         self.internal_only: dict[str, bool] = {}
         self.resolvers: dict[str, list[str]] = {}
+        self.told = TableChange()
         self.applied: list[tuple[list[NetworkAssignment], list[TaskEndpoint], list[Peer]]] = []
         self.recovered: list[str] = []
         self.errors: dict[str, ShoalError] = {}
         self.apply_error: ShoalError | None = None
         self.open: Sockets = Sockets()
 
-    async def apply(
-        self,
-        networks: Sequence[NetworkAssignment],
-        endpoints: Sequence[TaskEndpoint],
-        peers: Sequence[Peer],
-        records: Sequence[ServiceEndpoint] = (),
-    ) -> None:
+    async def apply(self, change: TableChange) -> None:
         """As `Networks.apply`."""
         if self.apply_error is not None:
             raise self.apply_error
-        self.applied.append((list(networks), list(endpoints), list(peers)))
+        self.told = self.told.then(change)
+        networks, endpoints, peers = self.told.networks, self.told.endpoints, self.told.peers
+        self.applied.append((_present(networks), _present(endpoints), _present(peers)))
 
     async def attach(self, task: Task, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         """As `Networks.attach`."""
@@ -55,3 +56,7 @@ class FakeNetworks:
     async def sockets(self, pid: int) -> Sockets:
         """As `Networks.sockets`: the same of every container."""
         return self.open
+
+
+def _present(records: Mapping[str, T | None]) -> list[T]:
+    return [record for record in records.values() if record is not None]

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from agent.network.balancing.frontends import Frontend, Kind, Services
-from agent.network.balancing.slots import SIZES, assign
+from agent.network.balancing.slots import SIZES, Slots
 
-Slots = Mapping[Frontend, tuple[str, ...]]
-"""The target of each slot, by frontend; none of one without backends."""
+Spread = Mapping[Frontend, Slots]
+"""Slots by frontend; none of one without backends."""
 
 BALANCE_SETS = {
     "virtuals": "type ipv4_addr;",  # virtual addresses, with and without backends
@@ -33,23 +33,13 @@ def balance_rules(kind: Kind) -> tuple[str, ...]:
     return tuple(f"dnat ip to {key} . numgen random mod {size} map @{kind.value}_{size}" for size in SIZES)
 
 
-def rebalanced(old: Slots, services: Services) -> Slots:
-    """The slots after a change of backends; the very same tuple where nothing moves."""
-    found: dict[Frontend, tuple[str, ...]] = {}
-    for frontend, backends in services.backends.items():
-        before = old.get(frontend, ())
-        after = before if backends == frozenset(before) else assign(before, backends)
-        found[frontend] = after
-    return found
-
-
-def slot_elements(slots: Slots) -> dict[str, frozenset[str]]:
+def slot_elements(spread: Spread) -> dict[str, frozenset[str]]:
     """By map: an element for each slot."""
     found: dict[str, set[str]] = {}
-    for frontend, targets in slots.items():
-        if targets:
-            into = found.setdefault(f"{frontend.kind.value}_{len(targets)}", set())
-            into.update(f"{frontend.key} . {slot} : {target}" for slot, target in enumerate(targets))
+    for frontend, slots in spread.items():
+        if slots.targets:
+            into = found.setdefault(f"{frontend.kind.value}_{slots.size}", set())
+            into.update(f"{frontend.key} . {slot} : {target}" for slot, target in slots.targets.items())
     return {name: frozenset(values) for name, values in found.items()}
 
 
@@ -67,11 +57,3 @@ def service_elements(services: Services) -> dict[str, frozenset[str]]:
 
 def _keys(services: Services, kind: Kind) -> frozenset[str]:
     return frozenset(frontend.key for frontend in services.backends if frontend.kind is kind)
-
-
-def changed(old: Slots, new: Slots) -> tuple[Slots, Slots]:
-    """Both without the frontends whose slots are the same, so that the work of a change is that of what changes."""
-    return (
-        {frontend: slots for frontend, slots in old.items() if new.get(frontend) is not slots},
-        {frontend: slots for frontend, slots in new.items() if old.get(frontend) is not slots},
-    )

@@ -61,13 +61,6 @@ class Services:
     targets6: frozenset[str] = frozenset()
 
 
-def withdrawn(old: Services, new: Services) -> frozenset[Address]:
-    """Addresses of backends that some frontend does not lead to any more."""
-    none: frozenset[str] = frozenset()
-    gone = (targets - new.backends.get(frontend, none) for frontend, targets in old.backends.items())
-    return frozenset(ip_address(target.partition(" ")[0]) for targets in gone for target in targets)
-
-
 def services(
     networks: Sequence[NetworkAssignment],
     endpoints: Iterable[TaskEndpoint],

@@ -16,7 +16,8 @@ import dns.rrset
 from dns.rdataclass import IN
 
 from agent.network.dns.address_records import ADDRESS_TYPES
-from agent.network.dns.zone import PortKey, Zone
+from agent.network.dns.claims import PortKey
+from agent.network.dns.zone import Zone
 from agent.network.netlink.messages import Address
 
 _NAME = re.compile(r"_(\d{1,5})\._(tcp|udp|sctp)\.(.+)")

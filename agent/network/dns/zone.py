@@ -1,33 +1,16 @@
-"""Which names lead where, on each network: a value made from the planner's tables."""
+"""Which names lead where, on each network: a value made from the planner's tables, and how it follows their changes."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
+from agent.network.dns.claims import Claims, Owner, claims
 from agent.network.netlink.messages import Address, Network
-from agent.network.protocols import PROTOCOL_NAMES, protocol_number
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
-from shoal.api.v1.service_pb2 import VirtualAddress
-from shoal.api.v1.task_pb2 import TaskAddress
 
 Addresses = Sequence[Address]
 """Of both families."""
-PortKey = tuple[str, int]
-"""A protocol's lower-case name, and a port."""
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The task that has an address.
-
-    Attributes:
-        name: its full name.
-        ports: port in the container, by what names lead to it: that port itself, and the published one.
-    """
-
-    network: str
-    name: str
-    ports: Mapping[PortKey, int]
 
 
 @dataclass(frozen=True)
@@ -40,14 +23,14 @@ class Zone:
         subnets: prefixes of all networks: reverse names in them are nobody else's to answer.
     """
 
-    names: Mapping[str, Mapping[str, Addresses]] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
     owners: Mapping[Address, Owner] = field(default_factory=dict)
     subnets: Sequence[Network] = ()
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """Addresses of a name on the first of the networks that knows it; None when none does."""
         found = (self.names[network].get(name) for network in networks if network in self.names)
-        return next((addresses for addresses in found if addresses is not None), None)
+        return next((tuple(addresses) for addresses in found if addresses is not None), None)
 
     def tasks(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """The same, but always those of tasks, where the plain name may lead to a virtual address."""
@@ -64,6 +47,53 @@ class Zone:
         return any(address in subnet for subnet in self.subnets)
 
 
+class NameTable:
+    """A zone that follows changes, each by work in proportion to it. `zone` is always the current one.
+
+    What several claim stays until the last of them has withdrawn it.
+    """
+
+    def __init__(self, *, ipv6: bool) -> None:
+        self._ipv6 = ipv6
+        self._names: defaultdict[str, dict[str, dict[Address, int]]] = defaultdict(dict)
+        self._holders: Counter[tuple[str, str]] = Counter()
+        self._owners: dict[Address, Owner] = {}
+        self._owned: Counter[Address] = Counter()
+        self.zone = Zone(self._names, self._owners)
+
+    def reach(self, networks: Iterable[NetworkAssignment]) -> None:
+        """The networks are these."""
+        both = (text for each in networks for text in (each.subnet, each.subnet6 if self._ipv6 else "") if text)
+        self.zone = Zone(self._names, self._owners, tuple(map(ip_network, both)))
+
+    def withdraw(self, gone: Claims) -> None:
+        """Some do not claim this any more."""
+        for network_id, name, addresses in gone.names:
+            known = self._names[network_id][name]
+            for address in addresses:
+                known[address] -= 1
+                if not known[address]:
+                    del known[address]
+            self._holders[network_id, name] -= 1
+            if not self._holders[network_id, name]:
+                del self._holders[network_id, name], self._names[network_id][name]
+        for address, _ in gone.owners:
+            self._owned[address] -= 1
+            if not self._owned[address]:
+                del self._owned[address], self._owners[address]
+
+    def add(self, come: Claims) -> None:
+        """Some claim this."""
+        for network_id, name, addresses in come.names:
+            known = self._names[network_id].setdefault(name, {})
+            for address in addresses:
+                known[address] = known.get(address, 0) + 1
+            self._holders[network_id, name] += 1
+        for address, owner in come.owners:
+            self._owned[address] += 1
+            self._owners[address] = owner
+
+
 def zone(
     networks: Sequence[NetworkAssignment],
     endpoints: Sequence[TaskEndpoint],
@@ -71,81 +101,13 @@ def zone(
     *,
     ipv6: bool = True,
 ) -> Zone:
-    """The names of these endpoints and services. Addresses must be valid, as `tables` found them.
-
-    Args:
-        ipv6: whether the node has it; else its containers are told of no address of that family.
-    """
-    names: dict[str, dict[str, list[Address]]] = {network.network_id: {} for network in networks if not network.mesh}
-    owners: dict[Address, Owner] = {}
-    virtual = _virtual_addresses(services, ipv6)
-    for service in services:
-        for own in service.virtual_addresses:
-            if (known := names.get(own.network_id)) is not None:
-                addresses = virtual[service.service_id, own.network_id]
-                known.setdefault(service.service_name.lower(), []).extend(addresses)
-                owners.update(dict.fromkeys(addresses, Owner(own.network_id, service.service_name, {})))
-    ports: dict[str, Mapping[PortKey, int]] = {}
+    """The names of these endpoints and services. Addresses must be valid, as `tables` found them."""
+    table, known = NameTable(ipv6=ipv6), {network.network_id: network for network in networks}
+    own: defaultdict[str, list[TaskEndpoint]] = defaultdict(list)
     for endpoint in endpoints:
-        if endpoint.service_id not in ports or not endpoint.service_id:
-            ports[endpoint.service_id] = _ports(endpoint)
-        for place in endpoint.addresses:
-            if (known := names.get(place.network_id)) is None:
-                continue
-            addresses = _addresses(place, ipv6)
-            common = virtual.get((endpoint.service_id, place.network_id), ())
-            for name in _names(endpoint, place.network_id):
-                listed = known.setdefault(name.lower(), [])
-                if common and _is_shared(name, endpoint):
-                    listed.extend(address for address in common if address not in listed)
-                elif endpoint.ready:
-                    listed.extend(addresses)
-            owner = Owner(place.network_id, _task_name(endpoint), ports[endpoint.service_id])
-            owners.update(dict.fromkeys(addresses, owner))
-    subnets = (text for network in networks for text in (network.subnet, network.subnet6 if ipv6 else "") if text)
-    return Zone(names, owners, tuple(ip_network(text) for text in subnets))
-
-
-def _addresses(place: TaskAddress | VirtualAddress, ipv6: bool) -> Sequence[Address]:
-    both = (place.address, place.address6) if place.address6 and ipv6 else (place.address,)
-    return tuple(map(ip_address, both))
-
-
-def _virtual_addresses(services: Iterable[ServiceEndpoint], ipv6: bool) -> Mapping[tuple[str, str], Sequence[Address]]:
-    """By service and network."""
-    return {
-        (service.service_id, place.network_id): _addresses(place, ipv6)
-        for service in services
-        for place in service.virtual_addresses
-    }
-
-
-def _is_shared(name: str, endpoint: TaskEndpoint) -> bool:
-    """Whether the name is of the service, so that it leads to its virtual address where there is one."""
-    own = (f"tasks.{endpoint.service_name}", f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}")
-    return name not in own and name != _task_name(endpoint)
-
-
-def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
-    """The same for all tasks of a service. A port in the container has precedence over the same number published."""
-    found: dict[PortKey, int] = {}
-    for port in endpoint.ports:
-        protocol = PROTOCOL_NAMES[protocol_number(port.protocol)]
-        if port.published:
-            found.setdefault((protocol, port.published), port.target)
-    for port in endpoint.ports:
-        found[PROTOCOL_NAMES[protocol_number(port.protocol)], port.target] = port.target
-    return found
-
-
-def _task_name(endpoint: TaskEndpoint) -> str:
-    return f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}.{endpoint.task_id}"
-
-
-def _names(endpoint: TaskEndpoint, network_id: str) -> Iterator[str]:
-    """Service, all its tasks, slot, task; and the names that the spec adds, where not the same again."""
-    service = endpoint.service_name
-    own = (service, f"tasks.{service}", f"{service}.{endpoint.slot or endpoint.node_id}", _task_name(endpoint))
-    yield from own
-    if network_id in endpoint.aliases:
-        yield from (name for name in dict.fromkeys(endpoint.aliases[network_id].names) if name not in own)
+        own[endpoint.service_id].append(endpoint)
+    records = {service.service_id: service for service in services}
+    for service_id in dict.fromkeys((*records, *own)):
+        table.add(claims(records.get(service_id), own.get(service_id, ()), known, ipv6=ipv6))
+    table.reach(networks)
+    return table.zone

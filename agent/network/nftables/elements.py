@@ -5,8 +5,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from agent.network.attachment import Attachment
-from agent.network.balancing.elements import Slots, service_elements, slot_elements
-from agent.network.balancing.frontends import Services, led_at
+from agent.network.balancing.frontends import led_at
 from agent.network.names import FAMILY, LINK_PREFIX, LOCAL_POOL6, TABLE
 from agent.network.netlink.messages import Address, Network
 from agent.network.nftables.ruleset import MAPS, SETS
@@ -51,11 +50,6 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
 def _family(address: Address | Network) -> str:
     """What the names of its sets end in."""
     return "" if address.version == 4 else "6"
-
-
-def of_services(services: Services, slots: Slots) -> Elements:
-    """The part that spreads connections over the tasks of services."""
-    return {**service_elements(services), **slot_elements(slots)}
 
 
 def of_attachment(attachment: Attachment) -> Elements:

@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 from agent.network.namespaces import enter_new
 from agent.network.node_network import NodeNetwork, node_network
 from agent.network.settings import NetworkSettings
+from agent.worker.assigned import Assigned
 from agent.worker.seams import Sandbox
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 
 T = TypeVar("T")
@@ -87,6 +88,7 @@ class Host:
 
     def start(self, **settings: object) -> None:
         self.settings = replace(QUICK, **settings)  # type: ignore[arg-type]
+        self._told = Assignments()
         started = threading.Event()
         failures: list[BaseException] = []
         self._thread = threading.Thread(target=self._live, args=(started, failures))
@@ -122,6 +124,20 @@ class Host:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+
+    def tell(
+        self,
+        networks: Sequence[NetworkAssignment],
+        endpoints: Sequence[TaskEndpoint],
+        peers: Sequence[Peer],
+        services: Sequence[ServiceEndpoint] = (),
+    ) -> None:
+        """Bring the host from what it was told last to this."""
+        known = Assigned()
+        known.take(self._told)
+        news = Assignments(snapshot=True, networks=networks, endpoints=endpoints, peers=peers, services=services)
+        self.call(self.network.apply(known.take(news).tables))
+        self._told = news
 
     def nft(self, command: str) -> str:
         return run(self.descriptor, "nft", command)
@@ -173,7 +189,7 @@ class Hosts:
     ) -> None:
         """The same word to both hosts."""
         for host in (self.one, self.two):
-            host.call(host.network.apply(networks, endpoints, [self.one.peer, self.two.peer], services))
+            host.tell(networks, endpoints, [self.one.peer, self.two.peer], services)
 
     def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         sandbox = host.call(host.network.attach(task, internal_only, resolvers))

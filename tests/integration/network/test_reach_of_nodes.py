@@ -44,7 +44,7 @@ def test_a_node_measures_loss_time_and_mtu_of_underlay_and_tunnel(hosts: Hosts) 
     (reach, _) = hosts.one.call(hosts.one.network.probing.probe(request)).nodes
     assert (len(reach.overlay.answers_us), reach.overlay.mtu, reach.overlay.expected_mtu) == (5, 1450, 1450)
     # The tunnel is broken on the other side: its node does not believe this one any more.
-    hosts.two.call(hosts.two.network.apply([], [], []))
+    hosts.two.tell([], [], [])
     (reach, _) = hosts.one.call(hosts.one.network.probing.probe(request)).nodes
     assert (len(reach.underlay.answers_us), len(reach.overlay.answers_us)) == (5, 0)
 

@@ -4,15 +4,16 @@ import asyncio
 from pathlib import Path
 
 from agent.journal.journal import Journal
-from agent.worker.assigned import Assigned
-from agent.worker.datapath import PAUSE_SECONDS, Datapath
+from agent.worker.datapath import PAUSE_SECONDS, RETRY_SECONDS, Datapath
+from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Peer
+from shoal.errors import Unavailable
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.virtual_time import run_virtual
 
 
-def _peers(count: int) -> Assigned:
-    return Assigned(peers={str(number): Peer(node_id=str(number)) for number in range(count)})
+def _peer(number: int) -> TableChange:
+    return TableChange(peers={str(number): Peer(node_id=str(number))})
 
 
 def test_wishes_in_a_row_are_joined_and_one_that_is_waited_for_is_not_put_off(tmp_path: Path) -> None:
@@ -21,22 +22,43 @@ def test_wishes_in_a_row_are_joined_and_one_that_is_waited_for_is_not_put_off(tm
         journal.load()
         datapath = Datapath(networks=networks, journal=journal)
         running = asyncio.create_task(datapath.run())
-        await datapath.wish(_peers(1))
+        await datapath.wish(_peer(1))
         await asyncio.sleep(0)
         for number in range(2, 51):
-            await datapath.wish(_peers(number))
+            await datapath.wish(_peer(number))
             await asyncio.sleep(PAUSE_SECONDS / 25)
         await asyncio.sleep(2 * PAUSE_SECONDS)
         applied = [len(peers) for _, _, peers in networks.applied]
         assert applied[-1] == 50
         assert len(applied) <= 4
-        await datapath.wish(_peers(51))
-        await datapath.wish(_peers(52))
+        await datapath.wish(_peer(51))
+        await datapath.wish(_peer(52))
         begin = asyncio.get_running_loop().time()
         await datapath.applied()
         assert asyncio.get_running_loop().time() == begin
         assert len(networks.applied[-1][2]) == 52
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+    run_virtual(play())
+
+
+def test_what_the_host_refused_is_asked_again_with_what_came_meanwhile_and_written_once(tmp_path: Path) -> None:
+    async def play() -> None:
+        networks, journal = FakeNetworks(), Journal(tmp_path)
+        journal.load()
+        datapath = Datapath(networks=networks, journal=journal)
+        networks.apply_error = Unavailable("the kernel refused")
+        running = asyncio.create_task(datapath.run())
+        await datapath.begin(_peer(1))
+        await asyncio.sleep(RETRY_SECONDS / 2)
+        await datapath.wish(_peer(2))
+        await datapath.wish(TableChange(peers={"1": None}))
+        networks.apply_error = None
+        await datapath.applied()
+        assert [peer.node_id for peer in networks.applied[-1][2]] == ["2"]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert set(Journal(tmp_path).load().assigned.peers) == {"2"}
 
     run_virtual(play())

@@ -5,12 +5,11 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from agent.worker.assigned import Assigned, merge
+from agent.worker.assigned import Assigned
 from manager.dispatcher.needs import Needs
 from manager.store.changes import Change
 from manager.store.kinds import ALLOCATION, NETWORK, NODE, NODE_STATUS, REVISION, TASK, TASK_STATUS, Kind
 from manager.store.tables import Tables
-from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
@@ -69,11 +68,6 @@ class World:
 
     def status(self, task_id: str, state: TaskState.ValueType, at_ms: int = 0) -> list[Change]:
         return [self.put(TASK_STATUS, task_id, TaskStatus(task_id=task_id, state=state, at_ms=at_ms))]
-
-
-def applied(old: Assigned, message: Assignments) -> Assigned:
-    """What an agent knows after a message."""
-    return merge(old, message)
 
 
 def same(known: Assigned, needs: Needs) -> bool:

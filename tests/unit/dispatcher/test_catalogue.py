@@ -30,7 +30,7 @@ from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceSpec, Servic
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume
 from shoal.published_ports import MESH_NETWORK
-from tests.unit.dispatcher.dispatcher_world import World, applied, same
+from tests.unit.dispatcher.dispatcher_world import World, same
 
 NODES = ("n1", "n2", "n3")
 NETWORKS = ("a", "b", MESH_NETWORK)
@@ -255,7 +255,9 @@ def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]],
         world.node(node)
         world.network(network)
     catalogue = Catalogue(world.tables)
-    known = {node: applied(Assigned(), catalogue.news(node, None).assignments) for node in NODES}
+    known = {node: Assigned() for node in NODES}
+    for node in NODES:
+        known[node].take(catalogue.news(node, None).assignments)
     waiting: dict[str, set[Mark]] = {node: set() for node in NODES}
     for turn, burst in enumerate(bursts, 1):
         for node, marks in catalogue.update([change for step in burst for change in step(world)]).items():
@@ -264,7 +266,7 @@ def test_marked_records_lead_where_a_fresh_start_leads(bursts: list[list[Step]],
             continue
         fresh = Catalogue(world.tables)
         for node in NODES:
-            known[node] = applied(known[node], catalogue.news(node, waiting[node]).assignments)
+            known[node].take(catalogue.news(node, waiting[node]).assignments)
             waiting[node] = set()
             assert same(known[node], fresh.needs(node)), node
             assert catalogue.needs(node) == fresh.needs(node)

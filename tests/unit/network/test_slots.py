@@ -1,54 +1,82 @@
 """How slots are shared out among backends: evenly, and with as few moves as that allows."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.balancing.slots import SIZES, assign, size_for
+from agent.network.balancing.slots import SIZES, Allotment, size_for
 
 BACKENDS = st.sets(st.integers(0, 1 << 12).map(lambda number: f"10.0.{number >> 8}.{number & 255}"), max_size=120)
 
 
-def shares(slots: tuple[str, ...]) -> Counter[str]:
-    return Counter(slots)
+def backend(number: int) -> str:
+    return f"10.{number >> 8}.{number & 255}.1"
+
+
+def beginning(backends: set[str]) -> Allotment:
+    made = Allotment()
+    made.change(set(), backends)
+    return made
+
+
+def is_even(slots: Mapping[int, str]) -> bool:
+    counts = Counter(slots.values()).values()
+    return not counts or max(counts) - min(counts) <= 1
 
 
 @given(BACKENDS)
 def test_every_backend_gets_its_share(backends: set[str]) -> None:
-    slots = assign((), backends)
-    assert len(slots) == (size_for(len(backends)) if backends else 0)
-    assert set(slots) == backends
-    counts = shares(slots).values()
-    assert not counts or max(counts) - min(counts) <= 1
+    slots = beginning(backends).slots
+    assert slots.size == len(slots.targets) == size_for(len(backends))
+    assert set(slots.targets.values()) == backends
+    assert is_even(slots.targets)
 
 
-@given(BACKENDS, BACKENDS)
-def test_a_change_is_as_even_as_a_beginning_and_moves_as_little_as_that_allows(old: set[str], new: set[str]) -> None:
-    before = assign((), old)
-    after = assign(before, new)
-    assert set(after) == new
-    counts = shares(after)
-    assert not counts or max(counts.values()) - min(counts.values()) <= 1
-    if len(before) == len(after) and new:
-        least, more = divmod(len(after), len(new))
-        held = sorted((shares(before)[each] for each in new), reverse=True)
-        most_kept = sum(min(count, least + (place < more)) for place, count in enumerate(held))
-        assert sum(a == b for a, b in zip(before, after, strict=True)) == most_kept
-
-
-def test_the_same_backends_move_nothing() -> None:
-    slots = assign((), {f"10.0.0.{number}" for number in range(7)})
-    assert assign(slots, set(slots)) == slots
+@given(BACKENDS, st.lists(st.tuples(BACKENDS, st.integers(0, 40)), max_size=4))
+def test_a_change_is_as_even_as_a_beginning_and_moves_as_little_as_that_allows(
+    first: set[str], changes: list[tuple[set[str], int]]
+) -> None:
+    allotment, known = beginning(first), first
+    for come, leaving in changes:
+        gone = set(sorted(known)[:leaving])
+        come -= known
+        known = known - gone | come
+        before = allotment.slots
+        was, now = allotment.change(gone, come)
+        after = allotment.slots
+        assert set(after.targets.values()) == known and is_even(after.targets)
+        assert {**before.targets, **was.targets} == before.targets
+        if before.size != after.size:
+            assert (was, now) == (before, after)
+            continue
+        assert {**before.targets, **now.targets} == after.targets and was.targets.keys() == now.targets.keys()
+        if known:
+            least, more = divmod(after.size, len(known))
+            shares = Counter(before.targets.values())
+            held = sorted((shares[each] for each in known), reverse=True)
+            most_kept = sum(min(count, least + (place < more)) for place, count in enumerate(held))
+            assert sum(before.targets[slot] == target for slot, target in after.targets.items()) == most_kept
 
 
 def test_the_one_that_goes_gives_up_its_slots_and_no_other_moves() -> None:
-    before = assign((), {f"10.0.0.{number}" for number in range(1, 8)})
-    after = assign(before, set(before) - {"10.0.0.3"})
-    moved = {old for old, new in zip(before, after, strict=True) if old != new}
-    assert moved == {"10.0.0.3"}
+    allotment = beginning({backend(number) for number in range(1000)})
+    was, now = allotment.change({backend(3)}, set())
+    assert set(was.targets.values()) == {backend(3)} and len(now.targets) == len(was.targets) <= 5
 
 
-def test_more_backends_than_slots_still_get_an_assignment() -> None:
-    slots = assign((), {f"10.{number >> 8}.{number & 255}.1" for number in range(SIZES[-1] + 50)})
-    assert len(slots) == len(set(slots)) == SIZES[-1]
+def test_one_that_takes_the_place_of_another_gets_its_slots() -> None:
+    allotment = beginning({backend(number) for number in range(7)})
+    was, now = allotment.change({backend(3)}, {backend(99)})
+    assert set(was.targets.values()) == {backend(3)}
+    assert list(now.targets.values()).count(backend(99)) >= len(was.targets) - 1
+
+
+def test_more_backends_than_slots_still_get_an_allotment() -> None:
+    allotment = beginning({backend(number) for number in range(SIZES[-1] + 50)})
+    slots = allotment.slots.targets
+    assert len(slots) == len(set(slots.values())) == SIZES[-1]
+    gone = {backend(number) for number in range(100)}
+    allotment.change(gone, set())
+    assert len(set(allotment.slots.targets.values())) == SIZES[-1] - 50

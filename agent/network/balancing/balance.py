@@ -1,0 +1,69 @@
+"""What the kernel spreads over which backends, as it follows the services."""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from agent.network.balancing.elements import Spread, service_elements, slot_elements
+from agent.network.balancing.frontends import Frontend, Services
+from agent.network.balancing.slots import Allotment, Slots
+from agent.network.netlink.messages import Address
+
+_NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Move:
+    """From one state of the services to the next: the elements of both that differ, and who lost clients.
+
+    Attributes:
+        before, after: by set or map.
+        withdrawn: addresses of backends that some frontend does not lead to any more.
+    """
+
+    before: dict[str, frozenset[str]] = field(default_factory=dict)
+    after: dict[str, frozenset[str]] = field(default_factory=dict)
+    withdrawn: frozenset[Address] = frozenset()
+
+
+class Balance:
+    """Costs what changes, and a look at each frontend: `Services` share the backends that stay the same."""
+
+    def __init__(self) -> None:
+        self._services = Services()
+        self._allotments: dict[Frontend, Allotment] = {}
+
+    def elements(self) -> dict[str, frozenset[str]]:
+        """All that the kernel is to hold."""
+        spread = {frontend: allotment.slots for frontend, allotment in self._allotments.items()}
+        return {**service_elements(self._services), **slot_elements(spread)}
+
+    def follow(self, services: Services) -> Move:
+        """Lead clients by these from now on."""
+        old, self._services = self._services, services
+        before: dict[Frontend, Slots] = {}
+        after: dict[Frontend, Slots] = {}
+        withdrawn: set[str] = set()
+        for frontend in (*services.backends, *(old.backends.keys() - services.backends.keys())):
+            was, now = old.backends.get(frontend, _NOBODY), services.backends.get(frontend, _NOBODY)
+            if was is not now:
+                allotment = self._allotments.setdefault(frontend, Allotment())
+                before[frontend], after[frontend] = allotment.change(was - now, now - was)
+                withdrawn |= was - now
+            if not now:
+                self._allotments.pop(frontend, None)
+        return Move(
+            _elements(_only(old, services), before),
+            _elements(_only(services, old), after),
+            frozenset(ip_address(target.partition(" ")[0]) for target in withdrawn),
+        )
+
+
+def _elements(services: Services, spread: Spread) -> dict[str, frozenset[str]]:
+    return {**service_elements(services), **slot_elements(spread)}
+
+
+def _only(services: Services, other: Services) -> Services:
+    """Frontends and targets that the others have not."""
+    new = services.backends.keys() - other.backends.keys()
+    targets, targets6 = services.targets - other.targets, services.targets6 - other.targets6
+    return Services(dict.fromkeys(new, _NOBODY), targets, targets6)

@@ -1,0 +1,132 @@
+"""What names and addresses follow from one endpoint, or one service. Pure.
+
+A zone is the sum of these, so that a change of one costs what that one claims, however many there are.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from agent.network.netlink.messages import Address
+from agent.network.protocols import PROTOCOL_NAMES, protocol_number
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.service_pb2 import VirtualAddress
+from shoal.api.v1.task_pb2 import TaskAddress
+
+PortKey = tuple[str, int]
+"""A protocol's lower-case name, and a port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The task that has an address.
+
+    Attributes:
+        name: its full name.
+        ports: port in the container, by what names lead to it: that port itself, and the published one.
+    """
+
+    network: str
+    name: str
+    ports: Mapping[PortKey, int]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What one or several say.
+
+    Attributes:
+        names: network id, lower-case name and the addresses that it leads to; none yet while nobody is ready.
+        owners: whose an address is.
+    """
+
+    names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    owners: list[tuple[Address, Owner]] = field(default_factory=list)
+
+
+def claims(
+    service: ServiceEndpoint | None,
+    endpoints: Iterable[TaskEndpoint],
+    networks: Mapping[str, NetworkAssignment],
+    *,
+    ipv6: bool,
+) -> Claims:
+    """Of a service and some of its endpoints. Addresses must be valid, as `tables` found them.
+
+    Args:
+        networks: all, by id; of those that are not there, and of the mesh's, nothing is said.
+        ipv6: whether the node has it; else its containers are told of no address of that family.
+    """
+    found = Claims()
+    named = {key for key, network in networks.items() if not network.mesh}
+    virtual = _virtual_addresses(service, named, ipv6) if service is not None else {}
+    for network_id, common in virtual.items():
+        assert service is not None
+        found.names.append((network_id, service.service_name.lower(), common))
+        owner = Owner(network_id, service.service_name, {})
+        found.owners.extend((address, owner) for address in common)
+    for endpoint in endpoints:
+        ports = _ports(endpoint)
+        for place in endpoint.addresses:
+            if place.network_id in named:
+                _claim(found, endpoint, place, virtual.get(place.network_id, ()), ports, ipv6)
+    return found
+
+
+def _claim(
+    found: Claims,
+    endpoint: TaskEndpoint,
+    place: TaskAddress,
+    common: tuple[Address, ...],
+    ports: Mapping[PortKey, int],
+    ipv6: bool,
+) -> None:
+    own = _addresses(place, ipv6)
+    ready = own if endpoint.ready else ()
+    for name in _names(endpoint, place.network_id):
+        leads_to = common if common and _is_shared(name, endpoint) else ready
+        found.names.append((place.network_id, name.lower(), leads_to))
+    owner = Owner(place.network_id, _task_name(endpoint), ports)
+    found.owners.extend((address, owner) for address in own)
+
+
+def _addresses(place: TaskAddress | VirtualAddress, ipv6: bool) -> tuple[Address, ...]:
+    both = (place.address, place.address6) if place.address6 and ipv6 else (place.address,)
+    return tuple(map(ip_address, both))
+
+
+def _virtual_addresses(service: ServiceEndpoint, named: set[str], ipv6: bool) -> dict[str, tuple[Address, ...]]:
+    """By network."""
+    places = service.virtual_addresses
+    return {place.network_id: _addresses(place, ipv6) for place in places if place.network_id in named}
+
+
+def _is_shared(name: str, endpoint: TaskEndpoint) -> bool:
+    """Whether the name is of the service, so that it leads to its virtual address where there is one."""
+    own = (f"tasks.{endpoint.service_name}", f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}")
+    return name not in own and name != _task_name(endpoint)
+
+
+def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
+    """The same for all tasks of a service. A port in the container has precedence over the same number published."""
+    found: dict[PortKey, int] = {}
+    for port in endpoint.ports:
+        protocol = PROTOCOL_NAMES[protocol_number(port.protocol)]
+        if port.published:
+            found.setdefault((protocol, port.published), port.target)
+    for port in endpoint.ports:
+        found[PROTOCOL_NAMES[protocol_number(port.protocol)], port.target] = port.target
+    return found
+
+
+def _task_name(endpoint: TaskEndpoint) -> str:
+    return f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}.{endpoint.task_id}"
+
+
+def _names(endpoint: TaskEndpoint, network_id: str) -> Iterator[str]:
+    """Service, all its tasks, slot, task; and the names that the spec adds, where not the same again."""
+    service = endpoint.service_name
+    own = (service, f"tasks.{service}", f"{service}.{endpoint.slot or endpoint.node_id}", _task_name(endpoint))
+    yield from own
+    if network_id in endpoint.aliases:
+        yield from (name for name in dict.fromkeys(endpoint.aliases[network_id].names) if name not in own)

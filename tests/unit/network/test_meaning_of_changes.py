@@ -1,0 +1,215 @@
+"""Whatever changes in whatever order: what is kept by differences is what follows from all records at once."""
+
+from ipaddress import ip_address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.network.balancing.balance import Balance
+from agent.network.balancing.elements import service_elements
+from agent.network.balancing.frontends import services
+from agent.network.dns.zone import NameTable, zone
+from agent.network.kernel_state import kernel_state, plan
+from agent.network.live_tables import LiveTables
+from agent.network.meaning import Meaning
+from agent.network.netlink.messages import Message
+from agent.network.nftables import elements as nft
+from agent.network.settings import NetworkSettings
+from agent.network.tables import tables, without_common
+from agent.worker.table_change import TableChange
+from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.node_pb2 import OverlayKey
+from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
+from shoal.api.v1.task_pb2 import TaskAddress
+
+HERE = "n1"
+POOL = NetworkSettings().local_pool
+NETWORKS, NODES, SERVICES, TASKS = ("a", "b", "mesh"), (HERE, "n2", "n3"), ("s", "t"), ("t1", "t2", "t3", "t4")
+PREFIXES = {"a": 1, "b": 2, "mesh": 3}
+
+
+def _network(name: str, wide: bool, internal: bool, generation: int) -> NetworkAssignment:
+    return NetworkAssignment(
+        network_id=name,
+        name=f"net-{name}",
+        subnet=f"10.{PREFIXES[name]}.0.0/{16 if wide else 24}",
+        internal=internal,
+        mesh=name == "mesh",
+        key_generation=generation if name == "b" else 0,
+    )
+
+
+def _endpoint(
+    task: str, service: str, node: str, networks: list[str], last: int, ready: bool, alias: str
+) -> TaskEndpoint:
+    return TaskEndpoint(
+        task_id=task,
+        service_id=service,
+        service_name=f"name-{service}",
+        slot=int(task[1:]),
+        node_id=node,
+        addresses=[
+            TaskAddress(network_id=name, address=f"10.{PREFIXES[name]}.0.{last}", address6=f"fd00::{last}")
+            for name in networks
+        ],
+        ready=ready,
+        aliases={"a": Names(names=[alias])},
+    )
+
+
+def _service(name: str, networks: list[str], ports: list[int]) -> ServiceEndpoint:
+    number = SERVICES.index(name)
+    return ServiceEndpoint(
+        service_id=name,
+        service_name=f"name-{name}",
+        virtual_addresses=[
+            VirtualAddress(network_id=each, address=f"10.{PREFIXES[each]}.0.{200 + number}") for each in networks
+        ],
+        mesh_ports=[PublishedPort(target=80, published=port, protocol=PublishedPort.TCP) for port in ports],
+    )
+
+
+def _peer(node: str, last: int) -> Peer:
+    key = OverlayKey(generation=1, public_key=bytes([last]) * 32, port=51820)
+    return Peer(node_id=node, address=f"192.0.2.{last}", vtep_mac=f"02:56:00:00:00:0{last}", keys=[key])
+
+
+SOME = st.lists(st.sampled_from(NETWORKS), unique=True, max_size=2)
+CHANGES: st.SearchStrategy[TableChange] = st.one_of(
+    st.builds(_network, st.sampled_from(NETWORKS), st.booleans(), st.booleans(), st.integers(0, 2)).map(
+        lambda each: TableChange(networks={each.network_id: each})
+    ),
+    *[
+        st.builds(
+            _endpoint,
+            st.sampled_from(TASKS),
+            st.sampled_from(SERVICES),
+            st.sampled_from(NODES),
+            SOME,
+            st.integers(1, 4),
+            st.booleans(),
+            st.sampled_from(["www", "name-s", "api"]),
+        ).map(lambda each: TableChange(endpoints={each.task_id: each}))
+    ]
+    * 2,
+    st.builds(_peer, st.sampled_from(NODES[1:]), st.integers(2, 4)).map(
+        lambda each: TableChange(peers={each.node_id: each})
+    ),
+    st.builds(
+        _service,
+        st.sampled_from(SERVICES),
+        st.lists(st.sampled_from(NETWORKS[:2]), unique=True),
+        st.lists(st.integers(8080, 8081), unique=True),
+    ).map(lambda each: TableChange(services={each.service_id: each})),
+    st.sampled_from(NETWORKS).map(lambda key: TableChange(networks={key: None})),
+    st.sampled_from(TASKS).map(lambda key: TableChange(endpoints={key: None})),
+    st.sampled_from(NODES).map(lambda key: TableChange(peers={key: None})),
+    st.sampled_from(SERVICES).map(lambda key: TableChange(services={key: None})),
+)
+START = TableChange(
+    networks={name: _network(name, False, False, 1) for name in NETWORKS},
+    peers={node: _peer(node, number) for number, node in enumerate(NODES[1:], 2)},
+    services={"s": _service("s", ["a"], [8080])},
+)
+
+
+def _joined(changes: list[TableChange]) -> TableChange:
+    found = TableChange()
+    for change in changes:
+        found = found.then(change)
+    return found
+
+
+class Node:
+    """What a node holds, brought there by differences alone: values, elements of the table, entries of the kernel."""
+
+    def __init__(self) -> None:
+        self.meaning = Meaning(node_id=HERE, ipv6=True)
+        self.live, self.balance, self.names = LiveTables(), Balance(), NameTable(ipv6=True)
+        self.elements = {name: set(values) for name, values in self.wanted_elements().items()}
+
+    def wanted_elements(self) -> nft.Elements:
+        return nft.merged(nft.elements(self.live.whole, (), POOL), self.balance.elements())
+
+    def take(self, change: TableChange) -> list[Message]:
+        """The messages for the kernel."""
+        understood = self.meaning.take(change)
+        step = understood.step
+        self.live.take(step)
+        move = self.balance.follow(understood.services)
+        before = nft.merged(nft.elements(step.before, (), POOL), move.before)
+        after = nft.merged(nft.elements(step.after, (), POOL), move.after)
+        for name, values in self.elements.items():
+            assert before[name] - after[name] <= values and values.isdisjoint(after[name] - before[name]), name
+            values -= before[name] - after[name]
+            values |= after[name] - before[name]
+        for gone in understood.gone:
+            self.names.withdraw(gone)
+        for come in understood.come:
+            self.names.add(come)
+        if understood.networks is not None:
+            self.names.reach(understood.networks)
+        states = [kernel_state(each, (), 7, POOL, ipv6=True) for each in without_common(step.before, step.after)]
+        return plan(*states)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.lists(CHANGES, min_size=1, max_size=4), max_size=10))
+def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[TableChange]]) -> None:
+    node = Node()
+    for change in (START, *map(_joined, bursts)):
+        node.take(change)
+        told = node.meaning.told
+        networks, endpoints = list(told.networks.values()), list(told.endpoints.values())
+        endpoints.sort(key=lambda each: (each.ready, each.task_id))
+        fresh = tables(networks, endpoints, list(told.peers.values()), HERE)
+        assert node.live.whole == fresh
+        spread = services(networks, endpoints, list(told.services.values()), HERE)
+        whole = node.meaning._services.whole
+        assert whole.targets == spread.targets and whole.targets6 == spread.targets6
+        assert whole.backends.keys() == spread.backends.keys()
+        shared = [frontend for frontend in whole.backends if whole.backends[frontend] != spread.backends[frontend]]
+        # Of a port that two services claim, one alone would be read last.
+        assert all(not frontend.kind.is_virtual for frontend in shared)
+        assert node.elements == node.wanted_elements()
+        assert service_elements(whole).items() <= node.balance.elements().items()
+        names = zone(networks, endpoints, list(told.services.values()))
+        assert _names(node.names.zone.names) == _names(names.names)
+        assert node.names.zone.owners.keys() == names.owners.keys()
+        assert node.names.zone.subnets == names.subnets
+
+
+def _names(found: object) -> object:
+    assert isinstance(found, dict)
+    return {
+        network: {name: set(addresses) for name, addresses in names.items()}
+        for network, names in found.items()
+        if names
+    }
+
+
+def test_one_endpoint_of_many_costs_what_it_changes() -> None:
+    node = Node()
+    many = {
+        f"t{number}": TaskEndpoint(
+            task_id=f"t{number}",
+            service_id="s",
+            service_name="name-s",
+            slot=number,
+            node_id="n2",
+            addresses=[TaskAddress(network_id="a", address=f"10.1.{number >> 8}.{number & 255}")],
+            ready=True,
+        )
+        for number in range(1, 1001)
+    }
+    node.take(START.then(TableChange(endpoints=many)))
+    change = TableChange(endpoints={"t7": None})
+    before, after = node.meaning.told.parts(change)
+    assert [len(before.endpoints), len(after.endpoints), len(before.places), len(before.peers)] == [1, 0, 1, 1]
+    held = {name: set(values) for name, values in node.elements.items()}
+    (message,) = node.take(change)
+    assert "10.1.0.7" in message.what
+    changed = {name: len(held[name] ^ values) for name, values in node.elements.items() if held[name] != values}
+    assert changed.keys() == {"virtual_4096"} and changed["virtual_4096"] <= 10
+    assert node.names.zone.find("tasks.name-s", ["a"]) is not None
+    assert ip_address("10.1.0.7") not in node.names.zone.owners
