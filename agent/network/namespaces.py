@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from itertools import count
+from pathlib import Path
 
 from agent.network.attachment import CONTAINER_INDEX
 from agent.network.names import (
@@ -32,6 +33,8 @@ from shoal.errors import Unavailable
 
 _CLONE_NEWNET = 0x40000000
 _CURRENT = "/proc/thread-self/ns/net"
+_ADVERTISEMENTS = Path("/proc/sys/net/ipv6/conf/default/accept_ra")
+"""Of the network namespace that the thread is in."""
 _LOOPBACK_INDEX = 1
 _GATEWAY_OF_IPV6 = (
     add_route(Route(IPv6Network(GATEWAY6), CONTAINER_INDEX)),
@@ -77,6 +80,8 @@ def enter_new() -> tuple[int, Connection]:
     try:
         _check(_libc.unshare(_CLONE_NEWNET), "a network namespace")
         try:
+            if _ADVERTISEMENTS.exists():
+                _ADVERTISEMENTS.write_text("0")  # no link made here believes a router's advertisement
             return os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), Connection()
         finally:
             _check(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
