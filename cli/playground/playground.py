@@ -40,10 +40,19 @@ class Playground:
         layout: where everything is.
         contexts: of the user; the playground's context is made in it, named as the playground.
         say: takes a line on each step.
+        ready_seconds: within which each part has to be; a slow machine needs more.
     """
 
-    def __init__(self, layout: Layout, *, contexts: Contexts, say: Say = lambda _: None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        contexts: Contexts,
+        say: Say = lambda _: None,
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
         self.layout = layout
+        self._ready_seconds = ready_seconds
         self._contexts = contexts
         self._say = say
 
@@ -192,7 +201,7 @@ class Playground:
         """Until so many nodes are READY.
 
         Raises:
-            Timeout: they are not after a minute; with the end of a log.
+            Timeout: they are not in time; with the end of a log.
         """
 
         def ready() -> bool:
@@ -202,19 +211,19 @@ class Playground:
 
         self.until(ready, f"{count} nodes", self.layout.host(1).log)
 
-    def until(self, condition: Callable[[], bool], what: str, log: Path, *, seconds: float = READY_SECONDS) -> None:
+    def until(self, condition: Callable[[], bool], what: str, log: Path) -> None:
         """Poll a condition; errors of Shoal count as not yet.
 
         Raises:
             Timeout: it did not come true; with the end of the log.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self._ready_seconds
         while time.monotonic() < deadline:
             with suppress(ShoalError):
                 if condition():
                     return
             time.sleep(0.05)
-        raise Timeout(f"{what} not ready after {seconds:.0f} s; {log} ends: {daemons.tail(log)}")
+        raise Timeout(f"{what} not ready after {self._ready_seconds:.0f} s; {log} ends: {daemons.tail(log)}")
 
     def _agent_places(self, host: Host) -> list[str | Path]:
         return ["--state-directory", host.state, "--run-directory", host.run]
