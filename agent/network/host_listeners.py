@@ -41,7 +41,8 @@ def listeners(sockets: Iterable[Socket], names: Mapping[int, str]) -> list[HostL
     """
     found: dict[tuple[int, int, str], str] = {}
     for each in sockets:
-        address = "" if each.address.is_unspecified else str(each.address)
+        bound = getattr(each.address, "ipv4_mapped", None) or each.address
+        address = "" if bound.is_unspecified else str(bound)
         key = each.port, each.protocol, address
         found[key] = found.get(key) or names.get(each.inode, "")
     return [
