@@ -198,7 +198,7 @@ class TaskRunner:
             self._status.image_digest = self._image.digest
             self._supplies = await gather(self._tools, self._task, container, report)
             await self._tools.datapath.applied()
-            async with self._tools.starts:
+            async with self._tools.attachments:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
         except ShoalError as error:
             await self._end(TaskState.REJECTED, str(error))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
@@ -11,6 +11,8 @@ from agent.worker.seams import Contents, Images, Networks, Runtime, Volumes
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.templates import Node
+
+ATTACHMENTS = 8
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Tools:
         node: this one, for templates.
         contents: secrets and configs that managers have sent.
         volumes: those of this host.
-        starts: bounds how many containers are started at once.
+        starts: bounds how many containers are started at once; `attachments`, for how many the network is made ready.
+            They are two, lest fifty tasks that come together all be attached before the first of them starts.
         report: takes each new status of a task.
         network: an assigned network by id, None when it is not known.
         host_resolv_conf: the node's own /etc/resolv.conf.
@@ -42,3 +45,4 @@ class Tools:
     network: Callable[[str], NetworkAssignment | None]
     host_resolv_conf: Callable[[], str]
     now_ms: Callable[[], int]
+    attachments: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ATTACHMENTS))
