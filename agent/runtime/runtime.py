@@ -114,6 +114,10 @@ class OciRuntime:
         else:
             await self._life.__aexit__(None, None, None)
 
+    def soon(self) -> None:
+        """As `Runtime.soon`."""
+        self._attach_lock.soon()
+
     async def start(self, request: ContainerRequest) -> Running:
         """As `Runtime.start`; also raises AlreadyExists for a task that has a container."""
         task_id = request.task_id

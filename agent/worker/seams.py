@@ -271,6 +271,10 @@ OnExit = Callable[[str, Exit], None]
 class Runtime(Protocol):
     """Containers on this host. They do not belong to this process: they outlive it."""
 
+    def soon(self) -> None:
+        """A start is in sight: what a start waits for in the kernel may begin. Returns at once."""
+        ...
+
     async def start(self, request: ContainerRequest) -> Running:
         """Make the root file system, create and start. On an error nothing is left behind.
 

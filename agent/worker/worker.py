@@ -144,6 +144,7 @@ class Worker:
             if task_id not in self._runners:
                 entry, found = self._kept.pop(task_id, (None, None))
                 revision = self._assigned.revision_of(task)
+                self._runtime.soon()
                 runner = TaskRunner(tools=self._tools, task=task, revision=revision, entry=entry, found=found)
                 self._runners[task_id] = runner
                 running = group.create_task(runner.run(), name=f"task {task_id}")

@@ -42,6 +42,11 @@ class FakeRuntime:
         self.requests: dict[str, ContainerRequest] = {}
         self.signals: list[tuple[str, str]] = []
         self.logs_kept: set[str] = set()
+        self.in_sight = 0
+
+    def soon(self) -> None:
+        """As `Runtime.soon`."""
+        self.in_sight += 1
 
     async def start(self, request: ContainerRequest) -> Running:
         """As `Runtime.start`."""

@@ -33,5 +33,6 @@ def test_the_first_of_many_starts_before_the_last_is_attached(tmp_path: Path) ->
             await machine.until("t0", TaskState.RUNNING)
             assert now() - begin < ATTACH_SECONDS * 2
             await machine.until("t39", TaskState.RUNNING)
+            assert machine.runtime.in_sight == 40
 
     run_virtual(run())
