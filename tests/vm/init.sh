@@ -1,20 +1,30 @@
 #!/bin/sh
-# The virtual machine's first process: a host with cgroup version 2, as production has it, then the test, then off.
+# The virtual machine's first process: a host with cgroup version 2, as production has it, then the checks that the
+# kernel's command line names (shoal.checks=main,encryption,…), then off. With "systemd" among them, systemd takes over.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+checks=$(sed -n 's/.*shoal.checks=\([a-z,]*\).*/\1/p' /proc/cmdline)
+# Root is an overlay here, and an overlay cannot be the upper side of another: what agents write goes to memory.
+if [ "$checks" = systemd ]; then
+  mkdir -p /var/lib/shoal
+  mount -t tmpfs tmpfs /var/lib/shoal
+  cp /src/tests/vm/shoal-checks.service /etc/systemd/system/
+  mkdir -p /etc/systemd/system/multi-user.target.wants
+  ln -sf /etc/systemd/system/shoal-checks.service /etc/systemd/system/multi-user.target.wants/
+  exec /lib/systemd/systemd
+fi
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
 mount -t tmpfs tmpfs /run
-# Root is an overlay here, and an overlay cannot be the upper side of another: what agents write goes to memory.
 mount -t tmpfs tmpfs /var/lib
 mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "+cpu +memory +pids +io +cpuset" > /sys/fs/cgroup/cgroup.subtree_control
 modprobe -a overlay veth bridge vxlan nf_tables nft_chain_nat nft_nat nft_numgen nft_ct nft_masq nft_fib_ipv4 nft_reject_ipv4
 ip link set lo up
-cd /src && /opt/shoal/venv/bin/python -m tests.vm.inside
+cd /src && PYTHONPATH=/src /opt/shoal/venv/bin/python -m tests.vm.inside "$checks"
 echo "exit code $?"
 echo o > /proc/sysrq-trigger
 sleep 60

@@ -1,41 +1,20 @@
-"""Runs inside the virtual machine: the main job on a real Debian kernel with cgroup version 2.
+"""Runs inside the virtual machine: groups of checks on a real Debian kernel with cgroup version 2.
 
-Prints a line for each check, and `N passed, N failed` at the end.
+`main` is the main job. Prints a line for each check, and `N passed, N failed` at the end.
 """
 
-import json
 import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-SHOAL = str(Path(sys.executable).parent / "shoal")
-HELLO = "registry:5000/hello"
+from tests.vm import encryption, faults
+from tests.vm.checking import Check, run_checks
+from tests.vm.cluster import CONFIG, HELLO, LOGS, PLAYGROUND, pid_of, rows, running, shoal
+
 CGROUPS = Path("/sys/fs/cgroup")
-
-
-def shoal(*arguments: str) -> str:
-    """`shoal …`, which has to succeed."""
-    done = subprocess.run([SHOAL, *arguments], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"shoal {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
-
-
-def rows(*arguments: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(shoal(*arguments, "--format", "json"))
-    return found
-
-
-def running(service: str) -> list[dict[str, Any]]:
-    return [row for row in rows("service", "ps", service) if row["state"] == "running"]
-
-
-def pid_of(task: str) -> int:
-    return int(rows("task", "inspect", task)[0]["status"]["pid"])
 
 
 def cgroup_of(pid: int) -> Path:
@@ -49,7 +28,7 @@ def check_version_2() -> None:
 
 
 def check_playground() -> None:
-    shoal("playground", "up", "--hosts", "2")
+    PLAYGROUND.up()
     for version in "12":
         shoal("image", "push", "-q", f"images/hello-{version}.tar", f"{HELLO}:{version}")
 
@@ -112,35 +91,27 @@ def check_nothing_is_left() -> None:
     assert not list(Path("/run/netns").iterdir())
 
 
-CHECKS: tuple[Callable[[], None], ...] = (
-    check_version_2,
-    check_playground,
+MAIN: tuple[Check, ...] = (
     check_create_with_limits,
     check_http_on_both_hosts,
     check_ping_between_hosts,
     check_scale_update_remove,
     check_memory_kill_is_told,
-    check_nothing_is_left,
 )
+GROUPS: dict[str, tuple[Check, ...]] = {"main": MAIN, "encryption": encryption.CHECKS, "faults": faults.CHECKS}
 
 
-def main() -> None:
-    os.environ["HOME"] = "/run"
-    failed = 0
-    for check in CHECKS:
-        started = time.monotonic()
-        try:
-            check()
-            verdict = "ok"
-        except Exception as error:  # a failed check must not hide the ones after it
-            failed += 1
-            verdict = f"FAILED: {error!r}"
-        print(f"{check.__name__}: {verdict} ({time.monotonic() - started:.1f} s)", flush=True)
-    if failed:
-        for log in sorted(Path("/var/lib/shoal-playground").glob("*/logs/*.log")):
-            print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-20:]), flush=True)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed", flush=True)
+def main(groups: list[str]) -> None:
+    os.environ.update(HOME="/run", SHOAL_CONFIG=str(CONFIG))
+    chosen = [check for group in groups for check in GROUPS[group]]
+    failed = run_checks((check_version_2, check_playground, *chosen, check_nothing_is_left), told=tell_logs)
+    sys.exit(1 if failed else 0)
+
+
+def tell_logs() -> None:
+    for log in sorted(LOGS.glob("*.log")):
+        print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1].split(","))

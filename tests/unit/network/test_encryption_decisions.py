@@ -1,0 +1,202 @@
+"""Which tunnel leads to whom, what each is told, and what of it differs: decisions alone."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.network.encryption.changes import additions, differences, removals, sound
+from agent.network.encryption.generations import (
+    KEEPALIVE_SECONDS,
+    Tunnel,
+    chosen,
+    device_name,
+    device_port,
+    is_settled,
+    outdated,
+    routes,
+    superseded,
+    wanted_peers,
+)
+from agent.network.encryption.sealed import NodeKey, Sealed, sealed
+from agent.network.netlink.messages import Address, Route
+from agent.network.netlink.wireguard import Peer
+from agent.network.tables import tables
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Peer as PeerRecord
+from shoal.api.v1.node_pb2 import OverlayKey
+from shoal.api.v1.task_pb2 import TaskAddress
+
+A, B = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+CONTAINER, OTHER = IPv4Address("10.1.0.5"), IPv4Address("10.1.0.6")
+NETWORKS = (
+    NetworkAssignment(network_id="bank", subnet="10.1.0.0/24", key_generation=3),
+    NetworkAssignment(network_id="street", subnet="10.2.0.0/24"),
+)
+
+
+def key(number: int) -> bytes:
+    return bytes([number]) * 32
+
+
+def place(node: str, **addresses: str) -> TaskEndpoint:
+    given = [TaskAddress(network_id=network, address=address) for network, address in addresses.items()]
+    return TaskEndpoint(task_id=f"t-{node}", node_id=node, addresses=given)
+
+
+def record(node: str, address: str, *generations: int) -> PeerRecord:
+    keys = [OverlayKey(generation=each, public_key=key(each), port=51830) for each in generations]
+    return PeerRecord(node_id=node, address=address, vtep_mac="02:56:00:00:00:01", keys=keys)
+
+
+def tunnel(generation: int, *peers: int, met: tuple[int, ...] = ()) -> Tunnel:
+    told = {key(each): Peer(key(each), (A, 51830), frozenset()) for each in peers}
+    known = frozenset(map(key, met))
+    return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, told, known)
+
+
+def one_node(*generations: int, newest: int) -> Sealed:
+    keys = {each: NodeKey(key(each), 51830) for each in generations}
+    return Sealed(newest, {A: keys}, {CONTAINER: A})
+
+
+def test_addresses_of_encrypted_networks_have_no_open_route() -> None:
+    endpoints = [place("b", bank="10.1.0.5", street="10.2.0.5"), place("me", bank="10.1.0.9")]
+    found = tables(NETWORKS, endpoints, [record("b", "192.0.2.2", 3), record("me", "192.0.2.9")], "me")
+    assert found.routes == {IPv4Address("10.2.0.5"): B}
+    assert found.sealed.places == {CONTAINER: B}
+    assert found.sealed.generation == 3
+    assert found.sealed.keys == {B: {3: NodeKey(key(3), 51830)}}
+
+
+def test_without_a_key_there_is_no_way_at_all() -> None:
+    found = tables(NETWORKS, [place("b", bank="10.1.0.5")], [record("b", "192.0.2.2")], "me")
+    assert not found.routes
+    assert not routes(found.sealed, [tunnel(3)])
+
+
+def test_what_is_no_key_is_as_if_it_had_not_been_told() -> None:
+    peer = record("b", "192.0.2.2", 3)
+    peer.keys.add(generation=4, public_key=b"short", port=51830)
+    peer.keys.add(generation=5, public_key=key(5), port=70_000)
+    assert sealed(NETWORKS, [], [peer], "me").keys == {B: {3: NodeKey(key(3), 51830)}}
+
+
+def test_nothing_is_sealed_without_an_encrypted_network() -> None:
+    assert sealed(NETWORKS[1:], [], [record("b", "192.0.2.2", 3)], "me") == Sealed()
+
+
+def test_a_device_is_told_of_the_nodes_of_its_generation_with_their_addresses() -> None:
+    word = Sealed(2, {A: {1: NodeKey(key(1), 1), 2: NodeKey(key(2), 2)}, B: {1: NodeKey(key(9), 9)}}, {CONTAINER: A})
+    newest = wanted_peers(word, tunnel(2))
+    assert newest == {key(2): Peer(key(2), (A, 2), frozenset({IPv4Network(CONTAINER)}), KEEPALIVE_SECONDS)}
+    older = wanted_peers(word, tunnel(1))
+    assert older.keys() == {key(1), key(9)}
+    assert not any(peer.keepalive_seconds for peer in older.values()), "nobody knocks with keys that are to go"
+    assert wanted_peers(word, tunnel(2, 2, met=(2,)))[key(2)].keepalive_seconds == 0
+
+
+def test_a_node_keeps_its_old_way_until_it_has_answered_on_the_new_one() -> None:
+    word = one_node(1, 2, newest=2)
+    old, new = tunnel(1, 1, met=(1,)), tunnel(2, 2)
+    assert chosen(word, [old, new])[A] == old
+    met = replace(new, met=frozenset({key(2)}))
+    assert chosen(word, [old, met])[A] == met
+    assert routes(word, [old, met]) == {Route(IPv4Network(CONTAINER), met.link)}
+
+
+def test_where_nobody_has_answered_yet_the_newest_keys_are_tried() -> None:
+    word = one_node(1, 2, newest=2)
+    assert chosen(word, [tunnel(1, 1), tunnel(2, 2)])[A].generation == 2
+
+
+def test_a_node_with_old_keys_alone_is_spoken_to_by_them() -> None:
+    word = one_node(1, newest=2)
+    old = tunnel(1, 1, met=(1,))
+    assert chosen(word, [old, tunnel(2)])[A] == old
+    assert outdated(word, [old, tunnel(2)]) == []
+
+
+def test_old_keys_lead_to_nobody_once_all_have_answered() -> None:
+    word = one_node(1, 2, newest=2)
+    old, new = tunnel(1, 1, met=(1,)), tunnel(2, 2, met=(2,))
+    assert outdated(word, [old, new]) == [old]
+    assert not is_settled([old, new])
+    assert is_settled([new])
+
+
+def test_two_names_and_ports_in_turn() -> None:
+    assert device_name(1) != device_name(2) == device_name(4)
+    assert {device_port(51830, number) for number in range(9)} == {51830, 51831}
+    word = one_node(3, newest=3)
+    assert superseded(word, [tunnel(1), tunnel(2), tunnel(3)]) == [tunnel(1)]
+    assert superseded(Sealed(), [tunnel(1), tunnel(2)]) == [tunnel(1), tunnel(2)]
+
+
+def test_differences_are_told_and_a_changed_key_is_no_secret_any_more() -> None:
+    told = {1: tunnel(1, 1), 2: tunnel(2, 2)}
+    assert differences(told.values(), told.values()) == []
+    stolen = {1: replace(told[1], key=key(66)), 2: replace(told[2], peers={}, mtu=0)}
+    assert len(differences(told.values(), stolen.values())) == 2
+    assert sound(told, stolen) == {2: stolen[2]}
+    assert differences(told.values(), []) == [
+        "the tunnel shoal-wg1 was missing or had another key or port",
+        "the tunnel shoal-wg0 was missing or had another key or port",
+    ]
+
+
+def test_new_addresses_come_without_touching_the_others() -> None:
+    known = Peer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER)}))
+    more = replace(known, allowed=known.allowed | {IPv4Network(OTHER)})
+    device = replace(tunnel(1), peers={key(1): known})
+    (message,) = additions(7, device, {key(1): more})
+    assert OTHER.packed in message.body
+    assert CONTAINER.packed not in message.body
+    assert list(additions(7, device, {key(1): known})) == []
+
+
+def test_addresses_that_go_are_taken_to_nobody_who_is_then_removed() -> None:
+    known = Peer(key(1), (A, 1), frozenset({IPv4Network(CONTAINER), IPv4Network(OTHER)}))
+    device = replace(tunnel(1), peers={key(1): known, key(2): Peer(key(2), (B, 1), frozenset())})
+    left = replace(known, allowed=frozenset({IPv4Network(OTHER)}))
+    gone, moved, nobody = removals(7, device, {key(1): left}, new_key=lambda: key(99))
+    assert key(2) in gone.body
+    assert key(99) in moved.body and CONTAINER.packed in moved.body and OTHER.packed not in moved.body
+    assert key(99) in nobody.body
+
+
+nodes = st.integers(1, 6).map(lambda number: ip_address(f"192.0.2.{number}"))
+
+
+@given(
+    places=st.dictionaries(st.integers(1, 40).map(lambda number: ip_address(f"10.1.0.{number}")), nodes),
+    keyed=st.dictionaries(nodes, st.sets(st.integers(1, 3), min_size=1)),
+    met=st.sets(st.integers(1, 3)),
+    newest=st.integers(1, 3),
+)
+def test_every_way_is_by_a_tunnel_that_both_sides_have(
+    places: dict[Address, Address], keyed: dict[Address, set[int]], met: set[int], newest: int
+) -> None:
+    keys: dict[Address, Mapping[int, NodeKey]] = {
+        node: {each: NodeKey(bytes([int(node) % 256, each]) * 16, 51830) for each in has} for node, has in keyed.items()
+    }
+    word = Sealed(newest, keys, places)
+    devices = []
+    for generation in {newest, max(newest - 1, 1)}:
+        bare = tunnel(generation)
+        peers = wanted_peers(word, bare)
+        known = frozenset(peers) if generation in met else frozenset()
+        devices.append(replace(bare, peers=peers, met=known))
+    by_link = {each.link: each for each in devices}
+    led = {route.destination.network_address: by_link[route.link] for route in routes(word, devices)}
+    for address, node in places.items():
+        able = {each.generation for each in devices} & keys.get(node, {}).keys()
+        assert (address in led) == bool(able)
+        if able:
+            device = led[address]
+            told = device.peers[keys[node][device.generation].key]
+            assert ip_network(address) in told.allowed
+            answering = [each for each in devices if keys[node].get(each.generation) and each.met]
+            assert not answering or device in answering

@@ -1,0 +1,95 @@
+"""The cluster inside the virtual machine, as a user at its shell has it: a playground of two hosts."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cli.contexts.contexts import Contexts
+from cli.playground.layout import Layout
+from cli.playground.playground import Playground
+
+SHOAL = str(Path(sys.executable).parent / "shoal")
+HELLO = "registry:5000/hello"
+LAN = "shoal-lan"
+"""Namespace of the underlay's bridge."""
+HOSTS = ("h1", "h2")
+LAYOUT = Layout(hosts=len(HOSTS))
+LOGS = LAYOUT.state / "logs"
+CONFIG = Path("/run/shoal-config")
+"""SHOAL_CONFIG."""
+PLAYGROUND = Playground(LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300)
+
+T = TypeVar("T")
+
+
+def shoal(*arguments: str) -> str:
+    """`shoal …`, which has to succeed."""
+    done = subprocess.run([SHOAL, *arguments], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"shoal {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def rows(*arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(shoal(*arguments, "--format", "json"))
+    return found
+
+
+def running(service: str) -> list[dict[str, Any]]:
+    return [row for row in rows("service", "ps", service) if row["state"] == "running"]
+
+
+def pid_of(task: str) -> int:
+    return int(rows("task", "inspect", task)[0]["status"]["pid"])
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
+    """Poll until it holds, and return it."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
+        time.sleep(0.2)
+    return value
+
+
+def underlay(host: str) -> str:
+    """Its address."""
+    return f"198.18.0.{10 + int(host[1:])}"
+
+
+def in_host(host: str, *command: str, check: bool = True) -> str:
+    """Run a program in the host's network namespace; what it printed."""
+    return _in(f"/run/netns/shoal-{host}", command, check)
+
+
+def in_task(pid: int, *command: str, check: bool = True) -> str:
+    """Run one of the machine's programs in a container's network namespace; what it printed."""
+    return _in(f"/proc/{pid}/ns/net", command, check)
+
+
+def _in(namespace: str, command: tuple[str, ...], check: bool) -> str:
+    done = subprocess.run(
+        ["nsenter", f"--net={namespace}", *command], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def reaches(pid: int, address: str, *options: str) -> bool:
+    """Whether a ping from the container is answered."""
+    return " 0% packet loss" in in_task(pid, "busybox", "ping", "-c1", "-W2", *options, address, check=False)
+
+
+def background(namespace: str, *command: str) -> "subprocess.Popen[str]":
+    """A program in a namespace that ends when its standard input does."""
+    return subprocess.Popen(
+        ["nsenter", f"--net={namespace}", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
