@@ -18,7 +18,7 @@ from agent.network.kernel_features import rules_refused, tunnel_refused
 from agent.network.kernel_state import KernelState, kernel_state, plan
 from agent.network.live_tables import LiveTables, Step
 from agent.network.namespaces import Namespace
-from agent.network.netlink import inventory, messages, tracking
+from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import Address
 from agent.network.nftables import elements as nft
@@ -46,7 +46,6 @@ class Datapath:
     def __init__(self, *, underlay_address: Address, settings: NetworkSettings) -> None:
         self._settings = settings
         self._connection = Connection()
-        self._tracking = Connection(tracking.FAMILY)
         self._nftables = Nftables()
         self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
         self._live = LiveTables()
@@ -76,7 +75,6 @@ class Datapath:
     def close(self) -> None:
         self._nftables.close()
         self.tunnels.close()
-        self._tracking.close()
         self._connection.close()
 
     def prepare(self) -> None:
@@ -161,8 +159,11 @@ class Datapath:
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
         return kernel_state(tables, attachments, self._overlay, self._settings.local_pool, ipv6=not self.without_ipv6)
 
-    def apply(self, step: Step, services: Services) -> None:
+    def apply(self, step: Step, services: Services) -> Collection[Address]:
         """Bring the kernel from the tables and services of the last call a step on, and to these services.
+
+        Returns addresses of backends that clients are not led to any more.
+
 
         Raises:
             Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
@@ -173,7 +174,7 @@ class Datapath:
             self.tunnels.apply(step.sealed, self.underlay.sealed_mtu)
         if self._in_doubt:
             self.verify()
-            return
+            return move.withdrawn
         self._in_doubt = True
         # Elements of this node's tasks change only when they come and go.
         before, after = (nft.elements(each, (), self._settings.local_pool) for each in (step.before, step.after))
@@ -181,7 +182,7 @@ class Datapath:
         differing = without_common(step.before, step.after)
         self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
         self._in_doubt = False
-        tracking.forget_datagrams(self._tracking, move.withdrawn)
+        return move.withdrawn
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""

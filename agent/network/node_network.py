@@ -23,6 +23,7 @@ from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import HostResolvers, Upstream
 from agent.network.dns.zone import NameTable
 from agent.network.encryption.keeper import Keeper
+from agent.network.flows import Flows
 from agent.network.host_ports import HostPorts
 from agent.network.local_pool import next_address
 from agent.network.meaning import Meaning, Understood
@@ -125,12 +126,15 @@ class NodeNetwork:
         opened.callback(self.probing.close)
         self._host = HostPorts(holder=self._ports)
         opened.callback(self._host.close)
+        flows = Flows()
+        opened.callback(flows.close)
         tend = partial(self._in_kernel, self._datapath.tend)
         self.encryption = Keeper(tunnels=self._datapath.tunnels, look=tend)
         self.upkeep = Upkeep(
             node_id=self._node_id,
             datapath=self._datapath,
             host=self._host,
+            flows=flows,
             in_kernel=self._in_kernel,
             condition=self.condition,
             compared=self.encryption.note,

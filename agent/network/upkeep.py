@@ -10,6 +10,7 @@ from agent.network import ownership
 from agent.network.balancing.frontends import Services
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
+from agent.network.flows import Flows
 from agent.network.host_ports import HostPorts
 from agent.network.live_tables import Step
 from agent.network.nftables.libnftables import Nftables
@@ -35,6 +36,7 @@ class Upkeep:
 
     Args:
         host: ports of the host.
+        flows: of datagrams that are under way.
         in_kernel: runs a function in the datapath's thread.
         condition: takes what is found.
         compared: called after each comparison.
@@ -46,6 +48,7 @@ class Upkeep:
         node_id: str,
         datapath: Datapath,
         host: HostPorts,
+        flows: Flows,
         in_kernel: InThread,
         condition: Condition,
         compared: Callable[[], None] = lambda: None,
@@ -53,6 +56,7 @@ class Upkeep:
         self._node_id = node_id
         self._datapath = datapath
         self._host = host
+        self._flows = flows
         self._in_kernel = in_kernel
         self._condition = condition
         self._compared = compared
@@ -65,7 +69,7 @@ class Upkeep:
             Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
         """
         led = self._host.follow(services)
-        await self._in_kernel(lambda: self._datapath.apply(step, led))
+        await self._flows.lead_anew(await self._in_kernel(lambda: self._datapath.apply(step, led)))
         await self._in_kernel(loosen)
 
     async def run(self, period_seconds: float) -> None:
@@ -109,7 +113,7 @@ class Upkeep:
         try:
             if await self._host.look():
                 led = self._host.led
-                await self._in_kernel(lambda: self._datapath.apply(Step(), led))
+                await self._flows.lead_anew(await self._in_kernel(lambda: self._datapath.apply(Step(), led)))
         except Unavailable as error:
             log.warning("It is not known which ports of this host are taken, or they cannot be led anew: %s", error)
         problems = [*self._host.problems(), *self._obstacles]
