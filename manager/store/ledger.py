@@ -7,10 +7,12 @@ until the watch has passed them, since an older event of the key may still be un
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from google.protobuf.message import DecodeError, Message
 
+from manager.store import pages
 from manager.store.backend import Event
 from manager.store.changes import Change, Write
 from manager.store.kinds import KINDS, Kind, M, locate
@@ -61,6 +63,32 @@ def decode(kind: Kind[Message], event: Event) -> Message:
     return message
 
 
+def decode_all(kind: Kind[Message], events: Sequence[Event]) -> list[Message | None]:
+    """The messages of events of one kind, None for deletions.
+
+    Raises:
+        UnreadableRecord: as `decode`.
+    """
+    if not pages.has_pages(kind):
+        return [None if event.value is None else decode(kind, event) for event in events]
+    try:
+        rows = iter(pages.parse(kind, [event.value for event in events if event.value is not None]))
+    except DecodeError:
+        return [None if event.value is None else decode(kind, event) for event in events]  # which says where
+    return [None if event.value is None else next(rows) for event in events]
+
+
+def _rows(writes: Sequence[Write], revision: int) -> list[Message | None]:
+    """The messages to keep of writes that were made at `revision`."""
+    rows = [None if write.value is None else versioned(write.kind, write.value, revision) for write in writes]
+    for kind in {write.kind.name: write.kind for write in writes if pages.has_pages(write.kind)}.values():
+        places = [at for at, write in enumerate(writes) if write.kind is kind and write.value is not None]
+        values = [encode(kind, row) for at in places if (row := rows[at]) is not None]
+        for at, row in zip(places, pages.parse(kind, values), strict=True):
+            rows[at] = row
+    return rows
+
+
 class Ledger:
     """Keeps the tables and the versions of their rows in step."""
 
@@ -79,15 +107,11 @@ class Ledger:
     def absorb_events(self, events: Iterable[Event], revision: int) -> tuple[Change, ...]:
         """Take over what the watch or a listing tells; returns what was new."""
         changes: list[Change] = []
-        for event in events:
-            place = locate(event.key)
-            if place is None:
-                self._warn(event.key)
-                continue
-            kind, identifier = place
-            if self._is_new(kind, identifier, event.key, event.mod_revision):
-                new = None if event.value is None else decode(kind, event)
-                self._take(changes, kind, identifier, new, event.mod_revision)
+        for kind, group in groupby(self._located(events), key=lambda found: found[0]):
+            news = [(identifier, event) for _, identifier, event in group]
+            for (identifier, event), new in zip(news, decode_all(kind, [event for _, event in news]), strict=True):
+                if self._is_new(kind, identifier, event.key, event.mod_revision):
+                    self._take(changes, kind, identifier, new, event.mod_revision)
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)
 
@@ -96,12 +120,20 @@ class Ledger:
         if revision <= self._watched:
             return ()  # The watch told it first, and perhaps a later deletion too, which is forgotten already.
         changes: list[Change] = []
-        for write in writes:
+        for write, new in zip(writes, _rows(writes, revision), strict=True):
             if self._is_new(write.kind, write.identifier, write.kind.key(write.identifier), revision):
-                new = None if write.value is None else versioned(write.kind, write.value, revision)
                 self._take(changes, write.kind, write.identifier, new, revision)
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)
+
+    def _located(self, events: Iterable[Event]) -> Iterator[tuple[Kind[Message], str, Event]]:
+        """Those of records that are not known so far."""
+        for event in events:
+            place = locate(event.key)
+            if place is None:
+                self._warn(event.key)
+            elif self._is_new(*place, event.key, event.mod_revision):
+                yield *place, event
 
     def missing(self, listed: set[bytes], revision: int) -> list[Event]:
         """Deletions of the rows that a full listing at `revision` does not have. Rows written later stay."""
