@@ -1,5 +1,7 @@
 """`shoal volume …`."""
 
+import time
+
 import click
 
 from cli.client import Client
@@ -7,8 +9,10 @@ from cli.commands.arguments import examples, format_option, pass_client, quiet_o
 from cli.commands.complete import names_of
 from cli.commands.each import for_each, inspect_each
 from cli.commands.files import labels
+from cli.flags.volumes import ACCESS_MODES, refuse_what_docker_has
 from cli.render.structure import to_document
 from cli.render.table import show
+from cli.render.units import parse_bytes
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
     GetVolumeRequest,
@@ -18,13 +22,20 @@ from shoal.api.v1.control_pb2 import (
     VolumePlace,
     VolumeView,
 )
-from shoal.api.v1.volume_pb2 import VolumeSpec
+from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumePublication, VolumeSpec
+from shoal.errors import Timeout, Unavailable
 
-COLUMNS = ("id", "name", "driver", "state", "nodes", "services")
+COLUMNS = ("id", "name", "driver", "state", "nodes", "services", "problem")
+MADE_SECONDS = 60.0
+"""How long `create` waits for a driver."""
+
+POLL_SECONDS = 0.1
 EXAMPLES = """\b
 Examples:
   shoal volume create data
   shoal volume create --opt type=nfs --opt o=addr=10.0.0.9,rw --opt device=:/srv/data shared
+  shoal volume create --driver ebs.csi.aws.com --opt type=gp3 --size 20G data
+  shoal volume create --driver nfs.csi.k8s.io --access-mode multi-node-multi-writer shared
 """
 
 
@@ -34,15 +45,65 @@ def command() -> None:
 
 
 @command.command("create", epilog=EXAMPLES)
-@click.option("--driver", default="local", help="local (default), the only one.")
-@click.option("--opt", multiple=True, metavar="NAME=VALUE", help="Option of the driver: type, o, device, as mount(8).")
+@click.option("--driver", default="local", help="local (default), or a CSI driver that a node has.")
+@click.option(
+    *("-o", "--opt"), multiple=True, metavar="NAME=VALUE", help="Of local: type, o, device, as mount(8); else its own."
+)
 @click.option("--label", multiple=True, metavar="NAME=VALUE", help="Label the volume.")
+@click.option("--size", "--required-bytes", metavar="BYTES", help="At least so large (20G); for a CSI driver.")
+@click.option("--limit-bytes", metavar="BYTES", help="At most so large; for a CSI driver.")
+@click.option("--access-mode", type=click.Choice(list(ACCESS_MODES)), help="For a CSI driver.")
+@click.option("-d", "--detach", is_flag=True, help="Do not wait until the driver has made it.")
+@refuse_what_docker_has
 @click.argument("name")
 @pass_client
-def create(client: Client, *, name: str, driver: str, opt: tuple[str, ...], label: tuple[str, ...]) -> None:
-    """Make the volume NAME; nodes make its directory when a task needs it."""
-    spec = VolumeSpec(name=name, driver=driver, options=labels("--opt", opt), labels=labels("--label", label))
-    click.echo(client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec)).volume.meta.id)
+def create(
+    client: Client,
+    *,
+    name: str,
+    driver: str,
+    opt: tuple[str, ...],
+    label: tuple[str, ...],
+    size: str | None,
+    limit_bytes: str | None,
+    access_mode: str | None,
+    detach: bool,
+) -> None:
+    """Make the volume NAME.
+
+    A local one is a directory that each node makes when a task needs it. One of a CSI driver is made at once, and what
+    the driver says against it is told; it is asked again until the volume is removed.
+    """
+    spec = VolumeSpec(
+        name=name,
+        driver=driver,
+        options=labels("--opt", opt),
+        labels=labels("--label", label),
+        size_bytes=parse_bytes(size) if size else 0,
+        limit_bytes=parse_bytes(limit_bytes) if limit_bytes else 0,
+        access_mode=ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED,
+    )
+    view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))
+    if view.volume.spec.driver != "local" and not detach:
+        _await_driver(client, view.volume.meta.id, name)
+    click.echo(view.volume.meta.id)
+
+
+def _await_driver(client: Client, volume: str, name: str) -> None:
+    """Until the driver has made it.
+
+    Raises:
+        Unavailable: the driver says why not. Timeout: it says nothing.
+    """
+    deadline = time.monotonic() + MADE_SECONDS
+    while time.monotonic() < deadline:
+        status = client.call(client.control.GetVolume, GetVolumeRequest(volume=volume)).status
+        if status.driver_volume_id:
+            return
+        if status.problem:
+            raise Unavailable(f'volume "{name}" is not made yet: {status.problem}; the driver is asked again')
+        time.sleep(POLL_SECONDS)
+    raise Timeout(f'volume "{name}" is not made yet after {MADE_SECONDS:.0f} s; see `shoal volume inspect {name}`')
 
 
 @command.command("ls", epilog=examples("shoal volume ls", "shoal volume ls --format json"))
@@ -61,15 +122,36 @@ def row(view: VolumeView) -> dict[str, object]:
         "id": view.volume.meta.id,
         "name": view.volume.spec.name,
         "driver": view.volume.spec.driver,
-        "state": "removing" if view.volume.removing else "present",
+        "state": state(view),
         "nodes": ", ".join(map(place, view.places)),
         "services": ", ".join(view.services),
+        "problem": view.status.problem or next((each.problem for each in view.places if each.problem), ""),
     }
 
 
+def state(view: VolumeView) -> str:
+    """ "present"; "creating" until its driver has made it; "removing"."""
+    if view.volume.removing:
+        return "removing"
+    is_made = view.volume.spec.driver in ("", "local") or view.status.driver_volume_id
+    return "present" if is_made else "creating"
+
+
 def place(where: VolumePlace) -> str:
-    """ "h1", or "h1 (slot 3)"."""
-    return f"{where.hostname} (slot {where.slot})" if where.slot else where.hostname
+    """ "h1", "h1 (slot 3)", or how far a driver's volume is there: "h1 (mounting)"."""
+    if where.slot:
+        return f"{where.hostname} (slot {where.slot})"
+    if not where.publication or (where.publication == VolumePublication.READY and where.mounted):
+        return where.hostname
+    return f"{where.hostname} ({_WORDS[where.publication]})"
+
+
+_WORDS: dict[int, str] = {
+    VolumePublication.WAITING: "waiting",
+    VolumePublication.ATTACHING: "attaching",
+    VolumePublication.READY: "mounting",
+    VolumePublication.WITHDRAWN: "leaving",
+}
 
 
 @command.command("inspect", epilog=examples("shoal volume inspect data"))
@@ -85,14 +167,15 @@ def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
     inspect_each(volumes, look, form=form)
 
 
-@command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm data cache"))
+@command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm --force data"))
+@click.option("-f", "--force", is_flag=True, help="Forget a CSI driver's volume though the driver has not deleted it.")
 @click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
-def remove(client: Client, *, volumes: tuple[str, ...]) -> None:
+def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:
     """Remove VOLUMES that no service uses, with their data on every node."""
 
     def remove_one(volume: str) -> None:
-        client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume))
+        client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume, force=force))
         click.echo(volume)
 
     for_each(volumes, remove_one).settle()

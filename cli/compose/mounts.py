@@ -8,8 +8,10 @@ from cli.compose.files import cluster_name
 from cli.compose.tree import YamlPath
 from cli.compose.values import number, pairs, scalar
 from cli.flags.mounts import from_fields
+from cli.flags.volumes import ACCESS_MODES
+from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
-from shoal.api.v1.volume_pb2 import VolumeSpec
+from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSpec
 from shoal.errors import InvalidInput
 
 _LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "x-per-slot", "x-hold"}
@@ -20,15 +22,17 @@ _OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
 
 def stack_volume(stack: str, name: str, body: Mapping[str, Any]) -> VolumeSpec:
     """A volume that the stack brings."""
-    driver = str(body.get("driver", "local"))
-    if driver != "local":
-        raise InvalidInput(f"driver {driver!r} is not supported; local is the only one")
+    mode = str(body.get("x-access-mode") or "")
+    if mode and mode not in ACCESS_MODES:
+        raise InvalidInput(f"x-access-mode {mode!r} is not one of {', '.join(ACCESS_MODES)}")
     return VolumeSpec(
         name=cluster_name(stack, name, body),
-        driver=driver,
+        driver=str(body.get("driver") or "local"),
         labels=pairs(body.get("labels") or {}),
         options=pairs(body.get("driver_opts") or {}),
         stack=stack,
+        size_bytes=parse_bytes(scalar(body["x-size"])) if "x-size" in body else 0,
+        access_mode=ACCESS_MODES[mode] if mode else ACCESS_MODE_UNSPECIFIED,
     )
 
 

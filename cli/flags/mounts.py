@@ -79,20 +79,17 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )
     if kind == "volume":
-        _volume(mount, fields, text, options or {})
+        _volume(mount, fields, options or {})
     elif options or any(name in fields for name in OF_VOLUMES):
         raise InvalidInput(f"mount {text!r}: options of volumes do not belong to a mount of type {kind}")
     return mount
 
 
-def _volume(mount: Mount, fields: Mapping[str, str], text: str, options: Mapping[str, str]) -> None:
-    if fields.get("driver", "local") != "local":
-        raise InvalidInput(
-            f"mount {text!r}: volume driver {fields['driver']!r} is not supported; local is the only one"
-        )
+def _volume(mount: Mount, fields: Mapping[str, str], options: Mapping[str, str]) -> None:
     use = mount.volume
     use.SetInParent()
     use.options.update(options)
+    use.driver = fields.get("driver", "")
     use.subpath, use.no_copy, use.per_slot = (
         fields.get("subpath", ""),
         _flag(fields, "no_copy"),

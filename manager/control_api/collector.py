@@ -29,6 +29,7 @@ _WAKING = frozenset(
         kinds.CONFIG.name,
         kinds.VOLUME.name,
         kinds.NODE_VOLUMES.name,
+        kinds.VOLUME_STATUS.name,
     }
 )
 

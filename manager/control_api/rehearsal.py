@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from manager.control_api.lookup import hostname_of
 from manager.control_api.seams import Records
+from manager.control_api.volume_drivers import is_driven
 from manager.planner.agenda import Agenda
 from manager.store import kinds
 from manager.store.changes import Change, Expect, Write, put
@@ -16,6 +17,7 @@ from manager.store.tables import Tables, View
 from shoal.api.v1.control_pb2 import TaskMove
 from shoal.api.v1.service_pb2 import Dependency, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from shoal.api.v1.volume_pb2 import VolumeStatus
 from shoal.ids import NewId
 from shoal.task_states import is_terminal, is_wanted, observed
 
@@ -74,7 +76,7 @@ class Rehearsal:
         self._until_ms = now_ms + HORIZON_MS
         self._new_id = new_id
         self._before = {identifier: _placed(tables, identifier) for identifier in tables.services_with_tasks()}
-        apply(tables, list(_answered(tables, self._until_ms)))
+        apply(tables, [*_answered(tables, self._until_ms), *_made(tables)])
         self._agenda = Agenda(tables)
 
     def run(self, services: Collection[str]) -> bool:
@@ -148,6 +150,14 @@ def _answered(view: View, until_ms: int) -> Iterator[Write]:
             status.schedule.cron, status.schedule.timezone = schedule.cron, schedule.timezone
             status.schedule.answered_until_ms = until_ms
             yield put(kinds.SERVICE_STATUS, identifier, status)
+
+
+def _made(view: View) -> Iterator[Write]:
+    """Volumes that are new are made by their drivers in no time."""
+    for identifier, volume in view.volumes.items():
+        if is_driven(volume.spec) and identifier not in view.volume_status:
+            status = VolumeStatus(volume_id=identifier, driver_volume_id=volume.spec.name)
+            yield put(kinds.VOLUME_STATUS, identifier, status)
 
 
 def _ending(view: View) -> Iterator[str]:

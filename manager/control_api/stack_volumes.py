@@ -7,6 +7,7 @@ from manager.control_api.lookup import volume_named
 from manager.control_api.stack_plan import Planned
 from manager.control_api.transactions import Step
 from manager.control_api.validate_volumes import check_volume
+from manager.control_api.volume_drivers import known_drivers
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse
 from shoal.api.v1.volume_pb2 import Volume, VolumeSpec
@@ -24,7 +25,7 @@ def plan_volumes(
     for sent in request.volumes:
         spec = volume_spec(sent, request.stack)
         present = volume_named(view, spec.name)
-        found = _faults(spec, present, request.stack, coming)
+        found = _faults(view, spec, present, request.stack, coming)
         path = f"volumes.{spec.name.removeprefix(f'{request.stack}_')}"
         faults += [Fault(f"{path}.{fault.path}", fault.message) for fault in found]
         if found:
@@ -46,8 +47,10 @@ def volume_spec(sent: VolumeSpec, stack: str) -> VolumeSpec:
     return spec
 
 
-def _faults(spec: VolumeSpec, present: Volume | None, stack: str, coming: dict[str, Volume]) -> Sequence[Fault]:
-    faults = list(check_volume(spec))
+def _faults(
+    view: View, spec: VolumeSpec, present: Volume | None, stack: str, coming: dict[str, Volume]
+) -> Sequence[Fault]:
+    faults = list(check_volume(spec, known_drivers(view)))
     if spec.name in coming:
         faults.append(Fault("name", f'"{spec.name}" is there twice'))
     if present is None:
@@ -56,6 +59,8 @@ def _faults(spec: VolumeSpec, present: Volume | None, stack: str, coming: dict[s
         faults.append(Fault("name", f'volume "{spec.name}" is being removed'))
     elif present.spec.stack != stack:
         faults.append(Fault("name", f'a volume "{spec.name}" exists already and is not of this stack'))
+    elif present.spec.driver != spec.driver:
+        faults.append(Fault("driver", "cannot be changed while the volume exists; remove the volume first"))
     elif present.spec.options != spec.options:
         faults.append(Fault("options", "cannot be changed while the volume exists; remove the volume first"))
     return faults

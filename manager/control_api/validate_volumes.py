@@ -1,25 +1,71 @@
 """What makes volumes and the mounts of volumes valid. Pure: yields every fault."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_absolute, check_duration, check_labels, check_object_name
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.api.v1.volume_pb2 import VolumeSpec
+from shoal.api.v1.volume_pb2 import (
+    MULTI_NODE_MULTI_WRITER,
+    MULTI_NODE_READER_ONLY,
+    SINGLE_NODE_READER_ONLY,
+    SINGLE_NODE_WRITER,
+    VolumeSpec,
+)
 from shoal.errors import Fault
 
 OPTIONS = ("type", "o", "device")
+LARGEST = 1 << 60
+"""Bytes that a volume may be asked to have."""
+
+ACCESS_MODES = (SINGLE_NODE_WRITER, SINGLE_NODE_READER_ONLY, MULTI_NODE_READER_ONLY, MULTI_NODE_MULTI_WRITER)
 
 
-def check_volume(spec: VolumeSpec) -> Iterator[Fault]:
-    """Every fault that the spec shows by itself."""
+def check_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
+    """Every fault that the spec shows.
+
+    Args:
+        drivers: names of those that nodes have.
+    """
     # A stack may have a volume under a name of the user's own choice (Compose `name`).
     yield from check_object_name("name", spec.name, spec.stack if spec.name.startswith(f"{spec.stack}_") else "")
     yield from check_labels("labels", spec.labels)
     if spec.driver not in ("", "local"):
-        yield Fault("driver", f'"{spec.driver[:80]}" is not supported; "local" is the only driver')
+        yield from _check_driven(spec, drivers)
+        return
     yield from check_options("options", spec.options)
+    if spec.size_bytes or spec.limit_bytes:
+        yield Fault("size_bytes", "the local driver bounds no volume; a size is for drivers of nodes")
+    if spec.access_mode:
+        yield Fault("access_mode", "is for drivers of nodes; a local volume is each node's own")
+
+
+def _check_driven(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
+    yield from check_driver("driver", spec.driver, drivers)
+    yield from check_parameters("options", spec.options)
+    if not 0 <= spec.size_bytes <= LARGEST or not 0 <= spec.limit_bytes <= LARGEST:
+        yield Fault("size_bytes", "must be a number of bytes, at most 1 EiB")
+    elif spec.limit_bytes and spec.limit_bytes < spec.size_bytes:
+        yield Fault("limit_bytes", "must not be less than the size")
+    if spec.access_mode and spec.access_mode not in ACCESS_MODES:
+        yield Fault("access_mode", "is none that is supported: there is no telling which of several nodes may write")
+
+
+def check_driver(path: str, driver: str, drivers: Collection[str]) -> Iterator[Fault]:
+    """Whether a node has it."""
+    if driver not in ("", "local", *drivers):
+        there = ", ".join(["local", *sorted(drivers)])
+        yield Fault(path, f'no node has a driver "{driver[:80]}"; there is {there}; run its CSI plugin beside an agent')
+
+
+def check_parameters(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
+    """Those of a driver of its own, which alone knows what they mean."""
+    for key, value in options.items():
+        if not key or len(key) > bounds.LABEL_KEY_LENGTH or not key.isprintable():
+            yield Fault(f"{path}.{key[:80]}", f"must have a name of 1 to {bounds.LABEL_KEY_LENGTH} characters")
+        elif "\x00" in value or len(value.encode()) > bounds.LABEL_VALUE_BYTES:
+            yield Fault(f"{path}.{key}", f"must have at most {bounds.LABEL_VALUE_BYTES} bytes")
 
 
 def check_options(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
@@ -55,7 +101,10 @@ def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
             yield Fault(f"{path}.volume.hold_ms", "is for volumes per slot")
     if "{{" in mount.source and not _is_slot(mount.source):
         yield Fault(f"{path}.source", "may have no placeholder but {{.Task.Slot}} at its end, after a dash")
-    yield from check_options(f"{path}.volume.options", use.options)
+    if use.driver in ("", "local"):
+        yield from check_options(f"{path}.volume.options", use.options)
+    else:
+        yield from check_parameters(f"{path}.volume.options", use.options)
 
 
 def check_slots(spec: ServiceSpec) -> Iterator[Fault]:

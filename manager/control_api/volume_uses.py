@@ -8,6 +8,8 @@ from manager.control_api import names
 from manager.control_api.lookup import find_volume, volume_named
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.text_rules import check_object_name
+from manager.control_api.validate_volumes import check_driver
+from manager.control_api.volume_drivers import is_driven, known_drivers, settle
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import NAME, VOLUME
 from manager.store.tables import View
@@ -34,7 +36,8 @@ def volume_mounts(container: ContainerSpec) -> Iterator[tuple[int, Mount]]:
 
 def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
     """Puts id, name and options into every mount of a volume. One that is not there is made with the service."""
-    faults = []
+    faults: list[Fault] = []
+    drivers = known_drivers(view)
     for index, mount in volume_mounts(spec.task.container):
         if match := _PER_SLOT.fullmatch(mount.source):
             mount.source, mount.volume.per_slot = match[1], True
@@ -43,9 +46,12 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
         except ShoalError as error:
             faults.append(Fault(f"task.container.mounts[{index}].source", str(error)))
     for mount, wanted in missing(spec):
-        index = list(spec.task.container.mounts).index(mount)
+        path = f"task.container.mounts[{list(spec.task.container.mounts).index(mount)}]"
         named = check_object_name("", wanted.name, spec.stack if wanted.name.startswith(f"{spec.stack}_") else "")
-        faults += [Fault(f"task.container.mounts[{index}].source", fault.message) for fault in named]
+        faults += [Fault(f"{path}.source", fault.message) for fault in named]
+        faults += check_driver(f"{path}.volume.driver", wanted.driver, drivers)
+        if is_driven(wanted) and mount.volume.per_slot:
+            faults.append(Fault(f"{path}.volume.per_slot", "a volume for each slot is for the local driver alone"))
     return faults
 
 
@@ -59,16 +65,16 @@ def _resolve(mount: Mount, view: View, coming: Coming) -> None:
             return  # see `missing`
         if volume.removing:
             raise Refused(f'volume "{volume.spec.name}" is being removed')
-    mount.source, mount.volume.name = volume.meta.id, volume.spec.name
-    mount.volume.options.clear()
-    mount.volume.options.update(volume.spec.options)
+    settle(mount, volume)
 
 
 def missing(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
     """Mounts of an examined spec whose volume is still to be made, with its spec; name and id are the same in it."""
     for _, mount in volume_mounts(spec.task.container):
         if mount.source == mount.volume.name:
-            yield mount, VolumeSpec(name=mount.source, driver="local", options=mount.volume.options, stack=spec.stack)
+            use = mount.volume
+            driver = use.driver or "local"
+            yield mount, VolumeSpec(name=mount.source, driver=driver, options=use.options, stack=spec.stack)
 
 
 def made(identifier: str, spec: VolumeSpec, now_ms: int) -> Volume:
@@ -93,7 +99,7 @@ async def ensure(store: Records, specs: Iterable[ServiceSpec], new_id: NewId, no
                 present = made(new_id(), wanted, now_ms())
                 writes, expects = creation(present)
                 await store.commit(writes, expects=expects)
-            mount.source = present.meta.id
+            settle(mount, present)
 
 
 def creation(volume: Volume) -> tuple[list[Write], list[Expect]]:
@@ -139,5 +145,8 @@ def warnings(spec: ServiceSpec) -> Iterator[str]:
             yield f"volume {name} is there once for each slot: start-first lets two tasks have it during an update"
     if spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas < 2:
         return
-    for name in sorted({mount.volume.name for mount in mounts if not (mount.volume.per_slot or mount.volume.options)}):
+    for name in sorted({mount.volume.name for mount in mounts if mount.volume.single_node}):
+        yield f"volume {name} can be used on one node at a time: all tasks run there"
+    own = (mount for mount in mounts if not (mount.volume.per_slot or mount.volume.options or mount.volume.driver))
+    for name in sorted({mount.volume.name for mount in own}):
         yield f"volume {name} is local: its data on each node is that node's own"

@@ -8,8 +8,9 @@ from manager.control_api.lookup import find_volume, hostname_of, volume_named
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.transactions import Step, commit_all
 from manager.control_api.validate_volumes import check_volume
+from manager.control_api.volume_drivers import is_driven, known_drivers
 from manager.store.changes import Expect, Write, delete, expect, put
-from manager.store.kinds import NAME, VOLUME, VOLUME_SLOT
+from manager.store.kinds import NAME, VOLUME, VOLUME_SLOT, VOLUME_STATUS
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
@@ -22,7 +23,7 @@ from shoal.api.v1.control_pb2 import (
     VolumePlace,
     VolumeView,
 )
-from shoal.api.v1.volume_pb2 import Volume
+from shoal.api.v1.volume_pb2 import HeldPublication, Volume, VolumePublication, VolumeStatus
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
 from shoal.ids import NewId
 
@@ -37,7 +38,7 @@ class Volumes:
 
     async def create(self, request: CreateVolumeRequest) -> VolumeView:
         """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
-        faults = list(check_volume(request.spec))
+        faults = list(check_volume(request.spec, known_drivers(self._store.tables)))
         if faults:
             raise InvalidInput(faults)
         taken = f'a volume "{request.spec.name}" exists already, or is being removed; choose another name'
@@ -61,12 +62,14 @@ class Volumes:
         return ListVolumesResponse(volumes=views(view, ordered))
 
     async def remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
-        """Raises Refused while a service uses it."""
+        """Raises Refused while a service uses it, and when a local one is to go by force."""
         view = self._store.tables
         volume = find_volume(view, request.volume)
         if users := volume_uses.users(view).get(volume.meta.id):
             raise Refused(in_use(volume, users))
-        step = removal(self._store, volume)
+        if request.force and not is_driven(volume.spec):
+            raise Refused(f'volume "{volume.spec.name}" is local: its nodes delete it, and force would change nothing')
+        step = removal(self._store, volume, forced=request.force)
         await self._store.commit(step.writes, expects=step.expects)
         return RemoveVolumesResponse(names=[volume.spec.name])
 
@@ -89,30 +92,45 @@ def in_use(volume: Volume, users: Sequence[str]) -> str:
     return f'volume "{volume.spec.name}" is in use by {named}{more}; remove or change them first'
 
 
-def removal(store: Records, volume: Volume) -> Step:
-    """Deletes the volume, or marks it while nodes hold its data; both only if no service came to use it meanwhile."""
+def removal(store: Records, volume: Volume, *, forced: bool = False) -> Step:
+    """Deletes the volume, or marks it while nodes or its driver hold its data.
+
+    Both only if no service came to use it meanwhile.
+
+    Args:
+        forced: it goes though its driver does not delete it.
+    """
     name = f"volume/{volume.spec.name}"
     expects: list[Expect] = [
         expect(VOLUME, volume.meta.id, volume.meta.version),
         expect(NAME, name, store.version_of(NAME, name)),
     ]
-    if volume.meta.id in holders(store.tables):
+    if _is_held(store, volume):
         marked = Volume()
         marked.CopyFrom(volume)
-        marked.removing = True
+        marked.removing, marked.forced = True, volume.forced or forced
         return Step([put(VOLUME, volume.meta.id, marked)], expects)
     below = f"{volume.meta.id}/"
     slots = [key for key in store.tables.volume_slots if key.startswith(below)]
     writes: list[Write] = [delete(VOLUME, volume.meta.id), delete(NAME, name)]
+    if volume.meta.id in store.tables.volume_status:
+        writes.append(delete(VOLUME_STATUS, volume.meta.id))
+        expects.append(expect(VOLUME_STATUS, volume.meta.id, store.version_of(VOLUME_STATUS, volume.meta.id)))
     return Step([*writes, *(delete(VOLUME_SLOT, key) for key in slots)], expects)
 
 
+def _is_held(store: Records, volume: Volume) -> bool:
+    """Whether its data is somewhere still; of a driver's volume the volume keeper says when it is not."""
+    if is_driven(volume.spec):
+        status = store.tables.volume_status.get(volume.meta.id)
+        return not volume.removing or status is None or not status.deleted
+    return volume.meta.id in holders(store.tables)
+
+
 def emptied(store: Records) -> Iterator[Step]:
-    """Volumes that are being removed and of which no node holds anything any more."""
-    going = [volume for volume in store.tables.volumes.values() if volume.removing]
-    held = holders(store.tables) if going else {}
-    for volume in going:
-        if volume.meta.id not in held:
+    """Volumes that are being removed and of which nothing is held any more."""
+    for volume in [volume for volume in store.tables.volumes.values() if volume.removing]:
+        if not _is_held(store, volume):
             yield removal(store, volume)
 
 
@@ -144,8 +162,25 @@ def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
                     )
                 )
     for volume in volumes:
-        found = sorted(places[volume.meta.id], key=lambda place: (place.slot, place.hostname))
-        yield VolumeView(volume=volume, services=users.get(volume.meta.id, ()), places=found)
+        status = view.volume_status.get(volume.meta.id)
+        published = [_place(view, status, each) for each in status.publications] if status is not None else []
+        found = sorted([*places[volume.meta.id], *published], key=lambda place: (place.slot, place.hostname))
+        yield VolumeView(volume=volume, services=users.get(volume.meta.id, ()), places=found, status=status)
+
+
+def _place(view: View, status: VolumeStatus, published: VolumePublication) -> VolumePlace:
+    """Where a driver's volume is, is to be, or is to leave; what does not go on there."""
+    node_id = published.node_id
+    record = view.node_volumes.get(node_id)
+    told = record.publications if record is not None else ()
+    held = next((each for each in told if each.volume_id == status.volume_id), HeldPublication())
+    return VolumePlace(
+        node_id=node_id,
+        hostname=hostname_of(view, node_id),
+        publication=published.state,
+        mounted=held.mounted,
+        problem=published.problem or held.problem,
+    )
 
 
 def _labelled(volume: Volume, label: str) -> bool:

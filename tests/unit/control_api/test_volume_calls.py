@@ -166,7 +166,7 @@ def test_per_slot_needs_slots() -> None:
         getattr(spec, "global").SetInParent()
         with pytest.raises(InvalidInput, match="others have no slots"):
             await api.services.create(CreateServiceRequest(spec=spec))
-        with pytest.raises(InvalidInput, match='"local" is the only driver'):
+        with pytest.raises(InvalidInput, match='no node has a driver "ebs"; there is local'):
             await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data", driver="ebs")))
 
     with_api(scenario)
