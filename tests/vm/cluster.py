@@ -5,13 +5,18 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from click.testing import CliRunner
+
 from cli.contexts.contexts import Contexts
+from cli.main import shoal as command
 from cli.playground.layout import Layout
 from cli.playground.playground import Playground
+from tests.integration.network.netns_hosts import inside
 
 SHOAL = str(Path(sys.executable).parent / "shoal")
 HELLO = "registry:5000/hello"
@@ -28,9 +33,9 @@ T = TypeVar("T")
 
 
 def shoal(*arguments: str) -> str:
-    """`shoal …`, which has to succeed."""
-    done = subprocess.run([SHOAL, *arguments], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, f"shoal {' '.join(arguments)}: {done.stderr}"
+    """`shoal …`, which has to succeed. In this process: an emulated machine takes seconds to start one."""
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, f"shoal {' '.join(arguments)}: {done.stderr}{done.exception}"
     return done.stdout
 
 
@@ -77,6 +82,18 @@ def _in(namespace: str, command: tuple[str, ...], check: bool) -> str:
     )
     assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
+
+
+def http(pid: int, address: str) -> str:
+    """What the address answers to a client in the container's network namespace."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    descriptor = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        with inside(descriptor), opener.open(f"http://{address}/", timeout=60) as answer:
+            said: str = answer.read().decode()
+            return said
+    finally:
+        os.close(descriptor)
 
 
 def reaches(pid: int, address: str, *options: str) -> bool:

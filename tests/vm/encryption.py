@@ -20,6 +20,7 @@ from tests.vm.cluster import (
     PLAYGROUND,
     SHOAL,
     background,
+    http,
     in_host,
     in_task,
     pid_of,
@@ -54,10 +55,6 @@ def description(host: str) -> dict[str, Any]:
 
 def generations(host: str) -> list[int]:
     return [int(key["generation"]) for key in description(host).get("overlay_keys", [])]
-
-
-def http(pid: int, address: str) -> str:
-    return in_task(pid, "busybox", "wget", "-q", "-T", "20", "-O", "-", f"http://{address}/")
 
 
 @contextmanager

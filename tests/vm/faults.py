@@ -11,8 +11,8 @@ from tests.vm.cluster import (
     HELLO,
     HOSTS,
     background,
+    http,
     in_host,
-    in_task,
     pid_of,
     rows,
     running,
@@ -59,8 +59,7 @@ def check_loss_and_reordering() -> None:
         for host, other in (HOSTS, HOSTS[::-1]):
             pid = pid_of(next(row["id"] for row in running("web") if row["node"] == host))
             for address in addresses("web", other):
-                said = in_task(pid, "busybox", "wget", "-q", "-T", "60", "-O", "-", f"http://{address}/")
-                assert "version: 1" in said
+                assert "version: 1" in http(pid, address)
     for host, other in (HOSTS, HOSTS[::-1]):
         assert addresses("web", other) <= routed(host)
 

@@ -109,8 +109,8 @@ def main(groups: list[str]) -> None:
 
 
 def tell_logs() -> None:
-    for log in sorted(LOGS.glob("*.log")):
-        print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:]), flush=True)
+    for log in sorted(LOGS.glob("[hm]*.log")):
+        print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:]), flush=True)
 
 
 if __name__ == "__main__":
