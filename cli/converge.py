@@ -41,7 +41,7 @@ def wait(
         Failed: with exit code 3 and the reasons, when they have not converged in time; with 1 when an update was paused
             or rolled back meanwhile.
     """
-    display = Display()
+    display = Display(removing=until_removed)
     first: tuple[ServiceProgress, ...] = ()
     last: tuple[ServiceProgress, ...] = ()
     request = WatchServicesRequest(services=services, until_removed=until_removed)

@@ -30,6 +30,20 @@ def mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
         spec.autoscale.CopyFrom(modes.autoscale_of(_texts_of("x-autoscale", deploy["x-autoscale"])))
 
 
+def platform(spec: ServiceSpec, value: str | None) -> None:
+    """`platform`: `os[/arch]`, as constraints; which variant of an architecture is taken is the node's to choose."""
+    if not value:
+        return
+    system, _, rest = value.partition("/")
+    architecture, _, variant = rest.partition("/")
+    if variant:
+        raise InvalidInput(f"{value!r}: the variant is the node's to choose; write {system}/{architecture}")
+    constraints = spec.task.placement.constraints
+    constraints.append(f"node.platform.os == {system}")
+    if architecture:
+        constraints.append(f"node.platform.arch == {architecture}")
+
+
 def schedule(spec: ServiceSpec, value: Value) -> None:
     """The extension `x-schedule` of a service: a cron expression, or a mapping."""
     fields = {"cron": value} if isinstance(value, str) else _texts_of("x-schedule", value)

@@ -27,12 +27,12 @@ def env_file(
         text = path.read_text()
     except FileNotFoundError:
         if required:
-            raise InvalidInput(f"env_file {path} does not exist") from None
+            raise InvalidInput(f"the file {path} does not exist") from None
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read env_file {path}: {error}") from None
+        raise InvalidInput(f"cannot read {path}: {error}") from None
     if len(text) > MAX_BYTES:
-        raise InvalidInput(f"env_file {path} has more than {MAX_BYTES >> 20} MiB")
+        raise InvalidInput(f"{path} has more than {MAX_BYTES >> 20} MiB")
     return _raw(text) if raw else _Parser(path, text, variables).parse()
 
 

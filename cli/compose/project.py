@@ -123,7 +123,7 @@ class _Conversion:
             if body.get(key) is not None:
                 self._faults.attempt((*path, key), lambda key=key, setter=setter: setter(spec, body[key]))  # type: ignore[misc]
         self._faults.attempt(
-            (*path, "environment"),
+            (*path, "env_file" if body.get("env_file") else "environment"),
             lambda: container.environment(spec.task.container, body, self._variables, self._directory),
         )
         self._faults.attempt(
@@ -146,6 +146,7 @@ class _Conversion:
             self._faults.add((*path, key), "is in deploy.resources.limits too; give it once")
         self._faults.attempt((*path, "restart"), lambda: dependencies.restart(spec, body.get("restart")))
         self._deploy(spec, path, body.get("deploy") or {})
+        self._faults.attempt((*path, "platform"), lambda: deploy.platform(spec, body.get("platform")))
         self._faults.attempt((*path, "scale"), lambda: dependencies.scale(spec, body))
         if "x-schedule" in body:
             self._faults.attempt((*path, "x-schedule"), lambda: deploy.schedule(spec, body["x-schedule"]))

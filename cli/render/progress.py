@@ -45,6 +45,21 @@ def counts(progress: ServiceProgress) -> str:
     return f"{reached(progress)}/{progress.desired} {'completed' if progress.is_job else 'running'}"
 
 
+def leaving(progress: ServiceProgress) -> str:
+    """ "web: 3 stopping", "web: removed"."""
+    return f"{progress.name}: {'removed' if progress.converged else f'{progress.stopping} stopping'}"
+
+
+def _line(progress: ServiceProgress) -> str:
+    line = f"{progress.name}: {counts(progress)}"
+    if progress.update.state in _TOLD:
+        line += f", {UpdateStatus.State.Name(progress.update.state).lower().replace('_', ' ')}"
+    if progress.converged:
+        return f"{line}, converged"
+    waits = progress.problems and progress.problems[0].startswith("waits for ")
+    return f"{line}, {progress.problems[0]}" if waits else line
+
+
 class Display:
     """Draws the progress of services; on a terminal over the lines that it drew before.
 
@@ -53,10 +68,12 @@ class Display:
 
     Args:
         clock: seconds, from any start.
+        removing: they are to go, so that it is told how many tasks still stop.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, removing: bool = False) -> None:
         self._clock = clock
+        self._removing = removing
         self._said_at: dict[str, float] = {}
         self._live = is_live(sys.stderr)
         self._drawn = 0
@@ -68,14 +85,7 @@ class Display:
             self._redraw(services)
             return
         for service in services:
-            line = f"{service.name}: {counts(service)}"
-            if service.update.state in _TOLD:
-                line += f", {UpdateStatus.State.Name(service.update.state).lower().replace('_', ' ')}"
-            if service.converged:
-                line += ", converged"
-            elif service.problems and service.problems[0].startswith("waits for "):
-                line += f", {service.problems[0]}"
-            self._say(service, line)
+            self._say(service, leaving(service) if self._removing else _line(service))
 
     def _say(self, service: ServiceProgress, line: str) -> None:
         key, now = service.service_id, self._clock()
@@ -85,11 +95,13 @@ class Display:
             click.echo(line, err=True)
 
     def _redraw(self, services: Sequence[ServiceProgress]) -> None:
-        width = shutil.get_terminal_size().columns
+        width, height = shutil.get_terminal_size()
         lines = []
         for service in services:
-            lines.append(bar(service)[: width - 1])
+            lines.append((leaving(service) if self._removing else bar(service))[: width - 1])
             lines += [click.style(f"    {problem}"[: width - 1], fg="yellow") for problem in service.problems[:3]]
+        if len(lines) >= height:  # what has left the screen cannot be drawn over
+            lines[height - 2 :] = [f"… and {len(lines) - height + 2} lines more"]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         draw(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J", err=True)
         self._drawn = len(lines)
