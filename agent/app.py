@@ -115,7 +115,14 @@ async def _worker(
         worker.exited(task_id, end)
 
     runtime = await stack.enter_async_context(
-        OciRuntime(settings.runtime_directory, settings.run_directory, cgroup_parent(node_id), exited, now_ms)
+        OciRuntime(
+            settings.runtime_directory,
+            settings.run_directory,
+            cgroup_parent(node_id),
+            exited,
+            now_ms,
+            host_only=settings.attached_directory,
+        )
     )
     kind = host_platform()
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)

@@ -8,6 +8,7 @@ from agent.network.node_network import NodeNetwork
 from agent.network.settings import NetworkSettings
 from agent.runtime.runtime import OciRuntime
 from agent.settings import AgentSettings
+from agent.volumes.mount_table import let_go
 from agent.worker.seams import Exit
 from shoal.errors import ShoalError
 from shoal.identity import certificates, identity
@@ -32,7 +33,9 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
     if identity.exists(settings.identity_directory):
         certificate = Identity.load(settings.identity_directory).certificate
         await _reset_host(settings, certificates.caller_of(certificate).id)
-    kept = set() if images else {settings.images_directory, settings.volumes_directory}
+    # What drivers have mounted is let go of, lest the data be deleted with the directory in which it shows.
+    let_go(settings.attached_directory)
+    kept = {settings.csi_directory} | (set() if images else {settings.images_directory, settings.volumes_directory})
     for path in settings.state_directory.glob("*"):
         if path in kept:
             continue
@@ -40,7 +43,7 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
-    if images:
+    if images and not settings.csi_directory.exists():
         shutil.rmtree(settings.state_directory, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ from agent.runtime.places import Places, Record, process_started, write_record
 from agent.runtime.root_file_system import mount_overlay, private_mounts, read_in_root
 from agent.runtime.scrap import scrap
 from agent.runtime.users import resolve_user
-from agent.runtime.volume_mounts import mount_volumes
+from agent.runtime.volume_mounts import leave_behind, mount_volumes
 from agent.worker.seams import ContainerRequest, MountedFile
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
@@ -64,6 +64,7 @@ class Launcher:
         programs: tuple[Program, ...],
         clock: Clock,
         on_step: OnStep,
+        host_only: Path | None,
         threads: int = 4,
     ) -> None:
         self._places = places
@@ -77,6 +78,7 @@ class Launcher:
         self._programs = programs
         self._clock = clock
         self._on_step = on_step
+        self._host_only = host_only
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         # Changing its mount namespace is only allowed to a thread that shares its root and working directory with none.
         self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
@@ -136,6 +138,7 @@ class Launcher:
             mounted = mount_files(bundle / "mounted", request.mounted)
             request = with_anonymous_volumes(request, self._places.upper(request.task_id) / "v")
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
+            leave_behind(self._host_only)
             learn = self._write_spec(program, request, files, mounted)
             step("spec")
             first, pipe = spawn(

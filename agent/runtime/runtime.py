@@ -59,6 +59,7 @@ class OciRuntime:
         on_exit: told each end once, from the event loop; not those that `recover` returns.
         clock: milliseconds since the Unix epoch.
         programs: OCI runtimes, the preferred first; the next one is taken where one is absent or refuses the host.
+        host_only: a mount of the host that no container's mount namespace is to keep.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
     """
 
@@ -72,6 +73,7 @@ class OciRuntime:
         *,
         programs: Sequence[str] = ("crun", "runc"),
         on_step: OnStep = _no_step,
+        host_only: Path | None = None,
     ) -> None:
         self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
         self._layout = parse_layout(Path("/proc/self/mountinfo").read_text())
@@ -80,6 +82,7 @@ class OciRuntime:
         self._clock = clock
         self._programs = programs
         self._on_step = on_step
+        self._host_only = host_only
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
@@ -252,6 +255,7 @@ class OciRuntime:
             programs=programs,
             clock=self._clock,
             on_step=self._on_step,
+            host_only=self._host_only,
         )
 
     def _known(self) -> set[str]:

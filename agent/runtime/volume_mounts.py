@@ -3,6 +3,7 @@
 Whatever is mounted for it ends with that namespace, so nothing has to be undone.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent.runtime.linux import MS_BIND, MS_REC, mount, open_in_root
+from agent.runtime.linux import MS_BIND, MS_REC, mount, open_in_root, unmount
 from agent.worker.seams import ContainerRequest, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import InvalidInput, Unavailable
@@ -46,6 +47,20 @@ def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> Con
             each.type, each.source = Mount.BIND, str(point)
             each.ClearField("volume")
     return replace(request, spec=spec)
+
+
+def leave_behind(point: Path | None) -> None:
+    """Take a mount, with all that is mounted below it, out of the caller's mount namespace; none is no error.
+
+    Volumes of drivers are mounted on the host. A namespace that kept copies of those that are no business of its
+    container would hold them in use for as long as the container runs, long after the host has let go of them.
+    """
+    try:
+        if point is not None:
+            unmount(point)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # it is no mount point, or nothing at all
+            raise
 
 
 def _mount_volume(point: Path, root: Path, target: str, source: VolumeSource) -> None:
