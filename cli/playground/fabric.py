@@ -7,12 +7,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cli.playground.layout import Host, Layout
 from shoal.errors import Unavailable
 
 NAMESPACES = Path("/run/netns")
+_IPV6_OFF = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 
 
 def ip(*lines: str, namespace: str | None = None) -> None:
@@ -36,12 +38,14 @@ def build(layout: Layout) -> None:
         "link set lo up",
         "link add lan type bridge",
         f"addr add {layout.manager_address}/{prefix} dev lan",
+        *_ipv6(layout, layout.manager_address, "lan"),
         "link set lan up",
         namespace=layout.lan,
     )
     ip(
         f"link add {layout.uplink} type veth peer name uplink netns {layout.lan}",
         f"addr add {layout.uplink_address}/{prefix} dev {layout.uplink}",
+        *_ipv6(layout, layout.uplink_address, layout.uplink),
         f"link set {layout.uplink} up",
     )
     ip(
@@ -61,10 +65,17 @@ def add_host(layout: Layout, host: Host) -> None:
     ip(
         "link set lo up",
         f"addr add {host.address}/{layout.subnet.prefixlen} dev eth0",
+        *_ipv6(layout, host.address, "eth0"),
         "link set eth0 up",
         f"route add default via {layout.manager_address}",
         namespace=host.namespace,
     )
+
+
+def _ipv6(layout: Layout, address: IPv4Address, link: str) -> Iterator[str]:
+    """The IPv6 address beside this one, where the machine has IPv6 at all."""
+    if _IPV6_OFF.exists() and _IPV6_OFF.read_text().strip() == "0":
+        yield f"addr add {layout.address6(address)}/{layout.subnet6.prefixlen} dev {link} nodad"
 
 
 def cut(layout: Layout, host: Host, *, connected: bool) -> None:

@@ -1,7 +1,7 @@
 """Where everything of a playground is: names, addresses, directories. Pure values; nothing here touches the machine."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
@@ -14,6 +14,9 @@ NAME_CHARACTERS = 8
 API_PORT = 7440
 JOIN_PORT = 7442
 REGISTRY_PORT = 5000
+
+_PREFIX6 = int(IPv6Address("fd70:6c61::"))
+"""Of the LAN's IPv6 subnet (RFC 4193); its next 24 bits are the other subnet's, so that playgrounds differ."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,15 @@ class Layout:
     @property
     def uplink_address(self) -> IPv4Address:
         return self.subnet[254]
+
+    @property
+    def subnet6(self) -> IPv6Network:
+        """Of the underlay too, where the machine's kernel has IPv6."""
+        return IPv6Network((_PREFIX6 | int(self.subnet.network_address) << 64, 64))
+
+    def address6(self, address: IPv4Address) -> IPv6Address:
+        """The IPv6 address beside one of the underlay's others."""
+        return self.subnet6[int(address) - int(self.subnet.network_address)]
 
     @property
     def state(self) -> Path:
