@@ -9,7 +9,8 @@
 #
 # Ports to open:
 #   manager   7440/tcp from users and agents (API, mutual TLS), 7442/tcp from agents (joining)
-#   agent     7441/tcp from managers (logs, mutual TLS), 4789/udp from the other agents (VXLAN)
+#   agent     7441/tcp from managers (logs, mutual TLS), 4789/udp from the other agents (VXLAN), and with encrypted
+#             networks 51830/udp and 51831/udp from them (WireGuard)
 #   registry  5000/tcp from managers, agents and those who push
 set -eu
 
@@ -17,7 +18,7 @@ prefix=/opt/shoal
 top=$(cd "$(dirname "$0")/.." && pwd)
 
 fail() { echo "install.sh: $*" >&2; exit 2; }
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
 
 packages() {
   case $1 in
