@@ -23,6 +23,7 @@ from agent.membership import Membership, join_if_new
 from agent.network.node_network import NodeNetwork, node_network
 from agent.network.settings import NetworkSettings
 from agent.notify import notify
+from agent.runtime.host_needs import require_host
 from agent.runtime.runtime import OciRuntime
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
@@ -65,6 +66,7 @@ async def run(settings: AgentSettings) -> None:
     Raises:
         ShoalError: the host, the identity or the settings do not let it work; the text says what to do.
     """
+    require_host()
     initial = await join_if_new(settings, host.hostname(settings))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
     managers = ManagerList(settings.managers_file, initial)

@@ -55,6 +55,15 @@ def rules_refused(error: Unavailable, run: Callable[[str], None]) -> Unavailable
     return Unavailable(f"this kernel lacks {lacking}: load the module, or take a kernel that has it")
 
 
+def link_refused(error: Unavailable) -> Unavailable:
+    """The refusal of a container's namespace or link."""
+    if os.strerror(errno.EOPNOTSUPP) in str(error):
+        return Unavailable("this kernel lacks veth (CONFIG_VETH): load the module veth, or take a kernel that has it")
+    if "network namespace" in str(error) and os.strerror(errno.EINVAL) in str(error):
+        return Unavailable("this kernel lacks network namespaces (CONFIG_NET_NS): take a kernel that has them")
+    return error
+
+
 def tunnel_refused(error: Unavailable) -> Unavailable:
     """The refusal of our VXLAN device."""
     if os.strerror(errno.EOPNOTSUPP) not in str(error):

@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from agent.network.attachment import CONTAINER_INDEX
+from agent.network.kernel_features import link_refused
 from agent.network.names import (
     CONTAINER_DEVICE,
     GATEWAY,
@@ -133,6 +134,17 @@ class NamespacePool:
             return self._ready.popleft()
         except IndexError:
             return None
+
+    def begin(self) -> None:
+        """Make the first one.
+
+        Raises:
+            Unavailable: the kernel cannot; the text says what it lacks.
+        """
+        try:
+            self.fill(1)
+        except Unavailable as error:
+            raise link_refused(error) from error
 
     def fill(self, wanted: int) -> None:
         """Make one more if fewer than `wanted` are ready.

@@ -119,6 +119,7 @@ class NodeNetwork:
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu, ipv6=self._has_ipv6))
         opened.push_async_callback(self._in_maker, self._pool.close)
+        await self._in_maker(self._pool.begin)
         self._spares = Spares(
             pool=self._pool, in_maker=self._in_maker, least=self._settings.spare_namespaces, clock=time.monotonic
         )

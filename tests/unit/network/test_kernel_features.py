@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.network.kernel_features import missing, rules_refused, tunnel_refused
+from agent.network.kernel_features import link_refused, missing, rules_refused, tunnel_refused
 from shoal.errors import Unavailable
 
 
@@ -45,3 +45,12 @@ def test_a_refusal_for_another_reason_keeps_its_words() -> None:
 def test_a_kernel_without_vxlan_is_told_so() -> None:
     told = tunnel_refused(Unavailable("the kernel refused to make the VXLAN device shoal-vx: Operation not supported"))
     assert "CONFIG_VXLAN" in str(told)
+
+
+def test_a_kernel_without_veth_or_namespaces_is_told_so() -> None:
+    told = link_refused(Unavailable("The kernel refused to make the link shp-1-0: Operation not supported"))
+    assert "CONFIG_VETH" in str(told)
+    told = link_refused(Unavailable("The kernel refused a network namespace: Invalid argument"))
+    assert "CONFIG_NET_NS" in str(told)
+    other = Unavailable("The kernel refused to make the link shp-1-0: Cannot allocate memory")
+    assert link_refused(other) is other
