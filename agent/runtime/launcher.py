@@ -173,7 +173,7 @@ class Launcher:
             directory.mkdir()
         # The overlay's root shows the upper directory's mode and owner.
         upper.joinpath("u").chmod(0o755)
-        self._places.logs(request.task_id).mkdir(exist_ok=True)
+        self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
         files = {}
         for place, (path, content) in enumerate(request.files.items()):
             files[path] = bundle / "files" / str(place)

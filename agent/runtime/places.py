@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from agent.runtime.linux import spread_subdirectories
@@ -23,37 +24,37 @@ class Places:
     run: Path
     state: Path
 
-    @property
+    @cached_property
     def bundles(self) -> Path:
         """One directory a container."""
         return self.run / "bundles"
 
-    @property
+    @cached_property
     def exits(self) -> Path:
         """Where conmon writes exit codes, one file a container."""
         return self.run / "exits"
 
-    @property
+    @cached_property
     def logs_root(self) -> Path:
-        """One directory a container."""
+        """One directory a container, in groups as those of `uppers`."""
         return self.state / "logs"
 
-    @property
+    @cached_property
     def uppers(self) -> Path:
         """Upper and work directories of overlays, one directory a container, in groups of which each is elsewhere."""
         return self.state / "upper"
 
-    @property
+    @cached_property
     def base(self) -> Path:
         """The lowest layer of every root file system: what a container's own mounts are put on."""
         return self.state / "base"
 
-    @property
+    @cached_property
     def trash(self) -> Path:
         """What is to be deleted when there is time."""
         return self.state / "trash"
 
-    @property
+    @cached_property
     def filters(self) -> Path:
         """Compiled seccomp filters."""
         return self.state / "seccomp"
@@ -68,17 +69,21 @@ class Places:
 
     def tasks_with_upper(self) -> frozenset[str]:
         """Those that have such a directory."""
-        return frozenset(entry.name for group in os.scandir(self.uppers) for entry in os.scandir(group))
+        return _grouped(self.uppers)
 
     def logs(self, task_id: str) -> Path:
         """Holds `log` and its older files `log.1`, `log.2`, …"""
-        return self.logs_root / task_id
+        return self.logs_root / task_id[-1] / task_id
+
+    def tasks_with_logs(self) -> frozenset[str]:
+        """Those that have such a directory."""
+        return _grouped(self.logs_root)
 
     def runtime_root(self, program: str) -> Path:
         """State directory of one OCI runtime, "crun" or "runc"."""
         return self.run / program
 
-    @property
+    @cached_property
     def programs(self) -> Path:
         """Links to the copies of programs that are executed in place of those on disk."""
         return self.run / "programs"
@@ -89,7 +94,8 @@ class Places:
             path.mkdir(parents=True, exist_ok=True)
         for path in (self.logs_root, self.uppers, self.trash, self.filters):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        spread_subdirectories(self.uppers)
+        for path in (self.logs_root, self.uppers):
+            spread_subdirectories(path)
 
     def make_base(self) -> None:
         """The lowest layer. Where an image has one of these itself, its own lies above."""
@@ -97,6 +103,10 @@ class Places:
             self.base.joinpath(name).mkdir(mode=0o755, parents=True, exist_ok=True)
         for name in _BASE_FILES:
             self.base.joinpath(name).touch(mode=0o644)
+
+
+def _grouped(root: Path) -> frozenset[str]:
+    return frozenset(entry.name for group in os.scandir(root) for entry in os.scandir(group))
 
 
 @dataclass(frozen=True)

@@ -260,14 +260,14 @@ class OciRuntime:
 
     def _known(self) -> set[str]:
         """Tasks of which anything is on this host."""
-        places = (self._places.bundles, self._places.logs_root)
-        found = {entry.name for place in places for entry in os.scandir(place)}
-        return found | self._places.tasks_with_upper() | self._cgroups.tasks()
+        places = self._places
+        bundles = {entry.name for entry in os.scandir(places.bundles)}
+        return bundles | places.tasks_with_logs() | places.tasks_with_upper() | self._cgroups.tasks()
 
     def _find(self) -> list[Record]:
         """Records of whole containers; the rest is scrapped, but for the logs."""
         records = []
-        with_logs_only = {entry.name for entry in os.scandir(self._places.logs_root)}
+        with_logs_only = self._places.tasks_with_logs()
         traces = self._known() | set(supervision_processes(self._places).values())
         for task_id in traces - self._starting.keys():
             record = read_record(self._places.bundle(task_id))

@@ -89,9 +89,9 @@ def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) ->
         assert all([end.code for end in ends.told[request.task_id]] == [137] for request in requests)
         assert not any(Path(f"/proc/{running.pid}").exists() for running in started)
         assert supervision_processes(places(tmp_path)) == {}
-        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs"):
+        for directory in ("run/bundles", "run/crun", "run/exits"):
             assert list((tmp_path / directory).iterdir()) == []
-        assert not places(tmp_path).tasks_with_upper()
+        assert not places(tmp_path).tasks_with_upper() and not places(tmp_path).tasks_with_logs()
         await until(lambda: not list((tmp_path / "state/trash").iterdir()))
         assert f"{tmp_path}/run/bundles" not in Path("/proc/self/mountinfo").read_text()
 
@@ -142,7 +142,7 @@ def test_logs_rotate_without_a_gap(tmp_path: Path) -> None:
         await ends.of(request.task_id)
         assert seen == [f"line-{number}" for number in range(3000)]
         assert await lines_of(runtime, request.task_id) == seen
-        assert len(list((tmp_path / "state/logs" / request.task_id).iterdir())) > 2
+        assert len(list(places(tmp_path).logs(request.task_id).iterdir())) > 2
 
     with_runtime(tmp_path, body)
 
@@ -151,7 +151,7 @@ def test_only_so_many_log_files_are_kept(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
         request = shell(image, "yes 0123456789 | head -100000; sleep 1000", log=LogConfig(max_bytes=4096, max_files=2))
         await runtime.start(request)
-        logs = tmp_path / "state/logs" / request.task_id
+        logs = places(tmp_path).logs(request.task_id)
         await until((logs / "log.1").exists)
         assert not (logs / "log.2").exists()
 
@@ -352,8 +352,8 @@ def test_failed_starts_leave_no_process(tmp_path: Path) -> None:
             with pytest.raises(InvalidInput):
                 await runtime.start(container_request(image, "/bin/missing"))
         assert children() <= before
-        for directory in ("run/bundles", "run/crun", "run/exits", "state/logs"):
+        for directory in ("run/bundles", "run/crun", "run/exits"):
             assert list((tmp_path / directory).iterdir()) == []
-        assert not places(tmp_path).tasks_with_upper()
+        assert not places(tmp_path).tasks_with_upper() and not places(tmp_path).tasks_with_logs()
 
     with_runtime(tmp_path, body)
