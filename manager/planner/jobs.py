@@ -15,7 +15,7 @@ from manager.planner.filters import standing
 from manager.planner.modes import completions, is_job, is_on_each_node
 from manager.planner.place import Need, Placing
 from manager.planner.rolls import Key
-from manager.planner.slots import Slot, age, slots_of
+from manager.planner.slots import Slot, age, release, slots_of
 from manager.planner.template import Wanted
 from shoal.api.v1.service_pb2 import JobRun, RestartPolicy, Schedule, Service, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
@@ -73,7 +73,7 @@ class _JobPass:
                 self._wind_up(slots.pop(run.number, {}))
         for left in slots.values():
             for slot in left.values():
-                _release(self._draft, slot, "its run is forgotten")
+                release(self._draft, slot, "its run is forgotten")
         if not replaces:
             self._begin(status, scheduled)
         status.problems.extend(sorted(self._problems - {""})[:10])
@@ -114,7 +114,7 @@ class _JobPass:
         keys = self._keys(slots, demand)
         for key, slot in slots.items():
             if key not in keys:
-                _release(self._draft, slot, "not wanted any more")
+                release(self._draft, slot, "not wanted any more")
         work = _Work(wanted=len(keys))
         for key in keys:
             self._look(work, slots.get(key) or Slot(key), spec.task.restart)
@@ -247,10 +247,3 @@ def _on_failure(policy: RestartPolicy) -> RestartPolicy:
     if made.condition != RestartPolicy.NONE:
         made.condition = RestartPolicy.ON_FAILURE
     return made
-
-
-def _release(draft: Draft, slot: Slot, reason: str) -> None:
-    for task in slot.all():
-        draft.stop(task, TaskState.REMOVE, reason)
-    for task in slot.ended:
-        draft.forget(task)

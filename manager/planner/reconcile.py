@@ -14,7 +14,7 @@ from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.place import Need, Placing
 from manager.planner.replicas import choose_slots
 from manager.planner.rolls import Key, key_of
-from manager.planner.slots import Slot, age, rest, rest_the_obvious, slots_of
+from manager.planner.slots import Slot, age, release, rest, rest_the_obvious, slots_of
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
@@ -54,9 +54,11 @@ class _ServicePass:
         self._steps = 0
 
     def run(self) -> None:
-        if self._trial.is_on or self._is_shrinking():
+        self._roll.follow(self._wanted.revision, self._trial.since_ms)
+        self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
+        if self._is_shrinking():
             self._roll.wake_all()
-        elif not self._is_global:
+        elif not (self._is_global or self._trial.is_on):
             rest_the_obvious(self._draft, self._roll, self._wanted.revision)
         self._leaving = self._find_leaving()
         slots = slots_of(self._draft, self._roll)
@@ -65,7 +67,7 @@ class _ServicePass:
             self._trial.note(slot)
             before = self._effects()
             self._decide(slot)
-            if not self._trial.is_on and self._effects() == before:
+            if self._effects() == before and not self._trial.has_failed(slot):
                 rest(self._draft, self._roll, slot)
         progress = self._update(self._size)
         self._place(slots.values())
@@ -97,7 +99,7 @@ class _ServicePass:
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas)
         for slot in choice.release:
-            _release(self._draft, slot, "scaled down")
+            release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
         self._needs += [(number, Need(number)) for number in choice.fresh]
         self._unsettled += [Unsettled()] * len(choice.fresh)
@@ -110,7 +112,7 @@ class _ServicePass:
             if host is None or host.node is None:
                 continue
             if isinstance(key, int) or host.node.spec.availability == NodeSpec.DRAIN or unmet(host, self._demand):
-                _release(self._draft, slot, "the placement does not admit the node")
+                release(self._draft, slot, "the placement does not admit the node")
         fit = sorted(identifier for identifier, host in hosts.items() if standing(host, self._demand) is None)
         self._size = len(fit)
         quiet = self._roll.quiet
@@ -242,11 +244,12 @@ class _ServicePass:
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""
         now_ms = self._draft.now_ms
+        outdated = len(self._outdated) + len(self._roll.outdated)
         known = self._draft.view.service_status.get(self._id)
         before = known.update if known is not None and known.HasField("update") else None
         progress = rollout.advance(
             before,
-            self._facts(slots, before),
+            self._facts(slots, outdated, before),
             spec=self._newest.spec,
             task_revision=self._newest.task_revision,
             steering=self._newest.steering,
@@ -258,7 +261,7 @@ class _ServicePass:
             return progress  # what was seen is not of the template that is in force from now on
         config = rollout.config_of(self._newest.spec, now)
         step = update.next_step(config, now, [mover for _, mover in self._movers], self._unsettled, now_ms)
-        step = update.spare_the_rest(step, config, now, slots=slots, outdated=len(self._outdated))
+        step = update.spare_the_rest(step, config, now, slots=slots, outdated=outdated)
         for due in (step.wake_at_ms, rollout.due_ms(now, self._newest.spec)):
             if due is not None and due > now_ms:
                 self._draft.wake(self._id, due)
@@ -266,17 +269,19 @@ class _ServicePass:
         for slot, mover in self._movers:
             if mover.task.id in chosen:
                 self._move(slot, mover)
+            elif mover.running and mover.outdated and not mover.drained and [*slot.all()] == [mover.task]:
+                self._roll.wait(slot.key, mover.task)
         return progress
 
-    def _facts(self, slots: int, before: UpdateStatus | None) -> rollout.Facts:
+    def _facts(self, slots: int, outdated: int, before: UpdateStatus | None) -> rollout.Facts:
         came_from = before.previous_revision if before is not None else 0
         return rollout.Facts(
             slots=slots,
-            outdated=len(self._outdated),
+            outdated=outdated,
             in_flight=update.in_flight(self._trial.update, self._unsettled),
             failed=self._trial.failed,
             reason=self._trial.reason,
-            running=max((task.revision for task in self._outdated), default=0),
+            running=max((*(task.revision for task in self._outdated), *self._roll.outdated.values()), default=0),
             returns=bool(came_from) and not self._wanted.differs_from(came_from),
         )
 
@@ -328,10 +333,3 @@ class _ServicePass:
 
     def _is_ready(self, task: Task) -> bool:
         return is_ready(task, self._draft.view.task_status.get(task.id))
-
-
-def _release(draft: Draft, slot: Slot, reason: str) -> None:
-    for task in slot.all():
-        draft.stop(task, TaskState.REMOVE, reason)
-    for task in slot.ended:
-        draft.forget(task)

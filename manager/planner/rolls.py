@@ -7,6 +7,7 @@ been decided about without effect. Which slots are quiet changes the cost of a p
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from itertools import repeat
 from operator import attrgetter, eq
 
@@ -38,15 +39,21 @@ class Roll:
         loud: slots to decide about.
         quiet: the other slots, with the node of the task that runs there (empty when none does).
         homes: how many of the quiet slots' tasks each node runs.
+        outdated: those of the quiet slots whose task waits for an update to replace it, with the task's revision.
+        revision: the wanted one that slots are quiet by.
+        since_ms: tasks made since then had to prove themselves when slots became quiet; 0: none had to.
     """
 
-    __slots__ = ("homes", "loud", "quiet", "tasks")
+    __slots__ = ("homes", "loud", "outdated", "quiet", "revision", "since_ms", "tasks")
 
     def __init__(self) -> None:
         self.tasks: dict[Key, tuple[Task, ...]] = {}
         self.loud: set[Key] = set()
         self.quiet: dict[Key, str] = {}
         self.homes: dict[str, int] = {}
+        self.outdated: dict[Key, int] = {}
+        self.revision = 0
+        self.since_ms = 0
 
     def put(self, identifier: str, key: Key, task: Task | None) -> None:
         """The record of a task of this slot has become another one, or is gone."""
@@ -62,6 +69,7 @@ class Roll:
     def wake(self, key: Key) -> None:
         """Decide about the slot in the next pass."""
         home = self.quiet.pop(key, None)
+        self.outdated.pop(key, None)
         if home:
             left = self.homes[home] - 1
             if left:
@@ -79,6 +87,30 @@ class Roll:
             self.loud.update(self.quiet)
             self.quiet.clear()
             self.homes.clear()
+            self.outdated.clear()
+
+    def follow(self, revision: int, since_ms: int) -> None:
+        """Wake what may be decided otherwise now: this revision is wanted, and newer tasks have to prove themselves.
+
+        Args:
+            since_ms: 0 when none has to. Milliseconds since the Unix epoch.
+        """
+        if self.revision != revision:
+            self.wake_all()
+        elif since_ms and since_ms != self.since_ms:
+            for key in [key for key in self.quiet if any(t.created_at_ms >= since_ms for t in self.tasks[key])]:
+                self.wake(key)
+        self.revision, self.since_ms = revision, since_ms
+
+    def wake_outdated(self, most: int) -> None:
+        """Decide about the first so many of those that wait for an update."""
+        for key in nsmallest(most, self.outdated, key=lambda key: (key, "") if isinstance(key, int) else (0, key)):
+            self.wake(key)
+
+    def wait(self, key: Key, task: Task) -> None:
+        """An update is to replace the slot's only task, but not yet."""
+        self.rest(key, task.node_id)
+        self.outdated[key] = task.revision
 
     def rest(self, key: Key, home: str) -> None:
         """A decision about the slot had no effect."""

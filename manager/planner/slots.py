@@ -105,6 +105,14 @@ def rest_the_obvious(draft: Draft, roll: Roll, revision: int) -> None:
             roll.rest(key, node_id)
 
 
+def release(draft: Draft, slot: Slot, reason: str) -> None:
+    """Give the slot up: what runs is stopped and then forgotten, what has ended is forgotten at once."""
+    for task in slot.all():
+        draft.stop(task, TaskState.REMOVE, reason)
+    for task in slot.ended:
+        draft.forget(task)
+
+
 def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:
     if is_terminal(draft.state(task)):
         slot.ended.append(task)

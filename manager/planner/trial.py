@@ -31,6 +31,11 @@ class Trial:
         self._newest_failure: tuple[int, str] = (0, "")
 
     @property
+    def since_ms(self) -> int:
+        """Tasks made since then are judged; 0 when none is. Milliseconds since the Unix epoch."""
+        return self._since_ms if self.is_on else 0
+
+    @property
     def failed(self) -> int:
         """Slots in which a new task has failed."""
         return len(self._failed)

@@ -77,9 +77,9 @@ def measure(tasks: int, nodes: int, services: int, *, overlay: bool) -> None:
 
     agenda = timed("  the agenda of a new term", tasks, lambda: Agenda(tables))
 
-    def step() -> Outcome:
+    def step(later_ms: int = 0) -> Outcome:
         with uncollected():  # as the loop does
-            return agenda.plan(now_ms=NOW_MS, new_id=new_id)
+            return agenda.plan(now_ms=NOW_MS + later_ms, new_id=new_id)
 
     outcome = timed("  schedule all", tasks, step)
     commit(tables, agenda, outcome.writes)
@@ -96,7 +96,33 @@ def measure(tasks: int, nodes: int, services: int, *, overlay: bool) -> None:
     commit(tables, agenda, [Write(kinds.NODE_STATUS, "node000000003", lost)])  # type: ignore[arg-type]
     outcome = timed(f"  a lost node with {moved} tasks", moved, step)
     assert sum(isinstance(write.value, Task) for write in outcome.writes) == 2 * moved
+    update(tables, agenda, tasks // services, lambda: step(10_000))
     print(f"  peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB\n")
+
+
+def update(tables: Tables, agenda: Agenda, tasks: int, step: Callable[[], Outcome]) -> None:
+    """One of the services gets another image: its first pass, and one after some of its tasks have been replaced."""
+    service = Service()
+    service.CopyFrom(tables.services["service000000"])
+    service.spec.task.container.image = "hello:2"
+    service.spec.update.parallelism = 10
+    service.revision = service.task_revision = 2
+    revision = ServiceRevision(service_id="service000000", number=2, spec=service.spec)
+    writes = [
+        Write(kinds.SERVICE, "service000000", service),  # type: ignore[arg-type]
+        Write(kinds.REVISION, "service000000/2", revision),  # type: ignore[arg-type]
+    ]
+    commit(tables, agenda, writes)
+    outcome = timed(f"  an update of {tasks:,} tasks begins", tasks, step)
+    for _ in range(3):
+        commit(tables, agenda, outcome.writes)
+        for write in outcome.writes:
+            if isinstance(write.value, Task):
+                state = TaskState.RUNNING if write.value.desired_state == TaskState.RUNNING else TaskState.SHUTDOWN
+                told = TaskStatus(task_id=write.identifier, state=state, at_ms=NOW_MS + 9_000)
+                told.running_at_ms = NOW_MS + 9_000
+                commit(tables, agenda, [Write(kinds.TASK_STATUS, write.identifier, told)])  # type: ignore[arg-type]
+        outcome = timed("  a step of it", tasks, step)
 
 
 def figures(tasks: int = 10_000, nodes: int = 1_000) -> list[Figure]:
