@@ -16,7 +16,8 @@ from cli.commands.each import for_each, inspect_each
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.tasks import timestamp
-from cli.render.units import age, size
+from cli.render.units import age
+from shoal.amounts import size
 from shoal.api.v1.control_pb2 import (
     CreateFileRequest,
     FileView,

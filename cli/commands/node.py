@@ -12,7 +12,8 @@ from cli.flags.scalars import choice
 from cli.render import tasks as task_rows
 from cli.render.structure import to_document
 from cli.render.table import show
-from cli.render.units import cpus, parse_duration_ms, size
+from cli.render.units import parse_duration_ms
+from shoal.amounts import cpus, size
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
     ListNodesRequest,

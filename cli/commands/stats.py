@@ -12,7 +12,7 @@ from cli.commands.complete import names_of
 from cli.render.failure import warn
 from cli.render.table import table
 from cli.render.terminal import draw, is_live
-from cli.render.units import size
+from shoal.amounts import size
 from shoal.api.v1.control_pb2 import StatsRequest, StatsResponse, TaskStats
 
 COLUMNS = ("name", "node", "cpu", "memory", "of", "share", "pids")

@@ -3,15 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from cli.render.units import cpus, duration, parse_bytes, size
+from shoal.amounts import cpus, duration, exact_size
 
 
 def _size(amount: int) -> str:
-    """Exact, also where the unit makes it a fraction."""
-    if amount < 0:
-        return "unlimited"
-    told = size(amount)
-    return told if amount == parse_bytes(told) else f"{told} ({amount} bytes)"
+    return exact_size(amount) if amount >= 0 else "unlimited"
 
 
 _UNITS: dict[str, tuple[str, Callable[[int], str]]] = {

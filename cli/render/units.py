@@ -1,4 +1,4 @@
-"""Amounts as people write and read them: sizes, durations, shares of a CPU, ages. Parsing is Docker's."""
+"""Amounts as people write them: sizes, durations, shares of a CPU; and ages. Parsing is Docker's."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -67,33 +67,6 @@ def parse_nano_cpus(text: str) -> int:
     if not amount.is_finite() or amount < 0 or amount > 10**15:
         raise InvalidInput(f"{text!r} is not a number of CPUs; write it like 0.5 or 2")
     return int(amount)
-
-
-def size(amount: int) -> str:
-    """ "64 MiB", with one decimal below 10 where it is not whole."""
-    value, unit = float(amount), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.1f} {unit}" if value < 10 and value % 1 else f"{value:.0f} {unit}"
-
-
-def cpus(nano: int) -> str:
-    """ "0.5" from billionths."""
-    return f"{nano / 1e9:.3f}".rstrip("0").rstrip(".")
-
-
-def duration(milliseconds: int) -> str:
-    """ "1m30s", exact to the millisecond, in a form that `parse_duration_ms` takes."""
-    if milliseconds == 0:
-        return "0s"
-    parts = []
-    for unit in ("d", "h", "m", "s", "ms"):
-        count, milliseconds = divmod(milliseconds, int(_DURATIONS_MS[unit]))
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)
 
 
 def age(milliseconds: int) -> str:

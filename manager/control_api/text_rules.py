@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.control_api import bounds
+from shoal.amounts import cpus, duration, exact_size
 from shoal.errors import Fault
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _HOSTNAME = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
+_TOLD = {"bytes": exact_size, "milliseconds": duration, "billionths of a CPU": cpus}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -62,9 +64,14 @@ def check_labels(path: str, labels: Mapping[str, str]) -> Iterator[Fault]:
 
 
 def check_range(path: str, value: int, least: int, most: int, unit: str = "") -> Iterator[Fault]:
-    """A number within its bounds, both included."""
+    """A number within its bounds, both included.
+
+    Args:
+        unit: "bytes", "milliseconds" and "billionths of a CPU" are told as people write them.
+    """
     if not least <= value <= most:
-        yield Fault(path, f"{value:,} is out of range; {least:,} to {most:,}{unit and ' ' + unit} are allowed")
+        tell = _TOLD.get(unit, "{:,}".format)
+        yield Fault(path, f"{tell(value)} is out of range; {tell(least)} to {tell(most)} are allowed")
 
 
 def check_duration(path: str, milliseconds: int, most: int = bounds.DURATION_MS) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ from manager.planner.demand import demand_of
 from manager.planner.filters import is_for
 from manager.planner.generic import Stock
 from manager.store.tables import View
+from shoal.amounts import exact_size
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import Affinity, Placement, Preference, ServiceSpec
@@ -134,7 +135,7 @@ def _amounts(spec: ServiceSpec, nodes: Sequence[NodeDescription]) -> Iterator[st
     if demand.cpus > most_cpus:
         yield f"{demand.cpus / 1e9:g} CPUs are reserved, and no node has more than {most_cpus / 1e9:g}"
     if demand.memory > most_memory:
-        yield f"{demand.memory:,} bytes of memory are reserved, and no node has more than {most_memory:,}"
+        yield f"{exact_size(demand.memory)} of memory are reserved, and no node has more than {exact_size(most_memory)}"
     for kind, wanted in demand.generic.items():
         most = max(_has(node, kind) for node in nodes)
         if wanted > most:

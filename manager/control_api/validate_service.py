@@ -17,6 +17,7 @@ from manager.control_api.validate_ports import check_ports
 from manager.control_api.validate_tuning import check_tuning_of_task
 from manager.control_api.validate_volumes import check_slots
 from manager.planner.modes import is_on_each_node
+from shoal.amounts import cpus, exact_size
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import (
     Endpoint,
@@ -77,13 +78,13 @@ def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:
 
 def _check_limits(path: str, task: TaskTemplate) -> Iterator[Fault]:
     pairs = (
-        ("nano_cpus", task.limits.nano_cpus, task.reservations.nano_cpus),
-        ("memory_bytes", task.limits.memory_bytes, task.reservations.memory_bytes),
-        ("pids", task.limits.pids, task.reservations.pids),
+        ("nano_cpus", task.limits.nano_cpus, task.reservations.nano_cpus, cpus),
+        ("memory_bytes", task.limits.memory_bytes, task.reservations.memory_bytes, exact_size),
+        ("pids", task.limits.pids, task.reservations.pids, str),
     )
-    for field, limit, reservation in pairs:
+    for field, limit, reservation, tell in pairs:
         if 0 < limit < reservation:
-            yield Fault(f"{path}.{field}", f"{limit:,} is below the reservation of {reservation:,}")
+            yield Fault(f"{path}.{field}", f"{tell(limit)} is below the reservation of {tell(reservation)}")
 
 
 def _check_restart(path: str, policy: RestartPolicy) -> Iterator[Fault]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_absolute, check_hostname, check_range
+from shoal.amounts import exact_size
 from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning, Device, MemoryTuning
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.errors import Fault
@@ -49,17 +50,15 @@ def check_tuning_of_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     container, limits = task.container, task.limits
     if container.cpu.quota_us and limits.nano_cpus:
         yield Fault(f"{path}.container.cpu.quota_us", "a limit of CPUs says the same in another way; use one of them")
-    swap = container.memory.swap_bytes
+    swap, most = container.memory.swap_bytes, exact_size(limits.memory_bytes)
     if container.memory.HasField("swap_bytes"):
         if not limits.memory_bytes:
             yield Fault(f"{path}.container.memory.swap_bytes", "needs a limit of memory")
         elif 0 <= swap < limits.memory_bytes:
-            yield Fault(
-                f"{path}.container.memory.swap_bytes",
-                f"{swap:,} is memory and swap together, and below the memory limit of {limits.memory_bytes:,}",
-            )
+            why = f"{exact_size(swap)} is memory and swap together, and below the memory limit of {most}"
+            yield Fault(f"{path}.container.memory.swap_bytes", why)
     if 0 < limits.memory_bytes < container.memory.reservation_bytes:
-        yield Fault(f"{path}.container.memory.reservation_bytes", f"is above the limit of {limits.memory_bytes:,}")
+        yield Fault(f"{path}.container.memory.reservation_bytes", f"is above the limit of {most}")
     if mode_of(task) == HOST:
         for key in container.sysctls:
             if key.replace("/", ".").startswith("net."):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cli.render.progress import bar
 from cli.render.table import table
 from cli.render.tasks import short_image
-from cli.render.units import age, cpus, duration, parse_bytes, parse_duration_ms, parse_nano_cpus, size
+from cli.render.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
+from shoal.amounts import cpus, duration, size
 from shoal.api.v1.control_pb2 import ServiceProgress
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
