@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.planner.due import check_cron, check_zone, last_due_ms, next_due_ms
-from manager.planner.timetable import look
+from manager.planner.timetable import MOST_AT_ONCE, look
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import JobRun, ReplicatedJob, RestartPolicy, Schedule, ScheduleStatus, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
@@ -207,6 +207,18 @@ def test_a_run_that_is_due_while_another_goes_on(
     plan(cluster)
     assert {task.run for task in cluster.wanted("job")} == runs
     assert cluster.tables.service_status["job"].schedule.message == told
+
+
+def test_runs_that_never_end_do_not_pile_up_for_ever() -> None:
+    cluster = world()
+    cluster.service("job", scheduled(overlap=Schedule.ALLOW))
+    plan(cluster)
+    for _ in range(MOST_AT_ONCE + 5):
+        cluster.now_ms = cluster.agenda.wake_at_ms() or 0
+        plan(cluster)
+    assert len({task.run for task in cluster.wanted("job")}) == MOST_AT_ONCE
+    told = cluster.tables.service_status["job"].schedule.message
+    assert told == "the last run was left out: 100 runs still went on"
 
 
 @pytest.mark.parametrize(("missed", "runs"), [(Schedule.SKIP, 0), (Schedule.RUN_ONCE, 1)])
