@@ -25,6 +25,7 @@ from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
 from manager.control_api.network_keys import NetworkKeys
+from manager.control_api.network_nodes import Applied
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
@@ -112,7 +113,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
     events = Events(store=store, now_ms=now_ms)
-    control = _control(store, authority, agents, images, keyring, events)
+    control = _control(store, authority, agents, images, keyring, events, dispatcher.applied_revision)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
@@ -145,6 +146,7 @@ def _control(
     images: RegistryImageResolver,
     keyring: Keyring,
     events: Events,
+    applied: Applied,
 ) -> ControlService:
     sealed, plain = SealedContents(keyring), PlainContents()
     return ControlService(
@@ -161,7 +163,7 @@ def _control(
             ),
             tasks=Tasks(store=store),
             nodes=Nodes(store=store, now_ms=now_ms),
-            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id),
+            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id, applied=applied),
             network_check=NetworkCheck(store=store, prober=agents),
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),

@@ -4,6 +4,7 @@ from collections import Counter
 
 from manager.control_api import names
 from manager.control_api.lookup import find_network, hostname_of
+from manager.control_api.network_nodes import Applied, nodes_of, nothing_known
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_ipv6 import check_ipv6, lacks_ipv6, nodes_without_ipv6, overlap6, overlap_with_hosts6
 from manager.control_api.validate_network import (
@@ -38,10 +39,15 @@ _NAMED = 5
 
 
 class Networks:
-    """The networks' calls."""
+    """The networks' calls.
 
-    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId) -> None:
+    Args:
+        applied: how far this manager's nodes are.
+    """
+
+    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId, applied: Applied = nothing_known) -> None:
         self._store = store
+        self._applied = applied
         self._now_ms = now_ms
         self._new_id = new_id
 
@@ -67,6 +73,7 @@ class Networks:
         network = find_network(view, request.network)
         shown = network_view(view, network, addresses_in_use(view))
         shown.endpoints.extend(endpoints(view, network.meta.id))
+        shown.nodes.extend(nodes_of(view, network.meta.id, self._applied))
         return shown
 
     async def list(self, _: ListNetworksRequest) -> ListNetworksResponse:

@@ -131,14 +131,15 @@ def overlap(
 
 
 def overlap_with_hosts(path: str, subnet: str, view: View) -> Iterator[Fault]:
-    """What nodes use a part of a valid `subnet` for; one fault for each prefix, naming a node."""
+    """What nodes use a part of a valid `subnet` for; one fault for each prefix in no other, naming a node."""
     wanted = ipaddress.IPv4Network(subnet)
     if wanted.overlaps(ipaddress.IPv4Network(NODE_POOL)):
         yield Fault(path, f"{wanted} overlaps {NODE_POOL}, which each node uses for tasks without a network")
-    told: set[str] = set()
+    told: list[ipaddress.IPv4Network] = []
     for hostname, prefix, use in _used_by_hosts(view):
-        if prefix not in told and wanted.overlaps(ipaddress.IPv4Network(prefix)):
-            told.add(prefix)
+        used = ipaddress.IPv4Network(prefix)
+        if wanted.overlaps(used) and not any(used.subnet_of(other) for other in told):
+            told.append(used)
             yield Fault(path, f"{wanted} overlaps {prefix}, {use} of node {hostname}; choose another or leave it out")
 
 

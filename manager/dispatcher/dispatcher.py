@@ -32,6 +32,9 @@ from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
+_OF_OTHERS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
+"""Kinds of records that say which nodes are there, and what those of other managers have applied."""
+
 Context = aio.ServicerContext[AgentMessage, ManagerMessage]
 
 
@@ -85,6 +88,11 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._committer.run(), name="statuses")
                 group.create_task(self._watch_heartbeats(), name="heartbeats")
                 group.create_task(self._drains.run(), name="drains")
+
+    def applied_revision(self, node_id: str) -> int | None:
+        """The store's revision that a node's datapath holds; None when its session is not here."""
+        session = self._sessions.get(node_id)
+        return session.revision(self._store.tables.revision) if session is not None else None
 
     async def Session(  # noqa: N802  # named by the protocol
         self, requests: AsyncIterator[AgentMessage], context: Context
@@ -151,7 +159,7 @@ class Dispatcher(DispatcherServicer):
                     self._take(session, message.statuses)
                 if message.WhichOneof("kind") == "applied":
                     session.applied(message.applied.sequence)
-                    self._drains.look()
+                    self._drains.hear(session.node_id)
         except aio.UsageError:
             # gRPC's word for a stream that broke while we were reading it.
             _log.info("the stream of node %s broke", session.node_id)
@@ -201,7 +209,7 @@ class Dispatcher(DispatcherServicer):
             for node_id, marks in self._catalogue.update(batch).items():
                 if session := self._sessions.get(node_id):
                     session.touch(generation, marks)
-            self._drains.look()
+            self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
             await self._mind_own_nodes(batch)
 
     async def _mind_own_nodes(self, changes: Iterable[Change]) -> None:

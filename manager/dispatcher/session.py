@@ -25,7 +25,8 @@ class AgentSession:
         self.node_id = node_id
         self._sequences = sequences
         self._unsent: int | None = 0
-        self._under_way: deque[tuple[int, int]] = deque()
+        self._under_way: deque[tuple[int, int, int]] = deque()
+        self._revision = 0
         self._marks: set[Mark] | None = None
         self._acknowledged = 0
         self._told = 0
@@ -48,9 +49,17 @@ class AgentSession:
 
     def applied(self, sequence: int) -> None:
         """The node's datapath holds what the message of this number says. One of another session is passed over."""
-        if any(number == sequence for number, _ in self._under_way):
+        if any(number == sequence for number, *_ in self._under_way):
             while self._under_way and self._under_way[0][0] <= sequence:
-                self._under_way.popleft()
+                _, _, self._revision = self._under_way.popleft()
+
+    def revision(self, newest: int) -> int:
+        """The store's revision that the node's datapath holds, 0 before the first.
+
+        Args:
+            newest: the store's own, which a node has that lacks nothing.
+        """
+        return newest if self.oldest_unapplied is None else self._revision
 
     @property
     def oldest_unapplied(self) -> int | None:
@@ -98,6 +107,6 @@ class AgentSession:
         since, self._unsent = self._unsent, None
         if message.snapshot or not is_empty(message):
             message.sequence = next(self._sequences)
-            self._under_way.append((message.sequence, since or 0))
+            self._under_way.append((message.sequence, since or 0, message.store_revision))
             yield message
         yield from files.messages(news.files, message.store_revision)

@@ -11,7 +11,8 @@ from cli.commands.each import inspect_each
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.tasks import state_name
-from shoal.api.v1.control_pb2 import GetNetworkRequest, ListNetworksRequest, NetworkView
+from shoal.api.v1.control_pb2 import GetNetworkRequest, ListNetworksRequest, NetworkNode, NetworkView
+from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import Fault, InvalidInput
 from shoal.overlay_encryption import is_encrypted
 
@@ -104,8 +105,15 @@ def inspect(client: Client, *, networks: tuple[str, ...], form: str) -> None:
 
 
 def document(view: NetworkView) -> dict[str, object]:
-    """A network as `inspect` shows it: endpoints with their states' names, and the nodes that they are on."""
+    """A network as `inspect` shows it: endpoints and nodes with their states' names."""
     whole: dict[str, object] = to_document(view)
     endpoints = [{**to_document(each), "state": state_name(each.state)} for each in view.endpoints]
-    nodes = sorted({each.node_hostname for each in view.endpoints})
+    nodes = [node_row(each) for each in view.nodes]
     return {**whole, "nodes": nodes, "endpoints": endpoints}
+
+
+def node_row(node: NetworkNode) -> dict[str, object]:
+    """A node that holds tables of the network; without a revision where its manager alone knows that."""
+    known = {"revision": node.revision, "up_to_date": node.up_to_date} if node.revision else {}
+    state = NodeStatus.State.Name(NodeStatus.State.ValueType(node.state or NodeStatus.UNKNOWN)).lower()
+    return {"hostname": node.hostname, "state": state, **known}

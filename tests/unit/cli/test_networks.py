@@ -21,6 +21,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
+from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
@@ -88,9 +89,14 @@ def test_a_network_is_shown_with_its_endpoints_and_nodes() -> None:
     shown.endpoints.append(
         NetworkEndpoint(task_name="web.1.x", node_hostname="h1", address="10.0.0.2", state=TaskState.RUNNING)
     )
+    shown.nodes.add(hostname="h1", state=NodeStatus.READY, revision=7, up_to_date=True)
+    shown.nodes.add(hostname="h2", state=NodeStatus.DOWN)
     assert row(shown)["subnet"] == "10.0.0.0/24"
     whole = document(shown)
-    assert whole["nodes"] == ["h1"]
+    assert whole["nodes"] == [
+        {"hostname": "h1", "state": "ready", "revision": 7, "up_to_date": True},
+        {"hostname": "h2", "state": "down"},
+    ]
     assert whole["endpoints"] == [
         {"task_name": "web.1.x", "node_hostname": "h1", "address": "10.0.0.2", "state": "running"}
     ]

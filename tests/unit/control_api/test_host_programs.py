@@ -45,8 +45,12 @@ async def listen(api: Api, node_id: str, hostname: str, *ports: int, program: st
             PublishedPort(published=80, host_address="::1"),
             False,
         ),
-        (HostListener(protocol=2, port=53, address="127.0.0.53"), PublishedPort(published=53, protocol=2), False),
-        (HostListener(protocol=2, port=53), PublishedPort(published=53, protocol=2), True),
+        (
+            HostListener(protocol=2, port=53, address="127.0.0.53"),
+            PublishedPort(published=53, protocol=PublishedPort.UDP),
+            False,
+        ),
+        (HostListener(protocol=2, port=53), PublishedPort(published=53, protocol=PublishedPort.UDP), True),
     ],
 )
 def test_who_has_a_port(listener: HostListener, port: PublishedPort, answer: bool) -> None:
