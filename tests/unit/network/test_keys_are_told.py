@@ -1,0 +1,62 @@
+"""The keeper of tunnels: it looks until all is settled, and tells each change of keys once."""
+
+import asyncio
+from contextlib import suppress
+from typing import cast
+
+from agent.network.encryption.keeper import MOST_LOOKS, Keeper
+from agent.network.encryption.tunnels import Tunnels
+from shoal.api.v1.node_pb2 import OverlayKey
+from tests.fakes.virtual_time import run_virtual
+
+
+class SettlingTunnels:
+    """Settled after so many looks."""
+
+    def __init__(self, looks: int) -> None:
+        self.keys: tuple[OverlayKey, ...] = (OverlayKey(generation=1),)
+        self.is_settled = False
+        self.looks = 0
+        self._needed = looks
+
+    async def look(self) -> list[str]:
+        self.looks += 1
+        self.is_settled = self.looks >= self._needed
+        return []
+
+
+async def kept(tunnels: SettlingTunnels, seconds: float) -> list[int]:
+    """The generations told while a keeper works so long."""
+    keeper = Keeper(tunnels=cast(Tunnels, tunnels), look=tunnels.look)
+    told: list[int] = []
+
+    async def listen() -> None:
+        async for keys in keeper.keys():
+            told.append(sum(key.generation for key in keys))  # noqa: PERF401  (told is read while this runs)
+
+    working = [asyncio.ensure_future(listen()), asyncio.ensure_future(keeper.run())]
+    await asyncio.sleep(0)
+    keeper.note()
+    await asyncio.sleep(seconds / 2)
+    keeper.note()
+    tunnels.keys = (*tunnels.keys, OverlayKey(generation=2))
+    keeper.note()
+    await asyncio.sleep(seconds / 2)
+    assert [key.generation for key in keeper.current] == [1, 2]
+    for each in working:
+        each.cancel()
+        with suppress(asyncio.CancelledError):
+            await each
+    return told
+
+
+def test_it_looks_until_all_is_settled_and_tells_each_change_once() -> None:
+    tunnels = SettlingTunnels(looks=7)
+    assert run_virtual(kept(tunnels, 1000)) == [0, 1, 3]
+    assert tunnels.looks == 7
+
+
+def test_it_does_not_look_for_ever_for_a_node_that_is_away() -> None:
+    tunnels = SettlingTunnels(looks=100_000)
+    run_virtual(kept(tunnels, 1000))
+    assert tunnels.looks == 2 * MOST_LOOKS
