@@ -13,7 +13,7 @@ from shoal.errors import InvalidInput
 from shoal.published_ports import has_it
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
-HOST, MESH = PublishedPort.HOST, PublishedPort.INGRESS
+HOST, MESH, UDP = PublishedPort.HOST, PublishedPort.INGRESS, PublishedPort.UDP
 
 
 def spec(published: int, mode: PublishedPort.Mode.ValueType = MESH, *constraints: str) -> ServiceSpec:
@@ -47,10 +47,10 @@ async def listen(api: Api, node_id: str, hostname: str, *ports: int, program: st
         ),
         (
             HostListener(protocol=2, port=53, address="127.0.0.53"),
-            PublishedPort(published=53, protocol=PublishedPort.UDP),
+            PublishedPort(published=53, protocol=UDP),
             False,
         ),
-        (HostListener(protocol=2, port=53), PublishedPort(published=53, protocol=PublishedPort.UDP), True),
+        (HostListener(protocol=2, port=53), PublishedPort(published=53, protocol=UDP), True),
     ],
 )
 def test_who_has_a_port(listener: HostListener, port: PublishedPort, answer: bool) -> None:
