@@ -48,8 +48,8 @@ def follow_schedule(
 ) -> ScheduleStatus:
     """Begin the run that is due, if one is; how the schedule stands then."""
     active = going(runs)
-    going = active[-1].number if active else 0
-    found = look(schedule, known, going=going, now_ms=now_ms, beside=max(0, len(active) - 1))
+    newest = active[-1].number if active else 0
+    found = look(schedule, known, going=newest, now_ms=now_ms, beside=max(0, len(active) - 1))
     if found.start_due_ms:
         begin(runs, revision=revision, due_at_ms=found.start_due_ms, replaces=found.replaces, now_ms=now_ms)
     return found.status
