@@ -20,7 +20,7 @@ from agent.network.dns.kept import KeptAnswers
 from agent.network.dns.upstream import HostResolvers, matches, resolvers
 from agent.network.dns.wire import without_options
 from agent.network.dns.zone import Zone, zone
-from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskAddress
 
@@ -309,3 +309,68 @@ def test_an_address_belongs_to_the_task_that_was_given_it_last() -> None:
     askers.remove("new")
     assert askers.find(address) is None
     assert askers.addresses() == frozenset()
+
+
+def dual() -> Zone:
+    """Network "six" has IPv6, "front" has none."""
+    networks = [NETWORKS[0], NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")]
+    tasks = [endpoint(slot, f"six=10.0.6.{slot}") for slot in (1, 2)]
+    for each in tasks:
+        each.addresses[0].address6 = f"fd06::{each.slot}"
+    alone = endpoint(1, "front=10.0.1.1", service="old")
+    record = ServiceEndpoint(service_id="id-of-web", service_name="web")
+    record.virtual_addresses.add(network_id="six", address="10.0.6.250", address6="fd06::fa")
+    return zone(networks, [*tasks, alone], [record])
+
+
+def told(name: str, kind: str) -> list[str]:
+    wire = dns.message.make_query(name, kind).to_wire()
+    response = answers(dual()).answer(wire, Asker(("six", "front"), may_leave=False), tcp=True)
+    assert isinstance(response, bytes)
+    found = dns.message.from_wire(response)
+    assert found.rcode() == dns.rcode.NOERROR
+    return sorted(str(record) for rrset in (*found.answer, *found.additional) for record in rrset)
+
+
+def test_names_have_addresses_of_each_family_that_their_network_has() -> None:
+    assert told("web", "AAAA") == ["fd06::fa"]
+    assert told("web", "A") == ["10.0.6.250"]
+    assert told("web", "ANY") == ["10.0.6.250", "fd06::fa"]
+    assert told("tasks.web", "AAAA") == ["fd06::1", "fd06::2"]
+    assert told("web.1", "AAAA") == ["fd06::1"]
+    assert told("old", "AAAA") == []
+    assert told("old", "A") == ["10.0.1.1"]
+
+
+def test_reverse_names_and_service_records_of_both_families() -> None:
+    assert told(IPv6Address("fd06::2").reverse_pointer, "PTR") == ["web.2.t2."]
+    assert told(IPv4Address("10.0.6.2").reverse_pointer, "PTR") == ["web.2.t2."]
+    assert told("_80._tcp.web", "SRV") == [
+        "0 1 80 web.1.t1.", "0 1 80 web.2.t2.", "10.0.6.1", "10.0.6.2", "fd06::1", "fd06::2",
+    ]  # fmt: skip
+
+
+def test_unknown_addresses_of_our_own_subnet_are_nobodys() -> None:
+    wire = dns.message.make_query(IPv6Address("fd06::77").reverse_pointer, "PTR").to_wire()
+    response = answers(dual()).answer(wire, Asker(("six",), may_leave=True), tcp=False)
+    assert isinstance(response, bytes)
+    assert dns.message.from_wire(response).rcode() == dns.rcode.NXDOMAIN
+
+
+def test_a_node_without_ipv6_tells_none() -> None:
+    found = zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], [], ipv6=False)
+    assert not found.covers(IPv6Address("fd06::1"))
+
+
+def test_many_ipv6_addresses_are_cut_where_the_datagram_ends() -> None:
+    tasks = [endpoint(slot, f"six=10.0.6.{slot}") for slot in range(1, 80)]
+    for each in tasks:
+        each.addresses[0].address6 = f"fd06::{each.slot}"
+    of = zone([NetworkAssignment(network_id="six", subnet="10.0.6.0/24", subnet6="fd06::/64")], tasks)
+    wire = dns.message.make_query("web", "AAAA", use_edns=0, payload=4096).to_wire()
+    response = answers(of).answer(wire, Asker(("six",), may_leave=True), tcp=False)
+    assert isinstance(response, bytes)
+    assert len(response) <= 1232
+    cut = dns.message.from_wire(response)
+    assert cut.flags & dns.flags.TC
+    assert len(cut.answer[0]) == (1232 - 12 - 9 - 11) // 28

@@ -37,7 +37,7 @@ def add(world: World, spec: NetworkSpec) -> None:
 def on(network: str, replicas: int = 1, **more: str) -> ServiceSpec:
     spec = ServiceSpec()
     spec.replicated.replicas = replicas
-    spec.task.networks.append(NetworkAttachment(network=network, **more))  # type: ignore[arg-type]
+    spec.task.networks.append(NetworkAttachment(network=network, **more))
     return spec
 
 
