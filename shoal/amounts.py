@@ -6,8 +6,8 @@ _UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), (
 def size(amount: int) -> str:
     """ "64 MiB", with one decimal below 10 where it is not whole."""
     value, unit = float(amount), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1024 or unit == "PiB":
             break
         value /= 1024
     return f"{value:.1f} {unit}" if value < 10 and value % 1 else f"{value:.0f} {unit}"
@@ -22,8 +22,8 @@ def exact_size(amount: int) -> str:
 
 
 def cpus(nano: int) -> str:
-    """ "0.5" from billionths."""
-    return f"{nano / 1e9:.3f}".rstrip("0").rstrip(".")
+    """ "0.5" from billionths, exactly."""
+    return f"{nano / 1e9:.9f}".rstrip("0").rstrip(".")
 
 
 def duration(milliseconds: int) -> str:

@@ -30,7 +30,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateFileResponse,
 )
 from shoal.api.v1.file_pb2 import FileSpec
-from shoal.errors import InvalidInput
+from shoal.errors import Fault, InvalidInput
 
 COLUMNS = ("id", "name", "version", "size", "updated", "services")
 _MOST_BYTES = 500 * 1024
@@ -71,14 +71,15 @@ def read_content(noun: str, path: str) -> bytes:
 
 
 def labels(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
-    """ "NAME=VALUE" …"""
-    found = {}
-    for text in texts:
-        key, _, value = text.partition("=")
-        if not key:
-            raise InvalidInput(f"{flag}: {text!r} has no name")
-        found[key] = value
-    return found
+    """ "NAME=VALUE" …
+
+    Raises:
+        InvalidInput: with all that have no name.
+    """
+    pairs = [text.partition("=") for text in texts]
+    if nameless := [Fault("", f"{flag}: {''.join(pair)!r} has no name") for pair in pairs if not pair[0]]:
+        raise InvalidInput(nameless)
+    return {key: value for key, _, value in pairs}
 
 
 def row(view: FileView, now_ms: int) -> dict[str, object]:

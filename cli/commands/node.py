@@ -8,6 +8,7 @@ from cli.client import Client
 from cli.commands.arguments import examples, format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each, inspect_each
+from cli.flags.gathered import Gathered
 from cli.flags.scalars import choice
 from cli.render import tasks as task_rows
 from cli.render.structure import to_document
@@ -124,26 +125,44 @@ def update(
     """Change what NODE is used for."""
     current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
     spec = current.spec
+    gathered = Gathered()
     if availability is not None:
-        value = choice("--availability", availability, AVAILABILITIES)
-        spec.availability = NodeSpec.Availability.ValueType(value)
-        spec.drain_by_ms = 0
+        with gathered:
+            value = choice("--availability", availability, AVAILABILITIES)
+            spec.availability = NodeSpec.Availability.ValueType(value)
+            spec.drain_by_ms = 0
     if drain_deadline is not None:
-        if spec.availability != NodeSpec.DRAIN:
-            raise InvalidInput("--drain-deadline: the node is not drained; add --availability drain")
-        spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(drain_deadline)
+        with gathered:
+            _drain_by(spec, drain_deadline)
     for name in label_rm:
-        if name not in spec.labels:
-            raise InvalidInput(f"--label-rm: node {node} has no label {name!r}")
-        del spec.labels[name]
+        with gathered:
+            _remove_label(spec, name)
     for text in label_add:
-        name, sign, label = text.partition("=")
-        if not (name and sign):
-            raise InvalidInput(f"--label-add: {text!r} is not of the form name=value")
-        spec.labels[name] = label
+        with gathered:
+            _add_label(spec, text)
+    gathered.settle()
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
     client.call(client.control.UpdateNode, request)
     click.echo(node)
+
+
+def _drain_by(spec: NodeSpec, text: str) -> None:
+    if spec.availability != NodeSpec.DRAIN:
+        raise InvalidInput("--drain-deadline: the node is not drained; add --availability drain")
+    spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(text)
+
+
+def _remove_label(spec: NodeSpec, name: str) -> None:
+    if name not in spec.labels:
+        raise InvalidInput(f"--label-rm: the node has no label {name!r}")
+    del spec.labels[name]
+
+
+def _add_label(spec: NodeSpec, text: str) -> None:
+    name, sign, label = text.partition("=")
+    if not (name and sign):
+        raise InvalidInput(f"--label-add: {text!r} is not of the form name=value")
+    spec.labels[name] = label
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))

@@ -9,6 +9,7 @@ from cli.commands.arguments import examples, format_option, pass_client, quiet_o
 from cli.commands.complete import names_of
 from cli.commands.each import for_each, inspect_each
 from cli.commands.files import labels
+from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, refuse_what_docker_has
 from cli.render.structure import to_document
 from cli.render.table import show
@@ -74,15 +75,17 @@ def create(
     A local one is a directory that each node makes when a task needs it. One of a CSI driver is made at once, and what
     the driver says against it is told; it is asked again until the volume is removed.
     """
-    spec = VolumeSpec(
-        name=name,
-        driver=driver,
-        options=labels("--opt", opt),
-        labels=labels("--label", label),
-        size_bytes=parse_bytes(size) if size else 0,
-        limit_bytes=parse_bytes(limit_bytes) if limit_bytes else 0,
-        access_mode=ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED,
-    )
+    spec, gathered = VolumeSpec(name=name, driver=driver), Gathered()
+    spec.access_mode = ACCESS_MODES[access_mode] if access_mode else ACCESS_MODE_UNSPECIFIED
+    with gathered:
+        spec.options.update(labels("--opt", opt))
+    with gathered:
+        spec.labels.update(labels("--label", label))
+    with gathered:
+        spec.size_bytes = parse_bytes(size) if size else 0
+    with gathered:
+        spec.limit_bytes = parse_bytes(limit_bytes) if limit_bytes else 0
+    gathered.settle()
     view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))
     if view.volume.spec.driver != "local" and not detach:
         _await_driver(client, view.volume.meta.id, name)

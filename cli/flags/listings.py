@@ -95,8 +95,10 @@ def add_env_file(spec: ServiceSpec, path: str) -> None:
     """Variables from a file: name=value a line, `#` begins a comment line."""
     try:
         lines = Path(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"--env-file: cannot read {path}: {error}") from None
+    except OSError as error:
+        raise InvalidInput(f"--env-file: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"--env-file: {path} is not UTF-8 text") from None
     for line in lines:
         if line.strip() and not line.lstrip().startswith("#"):
             add_env(spec, line.strip())

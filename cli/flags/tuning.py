@@ -81,8 +81,10 @@ def _profile(value: str, directory: Path) -> str:
         return value if value == "unconfined" else ""
     try:
         return (directory / Path(value).expanduser()).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read the seccomp profile {value}: {error}") from None
+    except OSError as error:
+        raise InvalidInput(f"cannot read the seccomp profile {value}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"the seccomp profile {value} is not UTF-8 text") from None
 
 
 def add_security_option(spec: ServiceSpec, text: str) -> None:

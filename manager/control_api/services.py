@@ -184,13 +184,22 @@ def removal(service: Service) -> list[Write]:
 
 
 def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, ServiceSpec]]:
-    """Each target with its new spec. Raises InvalidInput with the faults of all targets."""
+    """Each target with its new spec.
+
+    Raises:
+        NotFound: there is no such service, and nothing else is wrong. InvalidInput: with the faults of all targets.
+    """
     if len(request.targets) > bounds.TARGETS_IN_CALL:
         raise InvalidInput(f"{len(request.targets)} services at once; at most {bounds.TARGETS_IN_CALL} are allowed")
     chosen: dict[str, tuple[Service, ServiceSpec]] = {}
     faults = []
+    missing: list[NotFound] = []
     for target in request.targets:
-        service = find_service(view, target.service)
+        try:
+            service = find_service(view, target.service)
+        except NotFound as error:
+            missing.append(error)
+            continue
         spec = ServiceSpec()
         spec.CopyFrom(service.spec)
         if is_job(spec):
@@ -208,8 +217,10 @@ def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, Ser
         else:
             spec.replicated.replicas = target.replicas
         chosen[service.meta.id] = (service, spec)
-    if faults:
-        raise InvalidInput(faults)
+    if len(missing) == 1 and not faults:
+        raise missing[0]
+    if faults or missing:
+        raise InvalidInput([*faults, *(Fault("", str(error)) for error in missing)])
     return list(chosen.values())
 
 

@@ -1,6 +1,6 @@
 """`shoal network create|rm|prune`."""
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 
 import click
 
@@ -9,6 +9,7 @@ from cli.commands.arguments import examples, pass_client
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.commands.network.look import parse_filters
+from cli.flags.gathered import Gathered
 from cli.flags.pools import set_pools
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
@@ -62,20 +63,24 @@ def create(
 ) -> None:
     """Make the network NAME."""
     spec = NetworkSpec(name=name, driver=driver, internal=internal, attachable=attachable, ipv6=ipv6)
-    set_pools(spec, {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}, aux_address)
-    _set("--opt", opt, spec.options)
-    _set("--label", label, spec.labels)
+    gathered = Gathered()
+    with gathered:
+        set_pools(spec, {"--subnet": subnet, "--gateway": gateway, "--ip-range": ip_range}, aux_address)
+    for flag, texts, field in (("--opt", opt, spec.options), ("--label", label, spec.labels)):
+        for text in texts:
+            with gathered:
+                _set(flag, text, field)
+    gathered.settle()
     response = client.call(client.control.CreateNetwork, CreateNetworkRequest(spec=spec))
     warn(*response.warnings)
     click.echo(response.network.meta.id)
 
 
-def _set(flag: str, texts: Iterable[str], field: MutableMapping[str, str]) -> None:
-    for text in texts:
-        key, _, value = text.partition("=")
-        if not key:
-            raise InvalidInput(f"{flag}: {text!r} has no name")
-        field[key] = value
+def _set(flag: str, text: str, field: MutableMapping[str, str]) -> None:
+    key, _, value = text.partition("=")
+    if not key:
+        raise InvalidInput(f"{flag}: {text!r} has no name")
+    field[key] = value
 
 
 @click.command("rm", epilog=examples("shoal network rm front", "shoal network rm front back"))

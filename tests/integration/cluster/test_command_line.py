@@ -111,3 +111,13 @@ def test_quiet_says_the_id_alone_and_pipes_have_no_colours(clean: Cluster) -> No
     done = clean.run("service", "create", "-q", "--name", "web", f"{HELLO}:1")
     assert (done.stdout.strip(), done.stderr) == (clean.json("service", "ls")[0]["id"], "")
     assert "\x1b" not in clean.run("service", "inspect", "missing").stderr
+
+
+def test_faults_of_other_commands_are_told_together(clean: Cluster) -> None:
+    done = clean.run("node", "update", "--availability", "odd", "--label-rm", "none", "--label-add", "bad", "h1")
+    assert (done.returncode, len(errors(done))) == (2, 3)
+    done = clean.run("service", "scale", "missing=1", "gone=2")
+    assert (done.returncode, len(errors(done))) == (2, 2)
+    done = clean.run("network", "create", "--label", "=x", "--opt", "=y", "front")
+    assert (done.returncode, len(errors(done))) == (2, 2)
+    assert clean.json("network", "ls") == []

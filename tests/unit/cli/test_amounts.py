@@ -13,7 +13,7 @@ from shoal.amounts import cpus, duration, exact_size
         (1000, "1000 B"),
         (64 << 20, "64 MiB"),
         (100_000_000, "95 MiB (100000000 bytes)"),
-        (1 << 60, "1048576 TiB"),
+        (1 << 60, "1024 PiB"),
     ],
 )
 def test_sizes_are_told_exactly(amount: int, told: str) -> None:
