@@ -5,13 +5,13 @@ records that `update` has marked for it, knows what `needs` of a catalogue made 
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Set
 
 from google.protobuf.message import Message
 
 from manager.dispatcher.attachments import Attachments
 from manager.dispatcher.endpoints import Entry, entry, narrowed
-from manager.dispatcher.marks import Mark, Marks, Topic
+from manager.dispatcher.marks import Mark, Marks, NoMarks, Topic
 from manager.dispatcher.needs import Needs, News, increment, snapshot
 from manager.dispatcher.network_index import NetworkIndex, Place
 from manager.dispatcher.own_records import OwnRecords
@@ -39,7 +39,7 @@ class Catalogue:
         self._networks = NetworkIndex(view, self._peers)
         self._services = ServiceRecords(view)
         self._attachments = Attachments(view)
-        nobody = Marks()
+        nobody = NoMarks()
         for task_id in view.tasks:
             self._refresh_task(task_id, nobody)
 
@@ -85,14 +85,13 @@ class Catalogue:
     def needs(self, node_id: str) -> Needs:
         """Everything that the node is to know."""
         networks = sorted(self._networks.networks(node_id))
-        reached = {task_id for name in networks for task_id in self._networks.tasks(name)}
         services = {service_id for name in networks for service_id in self._services.on(name)}
         revisions, attachments = self._own.revisions(node_id), sorted(self._attachments.of(node_id))
         return Needs(
             tasks={key: task for key in self._by_node.get(node_id, ()) if (task := self._task(node_id, key))},
             revisions={key: spec for key in sorted(revisions) if (spec := self._own.revision(node_id, key))},
             networks={key: network for key in networks if (network := self._networks.assignment(node_id, key))},
-            endpoints={key: endpoint for key in reached if (endpoint := self._endpoint(node_id, key))},
+            endpoints=self._endpoints(node_id, networks),
             peers={key: peer for key in self._peers if (peer := self._peer(node_id, key))},
             services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
             files=self._own.files(node_id, revisions),
@@ -130,6 +129,17 @@ class Catalogue:
         owner = found.task.node_id
         return narrowed(found.endpoint, lambda network_id: self._networks.shows(node_id, owner, network_id))
 
+    def _endpoints(self, node_id: str, networks: Collection[str]) -> dict[str, TaskEndpoint]:
+        """All that the node is told of. Nearly all are on networks that it sees whole."""
+        seen = {name for name in networks if self._networks.shows(node_id, "", name)}
+        found = {}
+        for task_id in {task_id for name in networks for task_id in self._networks.tasks(name)}:
+            known = self._entries[task_id]
+            endpoint = known.endpoint if known.networks <= seen else self._endpoint(node_id, task_id)
+            if endpoint is not None:
+                found[task_id] = endpoint
+        return found
+
     def _peer(self, node_id: str, other: str) -> Peer | None:
         if other == node_id or other not in self._peers or not self._networks.sees(node_id, other):
             return None
@@ -137,7 +147,7 @@ class Catalogue:
         return peer if self._networks.encrypts(node_id, other) else without_keys(peer)
 
     @property
-    def stopping(self) -> Collection[str]:
+    def stopping(self) -> Set[str]:
         """Tasks that are to stop, and have not ended, until `drain` is called."""
         return self._stopping
 
@@ -150,7 +160,7 @@ class Catalogue:
     def drain(self, task_id: str) -> str:
         """No node leads clients to the task any more; its own node, which is to be told of the task."""
         self._drained.add(task_id)
-        self._refresh_task(task_id, Marks())
+        self._refresh_task(task_id, NoMarks())
         return self._entries[task_id].task.node_id
 
     def _refresh_task(self, task_id: str, marks: Marks) -> None:
@@ -201,7 +211,7 @@ class Catalogue:
         node_id, network_id = place
         if network_id != MESH_NETWORK:  # its nodes are on it with or without tasks
             marks.add(self._networks.nodes(network_id), ("peer", node_id))
-            marks.add([node_id], *self._everything_on(network_id))
+            marks.add_all([node_id], self._everything_on(network_id))
 
     def _everything_on(self, network_id: str) -> Iterable[Mark]:
         yield "network", network_id
@@ -216,7 +226,7 @@ class Catalogue:
         itself: Mark = ("network", network_id)
         marks.add(self._networks.nodes(network_id), itself)
         if _scope(old) != _scope(new):
-            marks.add(self._networks.nodes(network_id), *self._everything_on(network_id))
+            marks.add_all(self._networks.nodes(network_id), self._everything_on(network_id))
 
     def _refresh_peer(self, node_id: str, marks: Marks) -> None:
         old, new = self._peers.pop(node_id, None), self._peer_record(node_id)
@@ -227,7 +237,7 @@ class Catalogue:
         for network_id in (*self._networks.networks(node_id), MESH_NETWORK):
             marks.add(self._networks.nodes(network_id), ("peer", node_id))
         if (old is None) != (new is None):
-            marks.add([node_id], *self._everything_on(MESH_NETWORK))
+            marks.add_all([node_id], self._everything_on(MESH_NETWORK))
 
     def _peer_record(self, node_id: str) -> Peer | None:
         status = self._view.node_status.get(node_id)

@@ -13,7 +13,7 @@ from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
 from manager.dispatcher.marks import Mark
-from manager.dispatcher.needs import News
+from manager.dispatcher.needs import News, is_empty
 from manager.dispatcher.node_records import NodeRecords, NowMs
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
@@ -192,7 +192,10 @@ class Dispatcher(DispatcherServicer):
         self._liveness.heard(node_id, asyncio.get_running_loop().time())
 
     def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
-        return self._catalogue.news(node_id, marks)
+        news = self._catalogue.news(node_id, marks)
+        if is_empty(news.assignments):  # so that no answer will come
+            asyncio.get_running_loop().call_soon(self._drains.hear, node_id)
+        return news
 
     def _welcome(self) -> Welcome:
         managers = self._store.tables.managers

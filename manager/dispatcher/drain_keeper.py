@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from manager.dispatcher.catalogue import Catalogue
-from manager.dispatcher.drains import Drains, Withdrawal, applied_through
+from manager.dispatcher.drains import Drains, Leads, Withdrawal, applied_through
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.store.changes import put
@@ -48,12 +48,23 @@ class DrainKeeper:
         self._generation += 1
         return self._generation
 
-    def look(self) -> None:
-        """After a change of the catalogue, or an answer of a node: tell the nodes of tasks that nobody leads to."""
-        if self._catalogue is None:
-            return
-        self._drains.follow(self._catalogue.stopping, self._note)
-        for task_id in self._drains.take_clear(self._is_clear):
+    def look(self, *, at_all: bool = False) -> None:
+        """After a change of the catalogue: note what is to stop, and tell the nodes of tasks that nobody leads to.
+
+        Args:
+            at_all: nodes came or went, or other managers told of theirs: look at all tasks that wait.
+        """
+        if self._catalogue is not None:
+            new = self._drains.follow(self._catalogue.stopping, self._note)
+            self._tell_nodes(self._drains.take_clear(list(self._drains.waiting) if at_all else new, self._leads))
+
+    def hear(self, node_id: str) -> None:
+        """A node of this manager has applied something."""
+        self._tell_nodes(self._drains.note_clear(node_id, self._leads))
+
+    def _tell_nodes(self, clear: Iterable[str]) -> None:
+        assert self._catalogue is not None
+        for task_id in clear:
             if session := self._sessions.get(self._catalogue.drain(task_id)):
                 session.touch(self._generation, [("task", task_id)])
         self._wake.set()
@@ -76,30 +87,33 @@ class DrainKeeper:
         self._newest = max(self._newest, revision)
         return Withdrawal(self._generation, revision, self._catalogue.leading_to(task_id))
 
-    def _is_clear(self, node_id: str, withdrawal: Withdrawal) -> bool:
+    def _leads(self, node_id: str, withdrawal: Withdrawal) -> Leads:
         if (session := self._sessions.get(node_id)) is not None:
-            return session.is_clear_of(withdrawal.generation)
+            return Leads.NEVER if session.is_clear_of(withdrawal.generation) else Leads.MAYBE
         status = self._store.tables.node_status.get(node_id)
         if status is None or status.state != NodeStatus.READY:
-            return True  # it leads nobody anywhere
+            return Leads.NOT_NOW
         told = self._store.tables.applied.get(status.manager_id)
-        return status.manager_id != self._manager_id and told is not None and told.revision >= withdrawal.revision
+        is_told = status.manager_id != self._manager_id and told is not None and told.revision >= withdrawal.revision
+        return Leads.NEVER if is_told else Leads.MAYBE
 
     async def _tell(self) -> None:
         view = self._store.tables
         if self._newest <= self._told or not view.managers.keys() - {self._manager_id}:
             return
-        revision = applied_through(self._drains.waiting.values(), self._own_are_clear, self._newest)
+        revision = applied_through(self._drains.waiting.values(), self._unapplied(), self._newest)
         if revision > self._told:
             record = ManagerApplied(manager_id=self._manager_id, revision=revision)
             await self._store.commit([put(APPLIED, self._manager_id, record)])
             self._told = revision
 
-    def _own_are_clear(self, generation: int) -> bool:
+    def _unapplied(self) -> int | None:
+        """The first generation that a node of this manager may not have applied."""
         own = (
             node_id
             for node_id, status in self._store.tables.node_status.items()
             if status.state == NodeStatus.READY and status.manager_id == self._manager_id
         )
         sessions = [self._sessions.get(node_id) for node_id in own]
-        return all(session is not None and session.is_clear_of(generation) for session in sessions)
+        found = [0 if session is None else session.oldest_unapplied for session in sessions]
+        return min((each for each in found if each is not None), default=None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shoal import task_states
 from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, TaskEndpoint
@@ -18,11 +19,13 @@ class Entry:
             which lost its journal does not run it a second time.
         live: it has not ended; an ended task needs no revision and no network any more.
         endpoint: how others reach it on all its networks; None when it is on none, or has ended.
+        networks: ids of those that it is reached on.
     """
 
     task: Task
     live: bool
     endpoint: TaskEndpoint | None
+    networks: frozenset[str] = frozenset()
 
     @property
     def is_over(self) -> bool:
@@ -33,11 +36,6 @@ class Entry:
     def is_stopping(self) -> bool:
         """It is to stop, and clients may still be led to it."""
         return self.endpoint is not None and not task_states.is_wanted(self.task) and not self.task.drained
-
-    @property
-    def networks(self) -> frozenset[str]:
-        """Ids of those that it is reached on."""
-        return frozenset(place.network_id for place in self.endpoint.addresses) if self.endpoint else frozenset()
 
     @property
     def revision_key(self) -> str:
@@ -54,7 +52,14 @@ def entry(task: Task, status: TaskStatus | None, revision: ServiceRevision | Non
     if not task_states.is_live(task, status):
         return Entry(_ended(task, status), live=False, endpoint=None)
     endpoint = endpoint_of(task, status, revision) if task.addresses else None
-    return Entry(_as_drained(task) if drained else task, live=True, endpoint=endpoint)
+    networks = _one_of(frozenset(place.network_id for place in task.addresses))
+    return Entry(_as_drained(task) if drained else task, live=True, endpoint=endpoint, networks=networks)
+
+
+@lru_cache(maxsize=4096)
+def _one_of(networks: frozenset[str]) -> frozenset[str]:
+    """The same object for all tasks on the same networks, since there are so many of them."""
+    return networks
 
 
 def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision | None) -> TaskEndpoint:

@@ -26,6 +26,20 @@ class Marks:
         for node_id in nodes:
             self._by_node[node_id].update(marks)
 
+    def add_all(self, nodes: Iterable[str], marks: Iterable[Mark]) -> None:
+        """The same of many records, which are looked at only if somebody is to be told."""
+        self.add(nodes, *marks)
+
     def by_node(self) -> dict[str, set[Mark]]:
         """What was added; a task without a node concerns none."""
         return {node_id: marks for node_id, marks in self._by_node.items() if node_id and marks}
+
+
+class NoMarks(Marks):
+    """Nobody is to be told."""
+
+    def add(self, nodes: Iterable[str], *marks: Mark) -> None:
+        """Nothing is kept."""
+
+    def add_all(self, nodes: Iterable[str], marks: Iterable[Mark]) -> None:
+        """Nothing is looked at."""
