@@ -12,7 +12,7 @@ from shoal.api.v1.node_pb2 import CsiDriver
 from shoal.errors import Refused, ShoalError, Unavailable
 from shoal.task_group import TaskGroup
 
-LOOK_SECONDS = 2.0
+LOOK_SECONDS = 1.0
 """Between looks at each driver."""
 
 PROBE_SECONDS = 5.0

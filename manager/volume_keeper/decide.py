@@ -180,8 +180,10 @@ def _why_busy(facts: Facts, busy: VolumePublication) -> str:
     place = facts.places.get(busy.node_id)
     if place is None:
         return "it is being detached from a node that was removed"
-    if busy.state == WITHDRAWN and (why := busy.problem):
-        return why if place.down else f"node {place.hostname} has not let go of it: {why}"
+    if place.down:
+        return _why_held(place)
+    if busy.state == WITHDRAWN and busy.problem:
+        return f"node {place.hostname} has not let go of it: {busy.problem}"
     return f"it is in use on node {place.hostname}"
 
 

@@ -1,0 +1,243 @@
+"""Volumes of a CSI driver: a real one beside two of three agents, on storage that both reach."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cli.playground import fabric
+from tests.csi_driver.driver import DRIVER
+from tests.csi_driver.pool import Pool
+from tests.integration.cluster.harness import Cluster, inside
+
+HELLO = "registry:5000/hello"
+QUICK = ("--restart-delay", "100ms")
+ROOT = Path(__file__).parents[3]
+
+
+class Drivers:
+    """The driver's processes by host, over one pool."""
+
+    def __init__(self, cluster: Cluster, pool: Pool) -> None:
+        self.cluster = cluster
+        self.pool = pool
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *names: str) -> None:
+        for name in names:
+            socket = self.cluster.host_of(name).state / "csi" / "dirs.sock"
+            command = [sys.executable, "-m", "tests.csi_driver.driver", "--socket", socket, "--node", name]
+            with (self.pool.directory / f"{name}.log").open("ab") as log:
+                self._running[name] = subprocess.Popen(
+                    [*command, "--pool", self.pool.directory], cwd=ROOT, stdout=log, stderr=log
+                )
+        self.cluster.until(lambda: all(self.is_ready(name) for name in names), "the nodes to tell of the driver")
+
+    def stop(self, *names: str) -> None:
+        for name in names:
+            process = self._running.pop(name)
+            process.terminate()
+            process.wait(10)
+        self.cluster.until(lambda: not any(self.is_ready(name) for name in names), "the nodes to miss the driver")
+
+    def stop_all(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+            process.wait(10)
+
+    def is_ready(self, name: str) -> bool:
+        told = self.cluster.json("node", "inspect", name)[0]["status"]["description"].get("csi_drivers", [])
+        return any(each["name"] == DRIVER and not each.get("problem") for each in told)
+
+    def mounted(self) -> list[str]:
+        """What any host has mounted of the pool."""
+        return [line for line in Path("/proc/self/mounts").read_text().splitlines() if "/attached/" in line]
+
+    def calls(self, method: str) -> list[str]:
+        return [line for line in self.pool.calls() if line.split()[1] == method]
+
+
+@pytest.fixture(scope="module")
+def running(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drivers]:
+    """The driver on h1 and h2."""
+    made = Drivers(cluster, Pool(tmp_path_factory.mktemp("pool")))
+    try:
+        made.start("h1", "h2")
+        yield made
+    finally:
+        made.stop_all()
+
+
+@pytest.fixture
+def drivers(running: Drivers, clean: Cluster) -> Iterator[Drivers]:
+    """The same; services and volumes that the test made are gone after it, from every disk and mount table."""
+    yield running
+    running.pool.break_calls()
+    for host in clean.layout.all_hosts():
+        fabric.cut(clean.layout, host, connected=True)
+    clean.playground.wait_for_nodes(3)
+    for host in clean.layout.all_hosts():
+        clean.shoal("node", "update", "--availability", "active", host.name)
+    services = [row["name"] for row in clean.json("service", "ls")]
+    if services:
+        clean.shoal("service", "rm", *services)
+    names = [row["name"] for row in clean.json("volume", "ls") if row["state"] != "removing"]
+    if names:
+        clean.shoal("volume", "rm", *names)
+    clean.until(lambda: not clean.json("volume", "ls"), "the volumes to be deleted")
+    assert running.pool.volumes() == [], "the driver has deleted them"
+    assert running.mounted() == [], "nothing stays mounted"
+    assert running.calls("VIOLATION") == [], "none was asked for on two nodes at once"
+
+
+def task_of(cluster: Cluster, service: str) -> tuple[str, int]:
+    """Node and process id of the one task, once it runs."""
+
+    def found() -> tuple[str, int] | None:
+        rows = [row for row in cluster.tasks(service) if row["state"] == "running"]
+        return (rows[0]["node"], cluster.inspect(rows[0]["id"])["status"]["pid"]) if rows else None
+
+    told: tuple[str, int] = cluster.until(found, f"{service} to run")
+    return told
+
+
+def sh(pid: int, script: str) -> str:
+    done = inside(pid, "/bin/sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def reason(cluster: Cluster, service: str, part: str) -> str:
+    """Why its task waits, once that has this part."""
+    told: list[str] = cluster.until(
+        lambda: [row["reason"] for row in cluster.tasks(service) if part in row["reason"]], f"the reason {part!r}"
+    )
+    return told[0]
+
+
+def test_its_data_moves_with_its_task_and_is_deleted_at_the_end(drivers: Drivers) -> None:
+    cluster = drivers.cluster
+    cluster.shoal("volume", "create", "--driver", DRIVER, "--opt", "tier=gold", "--size", "1M", "data")
+    cluster.shoal("service", "create", "--name", "db", *QUICK, "--mount", "source=data,target=/data", f"{HELLO}:1")
+    first, pid = task_of(cluster, "db")
+    sh(pid, "echo mine > /data/file")
+    cluster.shoal("node", "update", "--availability", "drain", first)
+    second, pid = cluster.until(
+        lambda: now if (now := task_of(cluster, "db"))[0] != first else None, "the task to move"
+    )
+    assert {first, second} == {"h1", "h2"}, "only these have the driver"
+    assert sh(pid, "cat /data/file") == "mine"
+    cluster.until(lambda: len(drivers.mounted()) == 2, "the first node to have let go of it")
+    assert all(f"/{second}/" in line for line in drivers.mounted())
+    (row,) = cluster.json("volume", "ls")
+    assert (row["nodes"], row["services"], row["state"]) == (second, "db", "present")
+    refused = cluster.run("volume", "rm", "data")
+    assert refused.returncode == 1 and "in use by db" in refused.stderr
+    cluster.shoal("service", "rm", "db")
+    cluster.shoal("volume", "rm", "data")
+    cluster.until(lambda: drivers.pool.volumes() == [], "the driver to delete it")
+
+
+def test_two_services_share_it_on_one_node_and_none_is_put_elsewhere(drivers: Drivers) -> None:
+    cluster = drivers.cluster
+    mount = f"type=volume,source=data,target=/data,volume-driver={DRIVER},volume-opt=tier=gold"
+    cluster.shoal("service", "create", "--name", "db", "--mount", mount, f"{HELLO}:1")
+    node, _ = task_of(cluster, "db")
+    made = cluster.run("service", "create", "--name", "two", "--replicas", "2", "--mount", mount, f"{HELLO}:1")
+    assert made.returncode == 0 and "volume data can be used on one node at a time" in made.stderr
+    assert {row["node"] for row in cluster.tasks("two")} == {node}
+    other = {"h1": "h2", "h2": "h1"}[node]
+    for service, host, part in (("far", other, f"which node {node} has"), ("no", "h3", f"lacks driver {DRIVER}")):
+        cluster.shoal(
+            *("service", "create", "-d", "--name", service, "--constraint", f"node.hostname == {host}"),
+            *("--mount", mount, f"{HELLO}:1"),
+        )
+        assert part in reason(cluster, service, part)
+    wrong = cluster.run("service", "create", "--mount", mount.replace(DRIVER, "local"), f"{HELLO}:1")
+    assert wrong.returncode == 2 and f"is there already, with driver {DRIVER}, not local" in wrong.stderr
+
+
+def test_what_the_driver_says_is_told_and_asked_again(drivers: Drivers) -> None:
+    cluster = drivers.cluster
+    refused = cluster.run("volume", "create", "--driver", DRIVER, "--opt", "colour=red", "red")
+    assert refused.returncode == 1 and "parameter 'colour' is not known (INVALID_ARGUMENT)" in refused.stderr
+    cluster.shoal("volume", "rm", "red")
+    drivers.pool.break_calls(NodeStageVolume={"code": "INTERNAL", "message": "bad superblock", "times": 3})
+    cluster.shoal("volume", "create", "--driver", DRIVER, "data")
+    cluster.shoal("service", "create", "-d", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
+    assert reason(cluster, "db", "bad superblock").startswith("volume data: driver dirs.test.example: NodeStageVolume:")
+    (row,) = cluster.json("volume", "ls")
+    assert "(mounting)" in row["nodes"] and "bad superblock" in row["problem"]
+    task_of(cluster, "db")
+    drivers.stop("h1", "h2")
+    cluster.shoal("service", "create", "-d", "--name", "late", "--mount", "source=data,target=/d", f"{HELLO}:1")
+    assert "is away" in reason(cluster, "late", "is away")
+    task_of(cluster, "db")
+    drivers.start("h1", "h2")
+    task_of(cluster, "late")
+
+
+def test_killed_managers_and_agents_lose_nothing(drivers: Drivers) -> None:
+    cluster, playground = drivers.cluster, drivers.cluster.playground
+    slow = {"seconds": 1.5}
+    drivers.pool.break_calls(CreateVolume=slow, ControllerPublishVolume=slow, NodePublishVolume=slow)
+    cluster.shoal("volume", "create", "-d", "--driver", DRIVER, "data")
+    cluster.shoal("service", "create", "-d", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
+    for method in ("CreateVolume", "ControllerPublishVolume"):
+        cluster.until(lambda method=method: drivers.calls(method), f"{method} to be under way")
+        playground.stop_manager(kill=True)
+        playground.start_manager()
+    cluster.until(lambda: drivers.calls("NodePublishVolume"), "the mount to be under way")
+    host = cluster.host_of(drivers.calls("NodePublishVolume")[0].split()[0])
+    playground.stop_agent(host, kill=True)
+    playground.start_agent(host)
+    drivers.pool.break_calls()
+    node, pid = task_of(cluster, "db")
+    assert node == host.name and len(drivers.pool.volumes()) == 1
+    sh(pid, "echo mine > /d/file")
+    playground.stop_agent(host, kill=True)
+    playground.start_agent(host)
+    assert sh(pid, "cat /d/file") == "mine", "the container has not noticed"
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    _, pid = cluster.until(lambda: now if (now := task_of(cluster, "db"))[1] != pid else None, "its successor")
+    assert sh(pid, "cat /d/file") == "mine"
+
+
+def test_a_node_that_is_away_keeps_it_until_it_is_given_up(drivers: Drivers) -> None:
+    cluster = drivers.cluster
+    cluster.shoal("volume", "create", "--driver", DRIVER, "data")
+    cluster.shoal("service", "create", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
+    first, pid = task_of(cluster, "db")
+    sh(pid, "echo mine > /d/file")
+    fabric.cut(cluster.layout, cluster.host_of(first), connected=False)
+    told = reason(cluster, "db", "may have it still")
+    assert told.startswith("volume data: ") and f"`shoal node rm --force {first}` gives it up" in told
+    assert [row["state"] for row in cluster.tasks("db")] == ["preparing"], "it does not run on two nodes"
+    fabric.cut(cluster.layout, cluster.host_of(first), connected=True)
+    second, pid = task_of(cluster, "db")
+    assert second != first and sh(pid, "cat /d/file") == "mine"
+
+
+def test_of_a_stack(drivers: Drivers, tmp_path: Path) -> None:
+    cluster = drivers.cluster
+    (tmp_path / "stack.yaml").write_text(
+        f"services:\n  web:\n    image: {HELLO}:1\n    volumes: ['shared:/data:ro']\n    deploy: {{replicas: 2}}\n"
+        f"volumes:\n  shared:\n    driver: {DRIVER}\n    driver_opts: {{tier: gold}}\n"
+        "    x-access-mode: multi-node-reader-only\n    x-size: 2M\n"
+    )
+    deploy = ("stack", "deploy", "-c", str(tmp_path / "stack.yaml"), "shop")
+    rehearsed = cluster.shoal(*deploy, "--dry-run")
+    assert "h1" in rehearsed and "h2" in rehearsed and drivers.pool.volumes() == []
+    cluster.shoal(*deploy)
+    assert {row["node"] for row in cluster.tasks("shop_web")} == {"h1", "h2"}, "many nodes may read it"
+    (pid, _) = cluster.pids("shop_web").values()
+    assert inside(pid, "/bin/touch", "/data/file").returncode != 0
+    (row,) = cluster.json("volume", "ls")
+    assert (row["name"], row["driver"]) == ("shop_shared", DRIVER)
+    cluster.shoal("stack", "rm", "shop")
