@@ -31,8 +31,8 @@ make_root() {
   chroot "$root" python3 -m venv /opt/shoal/venv
   mount --bind /proc "$root/proc"
   trap 'umount "$root/proc"' EXIT
-  # setuptools and wheel, since the machine has no network when it installs the tree itself.
-  chroot "$root" /opt/shoal/venv/bin/python -m pip install --quiet --disable-pip-version-check setuptools wheel /src
+  # hatchling, since the machine has no network when it installs the tree itself.
+  chroot "$root" /opt/shoal/venv/bin/python -m pip install --quiet --disable-pip-version-check hatchling /src
   umount "$root/proc"
   trap - EXIT
   rm -rf "$root/src"/* "$root/etc/pip.conf"
