@@ -17,9 +17,9 @@ from shoal.api.v1.control_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
-from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
-from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import InvalidInput
 from shoal.task_group import TaskGroup
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -85,6 +85,50 @@ def test_a_service_that_the_planner_fails_at() -> None:
                 "service set-aside web: it fails (KeyError)",
                 "service planned-again web",
             ]
+
+    with_api(scenario)
+
+
+def test_the_condition_of_a_nodes_network() -> None:
+    async def scenario(api: Api) -> None:
+        for node, host in (("n1", "h1"), ("n2", "h2"), ("n3", "h3")):
+            await api.add_node(node, host)
+            await change(api, node, NetworkCondition(), 1500)
+        async with remembering(api) as events:
+            repaired = NetworkRepair(what="the table was missing", count=1, at_ms=5)
+            problems = ["80/tcp is taken by nginx on this node"]
+            await change(api, "n2", NetworkCondition(problems=problems, repaired=repaired), 1500)
+            repaired.MergeFrom(NetworkRepair(count=4, at_ms=70_000))
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            assert await lines(events) == [
+                "node network-repaired h2: the table was missing",
+                "node problem h2: 80/tcp is taken by nginx on this node",
+                "node problem h2: MTU 1400 on the interface of 127.0.0.1; 2 of 3 nodes have 1500",
+                "node network-repaired h2: the table was missing (3 times since the last one told)",
+                "node solved h2: 80/tcp is taken by nginx on this node",
+            ]
+
+    with_api(scenario)
+
+
+async def change(api: Api, node_id: str, condition: NetworkCondition, mtu: int) -> None:
+    status = NodeStatus()
+    status.CopyFrom(api.store.tables.node_status[node_id])
+    status.network.CopyFrom(condition)
+    status.description.underlay_mtu = mtu
+    await api.store.commit([put(kinds.NODE_STATUS, node_id, status)])
+
+
+def test_a_task_that_runs_and_does_not_listen_is_told() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        async with remembering(api) as events:
+            service = (await api.services.create(CreateServiceRequest(spec=spec_of()))).service
+            await api.put_task("t1", service.meta.id)
+            status = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=2, notice="nothing listens on 80/tcp")
+            await api.store.commit([put(kinds.TASK_STATUS, "t1", status)])
+            assert (await lines(events))[-1] == "task notice web.1 on h1: nothing listens on 80/tcp"
 
     with_api(scenario)
 

@@ -1,0 +1,41 @@
+"""What an agent tells of its node's network is in the node's record, and stays there as sessions come and go."""
+
+import asyncio
+from pathlib import Path
+
+from agent.network.condition import Condition
+from manager.dispatcher.node_records import MOST_PROBLEMS, with_condition
+from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NodeDescription, NodeStatus
+from tests.integration.session.session_rig import SessionRig, one_manager, until
+
+
+def test_the_condition_is_recorded_and_outlives_the_session(tmp_path: Path) -> None:
+    rig = SessionRig(tmp_path)
+
+    async def scenario() -> None:
+        condition = Condition(now_ms=lambda: 7)
+        condition.note(problems=["80/tcp is taken"], listeners=[HostListener(port=80)], underlay_mtu=1400)
+        async with one_manager(rig, "n1") as manager:
+
+            def status() -> NodeStatus:
+                return manager.store.tables.node_status.get("n1", NodeStatus())
+
+            async with rig.agent("n1", [manager.address], condition=condition):
+                await until(lambda: list(status().network.problems) == ["80/tcp is taken"])
+                assert status().network.listeners[0].port == 80
+                assert status().description.underlay_mtu == 1400
+                condition.note_repair(["the table was missing"])
+                await until(lambda: status().network.repaired.at_ms == 7)
+            async with rig.agent("n1", [manager.address], condition=Condition(now_ms=lambda: 9)):
+                await until(lambda: not status().network.problems)
+                assert status().state == NodeStatus.READY
+
+    asyncio.run(scenario())
+
+
+def test_a_record_holds_a_bounded_part_of_it() -> None:
+    told = NetworkCondition(problems=map(str, range(100)), listeners=[HostListener(port=each) for each in range(1000)])
+    kept = with_condition(NodeStatus(description=NodeDescription(underlay_mtu=1500)), told)
+    assert len(kept.network.problems) == MOST_PROBLEMS
+    assert len(kept.network.listeners) == 256
+    assert kept.description.underlay_mtu == 1500
