@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from agent.network.attachment import Port
 from agent.network.balancing.frontends import Frontend, Kind, Services
+from agent.network.names import LOOPBACK6
 from agent.network.netlink.sockets import Socket
 from agent.network.ports import PortHolder, Taken
 from shoal.errors import Refused, Unavailable
@@ -65,6 +66,7 @@ def port_of(frontend: Frontend) -> Port:
     words = frontend.key.split(" . ")
     everywhere = "0.0.0.0" if frontend.kind.version == 4 else "::"  # noqa: S104  (held, not listened on)
     host = ip_address(everywhere if frontend.kind in (Kind.MESH, Kind.MESH6) else words[1])
+    host = ip_address("::1") if host == LOOPBACK6 else host
     return Port(int(words[0]), host, int(words[-1]), 0)
 
 

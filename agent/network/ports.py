@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from agent.network.attachment import Port
+from agent.network.local_relay import LocalRelay
 from agent.network.netlink.messages import Address, family_of
 from agent.network.protocols import PROTOCOL_NAMES
 from shoal.errors import Refused, Unavailable
@@ -18,16 +19,23 @@ _RESOLVER_PORT = 53
 _EVERYWHERE = (IPv4Address("0.0.0.0"), IPv6Address("::"))  # noqa: S104  (held, not listened on)
 
 
+_LOCAL6 = IPv6Address("::1")
+Held = socket.socket | LocalRelay
+
+
 class Taken(Refused):
     """Another socket of this host has the port."""
 
 
 class PortHolder:
-    """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that."""
+    """Sockets by task. They are bound and never listen: the kernel sends connections to the container before that.
+
+    But for those of ::1, which are relayed.
+    """
 
     def __init__(self, node_address: Address) -> None:
         self._node_address = node_address
-        self._held: dict[str, list[socket.socket]] = {}
+        self._held: dict[str, list[Held]] = {}
 
     def inodes(self) -> frozenset[int]:
         """Of the sockets by which ports are held."""
@@ -41,10 +49,10 @@ class PortHolder:
         """
         if task_id in self._held:
             return
-        held: list[socket.socket] = []
+        held: list[Held] = []
         try:
             wanted = ((port, host) for port in ports for host in self._hosts(port))
-            held.extend(bound for port, host in wanted if (bound := _bind(port, host)) is not None)
+            held.extend(kept for port, host in wanted if (kept := _held(port, host)) is not None)
         except BaseException:
             _close(held)
             raise
@@ -63,9 +71,15 @@ class PortHolder:
             self.release(task_id)
 
 
-def _close(sockets: Sequence[socket.socket]) -> None:
+def _close(sockets: Sequence[Held]) -> None:
     for bound in sockets:
         bound.close()
+
+
+def _held(port: Port, host: Address) -> Held | None:
+    """None where no other program can hold the port either."""
+    bound = _bind(port, host)
+    return LocalRelay(bound) if bound is not None and host == _LOCAL6 and port.protocol == socket.IPPROTO_TCP else bound
 
 
 def _bind(port: Port, host: Address) -> socket.socket | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.network.attachment import Attachment
 from agent.network.balancing.frontends import led_at
-from agent.network.names import FAMILY, LINK_PREFIX, LOCAL_POOL6, TABLE
+from agent.network.names import FAMILY, LINK_PREFIX, LOCAL_POOL6, LOOPBACK6, TABLE
 from agent.network.netlink.messages import Address, Network
 from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.tables import Tables
@@ -31,7 +31,7 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
                 found["egress" + family].add(str(prefix))
             if subnet.encrypted:
                 found["encrypted" + family].add(str(prefix))
-    for pool, loopback in ((local_pool, "127.0.0.0/8"), (LOCAL_POOL6, "::1")):
+    for pool, loopback in ((local_pool, "127.0.0.0/8"), (LOCAL_POOL6, str(LOOPBACK6))):
         found["subnets" + _family(pool)].add(str(pool))
         found["egress" + _family(pool)].add(str(pool))
         found["node_only" + _family(pool)].update((str(pool), loopback))

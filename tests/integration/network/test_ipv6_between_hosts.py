@@ -183,6 +183,24 @@ def test_a_port_of_a_task_is_published_at_the_hosts_addresses(hosts6: Hosts, at:
         assert run(hosts6.client, "busybox", "nc", "-z", "-w1", "172.31.0.1", "8080", check=False)
 
 
+def test_a_port_at_the_hosts_own_loopback_is_led_to_tasks(hosts6: Hosts) -> None:
+    near, far = placed(1, hosts6.one, 9), placed(2, hosts6.two, 9)
+    port = PublishedPort(target=80, published=8090, protocol=PublishedPort.TCP, host_address="::1")
+    record = ServiceEndpoint(service_id="id-of-web", service_name="web", mesh_ports=[port])
+    hosts6.apply([dual(9, mesh=True)], [far], record)
+    one = hosts6.attach(hosts6.one, task(near, TaskPort(target=80, published=8080, host_address="::1"))).netns_fd
+    two = hosts6.attach(hosts6.two, task(far)).netns_fd
+    with echo(one, 80, "near"), echo(two, 80, "far"):
+        assert ask(hosts6.one.descriptor, "::1", 8080) == "near"
+        assert ask(hosts6.one.descriptor, "::1", 8090) == "far"
+        assert fails(hosts6.client, ENTRY, 8080) == "ConnectionRefusedError"
+        ip(hosts6.client, "-6 route add fd53:686f:616c::2/128 via fd31::1")
+        assert fails(hosts6.client, "fd53:686f:616c::2", 8080) != "answered near"
+    assert fails(hosts6.one.descriptor, "::1", 8080) == "ConnectionResetError"
+    hosts6.one.call(hosts6.one.network.detach("task000000001"))
+    assert fails(hosts6.one.descriptor, "::1", 8080) == "ConnectionRefusedError"
+
+
 def test_a_task_without_networks_has_ipv6_too(hosts6: Hosts) -> None:
     alone = endpoint(1, hosts6.one)
     hosts6.apply([], [])
