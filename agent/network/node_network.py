@@ -138,7 +138,7 @@ class NodeNetwork:
             flows=flows,
             in_kernel=self._in_kernel,
             condition=self.condition,
-            compared=self.encryption.note,
+            compared=self.encryption.compared,
         )
         await self.upkeep.look_around()
         await self._dns.start(str(GATEWAY))
@@ -179,7 +179,7 @@ class NodeNetwork:
             await self.upkeep.apply(understood.step, understood.services)
         finally:
             self._name(understood)
-            self.encryption.note()
+            self.encryption.applied()
 
     def _name(self, understood: Understood) -> None:
         for gone in understood.gone:

@@ -27,14 +27,18 @@ class Keeper:
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
 
-    def note(self) -> None:
-        """The tunnels were brought to something, or compared."""
+    def applied(self) -> None:
+        """The tunnels were brought to something."""
+        self.compared()
+        if not self._tunnels.is_settled:
+            self._woken.set()
+
+    def compared(self) -> None:
+        """They may have been made anew."""
         if self._tunnels.keys != self._told:
             self._told = self._tunnels.keys
             self._changed.set()
             self._changed = asyncio.Event()
-        if not self._tunnels.is_settled:
-            self._woken.set()
 
     @property
     def current(self) -> Sequence[OverlayKey]:
@@ -57,7 +61,7 @@ class Keeper:
                 await asyncio.sleep(PACE_SECONDS)
                 for line in await self._look():
                     log.warning("An encrypted tunnel was not as we left it, and is set right: %s", line)
-                self.note()
+                self.compared()
                 if self._tunnels.is_settled:
                     break
             self._woken.clear()

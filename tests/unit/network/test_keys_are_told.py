@@ -36,11 +36,11 @@ async def kept(tunnels: SettlingTunnels, seconds: float) -> list[int]:
 
     working = [asyncio.ensure_future(listen()), asyncio.ensure_future(keeper.run())]
     await asyncio.sleep(0)
-    keeper.note()
+    keeper.applied()
     await asyncio.sleep(seconds / 2)
-    keeper.note()
+    keeper.applied()
     tunnels.keys = (*tunnels.keys, OverlayKey(generation=2))
-    keeper.note()
+    keeper.applied()
     await asyncio.sleep(seconds / 2)
     assert [key.generation for key in keeper.current] == [1, 2]
     for each in working:
