@@ -195,29 +195,30 @@ class Datapath:
             if self._told:  # else the first `apply` does it
                 self._repair_table()
 
-    def attach(self, namespace: Namespace, attachment: Attachment) -> None:
-        """Give a namespace its addresses and the host's end of its link a name. On an error nothing is left but the
-        link in the group that `sweep` deletes."""
+    def link(self, namespace: Namespace, attachment: Attachment) -> Attachment:
+        """Give a namespace its addresses and the host's end of its link a name; `admit` is next. On an error nothing
+        is left but the link in the group that `sweep` deletes."""
         with suppress(OSError):
             stale = socket.if_nametoindex(attachment.name)
             log.warning("The link %s of an earlier attempt is in the way and is deleted", attachment.name)
             self._connection.apply([messages.set_link(stale, group=names.ENDED_GROUP)])
             self.sweep()
-        if self.tunnels.fault and any(
-            self._live.whole.subnets[name].encrypted for name in attachment.addresses if name
-        ):
+        subnets = self._live.whole.subnets
+        if self.tunnels.fault and any(subnets[name].encrypted for name in attachment.addresses if name):
             raise Unavailable(self.tunnels.fault)
         attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
         self._attachments[attachment.task_id] = attachment
         try:
             self._connection.apply([self._claim(attachment), *host_messages(attachment)])
-            namespace.connection.apply(
-                container_messages(attachment, self._live.whole.subnets, self.underlay.sealed_mtu)
-            )
-            self._nftables.run(nft.transaction(nft.NONE, nft.of_attachment(attachment)))
+            namespace.connection.apply(container_messages(attachment, subnets, self.underlay.sealed_mtu))
         except Unavailable:
             self.detach(attachment.task_id)
             raise
+        return attachment
+
+    def admit(self, attachments: Iterable[Attachment]) -> None:
+        """Let the packets of linked tasks pass: all, or none where the kernel refuses one."""
+        self._nftables.run(nft.transaction(nft.NONE, reduce(nft.merged, map(nft.of_attachment, attachments))))
 
     def _claim(self, attachment: Attachment) -> messages.Message:
         return messages.set_link(

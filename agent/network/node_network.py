@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ParamSpec, TypeVar
 
 from agent.network import container_sockets, ownership
+from agent.network.arrivals import Arrivals
 from agent.network.attachment import Attachment, read_alias
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
@@ -112,6 +113,7 @@ class NodeNetwork:
             lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings)
         )
         opened.push_async_callback(self._in_kernel, self._datapath.close)
+        self._arrivals = Arrivals(links=self._datapath, in_kernel=self._in_kernel)
         self._meaning = Meaning(node_id=self._node_id, ipv6=self._has_ipv6)
         self._names = NameTable(ipv6=self._has_ipv6)
         await self._in_kernel(self._datapath.prepare)
@@ -209,7 +211,7 @@ class NodeNetwork:
         namespace: Namespace | None = None
         try:
             namespace = await self._spares.get()
-            await self._in_kernel(self._datapath.attach, namespace, replace(wanted, mac=namespace.mac))
+            await self._arrivals.attach(namespace, replace(wanted, mac=namespace.mac))
         except BaseException:
             # After a cancellation the thread may still be at work: what undoes it must queue behind it.
             self._kernel.submit(self._abandon, task_id, namespace)
