@@ -17,6 +17,7 @@ from shoal.errors import Unavailable
 
 _log = logging.getLogger(__name__)
 _ANNOTATION = "run.oci.seccomp_bpf_data"
+_MOST_KEYS = 100
 
 
 class Filters:
@@ -31,14 +32,23 @@ class Filters:
         self._directory = directory
         self._environment = environment
         self._loaded: dict[str, str] = {}
+        self._keys: dict[tuple[str, ...], str] = {}
 
-    def apply(self, spec: dict[str, Any]) -> str | None:
-        """Put the compiled filter into `spec` when there is one; else return the key to `learn` it under."""
+    def apply(self, spec: dict[str, Any], profile: str) -> str | None:
+        """Put the compiled filter into `spec` when there is one; else return the key to `learn` it under.
+
+        Args:
+            profile: the container's own, empty for the node's; with the capabilities it makes the section.
+        """
         section = spec["linux"].get("seccomp")
         if section is None:
             return None
-        text = json.dumps(section, sort_keys=True) + self._environment
-        key = hashlib.sha256(text.encode()).hexdigest()
+        cause = (profile, *spec["process"]["capabilities"]["bounding"])
+        if (key := self._keys.get(cause)) is None:
+            text = json.dumps(section, sort_keys=True) + self._environment
+            if len(self._keys) >= _MOST_KEYS:
+                self._keys.clear()
+            key = self._keys[cause] = hashlib.sha256(text.encode()).hexdigest()
         encoded = self._loaded.get(key) or self._load(key)
         if encoded is None:
             return key

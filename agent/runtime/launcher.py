@@ -209,7 +209,7 @@ class Launcher:
             devices=devices,
             host=self._host,
         )
-        learn = self._filters.apply(spec) if program.name == "crun" else None
+        learn = self._filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))
         return learn
 

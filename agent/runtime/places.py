@@ -149,10 +149,11 @@ def read_record(bundle: Path) -> Record | None:
 def process_started(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot; None when there is no such process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - twice for each start
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(text.rpartition(")")[2].split()[19])
+    return int(text.rpartition(b")")[2].split()[19])
 
 
 def open_process(pid: int, started: int) -> int | None:
