@@ -15,7 +15,7 @@ SOURCES := shoal manager agent cli tests
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make down    stop the playground; nothing is left"
-	@echo "make test-vm the main job in a virtual machine with cgroup version 2 (minutes)"
+	@echo "make test-vm what needs a kernel of its own, in a virtual machine: cgroup 2, encryption, systemd (minutes)"
 	@echo "make check   format, lint, types, layers, generated code"
 	@echo "make bench   the figures (takes minutes; the machine should be idle)"
 	@echo "make fmt     format and mend what ruff can"

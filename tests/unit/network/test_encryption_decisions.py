@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.network.attachment import CONTAINER_INDEX, Attachment, container_messages
 from agent.network.encryption.changes import additions, differences, removals, sound
 from agent.network.encryption.generations import (
     KEEPALIVE_SECONDS,
@@ -21,9 +22,13 @@ from agent.network.encryption.generations import (
     wanted_peers,
 )
 from agent.network.encryption.sealed import NodeKey, Sealed, sealed
-from agent.network.netlink.messages import Address, Route
+from agent.network.names import GATEWAY
+from agent.network.netlink.messages import Address, Route, add_route
 from agent.network.netlink.wireguard import Peer
+from agent.network.nftables.elements import elements
+from agent.network.nftables.ruleset import chains
 from agent.network.tables import tables
+from agent.network.underlay import Underlay
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
 from shoal.api.v1.dispatcher_pb2 import Peer as PeerRecord
 from shoal.api.v1.node_pb2 import OverlayKey
@@ -200,3 +205,27 @@ def test_every_way_is_by_a_tunnel_that_both_sides_have(
             assert ip_network(address) in told.allowed
             answering = [each for each in devices if keys[node].get(each.generation) and each.met]
             assert not answering or device in answering
+
+
+def test_containers_routes_to_encrypted_networks_have_less_room() -> None:
+    subnets = tables(NETWORKS, [], [], "me").subnets
+    addresses = {"bank": CONTAINER, "street": IPv4Address("10.2.0.5")}
+    attachment = Attachment("t", 7, "02:00:00:00:00:01", addresses, None, ())
+    messages = list(container_messages(attachment, subnets, 1440))
+    for network, mtu in (("bank", 1440), ("street", 0)):
+        route = Route(subnets[network].reach, CONTAINER_INDEX, GATEWAY, addresses[network], mtu=mtu)
+        assert add_route(route) in messages
+
+
+def test_room_by_the_underlays_ip() -> None:
+    assert Underlay(IPv4Address("192.0.2.1"), 2, 1500).sealed_mtu == 1440
+    assert Underlay(IPv6Address("2001:db8::1"), 2, 1500).sealed_mtu == 1420
+
+
+def test_the_rules_know_the_encrypted_subnets() -> None:
+    found = elements(tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
+    assert found["encrypted"] == {"10.1.0.0/24"}
+    forward = chains(4096, 4789, A)["forward"]
+    drops = [rule for rule in forward if "@encrypted drop" in rule or "@encrypted6 drop" in rule]
+    assert len(drops) == 4
+    assert forward[1:5] == tuple(drops), "before anything is let through"
