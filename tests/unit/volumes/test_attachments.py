@@ -1,0 +1,127 @@
+"""Volumes of drivers on a node: brought when managers say so, kept under containers, let go of, found again."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agent.volumes.attachments import Attachments
+from agent.volumes.news import News
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
+from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeAttachment
+from shoal.api.v1.volume_pb2 import HeldPublication, VolumePublication
+from tests.fakes.driver_mounts import FakeDriverMounts
+from tests.fakes.virtual_time import run_virtual
+
+MOUNT = Mount(type=Mount.VOLUME, source="v", target="/data", volume=VolumeUse(name="data", driver="d", subpath="sub"))
+
+
+class Rig:
+    """Attachments that run, with what containers have."""
+
+    def __init__(self, mounts: FakeDriverMounts) -> None:
+        self.mounts = mounts
+        self.held: set[str] = set()
+        self.told: list[str] = []
+        self.attachments = Attachments(mounts, News())
+
+    def say(
+        self, state: VolumePublication.State.ValueType, number: int = 1, *, problem: str = "", snapshot: bool = False
+    ) -> None:
+        told = VolumeAttachment(volume_id="v", name="data", driver="d", number=number, state=state, problem=problem)
+        self.attachments.take(Assignments(snapshot=snapshot, attachments=[told]))
+
+    def report(self) -> HeldPublication:
+        (found,) = self.attachments.held()
+        return found
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(300):
+            while not condition():  # noqa: ASYNC110  # the clock is virtual
+                await asyncio.sleep(0.01)
+
+
+def with_rig(scenario: Callable[[Rig], Awaitable[None]], mounts: FakeDriverMounts | None = None) -> None:
+    async def run() -> None:
+        rig = Rig(mounts or FakeDriverMounts())
+        running = asyncio.create_task(rig.attachments.run(lambda: rig.held))
+        try:
+            await scenario(rig)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    run_virtual(run())
+
+
+def test_a_task_waits_until_it_is_there_and_tells_why() -> None:
+    async def scenario(rig: Rig) -> None:
+        waiting = asyncio.create_task(rig.attachments.ready(MOUNT, rig.told.append))
+        await asyncio.sleep(1)
+        rig.say(VolumePublication.WAITING, problem="it is in use on node h1")
+        await asyncio.sleep(1)
+        assert not waiting.done() and not rig.mounts.calls
+        rig.mounts.failures = 2
+        rig.say(VolumePublication.READY)
+        source = await waiting
+        assert (source.data, source.subpath, source.copy_up) == (Path("/attached/v/target"), "sub", False)
+        assert rig.told == [
+            "waiting for volume data",
+            "volume data: it is in use on node h1",
+            "waiting for volume data",
+            "volume data: driver x is away",
+        ]
+        assert rig.mounts.calls == ["mount v"] * 3
+        assert rig.report() == HeldPublication(volume_id="v", number=1, mounted=True)
+
+    with_rig(scenario)
+
+
+def test_it_is_let_go_of_only_after_the_last_container() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.say(VolumePublication.READY)
+        await rig.until(lambda: rig.attachments.is_usable("v"))
+        rig.held.add("v")
+        rig.say(VolumePublication.WITHDRAWN)
+        await asyncio.sleep(60)
+        assert rig.mounts.mounted == {"v"} and not rig.report().released
+        assert not rig.attachments.is_usable("v"), "no other container gets it any more"
+        rig.mounts.failures = 1
+        rig.held.clear()
+        await rig.until(lambda: rig.report().problem == "driver x is away")
+        await rig.until(lambda: rig.report().released)
+        assert not rig.mounts.disk and rig.report() == HeldPublication(volume_id="v", number=1, released=True)
+        rig.attachments.take(Assignments(removed_attachments=["v"]))
+        assert rig.attachments.held() == []
+
+    with_rig(scenario)
+
+
+def test_a_new_number_is_a_new_mount() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.say(VolumePublication.READY, 1)
+        await rig.until(lambda: rig.attachments.is_usable("v"))
+        rig.say(VolumePublication.READY, 2)
+        assert not rig.attachments.is_usable("v")
+        await rig.until(lambda: rig.attachments.is_usable("v"))
+        assert rig.mounts.calls == ["mount v", "release v", "mount v"] and rig.report().number == 2
+
+    with_rig(scenario)
+
+
+def test_what_the_disk_knows_waits_for_the_managers_word() -> None:
+    disk = {"v": VolumeAttachment(volume_id="v", number=1, state=VolumePublication.READY)}
+
+    async def comes_back(rig: Rig) -> None:
+        await asyncio.sleep(60)
+        assert not rig.mounts.calls, "with no manager in reach nothing is touched"
+        rig.say(VolumePublication.READY, snapshot=True)
+        await rig.until(lambda: rig.attachments.is_usable("v"))
+        assert rig.mounts.calls == ["mount v"], "which the interface makes idempotent"
+
+    async def is_unknown_by_now(rig: Rig) -> None:
+        rig.attachments.take(Assignments(snapshot=True))
+        await rig.until(lambda: rig.attachments.held() == [])
+        assert rig.mounts.calls == ["release v"] and not rig.mounts.disk
+
+    with_rig(comes_back, FakeDriverMounts(dict(disk)))
+    with_rig(is_unknown_by_now, FakeDriverMounts(dict(disk)))
