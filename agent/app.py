@@ -41,6 +41,7 @@ from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
 from shoal.rpc.access import AGENT_STREAMS
+from shoal.rpc.addresses import HostPort
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.rpc.server import listen, make_server
 from shoal.task_group import TaskGroup
@@ -81,7 +82,7 @@ async def run(settings: AgentSettings) -> None:
         volumes = _volumes(settings, drivers)
         worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, volumes)
         await stack.enter_async_context(
-            _streams(f"{address}:{settings.stream_port}", membership, runtime, network, drivers)
+            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers)
         )
         session = AgentSession(
             managers=managers,

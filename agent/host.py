@@ -8,7 +8,7 @@ import struct
 import subprocess
 from fcntl import ioctl
 from importlib import metadata
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from agent.resources import parse_resources
@@ -55,7 +55,7 @@ def memory_bytes(meminfo: str) -> int:
 
 
 def underlay_address(settings: AgentSettings, manager: str) -> str:
-    """The IPv4 address by which others reach this host.
+    """The address by which others reach this host.
 
     Args:
         manager: `host:port`; without other orders it is the address from which packets go there.
@@ -64,16 +64,25 @@ def underlay_address(settings: AgentSettings, manager: str) -> str:
         Unavailable: there is no route.
     """
     if settings.advertise_address:
-        return settings.advertise_address
+        return str(ip_address(settings.advertise_address))
     if settings.advertise_interface:
         return _address_of(settings.advertise_interface)
     where = addresses.parse(manager)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect((where.host, where.port))
-        except OSError as error:
-            raise Unavailable(f"no IPv4 route to the manager {manager}: {error}; give --advertise-address") from error
-        return str(probe.getsockname()[0])
+    try:
+        # IPv4 where the manager has both: an underlay is of one family, and most are of that one.
+        found = sorted(socket.getaddrinfo(where.host, where.port, type=socket.SOCK_DGRAM))
+    except OSError as error:
+        raise Unavailable(f"{where.host} cannot be resolved: {error}; give --advertise-address") from error
+    failure: OSError | None = None
+    for family, kind, _, _, place in found:
+        with socket.socket(family, kind) as probe:
+            try:
+                probe.connect(place)
+            except OSError as error:
+                failure = error
+                continue
+            return str(probe.getsockname()[0])
+    raise Unavailable(f"no route to the manager {manager}: {failure}; give --advertise-address") from failure
 
 
 def _address_of(interface: str) -> str:
@@ -81,8 +90,17 @@ def _address_of(interface: str) -> str:
         try:
             answer = ioctl(probe.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
         except OSError as error:
-            raise InvalidInput(f"--advertise-interface: {interface} has no IPv4 address: {error.strerror}") from error
+            if (six := _ipv6_address_of(interface)) is not None:
+                return six
+            raise InvalidInput(f"--advertise-interface: {interface} has no address: {error.strerror}") from error
     return str(IPv4Address(answer[20:24]))
+
+
+def _ipv6_address_of(interface: str, listing: Path = Path("/proc/self/net/if_inet6")) -> str | None:
+    """Its first address of global scope (proc(5), net/if_inet6)."""
+    lines = (line.split() for line in listing.read_text().splitlines()) if listing.exists() else ()
+    found = (IPv6Address(bytes.fromhex(words[0])) for words in lines if (words[3], words[5]) == ("00", interface))
+    return next(map(str, found), None)
 
 
 def _runtime() -> str:

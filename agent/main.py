@@ -72,7 +72,7 @@ def main() -> None:
 @_option("--token", default="", metavar="TOKEN", help="Join token; --token-file keeps it out of the process list.")
 @_option("--token-file", default=None, type=_PATH, help="File with the join token.")
 @_option("--hostname", default="", help="Name of the node; the host's own by default.")
-@_option("--advertise-address", default="", metavar="IPV4", help="Where others reach this node.")
+@_option("--advertise-address", default="", metavar="ADDRESS", help="Where others reach this node, by IPv4 or IPv6.")
 @_option("--advertise-interface", default="", metavar="NAME", help="Interface whose address is advertised.")
 @_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")

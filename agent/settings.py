@@ -1,7 +1,7 @@
 """The agent's settings: read once, checked at construction."""
 
 from dataclasses import dataclass, field
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from agent.csi.sockets import socket_faults
@@ -17,6 +17,7 @@ STREAM_PORT = 7441
 
 MAX_RUN_DIRECTORY = 60
 """Characters: paths of sockets below it have at most 108 (unix(7))."""
+_AN_ADDRESS = "must be an IPv4 or IPv6 address of this host, and none that is link-local"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class AgentSettings:
         join: `host:port` where a manager lets nodes join; needed until the node has an identity.
         token: join token; never printed. token_file: where to read it instead.
         hostname: the node's name; empty means the host's own.
-        advertise_address: IPv4 address by which others reach this node; empty means that of `advertise_interface`,
-            else the one that routes to the manager.
+        advertise_address: address by which others reach this node, of either family; empty means that of
+            `advertise_interface`, else the one that routes to the manager.
         stream_port: TCP port of the agent's own server, on the advertised address.
         registries_file: credentials and certificates of registries, TOML.
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
@@ -60,6 +61,7 @@ class AgentSettings:
     log_json: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "advertise_address", self.advertise_address.removeprefix("[").removesuffix("]"))
         checks = (
             ("--state-directory", self.state_directory.is_absolute(), "must be an absolute path"),
             ("--run-directory", self.run_directory.is_absolute(), "must be an absolute path"),
@@ -70,7 +72,7 @@ class AgentSettings:
             ),
             ("--token", not (self.token and self.token_file), "give --token or --token-file, not both"),
             ("--hostname", len(self.hostname) <= 253 and self.hostname.isprintable(), "must be a host name"),
-            ("--advertise-address", _is_ipv4(self.advertise_address), "must be an IPv4 address of this host"),
+            ("--advertise-address", _is_address(self.advertise_address), _AN_ADDRESS),
             ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
@@ -118,10 +120,11 @@ class AgentSettings:
         return self.state_directory / "managers.json"
 
 
-def _is_ipv4(text: str) -> bool:
+def _is_address(text: str) -> bool:
+    """Of a host on some network: a link-local one says nothing without its interface."""
     try:
-        return not text or bool(IPv4Address(text))
-    except AddressValueError:
+        return not text or not ("%" in text or ip_address(text).is_link_local or ip_address(text).is_unspecified)
+    except ValueError:
         return False
 
 

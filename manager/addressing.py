@@ -16,7 +16,7 @@ def advertised_host(advertise: str, listen: str) -> str:
         InvalidInput: it listens everywhere, and there is no default route to tell by.
     """
     if advertise:
-        return advertise
+        return advertise.removeprefix("[").removesuffix("]")
     host = listen.rpartition(":")[0].strip("[]")
     if host not in _EVERY:
         return host

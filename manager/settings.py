@@ -85,6 +85,7 @@ def _listening_faults(name: str, text: str) -> Iterator[Fault]:
 
 
 def _advertise_faults(host: str) -> Iterator[Fault]:
+    host = host.removeprefix("[").removesuffix("]")
     if not host:
         return
     try:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
+from shoal.rpc.addresses import HostPort
 
 MAX_HOSTS = 32
 SUBNET = IPv4Network("198.18.0.0/24")
@@ -52,6 +53,7 @@ class Layout:
             hides no real one.
         state_root: holds one directory a playground.
         run_root: on a file system of the machine; every agent mounts a tmpfs below it.
+        ipv6: hosts and manager reach each other by their IPv6 addresses.
     """
 
     name: str = "shoal"
@@ -59,6 +61,7 @@ class Layout:
     subnet: IPv4Network = SUBNET
     state_root: Path = Path("/var/lib/shoal-playground")
     run_root: Path = Path("/run/shoal-playground")
+    ipv6: bool = False
 
     def __post_init__(self) -> None:
         faults = []
@@ -98,6 +101,10 @@ class Layout:
         """The IPv6 address beside one of the underlay's others."""
         return self.subnet6[int(address) - int(self.subnet.network_address)]
 
+    def reached_at(self, address: IPv4Address) -> str:
+        """By which one of its addresses others reach a machine."""
+        return str(self.address6(address) if self.ipv6 else address)
+
     @property
     def state(self) -> Path:
         return self.state_root / self.name
@@ -121,11 +128,11 @@ class Layout:
 
     @property
     def api(self) -> str:
-        return f"{self.manager_address}:{API_PORT}"
+        return str(HostPort(self.reached_at(self.manager_address), API_PORT))
 
     @property
     def join(self) -> str:
-        return f"{self.manager_address}:{JOIN_PORT}"
+        return str(HostPort(self.reached_at(self.manager_address), JOIN_PORT))
 
     def host(self, number: int) -> Host:
         """The host of this number, from 1."""

@@ -19,7 +19,7 @@ from typing import Self
 from cli.client import Client
 from cli.contexts.contexts import Contexts
 from cli.playground import daemons, fabric
-from cli.playground.layout import API_PORT, JOIN_PORT, REGISTRY_PORT, Host, Layout
+from cli.playground.layout import REGISTRY_PORT, Host, Layout
 from cli.playground.registry import RegistrySecurity, registry_settings
 from shoal.api.v1.control_pb2 import GetClusterRequest, ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -146,9 +146,9 @@ class Playground:
             "--state-directory",
             layout.manager_state,
             "--api-address",
-            f"{layout.manager_address}:{API_PORT}",
+            layout.api,
             "--join-address",
-            f"{layout.manager_address}:{JOIN_PORT}",
+            layout.join,
             "--registries-file",
             layout.registries_file,
         ]
@@ -170,7 +170,7 @@ class Playground:
             "--hostname",
             host.name,
             "--advertise-address",
-            str(host.address),
+            self.layout.reached_at(host.address),
             "--registries-file",
             self.layout.registries_file,
         ]

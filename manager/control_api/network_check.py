@@ -15,7 +15,7 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
-from shoal.published_ports import EVERYWHERE, EVERYWHERE6
+from shoal.published_ports import EVERYWHERE, EVERYWHERE6, covers
 from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
@@ -136,23 +136,25 @@ def published(view: View, status: NodeStatus) -> list[Target]:
         revision = view.revision_of(task.service_id, task.revision)
         name = revision.spec.name if revision is not None else task.service_id
         for port in task.ports:
-            if port.protocol in _TCP and _is_probed(port.host_address):
+            if port.protocol in _TCP and _is_probed(port.host_address, address):
                 found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
     for service_id, service in view.services.items():
         fronts = view.service_status.get(service_id)
         for mesh in fronts.mesh_ports if fronts is not None else ():
-            if mesh.protocol in _TCP and mesh.host_address in EVERYWHERE:
+            if mesh.protocol in _TCP and covers(mesh.host_address, address):
                 found[Target(service.spec.name, status.node_id, address, mesh.published)] = None
     return list(found)
 
 
-def _is_probed(host_address: str) -> bool:
-    """Whether another node can ask there: every IPv6 address is none in particular."""
-    return not host_address.startswith("127.") and host_address not in ("::1", EVERYWHERE6)
+def _is_probed(host_address: str, node_address: str) -> bool:
+    """Whether another node can ask there: at this address of the node's, or at the one address that is meant."""
+    if host_address in (*EVERYWHERE, EVERYWHERE6):
+        return covers(host_address, node_address)
+    return not host_address.startswith("127.") and host_address != "::1"
 
 
 def _reached_at(host_address: str, node_address: str) -> str:
-    return node_address if host_address in EVERYWHERE else host_address
+    return node_address if host_address in (*EVERYWHERE, EVERYWHERE6) else host_address
 
 
 def _tell(

@@ -15,6 +15,7 @@ from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
 from manager.dispatcher.node_records import NodeRecords, NowMs
+from manager.dispatcher.peers import other_underlay
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.dispatcher.statuses import Batch, StatusCommitter
@@ -25,7 +26,7 @@ from manager.store.changes import Change
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, VolumeReport, Welcome
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
-from shoal.errors import Conflict, InvalidInput, PermissionDenied, Timeout, Unavailable
+from shoal.errors import Conflict, InvalidInput, PermissionDenied, Refused, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.guard import caller
 from shoal.task_group import TaskGroup
@@ -102,6 +103,7 @@ class Dispatcher(DispatcherServicer):
         Raises:
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
             InvalidInput: the agent did not begin with Hello. Unavailable: etcd is away.
+            Refused: others reach the node by another version of IP than the cluster's nodes.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
@@ -128,6 +130,8 @@ class Dispatcher(DispatcherServicer):
         return who.id
 
     async def _open(self, node_id: str, hello: Hello) -> AgentSession:
+        if reason := other_underlay(self._store.tables, node_id, hello.description.address):
+            raise Refused(reason)
         await self._records.ready(node_id, hello.description)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))
