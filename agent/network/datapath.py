@@ -17,6 +17,7 @@ from agent.network.host_routes import host_prefixes, warn_of_overlap
 from agent.network.kernel_features import rules_refused, tunnel_refused
 from agent.network.kernel_state import KernelState, kernel_state, plan
 from agent.network.live_tables import LiveTables, Step
+from agent.network.lost_links import restored
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
@@ -306,7 +307,7 @@ class Datapath:
         return wrong
 
     def _repair_routes(self) -> list[str]:
-        self._forget_lost_links()
+        links_lost = self._restore_links()
         links = {self._overlay, *(attachment.link for attachment in self.attachments)}
         present = KernelState(
             routes=frozenset(inventory.own_routes(self._connection)),
@@ -317,15 +318,15 @@ class Datapath:
         wanted = self._state(self._live.whole, self.attachments)
         todo = plan(present, replace(wanted, routes=wanted.routes | self.tunnels.routes))
         self._connection.apply(todo)
-        return [f"the kernel's tables differed: {message.what}" for message in todo]
+        return [*links_lost, *(f"the kernel's tables differed: {message.what}" for message in todo)]
 
-    def _forget_lost_links(self) -> None:
-        """A task whose link is gone has lost its namespace, or someone deleted it: there is nothing to route to."""
+    def _restore_links(self) -> list[str]:
+        """A task whose link is gone gets another one, or is forgotten with its namespace."""
         present = {link.index for link in self.container_links()}
-        for task_id, attachment in list(self._attachments.items()):
-            if attachment.link not in present:
-                log.warning("The link %s of task %s is gone: it has no network any more", attachment.name, task_id)
-                del self._attachments[task_id]
+        lost = [each for each in self.attachments if each.link not in present]
+        made = restored(lost, self._connection, self._live.whole.subnets, self.underlay, self._claim)
+        self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
+        return [f"the link {each.name} was missing" for each in made]
 
     def _repair_table(self) -> list[str]:
         objects = self._nftables.list_table(names.FAMILY, names.TABLE)

@@ -21,6 +21,7 @@ from agent.network.names import (
 )
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import (
+    Message,
     Neighbour,
     Route,
     VethEnd,
@@ -88,6 +89,19 @@ def enter_new() -> tuple[int, Connection]:
             _check(_libc.setns(home, _CLONE_NEWNET), "the way back to the node's network namespace")
     finally:
         os.close(home)
+
+
+def opening_messages(*, ipv6: bool) -> list[Message]:
+    """What a namespace needs that has just got its link, whoever it will be for."""
+    own = [without_own_ipv6(CONTAINER_DEVICE)] if ipv6 else []
+    return [
+        *own,
+        set_link(_LOOPBACK_INDEX, up=True),
+        set_link(CONTAINER_INDEX, up=True),
+        add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
+        add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
+        *(_GATEWAY_OF_IPV6 if ipv6 else ()),
+    ]
 
 
 def connection_inside(pid: int, family: int) -> Connection:
@@ -167,16 +181,7 @@ class NamespacePool:
             self._connection.apply([add_veth(host, container, descriptor, self._mtu, SPARE_GROUP)])
             if self._ipv6:
                 self._connection.apply([without_own_ipv6(name)])
-                inside.apply([without_own_ipv6(CONTAINER_DEVICE)])
-            inside.apply(
-                [
-                    set_link(_LOOPBACK_INDEX, up=True),
-                    set_link(CONTAINER_INDEX, up=True),
-                    add_route(Route(IPv4Network(GATEWAY), CONTAINER_INDEX)),
-                    add_neighbour(Neighbour(CONTAINER_INDEX, GATEWAY, GATEWAY_MAC)),
-                    *(_GATEWAY_OF_IPV6 if self._ipv6 else ()),
-                ]
-            )
+            inside.apply(opening_messages(ipv6=self._ipv6))
         except Unavailable:
             namespace.close()
             raise

@@ -121,11 +121,16 @@ class VethEnd(NamedTuple):
     mac: str
 
 
-def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: int) -> Message:
-    """A pair, both down; the container's end has index 2 in its namespace and all of the group 0."""
+def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: int, *, index: int = 0) -> Message:
+    """A pair, both down; the container's end has index 2 in its namespace and all of the group 0.
+
+    Args:
+        index: of the host's end; 0 for a free one. In a namespace that had a link before, the kernel heeds the index of
+            the container's end only if this is given too.
+    """
     peer = _link_header(2) + text(3, container.name) + attribute(1, mac_bytes(container.mac))
     peer += number(28, netns_fd) + number(4, mtu)
-    body = _link_header() + text(3, host.name) + attribute(1, mac_bytes(host.mac)) + number(4, mtu)
+    body = _link_header(index) + text(3, host.name) + attribute(1, mac_bytes(host.mac)) + number(4, mtu)
     body += number(27, group) + _kind("veth", attribute(1, peer))
     return Message(NEWLINK, CREATE | EXCLUSIVE, body, f"make the link {host.name}")
 
