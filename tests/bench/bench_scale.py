@@ -4,20 +4,24 @@
     python -m tests.bench.bench_scale
 
 Ours is `shoal service scale` from its start to its end, which is when all tasks run; Swarm's is `docker service scale`
-and the time until its own list says that all run. Rounds of ours and of Swarm's alternate.
+and the time until its own list says that all run. Rounds of ours and of Swarm's alternate. Beside the seconds stands
+the processor time of everything on each side: command line, daemons, supervisors, runtime, containers.
 """
 
 import asyncio
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench import bench_start
 from tests.bench.bed import ARCHIVE, IMAGE, Bed, cluster
 from tests.bench.figures import Figure, p50, table
+from tests.bench.processor_time import Account
 from tests.bench.swarm import IMAGE as SWARM_IMAGE
-from tests.bench.swarm import Swarm, installed, swarm
+from tests.bench.swarm import Swarm, containers_cgroup, installed, swarm
 
 REPLICAS = 50
 REPLICAS_OF_THREE = 100
@@ -27,56 +31,98 @@ OF_FLOOR = 0.6
 FLOOR_STARTS, FLOOR_AT_ONCE = 40, 4
 
 
+@dataclass(frozen=True)
+class Step:
+    """One way of one side: how long it took, and the processor time of that side meanwhile."""
+
+    seconds: float
+    processor: float
+
+
+@dataclass(frozen=True)
+class Side:
+    """Ours, or Swarm's: scales the service `many` up and down."""
+
+    up: Callable[[], float]
+    down: Callable[[], float]
+    account: Account
+
+    def round(self) -> tuple[Step, Step]:
+        """Up and down."""
+        return self._step(self.up), self._step(self.down)
+
+    def _step(self, work: Callable[[], float]) -> Step:
+        with self.account.inside():
+            before = self.account.seconds()
+            return Step(work(), self.account.seconds() - before)
+
+
 def measure(rounds: int = ROUNDS) -> list[Figure]:
     """All figures of this file."""
     found = []
     with ExitStack() as stack:
         beside = stack.enter_context(_swarm()) if installed() else None
-        with cluster(hosts=1) as bed:
-            rate, figures = _network(bed, beside, rounds, network=None)
+        with _cluster() as (bed, account):
+            rate, figures = _network(bed, account, beside, rounds, network=None)
             found += figures
             floor = _floor()
             found.append(Figure("bare overlay + crun run -d, 4 at once", floor, "containers/s", scope="floor"))
             found.append(Figure("0 to 50 against bare starts", rate / floor, "of its rate", at_least=OF_FLOOR))
-            _, figures = _network(bed, beside, rounds, network="bench")
+            _, figures = _network(bed, account, beside, rounds, network="bench")
             found += figures
     with cluster(hosts=3) as bed:
         found += _three(bed, rounds)
     return found
 
 
-def _network(bed: Bed, beside: Swarm | None, rounds: int, *, network: str | None) -> tuple[float, list[Figure]]:
+def _network(
+    bed: Bed, account: Account, beside: tuple[Swarm, Account] | None, rounds: int, *, network: str | None
+) -> tuple[float, list[Figure]]:
     """Replicas a second, and the figures."""
+    other = beside[0] if beside else None
     options = ["--network", network] if network else []
     if network:
         bed.shoal("network", "create", network)
-        if beside:
-            beside.docker("network", "create", "--driver", "overlay", network)
+        if other:
+            other.docker("network", "create", "--driver", "overlay", network)
     bed.shoal("service", "create", "--name", "many", "--replicas", "0", *options, IMAGE)
+    if other:
+        other.docker("service", "create", "--detach", "--name", "many", "--replicas", "0", *options, SWARM_IMAGE)
+    sides = [Side(lambda: _scale(bed, REPLICAS), lambda: _scale(bed, 0), account)]
     if beside:
-        beside.docker("service", "create", "--detach", "--name", "many", "--replicas", "0", *options, SWARM_IMAGE)
-    ours, theirs = [], []
-    for _ in range(rounds):
-        ours.append((bed.seconds("service", "scale", f"many={REPLICAS}"), bed.seconds("service", "scale", "many=0")))
-        if beside:
-            theirs.append((beside.up("many", REPLICAS), beside.down("many")))
+        docker = beside[0]
+        sides.append(Side(lambda: docker.up("many", REPLICAS), lambda: docker.down("many"), beside[1]))
+    rows = [[side.round() for side in sides] for _ in range(rounds)]
     bed.shoal("service", "rm", "many")
-    if beside:
-        beside.docker("service", "rm", "many")
+    if other:
+        other.docker("service", "rm", "many")
     kind = "overlay" if network else "no network"
-    up = p50([each for each, _ in ours])
-    return REPLICAS / up, list(_against(kind, ours, theirs))
+    figures = list(_against(kind, *([row[place] for row in rows] for place in range(len(sides)))))
+    return REPLICAS / p50([row[0][0].seconds for row in rows]), figures
 
 
-def _against(kind: str, ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> Iterator[Figure]:
+def _scale(bed: Bed, replicas: int) -> float:
+    return bed.seconds("service", "scale", f"many={replicas}")
+
+
+def _against(
+    kind: str, ours: Sequence[tuple[Step, Step]], theirs: Sequence[tuple[Step, Step]] = ()
+) -> Iterator[Figure]:
     for place, name in enumerate((f"0 to {REPLICAS}", f"{REPLICAS} to 0")):
-        mine = p50([each[place] for each in ours])
+        mine, busy = _medians([each[place] for each in ours])
         yield Figure(f"{name}, {kind}", mine, "s")
+        yield Figure("  processor time of each", busy / REPLICAS * 1000, "ms")
         if theirs:
-            other = p50([each[place] for each in theirs])
+            other, its = _medians([each[place] for each in theirs])
             yield Figure(f"{name}, {kind}, Swarm", other, "s", scope="Docker Swarm")
+            yield Figure("  processor time of each", its / REPLICAS * 1000, "ms", scope="Docker Swarm")
             target = TIMES_SWARM if place == 0 else None
             yield Figure(f"{name}, {kind}, against Swarm", other / mine, "times as fast", at_least=target)
+            yield Figure("  in processor time", its / busy, "times less")
+
+
+def _medians(steps: Sequence[Step]) -> tuple[float, float]:
+    return p50([step.seconds for step in steps]), p50([step.processor for step in steps])
 
 
 def _three(bed: Bed, rounds: int) -> Iterator[Figure]:
@@ -99,9 +145,26 @@ def _floor() -> float:
 
 
 @contextmanager
-def _swarm() -> Iterator[Swarm]:
-    with swarm(ARCHIVE) as made:
-        yield made
+def _cluster() -> Iterator[tuple[Bed, Account]]:
+    with ExitStack() as stack:
+        account = Account("ours")
+        stack.callback(account.close)
+        with account.inside():
+            bed = stack.enter_context(cluster(hosts=1))
+        (node,) = json.loads(bed.shoal("node", "ls", "--format", "json"))
+        account.count(f"/shoal/{node['id']}")
+        yield bed, account
+
+
+@contextmanager
+def _swarm() -> Iterator[tuple[Swarm, Account]]:
+    with ExitStack() as stack:
+        account = Account("swarm")
+        account.count(containers_cgroup())
+        stack.callback(account.close)
+        with account.inside():
+            made = stack.enter_context(swarm(ARCHIVE))
+        yield made, account
 
 
 def main() -> None:

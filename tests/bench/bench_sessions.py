@@ -47,7 +47,9 @@ class SimulatedAgent:
 
     async def open(self) -> None:
         """Say hello."""
-        self._stream: aio.StreamStreamCall[AgentMessage, ManagerMessage] = DispatcherStub(self._channel).Session()
+        self._stream: aio.StreamStreamCall[AgentMessage, ManagerMessage] = DispatcherStub(self._channel).Session(
+            wait_for_ready=True  # a hundred handshakes at once may take longer than one may take
+        )
         address = f"192.0.2.{self._number}"
         description = NodeDescription(hostname=self.node_id, address=address, vtep_mac="02:56:00:00:00:01")
         await self._write(AgentMessage(hello=Hello(description=description)))

@@ -124,12 +124,13 @@ def _dockerd(root: Path) -> list[str]:
         f"--pidfile={root}/pid",
         f"--host=unix://{root}/docker.sock",
         "--storage-driver=overlay2",
-        f"--cgroup-parent={_cgroup()}",
+        f"--cgroup-parent={containers_cgroup()}",
         "--exec-opt=native.cgroupdriver=cgroupfs",
     ]
 
 
-def _cgroup() -> str:
+def containers_cgroup() -> str:
+    """The cgroup below which this process's swarm has its containers."""
     return f"/shoal-bench-swarm-{os.getpid()}"
 
 
@@ -221,7 +222,7 @@ def _clean(root: Path) -> None:
         if place.startswith(f"{root}/"):
             _run("umount", place)
     for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]:
-        ours = hierarchy / _cgroup().lstrip("/")
+        ours = hierarchy / containers_cgroup().lstrip("/")
         for directory in sorted(ours.rglob("*/"), reverse=True) if ours.is_dir() else ():
             directory.rmdir()
         if ours.is_dir():
