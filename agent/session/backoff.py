@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 FIRST_SECONDS = 0.1
 LAST_SECONDS = 2.0
-"""With the 5 s that an attempt to connect may take (its packets are sent again after 1 and 3 s), a node that was cut off
-is back within 5 s."""
+"""With the 5 s that an attempt to connect may take (its packets are sent again after 1 and 3 s), a node that was cut
+off is back within 5 s."""
 
 
 def delays(jitter: Callable[[], float]) -> Iterator[float]:

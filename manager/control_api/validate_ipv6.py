@@ -20,7 +20,9 @@ def check_ipv6(spec: NetworkSpec) -> Iterator[Fault]:
     """Every fault that the spec shows by itself."""
     given = ("subnet6", "gateway6", "ip_range6", "reserved6")
     if not spec.ipv6:
-        yield from (Fault(name, "is for a network with IPv6: set ipv6 too (--ipv6)") for name in given if getattr(spec, name))
+        yield from (
+            Fault(name, "is for a network with IPv6: set ipv6 too (--ipv6)") for name in given if getattr(spec, name)
+        )
         return
     if is_encrypted(spec):
         yield Fault("ipv6", f"encrypted networks have no IPv6 yet: leave out one of ipv6 and options.{OPTION}")

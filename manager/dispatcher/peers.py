@@ -20,7 +20,7 @@ def without_keys(peer: Peer) -> Peer:
 
 
 def other_underlay(view: View, node_id: str, address: str) -> str:
-    """Why a node with this address cannot be of the cluster, whose tunnels are of one version of IP; empty if it can."""
+    """Why a node with this address cannot be of the cluster, whose tunnels have one version of IP; empty if it can."""
     for other, status in view.node_status.items():
         theirs = status.description.address
         if other == node_id or other not in view.nodes or status.state != NodeStatus.READY or not theirs:

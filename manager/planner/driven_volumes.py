@@ -87,7 +87,8 @@ class DrivenVolumes:
             return Reason(in_use, in_use)
         held = self._places.on_node[host.id, volume.spec.driver]
         if driver.max_volumes and volume.meta.id not in held and len(held) >= driver.max_volumes:
-            most = f"{driver.max_volumes} volumes of driver {driver.name}"
+            number = "1 volume" if driver.max_volumes == 1 else f"{driver.max_volumes} volumes"
+            most = f"{number} of driver {driver.name}"
             return Reason(f"has its {most}", f"have their {most}")
         return None
 

@@ -77,6 +77,7 @@ def in_task(pid: int, *command: str, check: bool = True) -> str:
 
 
 def _in(namespace: str, command: tuple[str, ...], check: bool) -> str:
+    assert Path(namespace).exists(), f"{namespace} is gone"
     done = subprocess.run(
         ["nsenter", f"--net={namespace}", *command], capture_output=True, text=True, timeout=120, check=False
     )

@@ -50,8 +50,15 @@ def hosts_of(service: str) -> list[str]:
 def find_tasks_anew() -> None:
     """Tasks of a node that was away, which an emulated machine's restarts take long enough for, are new ones."""
     until(lambda: hosts_of("vault") == list(HOSTS), "a task on each host")
+    until(_stays, "tasks stay as they are")
     vault.cache_clear()
     until(lambda: reaches(vault()["h1"][0], vault()["h2"][1]), "they reach each other")
+
+
+def _stays() -> bool:
+    before = [row["id"] for row in running("vault")]
+    time.sleep(15)
+    return before == [row["id"] for row in running("vault")]
 
 
 @cache
@@ -251,6 +258,27 @@ def check_a_removed_node_is_no_peer() -> None:
     find_tasks_anew()
 
 
+def check_ipv6_is_encrypted_too() -> None:
+    shoal("network", "create", "--ipv6", "--opt", "encrypted", "bank6")
+    shoal("service", "create", "--name", "vault6", "--mode", "global", "--network", "bank6", f"{HELLO}:1")
+    tasks = pids_by_host("vault6")
+    shown = in_task(tasks["h2"][0], "ip", "-6", "-o", "addr", "show", "dev", "eth0", "scope", "global")
+    address = shown.split()[3].partition("/")[0]
+    pid, _ = tasks["h1"]
+    secret = "5ea1ed5ea1ed"
+    ping = ("ping", "-c1", "-W5", "-s", "600", "-p", secret, address)
+    until(lambda: "0% packet loss" in in_task(pid, *ping, check=False), "a ping by IPv6")
+    file = Path("/tmp/underlay")
+    with captured(file):
+        assert "0% packet loss" in in_task(pid, *ping)
+    data = file.read_bytes()
+    assert len(data) > 1200
+    assert bytes.fromhex(secret) * 4 not in data
+    assert f"mtu {SEALED_MTU}" in in_task(pid, "ip", "route", "get", address)
+    shoal("service", "rm", "vault6")
+    shoal("network", "rm", "bank6")
+
+
 def check_encrypted_network_goes() -> None:
     shoal("service", "rm", "vault", "shop")
     shoal("network", "rm", "bank", "street")
@@ -270,5 +298,6 @@ CHECKS: tuple[Check, ...] = (
     check_clear_traffic_is_dropped,
     check_repair_of_tunnels,
     check_a_removed_node_is_no_peer,
+    check_ipv6_is_encrypted_too,
     check_encrypted_network_goes,
 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,10 @@ class Drivers:
     def start(self, *names: str) -> None:
         for name in names:
             socket = self.cluster.host_of(name).state / "csi" / "dirs.sock"
-            command = [sys.executable, "-m", "tests.csi_driver.driver", "--socket", socket, "--node", name]
+            command = [sys.executable, "-m", "tests.csi_driver.driver", "--socket", str(socket), "--node", name]
             with (self.pool.directory / f"{name}.log").open("ab") as log:
                 self._running[name] = subprocess.Popen(
-                    [*command, "--pool", self.pool.directory], cwd=ROOT, stdout=log, stderr=log
+                    [*command, "--pool", str(self.pool.directory)], cwd=ROOT, stdout=log, stderr=log
                 )
         self.cluster.until(lambda: all(self.is_ready(name) for name in names), "the nodes to tell of the driver")
 
@@ -189,7 +190,7 @@ def test_killed_managers_and_agents_lose_nothing(drivers: Drivers) -> None:
     cluster.shoal("volume", "create", "-d", "--driver", DRIVER, "data")
     cluster.shoal("service", "create", "-d", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
     for method in ("CreateVolume", "ControllerPublishVolume"):
-        cluster.until(lambda method=method: drivers.calls(method), f"{method} to be under way")
+        cluster.until(partial(drivers.calls, method), f"{method} to be under way")
         playground.stop_manager(kill=True)
         playground.start_manager()
     cluster.until(lambda: drivers.calls("NodePublishVolume"), "the mount to be under way")

@@ -47,7 +47,7 @@ def test_canaries_wait_for_promotion(clean: Cluster) -> None:
     assert images(clean) == ["2", "2", "2"]
     again = clean.run("service", "promote", "web")
     assert again.returncode == 1
-    assert "no canaries" in again.stderr
+    assert "cannot be promoted: it is completed" in again.stderr
 
 
 def test_pause_and_resume(clean: Cluster) -> None:

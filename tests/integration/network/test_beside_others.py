@@ -1,8 +1,13 @@
 """Beside other programs of the host: whose ports, rules and settings are theirs, and what is told of them."""
 
+import asyncio
+import os
+import re
 import socket
+import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -16,11 +21,13 @@ from tests.integration.network.netns_hosts import (
     inside,
     ip,
     network,
+    pings,
     refused,
     run,
     task,
     tcp_echo,
     tcp_exchange,
+    until,
 )
 from tests.integration.network.test_routing_mesh import MESH, ONE, TWO, behind, port, service, serving
 
@@ -160,3 +167,45 @@ def test_the_namespace_is_let_go_with_the_agent(hosts: Hosts) -> None:
     with inside(hosts.one.descriptor):
         take("a").close()
         take("b").close()
+
+
+def test_a_containers_link_that_somebody_deleted_is_made_anew(hosts: Hosts, stack: ExitStack) -> None:
+    hosts.start()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply([network(1)], [here, there])
+    one, two = (hosts.attach(host, task(of)).netns_fd for host, of in ((hosts.one, here), (hosts.two, there)))
+    stack.enter_context(tcp_echo(two, 80))
+    stack.enter_context(process_of(here.task_id, one))
+    (link,) = hosts.one.call(container_links(hosts.one))
+    ip(hosts.one.descriptor, f"link del {link}")
+    assert refused(one, "10.99.1.2", 80)
+    wrong = hosts.one.call(hosts.one.network.verify())
+    assert f"the link {link} was missing" in wrong
+    assert tcp_exchange(one, "10.99.1.2", 80) == b"hello"
+    assert pings(two, "10.99.1.1")
+    assert not hosts.one.call(hosts.one.network.verify())
+
+
+async def container_links(host: Host) -> list[str]:
+    listed = await asyncio.to_thread(run, host.descriptor, "ip", "-o", "link")
+    return re.findall(r"\d+: (sh-[^@:]+)", listed)
+
+
+@contextmanager
+def process_of(task_id: str, descriptor: int) -> Iterator[None]:
+    """A process in the namespace and in a cgroup of the task's name, as a container's are."""
+    root = Path("/sys/fs/cgroup")
+    group = (root if (root / "cgroup.procs").exists() else root / "pids") / task_id
+    group.mkdir()
+    enter = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{descriptor}", "sleep", "60"]
+    with subprocess.Popen(enter) as process:
+        try:
+            entered = Path(f"/proc/{process.pid}/ns/net")
+            assert until(lambda: entered.stat().st_ino == os.fstat(descriptor).st_ino)
+            (group / "cgroup.procs").write_text(str(process.pid))
+            yield
+        finally:
+            process.kill()
+            process.wait()
+            until(lambda: not (group / "cgroup.procs").read_text())
+            group.rmdir()

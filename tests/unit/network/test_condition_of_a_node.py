@@ -69,7 +69,9 @@ def test_our_own_sockets_and_those_of_clients_are_no_listeners() -> None:
 
 
 def test_listeners_of_both_families_are_one() -> None:
-    found = listeners([socket(80), socket(80, address="::", inode=8), socket(22, address="::ffff:10.0.0.1")], {8: "nginx"})
+    found = listeners(
+        [socket(80), socket(80, address="::", inode=8), socket(22, address="::ffff:10.0.0.1")], {8: "nginx"}
+    )
     assert found == [
         HostListener(protocol=1, port=22, address="10.0.0.1"),
         HostListener(protocol=1, port=80, program="nginx"),

@@ -1,0 +1,163 @@
+"""What every `Mounts` promises: one suite on the fake, and on the real thing with a real driver and real mounts."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.csi.drivers import Drivers
+from agent.csi.sockets import DriverSocket
+from agent.volumes.attachments import Mounts
+from agent.volumes.driver_mounts import DriverMounts
+from agent.volumes.mount_table import let_go, mounted_below
+from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.api.v1.volume_pb2 import VolumePublication
+from shoal.errors import ShoalError
+from tests.csi_driver.driver import DRIVER
+from tests.csi_driver.pool import Pool
+from tests.fakes.driver_mounts import FakeDriverMounts
+
+ROOT = Path(__file__).parents[3]
+
+Promise = Callable[[Mounts, Callable[[], Mounts]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def real_driver(directory: Path, *more: str) -> AsyncGenerator[tuple[Drivers, Pool]]:
+    """A driver of node h1 on a pool of its own, and the agent's view of it."""
+    pool, socket = Pool(directory / "pool"), directory / "csi.sock"
+    command = [sys.executable, "-m", "tests.csi_driver.driver", "--node", "h1", "--socket", str(socket), *more]
+    process = await asyncio.create_subprocess_exec(*command, "--pool", str(pool.directory), cwd=ROOT)
+    drivers = Drivers(directory=directory / "none", told=[DriverSocket(socket)], call_seconds=2.0)
+    try:
+        async with asyncio.timeout(30):
+            while not drivers.described():
+                await drivers.look()
+                await asyncio.sleep(0.05)
+        yield drivers, pool
+    finally:
+        await drivers.close()
+        process.terminate()
+        await process.wait()
+
+
+def attachment(volume_id: str = "v1") -> VolumeAttachment:
+    return VolumeAttachment(
+        volume_id=volume_id,
+        name="data",
+        driver=DRIVER,
+        number=1,
+        state=VolumePublication.READY,
+        driver_volume_id=f"vol-{volume_id}",
+        publish_context={"attached": "node-h1"},
+    )
+
+
+async def mounts_are_repeatable_and_remembered(mounts: Mounts, again: Callable[[], Mounts]) -> None:
+    assert list(mounts.records()) == []
+    for _ in range(2):
+        await mounts.mount(attachment())
+    assert list(again().records()) == [attachment()]
+    for _ in range(2):
+        await mounts.release(attachment())
+    assert list(again().records()) == []
+
+
+async def a_failed_mount_is_remembered(mounts: Mounts, again: Callable[[], Mounts]) -> None:
+    with pytest.raises(ShoalError):
+        await mounts.mount(attachment("broken"))
+    assert [each.volume_id for each in again().records()] == ["broken"]
+    await mounts.release(attachment("broken"))
+    assert list(again().records()) == []
+
+
+PROMISES: list[Promise] = [mounts_are_repeatable_and_remembered, a_failed_mount_is_remembered]
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_on_the_fake(promise: Promise) -> None:
+    mounts = FakeDriverMounts()
+    mounts.failures = 1 if promise is a_failed_mount_is_remembered else 0
+    asyncio.run(_awaited(promise(mounts, lambda: FakeDriverMounts(mounts.disk))))
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_on_the_real_thing(promise: Promise, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path) as (drivers, pool):
+            pool.make("vol-v1", {})
+            pool.attach("vol-v1", "node-h1")
+            attached = tmp_path / "attached"
+            try:
+                await promise(DriverMounts(attached, drivers), lambda: DriverMounts(attached, drivers))
+                assert mounted_below(attached) == [attached], "nothing of a volume stays mounted"
+            finally:
+                let_go(attached)
+
+    asyncio.run(run())
+
+
+def test_what_is_written_is_in_the_pool_and_survives_being_let_go(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path) as (drivers, pool):
+            pool.make("vol-v1", {})
+            pool.attach("vol-v1", "node-h1")
+            mounts = DriverMounts(tmp_path / "attached", drivers)
+            try:
+                await mounts.mount(attachment())
+                (mounts.target("v1") / "file").write_text("mine")
+                await mounts.release(attachment())
+                assert (pool.data("vol-v1") / "file").read_text() == "mine"
+                assert list((tmp_path / "attached").iterdir()) == []
+            finally:
+                let_go(tmp_path / "attached")
+
+    asyncio.run(run())
+
+
+def test_the_driver_is_asked_what_it_is_and_missed_when_it_is_away(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path, "--zone", "z1", "--max-volumes", "3", "--no-attach") as (drivers, pool):
+            (told,) = drivers.described()
+            assert (told.name, told.node_id, dict(told.topology), told.max_volumes) == (
+                DRIVER,
+                "node-h1",
+                {"zone": "z1"},
+                3,
+            )
+            assert told.controller and told.creates and told.stages and told.has_topology and not told.attaches
+            pool.break_calls(Probe={})
+            await drivers.look()
+            assert "is not ready yet" in drivers.described()[0].problem
+            with pytest.raises(ShoalError, match="is not ready yet"):
+                drivers.named(DRIVER)
+            pool.break_calls()
+            await drivers.look()
+            assert not drivers.described()[0].problem
+
+    asyncio.run(run())
+
+
+def test_a_driver_that_says_nothing_is_given_up_after_the_time_for_a_call(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path) as (drivers, pool):
+            pool.make("vol-v1", {})
+            pool.attach("vol-v1", "node-h1")
+            pool.break_calls(NodeStageVolume={"seconds": 3.0, "times": 1})
+            mounts = DriverMounts(tmp_path / "attached", drivers)
+            try:
+                with pytest.raises(ShoalError, match="did not answer NodeStageVolume within 2 s"):
+                    await mounts.mount(attachment())
+                await mounts.mount(attachment())
+                await mounts.release(attachment())
+            finally:
+                let_go(tmp_path / "attached")
+
+    asyncio.run(run())
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
