@@ -167,8 +167,8 @@ class Stacks:
 
 def _request_faults(request: DeployStackRequest) -> list[Fault]:
     faults = list(check_name("stack", request.stack))
-    if not (request.services or request.networks or request.secrets or request.configs):
-        faults.append(Fault("services", "the stack has no service and no network"))
+    if not (request.services or request.networks or request.secrets or request.configs or request.volumes):
+        faults.append(Fault("services", "the stack has nothing in it: no service, network, volume, secret or config"))
     for kind, named in (("services", request.services), ("networks", request.networks)):
         if len(named) > bounds.SERVICES_IN_STACK:
             faults.append(Fault(kind, f"{len(named)} are too many; at most {bounds.SERVICES_IN_STACK} are allowed"))

@@ -161,7 +161,7 @@ def test_a_name_twice_or_of_another_owner() -> None:
             await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")))
         with pytest.raises(InvalidInput, match="stack"):
             await api.stacks.deploy(DeployStackRequest(stack="Shop", services=[spec_of("web")]))
-        with pytest.raises(InvalidInput, match="no service and no network"):
+        with pytest.raises(InvalidInput, match="the stack has nothing in it"):
             await api.stacks.deploy(DeployStackRequest(stack="shop"))
 
     with_api(scenario)
