@@ -58,9 +58,25 @@ def listen(
 
 
 def _server_credentials(identity: CurrentIdentity, require_client_certificate: bool) -> grpc.ServerCredentials:
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        now = identity()
-        roots = now.ca if require_client_certificate else None
-        return grpc.ssl_server_certificate_configuration([(now.key, now.certificate)], root_certificates=roots)
+    """Credentials that follow the identity.
 
-    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_certificate)
+    None, "as before", is what a handshake nearly always gets. gRPC puts a new certificate in the place of the one
+    before without waiting for handshakes that begin with it in other threads (ssl_security_connector.cc): a new one for
+    each handshake ends the process sooner or later when many connect at once.
+    """
+    shown = identity()
+
+    def configuration(of: Identity) -> grpc.ServerCertificateConfiguration:
+        roots = of.ca if require_client_certificate else None
+        return grpc.ssl_server_certificate_configuration([(of.key, of.certificate)], root_certificates=roots)
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        now = identity()
+        if now == shown:
+            return None
+        shown = now
+        return configuration(now)
+
+    # The stubs do not know the answer None, which grpc.dynamic_ssl_server_credentials describes.
+    return grpc.dynamic_ssl_server_credentials(configuration(shown), renewed, require_client_certificate)  # type: ignore[arg-type]
