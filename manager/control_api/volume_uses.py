@@ -145,7 +145,9 @@ def warnings(spec: ServiceSpec) -> Iterator[str]:
             yield f"volume {name} is there once for each slot: start-first lets two tasks have it during an update"
     if spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas < 2:
         return
-    coming = {wanted.name for _, wanted in missing(spec) if is_driven(wanted)}  # for one node, as long as nobody says more
+    coming = {
+        wanted.name for _, wanted in missing(spec) if is_driven(wanted)
+    }  # for one node, as long as nobody says more
     for name in sorted(coming.union(mount.volume.name for mount in mounts if mount.volume.single_node)):
         yield f"volume {name} can be used on one node at a time: all tasks run there"
     own = (mount for mount in mounts if not (mount.volume.per_slot or mount.volume.options or mount.volume.driver))

@@ -1,4 +1,7 @@
-"""Generic resources: what a node has of a kind, by name or by number, and what of it tasks hold."""
+"""Generic resources: what a node has of a kind, by name or by number, and what of it tasks hold.
+
+A task that waits for room holds a number of a kind, also where others are known by name: its names come free later.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -26,10 +29,11 @@ class Stock:
         return len(self._named.get(kind, ())) or self._counts.get(kind, 0)
 
     def free(self, kind: str) -> int:
-        """How many nobody holds."""
+        """How many nobody holds; less than none when tasks wait for what others have still."""
+        taken = self._taken.get(kind, frozenset())
         if kind in self._named:
-            return sum(name not in self._taken.get(kind, ()) for name in self._named[kind])
-        return self._counts.get(kind, 0) - self._held.get(kind, 0)
+            return sum(name not in taken for name in self._named[kind]) - self._held.get(kind, 0)
+        return self._counts.get(kind, 0) - len(taken) - self._held.get(kind, 0)
 
     def choose(self, wanted: Mapping[str, int]) -> list[GenericResource]:
         """What a task is given that wants so many of each kind; there have to be enough."""

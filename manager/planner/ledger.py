@@ -4,7 +4,7 @@ Whatever a task has is in use until its end is confirmed (`shoal.task_states.is_
 Figures are plain integers, so that nothing is summed anew for a placement.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from manager.planner.addresses import Pool, number
@@ -84,12 +84,17 @@ class Host:
 
     def port_taken(self, protocol: int, published: int, address: str) -> bool:
         """Whether a live task of the node has the port, on that address or on one that covers it."""
-        if not self.ports:
-            return False
-        if (protocol, published, address) in self.ports or (protocol, published, "") in self.ports:
-            return True
-        same = (port for port in self.ports if port[:2] == (protocol, published))
-        return any(covers(address, taken) or covers(taken, address) for _, _, taken in same)
+        return is_among(self.ports, protocol, published, address)
+
+
+def is_among(ports: Collection[Port], protocol: int, published: int, address: str) -> bool:
+    """Whether one of the ports is the same one, on that address or on one that covers it."""
+    if not ports:
+        return False
+    if (protocol, published, address) in ports or (protocol, published, "") in ports:
+        return True
+    same = (port for port in ports if port[:2] == (protocol, published))
+    return any(covers(address, taken) or covers(taken, address) for _, _, taken in same)
 
 
 class Ledger:

@@ -16,6 +16,7 @@ from manager.planner.preempt import Preemption
 from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
 from manager.planner.slot_volumes import SlotVolumes, waiting
+from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
 
@@ -230,8 +231,10 @@ class Placing:
     def _hold(self, host: Host) -> None:
         """Against those that are planned after this service."""
         self._kin.join(host)
-        ports = [(port.protocol, port.published, port.host_address) for port in self._demand.ports if port.published]
-        self._draft.ledger.reserve(host, self._service_id, self._demand.cpus, self._demand.memory, ports)
+        demand = self._demand
+        ports = [(port.protocol, port.published, port.host_address) for port in demand.ports if port.published]
+        generic = [GenericResource(kind=kind, count=number) for kind, number in demand.generic.items()]
+        self._draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
 
     def _postpone(self, need: Need, reason: str) -> None:
         self._draft.unplaced.add(self._service_id)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.ledger import Host
+from manager.planner.filters import program_at
+from manager.planner.ledger import Host, is_among
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_wanted
 
@@ -65,6 +66,8 @@ class Preemption:
     def _room(self, host: Host, same_service: int) -> _Room | None:
         if self._demand.max_per_node and same_service >= self._demand.max_per_node:
             return None
+        if any(program_at(host, port) for port in self._demand.ports):
+            return None  # which no task's end gives back
         leaving: list[Task] = []
         standing: list[tuple[int, int, Task]] = []
         for task in self._draft.view.tasks_on(host.id).values():
@@ -101,10 +104,5 @@ class Preemption:
             if host.stock.free(kind) + freed < wanted:
                 return False
         kept = host.ports - {(port.protocol, port.published, port.host_address) for task in gone for port in task.ports}
-        return not any(_is_taken(kept, port.protocol, port.published, port.host_address) for port in demand.ports)
-
-
-def _is_taken(ports: Iterable[tuple[int, int, str]], protocol: int, published: int, address: str) -> bool:
-    return bool(published) and any(
-        other[:2] == (protocol, published) and (not address or other[2] in ("", address)) for other in ports
-    )
+        fixed = [port for port in demand.ports if port.published]
+        return not any(is_among(kept, port.protocol, port.published, port.host_address) for port in fixed)

@@ -42,6 +42,7 @@ class _ServicePass:
         self._wanted = Wanted(draft.view, self._service)
         self._demand: Demand = demand_of(self._spec, draft.view.networks)
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
+        self._policy = rollout.config_of(service.spec, self._trial.update)
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
         self._leaving: dict[str, str] = {}
@@ -238,7 +239,7 @@ class _ServicePass:
 
     def _starts_first(self, outdated: bool) -> bool:
         """Its successor is started beside it: always where nothing but the node is another one, if ports allow it."""
-        by_choice = self._spec.update.order == UpdateConfig.START_FIRST
+        by_choice = self._policy.order == UpdateConfig.START_FIRST
         return (by_choice or not outdated) and not (self._demand.has_fixed_port or self._demand.single_node)
 
     def _update(self, slots: int) -> UpdateStatus | None:
@@ -259,7 +260,7 @@ class _ServicePass:
         now = progress if progress is not None and progress.task_revision == self._newest.task_revision else None
         if now is not None and now.effective_revision != self._trial.effective_revision:
             return progress  # what was seen is not of the template that is in force from now on
-        config = rollout.config_of(self._newest.spec, now)
+        config = self._policy = rollout.config_of(self._newest.spec, now)
         step = update.next_step(config, now, [mover for _, mover in self._movers], self._unsettled, now_ms)
         step = update.spare_the_rest(step, config, now, slots=slots, outdated=outdated)
         for due in (step.wake_at_ms, rollout.due_ms(now, self._newest.spec)):

@@ -6,7 +6,7 @@ States and what leads from one to the next:
     UPDATING <-> CANARY            the canaries count and wait; promotion
     UPDATING, CANARY -> COMPLETED  every slot runs the newest template (or has failed, where that is tolerated)
                      -> PAUSED     by the user; by a failure when the action is PAUSE, or no revision to return to
-                     -> ROLLING_BACK -> ROLLED_BACK, or PAUSED when the rollback fails too
+                     -> ROLLING_BACK -> ROLLED_BACK, or PAUSED when the rollback fails too (the user's own as well)
     PAUSED -> UPDATING or ROLLING_BACK   `resume`
 
 All of it lies in `UpdateStatus`, so another leader goes on exactly where this one stopped.
@@ -177,7 +177,7 @@ def _fail(status: UpdateStatus, config: UpdateConfig, why: str, now_ms: int) -> 
     """Take the failure action; False when that is to go on."""
     if config.failure_action == UpdateConfig.CONTINUE:
         return False
-    if status.state == S.ROLLING_BACK:
+    if status.state == S.ROLLING_BACK or status.returning:  # which is not rolled back in its turn
         status.state, status.message = S.PAUSED, f"the rollback failed: {why}"
     elif config.failure_action == UpdateConfig.PAUSE or not status.previous_revision:
         status.state, status.message = S.PAUSED, why

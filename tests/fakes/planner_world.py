@@ -20,8 +20,8 @@ from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.meta_pb2 import GenericResource, Meta, Platform, Resources
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
-from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
+from shoal.api.v1.node_pb2 import HostListener, Node, NodeDescription, NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Refused
 from shoal.task_states import forward, is_live, is_terminal, is_wanted, observed
@@ -90,6 +90,14 @@ class World:
         node.CopyFrom(self.tables.nodes[name])
         node.spec.availability = availability
         self.put(kinds.NODE, name, node)
+
+    def listen(self, name: str, port: int, program: str, *, address: str = "") -> None:
+        """The agent tells that a program of its host has the TCP port."""
+        status = NodeStatus()
+        status.CopyFrom(self.tables.node_status[name])
+        tcp = PublishedPort.TCP
+        status.network.listeners.append(HostListener(protocol=tcp, port=port, program=program, address=address))
+        self.put(kinds.NODE_STATUS, name, status)
 
     def network(self, name: str, subnet: str = "") -> None:
         """A network whose id is its name."""
