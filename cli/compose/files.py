@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.compose.external import cluster_name
 from cli.compose.values import pairs, scalar
 from cli.flags.files import from_fields
 from shoal.api.v1.control_pb2 import StackFile
@@ -12,13 +13,6 @@ from shoal.errors import InvalidInput
 
 _MOST_BYTES = 500 * 1024
 SOURCES = ("file", "environment", "content")
-
-
-def cluster_name(stack: str, name: str, body: Mapping[str, Any]) -> str:
-    """The name that the cluster has for it: `name`, else the own one, with the stack's before it unless external."""
-    if body.get("name"):
-        return str(body["name"])
-    return name if body.get("external") else f"{stack}_{name}"
 
 
 def stack_file(

@@ -13,6 +13,7 @@ from cli.compose import check
 from cli.compose.anchor import anchor, anchor_service
 from cli.compose.document import Document, read
 from cli.compose.env_file import env_file
+from cli.compose.external import external_faults
 from cli.compose.faults import Faults, Report
 from cli.compose.interpolate import Noted, interpolate
 from cli.compose.merge import merge, settled
@@ -89,7 +90,7 @@ class Loader:
         for path, message in check.without_effect(tree):
             report.warn(path, message)
         report = Report(faults, tree, documents[-1].name)
-        for path, message in check.unsupported(tree):
+        for path, message in (*check.unsupported(tree), *external_faults(tree)):
             report.add(path, message)
         return Model(tree, {**self._inherited, **variables}, directory, report)
 

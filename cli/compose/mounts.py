@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cli.compose.files import cluster_name
+from cli.compose.external import cluster_name, is_external
 from cli.compose.tree import YamlPath
 from cli.compose.values import number, pairs, scalar
 from cli.flags.mounts import from_fields
@@ -66,7 +66,8 @@ def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path)
     elif mount.type == Mount.VOLUME and mount.source:
         if mount.source not in known:
             raise InvalidInput(f"volume {mount.source!r} is not among the file's volumes")
-        mount.source = cluster_name(stack, mount.source, known[mount.source] or {})
+        body = known[mount.source] or {}
+        mount.source, mount.volume.external = cluster_name(stack, mount.source, body), is_external(body)
     return mount
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cli.compose import container, dependencies, deploy, files, mounts, networks, tuning
+from cli.compose.external import cluster_name, is_external
 from cli.compose.faults import Faults
 from cli.compose.model import Model
 from cli.compose.tree import YamlPath
@@ -62,7 +63,7 @@ class _Conversion:
         dependencies.finish_jobs(self._services, specs, self._faults)
         services = tuple(specs.values())
         used = {network.network for service in services for network in service.task.networks}
-        made = [self._network(name, body) for name, body in self._networks.items() if not body.get("external")]
+        made = [self._network(name, body) for name, body in self._networks.items() if not is_external(body)]
         default = self._cluster_name(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
             made.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
@@ -77,7 +78,7 @@ class _Conversion:
     def _stack_volumes(self) -> tuple[VolumeSpec, ...]:
         found: list[VolumeSpec] = []
         for name, body in self._volumes.items():
-            if not body.get("external"):
+            if not is_external(body):
                 self._faults.attempt(
                     ("volumes", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
@@ -89,7 +90,7 @@ class _Conversion:
     def _stack_files(self, noun: str) -> tuple[StackFile, ...]:
         found: list[StackFile] = []
         for name, body in self._files[noun].items():
-            if not body.get("external"):
+            if not is_external(body):
                 self._faults.attempt(
                     (f"{noun}s", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
@@ -188,11 +189,7 @@ class _Conversion:
             self._faults.attempt((*path, "network_mode"), lambda: networks.mode(spec, body["network_mode"]))
 
     def _cluster_name(self, name: str) -> str:
-        body = self._networks.get(name, {})
-        external = body.get("external")
-        if body.get("name"):
-            return str(body["name"])
-        return name if external else f"{self._stack}_{name}"
+        return cluster_name(self._stack, name, self._networks.get(name, {}))
 
     def _network(self, name: str, body: Mapping[str, Any]) -> NetworkSpec:
         def add(rest: YamlPath, message: str) -> None:

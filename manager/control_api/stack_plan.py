@@ -20,8 +20,9 @@ from shoal.network_modes import cluster_networks
 
 Change = DeployStackResponse.Change
 
-FIXED = ("subnet", "internal", "driver", "gateway", "ip_range", "reserved", "options")
-"""Fields of a network's spec that stay as they are while it exists."""
+CHANGEABLE = frozenset({"name", "stack", "labels", "attachable"})
+"""Fields of a network's spec; all others stay as they are while it exists."""
+FIXED = tuple(field for field in NetworkSpec.DESCRIPTOR.fields_by_name if field not in CHANGEABLE)
 
 
 @dataclass(frozen=True)

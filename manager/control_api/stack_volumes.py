@@ -8,11 +8,16 @@ from manager.control_api.stack_plan import Planned
 from manager.control_api.transactions import Step
 from manager.control_api.validate_volumes import check_volume
 from manager.control_api.volume_drivers import known_drivers
+from manager.store.changes import expect, put
+from manager.store.kinds import VOLUME
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import DeployStackRequest, DeployStackResponse
-from shoal.api.v1.volume_pb2 import Volume, VolumeSpec
+from shoal.api.v1.volume_pb2 import SINGLE_NODE_WRITER, Volume, VolumeSpec
 from shoal.errors import Fault
 from shoal.ids import NewId
+
+FIXED = ("driver", "options", "size_bytes", "limit_bytes")
+"""Fields of a volume's spec that stay as they are while it exists; the access mode too."""
 
 
 def plan_volumes(
@@ -30,12 +35,32 @@ def plan_volumes(
         faults += [Fault(f"{path}.{fault.path}", fault.message) for fault in found]
         if found:
             continue
-        coming[spec.name] = volume = present or volume_uses.made(new_id(), spec, now_ms)
-        step = None if present is not None else Step(*volume_uses.creation(volume))
-        action = "unchanged" if present is not None else "create"
-        change = DeployStackResponse.Change(kind="volume", name=spec.name, action=action, id=volume.meta.id)
-        planned.append(Planned(change, step))
+        if present is None:
+            volume = volume_uses.made(new_id(), spec, now_ms)
+            planned.append(Planned(_change("create", volume), Step(*volume_uses.creation(volume))))
+        elif present.spec.labels != spec.labels:
+            volume = _relabelled(present, spec, now_ms)
+            step = Step([put(VOLUME, volume.meta.id, volume)], [expect(VOLUME, volume.meta.id, present.meta.version)])
+            planned.append(Planned(_change("update", volume), step))
+        else:
+            volume = present
+            planned.append(Planned(_change("unchanged", volume), None))
+        coming[spec.name] = volume
     return planned, coming, faults
+
+
+def _relabelled(present: Volume, spec: VolumeSpec, now_ms: int) -> Volume:
+    """Labels are all that may change of a volume."""
+    volume = Volume()
+    volume.CopyFrom(present)
+    volume.spec.labels.clear()
+    volume.spec.labels.update(spec.labels)
+    volume.meta.updated_at_ms = now_ms
+    return volume
+
+
+def _change(action: str, volume: Volume) -> DeployStackResponse.Change:
+    return DeployStackResponse.Change(kind="volume", name=volume.spec.name, action=action, id=volume.meta.id)
 
 
 def volume_spec(sent: VolumeSpec, stack: str) -> VolumeSpec:
@@ -59,8 +84,9 @@ def _faults(
         faults.append(Fault("name", f'volume "{spec.name}" is being removed'))
     elif present.spec.stack != stack:
         faults.append(Fault("name", f'a volume "{spec.name}" exists already and is not of this stack'))
-    elif present.spec.driver != spec.driver:
-        faults.append(Fault("driver", "cannot be changed while the volume exists; remove the volume first"))
-    elif present.spec.options != spec.options:
-        faults.append(Fault("options", "cannot be changed while the volume exists; remove the volume first"))
+    else:
+        fixed = [name for name in FIXED if getattr(present.spec, name) != getattr(spec, name)]
+        if (present.spec.access_mode or SINGLE_NODE_WRITER) != (spec.access_mode or SINGLE_NODE_WRITER):
+            fixed.append("access_mode")
+        faults += [Fault(name, "cannot be changed while the volume exists; remove the volume first") for name in fixed]
     return faults

@@ -56,11 +56,14 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
 
 
 def _resolve(mount: Mount, view: View, coming: Coming) -> None:
+    must_exist, mount.volume.external = mount.volume.external, False
     volume = coming.get(mount.source) or next((v for v in coming.values() if v.meta.id == mount.source), None)
     if volume is None:
         try:
             volume = find_volume(view, mount.source)
         except NotFound:
+            if must_exist:
+                raise
             mount.volume.name = mount.source
             return  # see `missing`
         if volume.removing:

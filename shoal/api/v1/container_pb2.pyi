@@ -631,6 +631,7 @@ class VolumeUse(_message.Message):
     HOLD_MS_FIELD_NUMBER: _builtins.int
     DRIVER_FIELD_NUMBER: _builtins.int
     SINGLE_NODE_FIELD_NUMBER: _builtins.int
+    EXTERNAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The volume's name."""
     subpath: _builtins.str
@@ -645,6 +646,8 @@ class VolumeUse(_message.Message):
     """The volume's driver; empty means the one that it has, and local for a volume that is made with the service."""
     single_node: _builtins.bool
     """Of the volume, put by a manager: it can be used on one node at a time."""
+    external: _builtins.bool
+    """Of a request: the volume has to be there, none is made (Compose `external`). A manager clears it."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As in VolumeSpec, and with a driver other than local only for a volume that is made with the service."""
@@ -660,10 +663,11 @@ class VolumeUse(_message.Message):
         hold_ms: _builtins.int | None = ...,
         driver: _builtins.str = ...,
         single_node: _builtins.bool = ...,
+        external: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "hold_ms", b"hold_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "hold_ms", b"hold_ms", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "external", b"external", "hold_ms", b"hold_ms", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_ms: _TypeAlias = _typing.Literal["hold_ms"]  # noqa: Y015
     _WhichOneofArgType__hold_ms: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms"]  # noqa: Y015

@@ -215,6 +215,28 @@ def test_a_stack_that_comes_back_keeps_its_network() -> None:
     with_api(scenario)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ipv6", True),
+        ("subnet6", "fd01::/64"),
+        ("gateway6", "fd01::7"),
+        ("ip_range6", "fd01::1:0/112"),
+        ("reserved6", {"router": "fd01::9"}),
+        ("subnet", "10.9.0.0/24"),
+    ],
+)
+def test_what_cannot_change_of_a_network_is_told(field: str, value: object) -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(shop(spec_of("web")))
+        request = shop(spec_of("web"), networks=())
+        request.networks.append(NetworkSpec(name="front", **{field: value}))  # type: ignore[arg-type]
+        with pytest.raises(InvalidInput, match=f"networks.front.{field}: cannot be changed"):
+            await api.stacks.deploy(request)
+
+    with_api(scenario)
+
+
 def test_a_network_that_others_use_stops_the_removal() -> None:
     async def scenario(api: Api) -> None:
         await api.stacks.deploy(shop(spec_of("web")))

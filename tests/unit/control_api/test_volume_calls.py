@@ -18,8 +18,8 @@ from shoal.api.v1.control_pb2 import (
     RemoveVolumeRequest,
 )
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
-from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
-from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused
+from shoal.api.v1.volume_pb2 import MULTI_NODE_MULTI_WRITER, HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
@@ -168,6 +168,55 @@ def test_per_slot_needs_slots() -> None:
             await api.services.create(CreateServiceRequest(spec=spec))
         with pytest.raises(InvalidInput, match='no node has a driver "ebs"; there is local'):
             await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="data", driver="ebs")))
+
+    with_api(scenario)
+
+
+def test_a_volume_that_has_to_be_there_is_not_made() -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(InvalidInput, match='no volume "backups"'):
+            await api.stacks.deploy(
+                DeployStackRequest(stack="shop", services=[mounting("db", "backups", external=True)])
+            )
+        assert not api.store.tables.volumes
+        await volumes_of(api).create(CreateVolumeRequest(spec=VolumeSpec(name="backups")))
+        await api.stacks.deploy(DeployStackRequest(stack="shop", services=[mounting("db", "backups", external=True)]))
+        assert not (await mount_of(api, "shop_db")).volume.external  # else it would tell two equal specs apart
+
+    with_api(scenario)
+
+
+def test_of_a_volume_of_a_stack_the_labels_change_alone() -> None:
+    async def scenario(api: Api) -> None:
+        def request(**fields: object) -> DeployStackRequest:
+            return DeployStackRequest(
+                stack="shop",
+                volumes=[VolumeSpec(name="data", **fields)],  # type: ignore[arg-type]
+            )
+
+        await api.stacks.deploy(request(labels={"tier": "one"}))
+        (change,) = (await api.stacks.deploy(request(labels={"tier": "two"}))).changes
+        assert (change.kind, change.action) == ("volume", "update")
+        (volume,) = api.store.tables.volumes.values()
+        assert dict(volume.spec.labels) == {"tier": "two"}
+        (change,) = (await api.stacks.deploy(request(labels={"tier": "two"}))).changes
+        assert change.action == "unchanged"
+
+    with_api(scenario)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("size_bytes", 1), ("limit_bytes", 1), ("access_mode", MULTI_NODE_MULTI_WRITER)]
+)
+def test_what_cannot_change_of_a_volume_is_told(field: str, value: int) -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(DeployStackRequest(stack="shop", volumes=[VolumeSpec(name="data")]))
+        changed = VolumeSpec(name="data")
+        setattr(changed, field, value)
+        with pytest.raises(InvalidInput) as caught:
+            await api.stacks.deploy(DeployStackRequest(stack="shop", volumes=[changed]))
+        text = "cannot be changed while the volume exists; remove the volume first"
+        assert Fault(f"volumes.data.{field}", text) in caught.value.faults
 
     with_api(scenario)
 

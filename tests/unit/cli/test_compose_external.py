@@ -1,0 +1,75 @@
+"""What a file refers to and does not make: its name in the cluster, and what contradicts it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.compose.document import read
+from cli.compose.load import load
+from cli.compose.project import Project
+from shoal.errors import InvalidInput
+
+FORMS = {
+    "by its key": ("external: true", "thing"),
+    "by name": ("external: true, name: actual", "actual"),
+    "in the older form": ("external: {name: actual}", "actual"),
+    "in the older form without a name": ("external: {}", "thing"),
+    "by a variable": ('external: "${YES:-true}"', "thing"),
+}
+
+
+def project(text: str) -> Project:
+    return load("shop", [read(Path("web.yaml"), text)], {}, Path("/srv"))
+
+
+def using(section: str, body: str) -> str:
+    entry = "thing:/data" if section == "volumes" else "thing"
+    return f"services: {{web: {{image: x, {section}: ['{entry}']}}}}\n{section}: {{thing: {{{body}}}}}\n"
+
+
+def names(made: Project, section: str) -> list[str]:
+    spec = made.services[0].task
+    found: dict[str, Any] = {
+        "networks": [each.network for each in spec.networks],
+        "volumes": [each.source for each in spec.container.mounts],
+        "secrets": [each.source for each in spec.container.secrets],
+        "configs": [each.source for each in spec.container.configs],
+    }
+    return list(found[section])
+
+
+@pytest.mark.parametrize("section", ["networks", "volumes", "secrets", "configs"])
+@pytest.mark.parametrize("form", FORMS)
+def test_the_stack_makes_none_and_finds_it_by_name(section: str, form: str) -> None:
+    body, name = FORMS[form]
+    made = project(using(section, body))
+    assert names(made, section) == [name]
+    brought: dict[str, Any] = {
+        "networks": made.networks,
+        "volumes": made.volumes,
+        "secrets": made.secrets,
+        "configs": made.configs,
+    }
+    assert not brought[section]
+    assert [each.volume.external for each in made.services[0].task.container.mounts] == [True] * (section == "volumes")
+
+
+def test_a_variable_may_say_that_the_stack_makes_it() -> None:
+    made = project(using("volumes", 'external: "${YES:-false}"'))
+    assert [volume.name for volume in made.volumes] == ["shop_thing"]
+    assert not made.services[0].task.container.mounts[0].volume.external
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("external: true, driver: local", "volumes.thing.driver: 'driver' has no effect on what is external"),
+        ("external: perhaps", "volumes.thing.external: 'perhaps' is neither true nor false"),
+        ("external: {name: a}, name: b", "volumes.thing.external.name: 'a' is not what `name` says, 'b'"),
+    ],
+)
+def test_contradictions(body: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        project(using("volumes", body))
+    assert str(caught.value).startswith("web.yaml:2:")
