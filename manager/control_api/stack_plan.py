@@ -60,7 +60,7 @@ def network_specs(request: DeployStackRequest) -> list[NetworkSpec]:
 def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
     """The stack's services under their full names, attached to its networks, where the short name leads to them too."""
     own = {network.name for network in network_specs(request)}
-    names = {service.name for service in request.services}
+    names = {full_name(request.stack, service.name) for service in request.services}
     specs = []
     for sent in request.services:
         spec = ServiceSpec()
@@ -74,8 +74,8 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
             if short not in attachment.aliases:
                 attachment.aliases.append(short)
         for affinity in spec.task.placement.affinities:
-            if affinity.service in names:
-                affinity.service = full_name(request.stack, affinity.service)
+            if (full := full_name(request.stack, affinity.service)) in names:
+                affinity.service = full
         for dependency in spec.depends_on:
             dependency.service = full_name(request.stack, dependency.service)
         specs.append(spec)

@@ -75,7 +75,7 @@ def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
             return spec
 
         await api.add_node("node1", "h1")
-        made = await api.stacks.deploy(shop(web(), spec_of("db")))
+        made = await api.stacks.deploy(shop(web(), spec_of("shop_db")))
         stored = api.store.tables.service_named("shop_web")
         assert stored is not None
         named = [affinity.service for affinity in stored.spec.task.placement.affinities]
