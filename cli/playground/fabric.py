@@ -3,11 +3,12 @@
 Made with the `ip` program: it runs a handful of times in the life of a playground.
 """
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from cli.playground.layout import Host, Layout
@@ -88,6 +89,15 @@ def ours(layout: Layout) -> list[str]:
     if not NAMESPACES.is_dir():
         return []
     return sorted(entry.name for entry in NAMESPACES.iterdir() if entry.name.startswith(f"{layout.name}-"))
+
+
+def has_subnet(subnet: IPv4Network) -> str | None:
+    """The link of this machine with an address of the subnet: another playground's, maybe. None: nobody has it."""
+    listed = subprocess.run(["ip", "-json", "-4", "address"], capture_output=True, check=True, text=True).stdout
+    for link in json.loads(listed or "[]"):
+        if any(IPv4Address(each["local"]) in subnet for each in link.get("addr_info", ())):
+            return str(link["ifname"])
+    return None
 
 
 def processes_in(namespace: str) -> Iterator[int]:

@@ -69,13 +69,18 @@ class Playground:
         """Start everything and wait until every node is ready.
 
         Raises:
-            Refused: it is up already. Unavailable, Timeout: a part did not start; nothing is left behind.
+            Refused: it is up already, or its subnet is on another link of this machine.
+            Unavailable, Timeout: a part did not start; nothing is left behind.
         """
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
             raise NotFound(f"{', '.join(missing)} not found; install what deploy/packages.txt lists")
         if fabric.ours(self.layout):
             raise Refused(f"playground {self.layout.name!r} is up; `shoal playground down` ends it")
+        if link := fabric.has_subnet(self.layout.subnet):
+            raise Refused(
+                f"{self.layout.subnet} is in use here, on the link {link}: end the playground that it is of first"
+            )
         try:
             self._start()
         except BaseException:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from cli.playground import fabric
 from cli.playground.layout import Layout
 from cli.playground.playground import Playground
 from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.subnets import free_subnet
 
 IMAGES = Path(__file__).parents[3] / "build" / "images"
 
@@ -23,7 +23,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     layout = Layout(
         name=f"t{os.getpid() % 1_000_000}",
         hosts=3,
-        subnet=IPv4Network(os.environ.get("SHOAL_TEST_SUBNET", "198.18.7.0/24")),
+        subnet=free_subnet(),
         state_root=root / "state",
         run_root=root / "run",
     )

@@ -4,7 +4,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from functools import partial
-from ipaddress import IPv4Network
 
 import pytest
 
@@ -14,13 +13,8 @@ from cli.playground.layout import Layout
 from cli.playground.playground import Playground
 from tests.integration.cluster.conftest import IMAGES
 from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.subnets import beside, free_subnet
 from tests.integration.cluster.test_services import HELLO, fetch
-
-
-def subnet_beside(text: str) -> IPv4Network:
-    """Another one than that of the folder's own cluster."""
-    given = IPv4Network(text)
-    return IPv4Network((int(given.network_address) + 128 * 256, 24))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +23,7 @@ def over_ipv6(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     layout = Layout(
         name=f"v{os.getpid() % 1_000_000}",
         hosts=2,
-        subnet=subnet_beside(os.environ.get("SHOAL_TEST_SUBNET", "198.18.7.0/24")),
+        subnet=beside(free_subnet()),
         state_root=root / "state",
         run_root=root / "run",
         ipv6=True,

@@ -1,0 +1,22 @@
+"""Subnets of test clusters: one that nobody has, also where a run that was killed has left its cluster behind."""
+
+import os
+from ipaddress import IPv4Network
+
+from cli.playground import fabric
+
+_FIRST = IPv4Network("198.18.64.0/24")
+_TRIED = 32
+
+
+def free_subnet() -> IPv4Network:
+    """SHOAL_TEST_SUBNET if it is set, else the first that is free, of the range of RFC 2544."""
+    if given := os.environ.get("SHOAL_TEST_SUBNET"):
+        return IPv4Network(given)
+    candidates = (IPv4Network((int(_FIRST.network_address) + place * 256, 24)) for place in range(_TRIED))
+    return next(each for each in candidates if fabric.has_subnet(each) is None)
+
+
+def beside(subnet: IPv4Network) -> IPv4Network:
+    """Another one, for a second cluster at the same time."""
+    return IPv4Network((int(subnet.network_address) + 128 * 256, 24))
