@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.compose import health, tuning
 from cli.compose.env_file import env_file
-from cli.compose.merge import named
+from cli.compose.forms import hosts, named
 from cli.compose.tree import YamlPath
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
 from cli.flags.tuning import security_option
@@ -36,9 +36,9 @@ def _sysctls(spec: ServiceSpec, value: Value) -> None:
 
 
 def _hosts(spec: ServiceSpec, value: Value) -> None:
-    if isinstance(value, dict):
-        value = [f"{name}:{address}" for name, item in value.items() for address in texts(item)]
-    spec.task.container.extra_hosts.extend(entry.replace("=", ":", 1) for entry in texts(value))
+    for entry in hosts(value):
+        name, sign, address = entry.partition("=")
+        spec.task.container.extra_hosts.append(f"{name}:{address.strip('[]')}" if sign else name)
 
 
 def _ulimits(spec: ServiceSpec, value: Mapping[str, Value]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cli.compose.values import duration_ms, number, scalar
+from cli.compose.values import duration_ms, number, scalar, truth
 from cli.flags.health import ask, check_of
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
@@ -18,12 +18,13 @@ _TIMES = {
 
 def healthcheck(spec: ServiceSpec, value: Mapping[str, Any]) -> None:
     """A text is run by the container's shell, a list begins with CMD, CMD-SHELL or NONE."""
+    if truth(value.get("disable") or False):
+        check_of(spec).disabled = True  # what an earlier file says of the test has no effect
+        return
     test = value.get("test")
     if test is not None:
         ask(spec, test=["CMD-SHELL", test] if isinstance(test, str) else [scalar(word) for word in test])
     _numbers(spec, value)
-    if value.get("disable"):
-        check_of(spec).disabled = True
 
 
 def extension(spec: ServiceSpec, value: Any) -> None:
@@ -36,6 +37,8 @@ def extension(spec: ServiceSpec, value: Any) -> None:
         raise InvalidInput('needs one of http and tcp, like {http: ":80/health"}')
     if unknown := sorted(set(map(str, value)) - {"http", "tcp", "retries", *_TIMES}):
         raise InvalidInput(f"{unknown[0]!r} is not one of http, tcp, retries, {', '.join(_TIMES)}")
+    if check_of(spec).disabled:
+        raise InvalidInput("the healthcheck is switched off; leave out one of them")
     if check_of(spec).test:
         raise InvalidInput("there is a healthcheck with a test already; a check asks in one way")
     ask(spec, http=scalar(value.get("http", "")), tcp=scalar(value.get("tcp", "")))

@@ -1,15 +1,18 @@
 """Several files as one, by the Compose Specification, chapter "Merge and override"; `extends` merges in the same way.
 
-Mappings are merged, lists are joined, single values of the later file win. Of what the specification excepts:
-commands and a health check's `test` are replaced whole; lists of name=value are merged by name; ports, mounts,
-secrets, configs and devices are unique by what they are in the container. `!reset` takes away, `!override` replaces.
+Mappings are merged, lists are joined, single values of the later file win, and one that says nothing (null) leaves what
+is there. Of what the specification excepts: commands and a health check's `test` are replaced whole; lists of
+name=value are merged by name, and a name without value takes the value away; `networks` and `depends_on` are merged by
+name in both of their forms; ports, mounts, secrets, configs and devices are unique by what they are in the container.
+`!reset` takes away, `!override` replaces.
 """
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from cli.compose.forms import attached, awaited, hosts, listed, named
 from cli.compose.tree import Map, Override, Reset, Seq, YamlPath, place_of
+from cli.compose.unique import key_of
 
 _REPLACED = (("command",), ("entrypoint",), ("healthcheck", "test"))
 _BY_NAME = (
@@ -17,13 +20,13 @@ _BY_NAME = (
     ("labels",),
     ("annotations",),
     ("sysctls",),
-    ("extra_hosts",),
     ("build", "args"),
     ("build", "labels"),
     ("deploy", "labels"),
 )
-_BY_KEY = (("networks",), ("depends_on",))
-_PORT = re.compile(r"^(?:(?P<ip>.*):)?(?P<published>[0-9-]*):(?P<target>[0-9-]+)$")
+_BY_KEY: Mapping[YamlPath, Callable[[Any], dict[str, Any]]] = {("networks",): attached, ("depends_on",): awaited}
+_ONE_OR_MANY = (("dns",), ("dns_opt",), ("dns_search",), ("env_file",), ("label_file",), ("tmpfs",))
+"""Lists that may be written as a single value."""
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any], path: YamlPath = ()) -> Map:
@@ -38,6 +41,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any], path: YamlPath = ())
             items.pop(key, None)
             continue
         known = items.get(key)
+        if value is None and known is not None and not _is_told_by_null((*path, key)):
+            continue
         items[key] = _merged(known, value, (*path, key)) if known is not None else settled(value)
         if (place := place_of(over, key)) is not None:
             places[key] = place
@@ -61,28 +66,75 @@ def settled(value: Any) -> Any:
     return value
 
 
+def _is_told_by_null(path: YamlPath) -> bool:
+    """Whether null says something: the image's command, or a variable whose value is the caller's."""
+    return _inside(path) in _REPLACED or _is_by_name(path[:-1])
+
+
+def _inside(path: YamlPath) -> YamlPath:
+    return path[2:] if path[:1] == ("services",) else ()
+
+
+def _is_by_name(path: YamlPath) -> bool:
+    labels_of_others = len(path) == 3 and path[0] != "services" and path[-1] == "labels"
+    return _inside(path) in _BY_NAME or labels_of_others
+
+
 def _merged(base: Any, over: Any, path: YamlPath) -> Any:
-    if isinstance(over, Override) or over is None:
+    inside = _inside(path)
+    if isinstance(over, Override) or over is None or inside in _REPLACED:
         return settled(over)
-    inside = path[2:] if path[0] == "services" else ()
-    if inside in _REPLACED:
+    if inside == ("logging",) and _is_other_driver(base, over):
         return settled(over)
-    if inside == ("logging",) and isinstance(base, dict) and isinstance(over, dict) and _driver(base) != _driver(over):
-        return settled(over)
-    listed = isinstance(base, list | dict) and isinstance(over, list | dict)
-    if listed and (inside in _BY_NAME or (path[0] != "services" and path[-1] == "labels")):
+    if inside in _ONE_OR_MANY:
+        return _joined(listed(base), listed(over), key_of(inside))
+    both_mappings = isinstance(base, dict) and isinstance(over, dict)
+    several = isinstance(base, list | dict) and isinstance(over, list | dict)
+    if several and _is_by_name(path):
         return merge(named(base), named(over), path)
-    if listed and inside in _BY_KEY:
-        return merge(_keyed(base), _keyed(over), path)
-    if isinstance(base, dict) and isinstance(over, dict):
+    if several and inside in _BY_KEY:
+        return merge(_BY_KEY[inside](base), _BY_KEY[inside](over), path)
+    if several and inside == ("extra_hosts",) and not both_mappings:
+        return _joined(hosts(base), hosts(over), repr)
+    if both_mappings:
         return merge(base, over, path)
     if isinstance(base, list) and isinstance(over, list):
-        return _joined(base, over, _UNIQUE.get(inside, _whole))
+        if path[0] == "networks" and path[2:] == ("ipam", "config"):
+            return _pools(base, over, path)
+        return _joined(base, over, key_of(inside))
     return settled(over)
 
 
-def _driver(logging: Mapping[str, Any]) -> Any:
-    return logging.get("driver")
+def _is_other_driver(base: Any, over: Any) -> bool:
+    """Options of one log driver are none of another one's; a side that names none is of the other side's."""
+    drivers = {each.get("driver") for each in (base, over) if isinstance(each, dict)} - {None}
+    return len(drivers) > 1
+
+
+def _pools(base: list[Any], over: list[Any], path: YamlPath) -> Seq:
+    """A network's pools: a later file's is merged into that of its family, or takes its place with another subnet."""
+    items, places = list(base), [place_of(base, index) for index in range(len(base))]
+    for index, item in enumerate(over):
+        place = place_of(over, index)
+        alike = [at for at, known in enumerate(items) if _is_six(known) == _is_six(item)]
+        if len(alike) != 1 or not isinstance(item, Map):
+            items.append(settled(item))
+            places.append(place)
+            continue
+        known = items[alike[0]]
+        items[alike[0]] = settled(item) if _differ(known, item) else merge(known, item, path)
+        places[alike[0]] = place
+    return Seq(items, places, getattr(over, "place", None))
+
+
+def _is_six(pool: Any) -> bool | None:
+    """Whether a pool is one of IPv6; None for what is no pool."""
+    texts = (pool.get(key) for key in ("subnet", "gateway", "ip_range")) if isinstance(pool, Mapping) else None
+    return any(":" in str(text) for text in texts) if texts is not None else None
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return len({each.get("subnet") for each in (one, other)} - {None}) > 1
 
 
 def _joined(base: list[Any], over: list[Any], key: Callable[[Any], Hashable]) -> Seq:
@@ -94,66 +146,3 @@ def _joined(base: list[Any], over: list[Any], key: Callable[[Any], Hashable]) ->
                 found[key(item)] = (settled(item), place_of(items, index))
     places = [place for _, place in found.values()]
     return Seq([item for item, _ in found.values()], places, getattr(over, "place", None))
-
-
-def _whole(item: Any) -> Hashable:
-    return repr(item)
-
-
-def _port(item: Any) -> Hashable:
-    if isinstance(item, dict):
-        ip, target, published = (str(item.get(key) or "") for key in ("host_ip", "target", "published"))
-        return ip, target, published, str(item.get("protocol") or "tcp")
-    text, _, protocol = str(item).partition("/")
-    match = _PORT.match(text)
-    if match is None:
-        return "", text, "", protocol or "tcp"
-    return match["ip"] or "", match["target"], match["published"], protocol or "tcp"
-
-
-def _mount(item: Any) -> Hashable:
-    if isinstance(item, dict):
-        return str(item.get("target") or repr(item))
-    parts = str(item).split(":")
-    return parts[1] if len(parts) > 1 else parts[0]
-
-
-def _file(item: Any) -> Hashable:
-    name = str(item.get("target") or item.get("source")) if isinstance(item, dict) else str(item)
-    return name.removeprefix("/run/secrets/").removeprefix("/")
-
-
-def _env_file(item: Any) -> Hashable:
-    return str(item.get("path")) if isinstance(item, dict) else str(item)
-
-
-_UNIQUE: Mapping[YamlPath, Callable[[Any], Hashable]] = {
-    ("ports",): _port,
-    ("volumes",): _mount,
-    ("devices",): _mount,
-    ("secrets",): _file,
-    ("configs",): _file,
-    ("env_file",): _env_file,
-}
-
-
-def named(value: list[Any] | dict[str, Any]) -> dict[str, Any]:
-    """A list of name=value (or a mapping) as a mapping; a name without value has None."""
-    if isinstance(value, dict):
-        return value if isinstance(value, Map) else dict(value)
-    pairs: dict[str, Any] = {}
-    places = {}
-    for index, entry in enumerate(value):
-        name, sign, text = str(entry).partition("=")
-        pairs[name] = text if sign else None
-        if (place := place_of(value, index)) is not None:
-            places[name] = place
-    return Map(pairs, places, getattr(value, "place", None))
-
-
-def _keyed(value: list[Any] | dict[str, Any]) -> dict[str, Any]:
-    """A list of names as a mapping."""
-    if isinstance(value, dict):
-        return value
-    places = {str(item): place for index, item in enumerate(value) if (place := place_of(value, index)) is not None}
-    return Map({str(item): None for item in value}, places, getattr(value, "place", None))

@@ -255,4 +255,4 @@ class _Extending:
 
 def _is_disabled(service: Map) -> bool:
     settings = service.get("healthcheck")
-    return isinstance(settings, Map) and settings.get("disable") is True
+    return isinstance(settings, Map) and str(settings.get("disable")).lower() == "true"

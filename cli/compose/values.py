@@ -3,7 +3,7 @@
 import shlex
 from typing import Any
 
-from cli.compose.merge import named
+from cli.compose.forms import named
 from cli.render.units import parse_bytes, parse_duration_ms
 from shoal.errors import InvalidInput
 

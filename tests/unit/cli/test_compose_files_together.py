@@ -76,6 +76,48 @@ MERGED: dict[str, tuple[str, str, dict[str, Any]]] = {
         "{ports: !override ['8443:443'], environment: !override {B: 1}}",
         {"ports": ["8443:443"], "environment": {"B": 1}},
     ),
+    "logging without a driver is of the driver that is there": (
+        "{image: x, logging: {driver: json-file, options: {max-size: 1m}}}",
+        "{logging: {options: {max-file: 3}}}",
+        {"logging": {"driver": "json-file", "options": {"max-size": "1m", "max-file": 3}}},
+    ),
+    "single values and lists are joined": (
+        "{image: x, dns: 1.1.1.1, dns_search: [a.example], tmpfs: '/run:size=1m', env_file: []}",
+        "{dns: [8.8.8.8], dns_search: b.example, tmpfs: ['/run:size=2m', /tmp], "
+        "env_file: [{path: b.env, required: false}]}",
+        {
+            "dns": ["1.1.1.1", "8.8.8.8"],
+            "dns_search": ["a.example", "b.example"],
+            "tmpfs": ["/run:size=2m", "/tmp"],
+            "env_file": [{"path": "b.env", "required": False}],
+        },
+    ),
+    "null says nothing": (
+        "{image: x, dns: [1.1.1.1], deploy: {replicas: 2, labels: {a: 1}}, environment: {A: 1}, command: [a]}",
+        "{dns: , deploy: {replicas: , labels: }, environment: , image: , command: }",
+        {"dns": ["1.1.1.1"], "deploy": {"replicas": 2, "labels": {"a": 1}}, "environment": {"A": 1}, "command": None},
+    ),
+    "a variable without a value takes the caller's": (
+        "{image: x, environment: {A: 1, B: 2}}",
+        "{environment: [A]}",
+        {"environment": {"A": None, "B": 2}},
+    ),
+    "hosts in lists": (
+        "{image: x, extra_hosts: ['db:10.0.0.1', 'six=::1']}",
+        "{extra_hosts: {web: [10.0.0.2, 10.0.0.3], db: 10.0.0.1}}",
+        {"extra_hosts": ["db=10.0.0.1", "six=::1", "web=10.0.0.2", "web=10.0.0.3"]},
+    ),
+    "hosts by name": (
+        "{image: x, extra_hosts: {db: 10.0.0.1, web: 10.0.0.2}}",
+        "{extra_hosts: {db: 10.0.0.9}}",
+        {"extra_hosts": {"db": "10.0.0.9", "web": "10.0.0.2"}},
+    ),
+    "a list of networks keeps what is said of them": (
+        "{image: x, networks: {one: {aliases: [a], ipv4_address: 10.1.0.7}}}",
+        "{networks: [one, two]}",
+        {"networks": {"one": {"aliases": ["a"], "ipv4_address": "10.1.0.7"}, "two": None}},
+    ),
+    "ports of every address": ("{image: x, ports: ['0.0.0.0:80:80']}", "{ports: ['80:80']}", {"ports": ["80:80"]}),
     "networks in both forms": (
         "{image: x, networks: [one]}",
         "{networks: {one: {aliases: [a]}, two: }}",
@@ -91,6 +133,73 @@ def test_merging_by_the_specification(tmp_path: Path, name: str) -> None:
     write(tmp_path, a_yaml=f"services: {{web: {base}}}\n{networks}", b_yaml=f"services: {{web: {over}}}")
     web = services(tmp_path, "a.yaml", "b.yaml")["web"]
     assert {key: web[key] for key in web if key in expected or key not in ("image", "networks")} == expected
+
+
+def test_what_a_later_file_says_nothing_of_stays(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="""
+services:
+  web: {image: x, networks: [front], volumes: ["data:/data"], depends_on: {db: {condition: service_healthy}}}
+  db: {image: x}
+networks: {front: {internal: true, labels: {a: 1}}}
+volumes: {data: {driver_opts: {type: tmpfs, device: tmpfs}}}
+""",
+        b_yaml="services: {web: , db: }\nnetworks: {front: }\nvolumes: {data: }\n",
+    )
+    tree = plain(loaded(tmp_path, "a.yaml", "b.yaml").model.tree)
+    assert tree["networks"] == {"front": {"internal": True, "labels": {"a": 1}}}
+    assert tree["volumes"] == {"data": {"driver_opts": {"type": "tmpfs", "device": "tmpfs"}}}
+    assert tree["services"]["web"]["depends_on"] == {"db": {"condition": "service_healthy"}}
+
+
+@pytest.mark.parametrize(
+    ("over", "pools"),
+    [
+        ("[{subnet: 10.1.0.0/16, gateway: 10.1.0.9}]", {"10.1.0.0/16": "10.1.0.9", "fd01::/64": None}),
+        ("[{gateway: 10.1.0.8}]", {"10.1.0.0/16": "10.1.0.8", "fd01::/64": None}),
+        ("[{subnet: 10.2.0.0/16}]", {"10.2.0.0/16": None, "fd01::/64": None}),
+        ("[{subnet: 'fd01::/64', gateway: 'fd01::9'}]", {"10.1.0.0/16": None, "fd01::/64": "fd01::9"}),
+    ],
+)
+def test_pools_are_merged_by_subnet_and_family(tmp_path: Path, over: str, pools: dict[str, str | None]) -> None:
+    base = "[{subnet: 10.1.0.0/16}, {subnet: 'fd01::/64'}]"
+    write(
+        tmp_path,
+        a_yaml=f"services: {{web: {{image: x}}}}\nnetworks: {{one: {{enable_ipv6: true, ipam: {{config: {base}}}}}}}\n",
+        b_yaml=f"networks: {{one: {{ipam: {{config: {over}}}}}}}\n",
+    )
+    tree = loaded(tmp_path, "a.yaml", "b.yaml").model.tree
+    assert {pool["subnet"]: pool.get("gateway") for pool in tree["networks"]["one"]["ipam"]["config"]} == pools
+
+
+def test_two_pools_of_a_family_in_one_file_are_still_told(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a_yaml="services: {web: {image: x}}\n"
+        "networks: {one: {ipam: {config: [{subnet: 10.1.0.0/16}, {subnet: 10.2.0.0/16}]}}}",
+        b_yaml="networks: {one: {ipam: {config: [{gateway: 10.1.0.9}]}}}",
+    )
+    assert any("one pool of IPv4" in told for told in faults(tmp_path, "a.yaml", "b.yaml"))
+
+
+@pytest.mark.parametrize("over", ["true", '"${OFF:-true}"'])
+def test_a_later_file_switches_a_check_off(tmp_path: Path, over: str) -> None:
+    write(
+        tmp_path,
+        a_yaml="services: {web: {image: x, healthcheck: {test: [CMD, a], interval: 1s}}}",
+        b_yaml=f"services: {{web: {{healthcheck: {{disable: {over}}}}}}}",
+    )
+    check = loaded(tmp_path, "a.yaml", "b.yaml").project.services[0].task.container.healthcheck
+    assert check.disabled
+    assert not check.test
+
+
+def test_a_check_that_is_not_switched_off_by_a_variable(tmp_path: Path) -> None:
+    text = 'services: {web: {image: x, healthcheck: {test: [CMD, a], disable: "${OFF:-false}"}}}'
+    write(tmp_path, a_yaml=text)
+    check = loaded(tmp_path).project.services[0].task.container.healthcheck
+    assert (check.disabled, list(check.test)) == (False, ["CMD", "a"])
 
 
 def test_extends_in_the_same_file_and_in_another_one(tmp_path: Path) -> None:
