@@ -1,7 +1,7 @@
 """Undoing everything that an agent made on its host, from what is found there."""
 
 import logging
-import shutil
+from contextlib import suppress
 
 from agent.app import cgroup_parent, now_ms
 from agent.network.node_network import NodeNetwork
@@ -13,6 +13,7 @@ from agent.worker.seams import Exit
 from shoal.errors import ShoalError
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
+from shoal.trees import delete_trees
 
 LOOPBACK = "127.0.0.1"
 """Removing needs no underlay, and the host may have lost the address that it had."""
@@ -36,15 +37,12 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
     # What drivers have mounted is let go of, lest the data be deleted with the directory in which it shows.
     let_go(settings.attached_directory)
     kept = {settings.csi_directory} | (set() if images else {settings.images_directory, settings.volumes_directory})
-    for path in settings.state_directory.glob("*"):
-        if path in kept:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+    kept.add(settings.identity_directory)
+    delete_trees(*(path for path in settings.state_directory.glob("*") if path not in kept))
+    delete_trees(settings.identity_directory)
     if images and not settings.csi_directory.exists():
-        shutil.rmtree(settings.state_directory, ignore_errors=True)
+        with suppress(OSError):
+            settings.state_directory.rmdir()
 
 
 async def _reset_host(settings: AgentSettings, node_id: str) -> None:

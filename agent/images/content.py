@@ -8,7 +8,6 @@ references.json         which reference led to which image
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from agent.images.kernel import flush_file_system
 from agent.images.unpack import disk_error
 from shoal.distribution.digests import DigestCheck
 from shoal.errors import InvalidInput
+from shoal.trees import delete_trees
 
 
 class Content:
@@ -36,9 +36,8 @@ class Content:
         Raises:
             Unavailable: the directory cannot be used. Exhausted: the disk is full.
         """
+        delete_trees(self._temporary)
         with self._writing():
-            if self._temporary.exists():
-                shutil.rmtree(self._temporary)
             for each in (self._blobs, self._partial, self._layers, self._temporary):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -104,9 +103,8 @@ class Content:
             return doomed
 
     def remove(self, directory: Path) -> None:
-        """Remove a directory that has no place any more; takes long for a large one. Raises as `open` does."""
-        with self._writing():
-            shutil.rmtree(directory)
+        """Remove a directory that has no place any more; takes long for a large one. Raises Unavailable."""
+        delete_trees(directory)
 
     def layers(self) -> frozenset[str]:
         """Diff ids of all unpacked layers."""

@@ -6,15 +6,16 @@ Whiteouts are character devices 0:0, opaque directories carry `trusted.overlay.o
 import errno
 import logging
 import os
-import shutil
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.images.kernel import open_directory_beneath
 from agent.images.layer_paths import Parts, resolve
 from shoal.errors import InvalidInput
+from shoal.trees import delete_trees
 
 _log = logging.getLogger(__name__)
 _OPAQUE_XATTR = "trusted.overlay.opaque"
@@ -185,7 +186,7 @@ class LayerTree:
         except FileNotFoundError:
             return
         except IsADirectoryError:
-            shutil.rmtree(place[-1], dir_fd=fd)
+            delete_trees(Path(f"/proc/{os.getpid()}/fd/{fd}", place[-1]))
             self._forget_below(place)
 
     def _forget_below(self, place: Parts) -> None:

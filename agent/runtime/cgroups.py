@@ -123,8 +123,15 @@ class Cgroups:
 
 def _below(top: Path) -> Iterator[Path]:
     """`top` and all directories below, parents first; nothing when it does not exist."""
-    for path, _, _ in os.walk(top):
-        yield Path(path)
+    waiting = [top]
+    while waiting:
+        path = waiting.pop()
+        try:
+            with os.scandir(path) as entries:
+                waiting.extend(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+        except OSError:
+            continue
+        yield path
 
 
 def _text(path: Path) -> str:

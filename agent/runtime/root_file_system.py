@@ -36,6 +36,10 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
     The directories are given by descriptor: mount options hold 4,096 bytes, too few for the paths of many layers, and
     have separators that a path may contain. `volatile` spares all syncs, since no container outlives a crash of
     the host; an upper directory is never mounted twice.
+
+    The kernel refuses a directory that is named twice (ELOOP), while an image may have a layer, such as the empty one,
+    as often as it likes: only the topmost counts. Whatever the layer holds, hides or makes opaque is met there first,
+    and it has nothing further down that it has not there.
     """
     with ExitStack() as opened:
 
@@ -44,7 +48,7 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
             opened.callback(os.close, descriptor)
             return f"/proc/self/fd/{descriptor}"
 
-        lower = ":".join(by_descriptor(layer) for layer in layers)
+        lower = ":".join(by_descriptor(layer) for layer in dict.fromkeys(layers))
         options = (
             f"lowerdir={lower},upperdir={by_descriptor(upper / 'u')},workdir={by_descriptor(upper / 'w')},volatile"
         )

@@ -31,10 +31,11 @@ from agent.runtime.places import Places, Record, read_record
 from agent.runtime.rotation import rotate_if_large
 from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
-from agent.runtime.trash import Trash, delete_trees
+from agent.runtime.trash import Trash
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from shoal.task_group import TaskGroup
+from shoal.trees import delete_trees
 
 _log = logging.getLogger(__name__)
 

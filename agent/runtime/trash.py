@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
-import subprocess
 from pathlib import Path
 
+from shoal.errors import Unavailable
+from shoal.trees import delete_trees
+
 _log = logging.getLogger(__name__)
-_AT_ONCE = 100
 
 
 class Trash:
@@ -37,13 +38,7 @@ class Trash:
             found = [Path(entry.path) for entry in os.scandir(self._directory)]
         except FileNotFoundError:
             return
-        for begin in range(0, len(found), _AT_ONCE):
-            delete_trees(*found[begin : begin + _AT_ONCE])
-
-
-def delete_trees(*paths: Path) -> None:
-    """Delete directories by a program of its own: containers can leave trees too deep for a recursive function."""
-    command = ["rm", "-rf", "--one-file-system", "--", *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        _log.warning("not deleted: %s", " ".join(done.stderr.split())[:400])
+        try:
+            delete_trees(*found)
+        except Unavailable as error:
+            _log.warning("not deleted: %s", error)

@@ -6,7 +6,6 @@ Whatever is mounted for it ends with that namespace, so nothing has to be undone
 import errno
 import fcntl
 import os
-import shutil
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from agent.runtime.linux import MS_BIND, MS_REC, mount, open_in_root, unmount
 from agent.worker.seams import ContainerRequest, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import InvalidInput, Unavailable
+from shoal.trees import delete_trees
 
 MOUNT_SECONDS = 30.0
 """A server of files that does not answer within this time is told as such; the task is tried again."""
@@ -138,9 +138,5 @@ def _copy(image: int, data: Path) -> None:
     command = ["cp", "-a", "--", f"/proc/self/fd/{image}/.", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=(image,))
     if done.returncode:
-        for entry in os.scandir(data):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)  # noqa: PTH108  # an entry's path is a text
+        delete_trees(*data.iterdir())
         raise Unavailable(f"the volume cannot be filled from the image: {' '.join(done.stderr.split())[-300:]}")

@@ -8,7 +8,6 @@ Names of volumes have no dot, so that a slot's directory is never another volume
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from agent.worker.seams import VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import Refused, Unavailable
+from shoal.trees import delete_trees
 
 RETRY_SECONDS = 1.0
 """Between looks whether a volume that is to go is still in use."""
@@ -115,8 +115,8 @@ class VolumeStore:
         ]
         for path in going:
             try:
-                await asyncio.to_thread(shutil.rmtree, path)
-            except OSError as error:
+                await asyncio.to_thread(delete_trees, path)
+            except Unavailable as error:
                 _log.warning("the volume in %s cannot be deleted yet: %s", path, error)
                 continue
             del self._held[path]

@@ -23,8 +23,9 @@ from cli.playground.layout import REGISTRY_PORT, Host, Layout
 from cli.playground.registry import RegistrySecurity, registry_settings
 from shoal.api.v1.control_pb2 import GetClusterRequest, ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.errors import NotFound, Refused, ShoalError, Timeout
+from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
 from shoal.identity.identity import Identity
+from shoal.trees import delete_trees
 
 PROGRAMS = ("ip", "nsenter", "etcd", "docker-registry", "crun", "conmon")
 READY_SECONDS = 60.0
@@ -113,8 +114,10 @@ class Playground:
         if layout.lan in fabric.ours(layout):
             daemons.stop(fabric.processes_in(layout.lan), grace_seconds=GRACE_SECONDS)
         fabric.tear_down(layout)
-        for directory in (layout.state, layout.run):
-            shutil.rmtree(directory, ignore_errors=True)
+        try:
+            delete_trees(layout.state, layout.run)
+        except Unavailable as error:
+            self._say(f"left behind: {error}")
         for root in (layout.state_root, layout.run_root):
             with suppress(OSError):
                 root.rmdir()

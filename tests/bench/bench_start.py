@@ -29,11 +29,11 @@ from agent.runtime.oci_spec import oci_spec
 from agent.runtime.places import read_record
 from agent.runtime.root_file_system import mount_overlay, private_mounts
 from agent.runtime.runtime import OciRuntime
-from agent.runtime.trash import delete_trees
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.task_group import TaskGroup
+from shoal.trees import delete_trees
 from tests.bench.figures import Figure
 from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, wall_clock_ms
 

@@ -19,6 +19,7 @@ from agent.images.unpack import unpack
 from cli.images.pack import Layer
 from shoal.distribution.digests import digest_of
 from shoal.errors import InvalidInput, Unavailable
+from shoal.trees import delete_trees
 from tests.integration.images.rig import Entry, directory, entry, layer_of, symlink, tar_of, unpack_layer
 
 CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)  # cap_net_bind_service, linux/capability.h
@@ -59,6 +60,16 @@ def test_metadata_is_kept(tmp_path: Path) -> None:
     assert stat.S_ISFIFO((root / "pipe").stat().st_mode)
     assert (root / "d" / ("long/" * 60) / ("n" * 200)).read_bytes() == b"deep"
     assert os.getxattr(root / "bin/ping", "security.capability")[:8] == CAPABILITY[:8]
+
+
+def test_a_deep_directory_may_be_replaced(tmp_path: Path) -> None:
+    deep = "d/" * 1500 + "file"
+    root = unpack_layer(layer_of(entry(f"top/{deep}", b"1"), entry("top", b"2"), entry(deep, b"3")), tmp_path)
+    try:
+        assert (root / "top").read_bytes() == b"2"
+        assert (root / deep).read_bytes() == b"3"
+    finally:
+        delete_trees(root)
 
 
 def test_attributes_of_overlayfs_are_not_taken(tmp_path: Path) -> None:

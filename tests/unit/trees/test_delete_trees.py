@@ -1,0 +1,104 @@
+"""Trees too deep for paths and for functions that call themselves: deleted wherever containers or images make them."""
+
+import asyncio
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from agent.images.content import Content
+from agent.reset import reset
+from agent.runtime.cgroup_layout import CgroupLayout
+from agent.runtime.cgroups import Cgroups
+from agent.settings import AgentSettings
+from agent.volumes.news import News
+from agent.volumes.store import VolumeStore
+from cli.contexts.contexts import Contexts
+from cli.playground.layout import Layout
+from cli.playground.playground import Playground
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
+from shoal.errors import Unavailable
+from shoal.trees import delete_trees
+from tests.fakes.deep_tree import deep_tree
+
+
+def test_all_that_is_named_goes_and_what_is_not_there_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "-rf").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path)
+    many = [tmp_path / str(number) for number in range(250)]
+    for each in many:
+        each.mkdir()
+    with deep_tree(tmp_path / "deep") as deep:
+        delete_trees(deep, tmp_path / "-rf", tmp_path / "link", tmp_path / "absent", *many)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stays_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    with pytest.raises(Unavailable, match="/proc/self/stat"):
+        delete_trees(Path("/proc/self/stat"), tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_layer_and_what_a_crash_left_of_one(tmp_path: Path) -> None:
+    content = Content(tmp_path)
+    content.open()
+    with deep_tree(content.layer("sha256:1")):
+        content.remove(content.condemn(content.layer("sha256:1")))
+        assert not content.has_layer("sha256:1")
+    with deep_tree(tmp_path / "temporary" / "half"):
+        content.open()
+        assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_volume(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store = VolumeStore(tmp_path, lambda: 7, News())
+        mount = Mount(type=Mount.VOLUME, source="v1", target="/data", volume=VolumeUse(name="data"))
+        source = store.ensure(ContainerSpec(mounts=[mount]), 1)["/data"]
+        with deep_tree(source.data / "deep"):
+            running = asyncio.create_task(store.run(lambda: ()))
+            store.remove(["v1"])
+            async with asyncio.timeout(30):
+                while store.held():  # noqa: ASYNC110  # the task under test tells nobody
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait([running])
+        assert not (tmp_path / "data").exists()
+
+    asyncio.run(scenario())
+
+
+def test_reset_leaves_images_and_volumes_unless_told(tmp_path: Path) -> None:
+    settings = AgentSettings(state_directory=tmp_path / "agent", run_directory=Path("/run/shoal-test"))
+    settings.images_directory.mkdir(parents=True)
+    settings.volumes_directory.mkdir()
+    with deep_tree(settings.runtime_directory / "trash" / "t"), deep_tree(settings.volumes_directory / "data"):
+        asyncio.run(reset(settings, images=False))
+        assert sorted(path.name for path in settings.state_directory.iterdir()) == ["images", "volumes"]
+        asyncio.run(reset(settings, images=True))
+        assert not settings.state_directory.exists()
+
+
+def test_a_playground(tmp_path: Path) -> None:
+    layout = Layout("deeptree", 1, IPv4Network("198.18.33.0/24"), tmp_path / "state", tmp_path / "run")
+    with deep_tree(layout.state / "hosts"):
+        Playground(layout, contexts=Contexts(tmp_path / "contexts")).down()
+        assert not layout.state_root.exists()
+
+
+def test_cgroups_of_a_container_that_made_some_of_its_own(tmp_path: Path) -> None:
+    deepest = tmp_path / "shoal" / "t1"
+    for _ in range(1500):
+        deepest /= "d"
+    for path in reversed([deepest, *deepest.parents]):
+        path.mkdir(exist_ok=True)
+    try:
+        cgroups = Cgroups(layout=CgroupLayout({}, tmp_path), parent="/shoal")
+        (deepest / "cgroup.procs").write_text("7\n")
+        assert cgroups.processes("t1") == {7}
+        (deepest / "cgroup.procs").unlink()
+        assert cgroups.remove("t1")
+        assert list((tmp_path / "shoal").iterdir()) == []
+    finally:
+        delete_trees(tmp_path / "shoal")
