@@ -11,6 +11,7 @@ from importlib import metadata
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from agent.labels import parse_labels
 from agent.resources import parse_resources
 from agent.settings import AgentSettings
 from shoal.api.v1.meta_pb2 import Platform, Resources
@@ -39,6 +40,7 @@ def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescripti
             memory_bytes=memory_bytes(Path("/proc/meminfo").read_text()),
             generic=parse_resources(settings.resource),
         ),
+        engine_labels=parse_labels(settings.label),
         stream_port=settings.stream_port,
         agent_version=metadata.version("shoal"),
         kernel=platform.release(),

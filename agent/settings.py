@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from agent.csi.sockets import socket_faults
+from agent.labels import label_faults
 from agent.resources import resource_faults
 from shoal.errors import Fault, InvalidInput
 from shoal.rpc import addresses
@@ -36,6 +37,7 @@ class AgentSettings:
         registries_file: credentials and certificates of registries, TOML.
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
             paths of devices are given to the containers.
+        label: what constraints name as `engine.labels.<name>`: `rack=r1`.
         csi: sockets of drivers for volumes, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
         csi_timeout_seconds: how long one call of a driver may take before it is asked again.
         parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
@@ -55,6 +57,7 @@ class AgentSettings:
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
     resource: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
     csi: tuple[str, ...] = ()
     csi_timeout_seconds: float = 30.0
     log_level: str = "info"
@@ -81,6 +84,7 @@ class AgentSettings:
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
         faults += resource_faults(self.resource)
+        faults += label_faults(self.label)
         faults += socket_faults(self.csi)
         if faults:
             raise InvalidInput(faults)

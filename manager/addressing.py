@@ -27,6 +27,15 @@ def advertised_host(advertise: str, listen: str) -> str:
     raise InvalidInput("this host has no default route, so name the address to be reached by: --advertise-address")
 
 
+def ip_of(host: str) -> str:
+    """The host's IP address when it is one, else what the name resolves to, one address; empty when it does not."""
+    try:
+        found = sorted(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+    except OSError:
+        return ""
+    return str(found[0][4][0]).partition("%")[0] if found else ""
+
+
 def with_port(host: str, port: int) -> str:
     """`host:port`, with brackets around an IPv6 address."""
     return str(HostPort(host, port))

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from grpc import aio
 
 from manager import readiness
-from manager.addressing import advertised_host, with_port
+from manager.addressing import advertised_host, ip_of, with_port
 from manager.autoscaler.autoscaler import Autoscaler
 from manager.certificate_authority.authority import CertificateAuthority
 from manager.certificate_authority.guesses import GuessLimit
@@ -224,6 +224,7 @@ def _listen(
         version=VERSION,
         started_at_ms=now_ms(),
         key_id=key_id,
+        host_address=ip_of(host),
     )
 
 

@@ -27,6 +27,8 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.errors import InvalidInput
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
+_SOMETIMES = ("manager", "warnings")
+"""Columns that are there when any node has something in them."""
 COLUMNS = ("id", "hostname", "status", "availability", "address", "tasks", "cpus", "memory", "version")
 
 
@@ -43,8 +45,8 @@ def list_nodes(client: Client, *, form: str, quiet: bool) -> None:
     """List nodes."""
     views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
     rows = sorted(map(row, views), key=lambda node: str(node["hostname"]))
-    odd = any(node["warnings"] for node in rows)
-    show(rows, (*COLUMNS, "warnings") if odd else COLUMNS, form=form, quiet="id" if quiet else None)
+    columns = (*COLUMNS, *(name for name in _SOMETIMES if any(node[name] for node in rows)))
+    show(rows, columns, form=form, quiet="id" if quiet else None)
 
 
 def row(view: NodeView) -> dict[str, object]:
@@ -66,8 +68,10 @@ def row(view: NodeView) -> dict[str, object]:
         "cpus": f"{cpus(reserved.nano_cpus)}/{cpus(about.resources.nano_cpus)}",
         "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
         "version": about.agent_version,
+        "manager": view.status.beside_manager,
         "warnings": "; ".join(view.warnings),
         "labels": dict(view.node.spec.labels),
+        "engine_labels": dict(about.engine_labels),
     }
 
 

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import unquote
 
 from manager.certificate_authority.authority import CertificateAuthority
 from manager.certificate_authority.guesses import GuessLimit
@@ -17,6 +16,7 @@ from shoal.api.v1.certificate_authority_pb2 import (
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityServicer
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.errors import Unauthenticated
+from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import Context, caller
 
 MAX_JOIN_BYTES = 64 * 1024
@@ -68,10 +68,5 @@ def host_of_peer(peer: str) -> str:
     Args:
         peer: as gRPC names it: "ipv4:192.0.2.1:4711", "ipv6:%5B2001:db8::1%5D:4711", "unix:…".
     """
-    family, _, rest = unquote(peer).partition(":")
-    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
-    if family != "ipv6":
-        return host or peer
-    address = ipaddress.IPv6Address(host)
-    mapped = address.ipv4_mapped
-    return str(mapped) if mapped else str(ipaddress.IPv6Network((address, 64), strict=False))
+    host = peer_address(peer)
+    return str(ipaddress.IPv6Network((host, 64), strict=False)) if ":" in host else host or peer

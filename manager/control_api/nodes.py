@@ -4,6 +4,7 @@ from manager.control_api.lookup import find_node, hostname_of
 from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_node import check_node
+from manager.planner.generic import Stock
 from manager.store.changes import delete, expect, put
 from manager.store.kinds import NODE, NODE_STATUS, NODE_VOLUMES
 from manager.store.tables import View
@@ -84,17 +85,20 @@ class Nodes:
 def node_view(view: View, node: Node, warnings: NodeWarnings) -> NodeView:
     """A node with what its live tasks reserve."""
     reserved = Resources()
+    stock = Stock()
     number = 0
     for task in view.tasks_on(node.meta.id).values():
         if not is_live(task, view.task_status.get(task.id)):
             continue
         number += 1
+        stock.take(task.generic)
         revision = view.revision_of(task.service_id, task.revision)
         if revision is not None:
             amounts = revision.spec.task.reservations
             reserved.nano_cpus += amounts.nano_cpus
             reserved.memory_bytes += amounts.memory_bytes
             reserved.pids += amounts.pids
+    reserved.generic.extend(stock.held())
     return NodeView(
         node=node,
         status=view.node_status.get(node.meta.id),

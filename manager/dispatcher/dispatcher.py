@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from itertools import count
 
 from grpc import aio
@@ -14,7 +15,7 @@ from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
-from manager.dispatcher.node_records import NodeRecords, NowMs
+from manager.dispatcher.node_records import NodeRecords, NowMs, Told
 from manager.dispatcher.peers import other_underlay
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
@@ -23,11 +24,13 @@ from manager.dispatcher.volume_records import VolumeRecords
 from manager.files.contents import Contents
 from manager.store import kinds
 from manager.store.changes import Change
+from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, VolumeReport, Welcome
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Refused, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
+from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import caller
 from shoal.task_group import TaskGroup
 
@@ -70,7 +73,7 @@ class Dispatcher(DispatcherServicer):
         self._committer = StatusCommitter(store=store)
         self._liveness = Liveness(heartbeat_seconds)
         self._sessions: dict[str, AgentSession] = {}
-        self._descriptions: dict[str, NodeDescription] = {}
+        self._told: dict[str, Told] = {}
         # Of the time, so that a number of an earlier manager's session is never one of ours.
         self._sequences = count(now_ms() << 20)
         self._drains = DrainKeeper(store=store, manager_id=manager_id, sessions=self._sessions)
@@ -107,8 +110,7 @@ class Dispatcher(DispatcherServicer):
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
-        hello = await _hello(requests)
-        session = await self._open(node_id, hello)
+        session = await self._open(node_id, Told((await _hello(requests)).description, peer_address(context.peer())))
         # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
@@ -129,15 +131,15 @@ class Dispatcher(DispatcherServicer):
             raise PermissionDenied(_removed(who.id))
         return who.id
 
-    async def _open(self, node_id: str, hello: Hello) -> AgentSession:
-        if reason := other_underlay(self._store.tables, node_id, hello.description.address):
+    async def _open(self, node_id: str, told: Told) -> AgentSession:
+        if reason := other_underlay(self._store.tables, node_id, told.description.address):
             raise Refused(reason)
-        await self._records.ready(node_id, hello.description)
+        await self._records.ready(node_id, told)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))
         session = self._sessions[node_id] = AgentSession(node_id, self._sequences)
         self._committer.discard(node_id)
-        self._descriptions[node_id] = hello.description
+        self._told[node_id] = told
         self._hear(node_id)
         return session
 
@@ -146,7 +148,7 @@ class Dispatcher(DispatcherServicer):
         session.end(None)
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
-            del self._descriptions[session.node_id]
+            del self._told[session.node_id]
             self._committer.discard(session.node_id)
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
@@ -185,7 +187,7 @@ class Dispatcher(DispatcherServicer):
 
     async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
-            self._descriptions[session.node_id] = about
+            self._told[session.node_id] = replace(self._told[session.node_id], description=about)
             await self._make_ready(session.node_id)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
@@ -218,6 +220,7 @@ class Dispatcher(DispatcherServicer):
                     session.touch(generation, marks)
             self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
             await self._mind_own_nodes(batch)
+            await self._mind_managers(batch)
 
     async def _mind_own_nodes(self, changes: Iterable[Change]) -> None:
         for change in changes:
@@ -226,6 +229,13 @@ class Dispatcher(DispatcherServicer):
                     session.end(PermissionDenied(_removed(change.identifier)))
                 elif change.kind.name == kinds.NODE_STATUS.name:
                     await self._mind(session)
+
+    async def _mind_managers(self, changes: Iterable[Change]) -> None:
+        """Nodes whose host a manager has come to get their role by it."""
+        came = [change.new for change in changes if isinstance(change.new, Manager)]
+        hosts = {manager.host_address for manager in came if manager.host_address}
+        for node_id in [each for each, told in self._told.items() if told.peer in hosts]:
+            await self._make_ready(node_id)
 
     async def _mind(self, session: AgentSession) -> None:
         """Another manager may have written of a node whose session is here: it took it over, or believed it lost."""
@@ -239,7 +249,7 @@ class Dispatcher(DispatcherServicer):
 
     async def _make_ready(self, node_id: str) -> None:
         try:
-            await self._records.ready(node_id, self._descriptions[node_id])
+            await self._records.ready(node_id, self._told[node_id])
         except (Conflict, Unavailable, Timeout) as error:
             # The agent begins again, and that writes it.
             self._sessions[node_id].end(Unavailable(f"the node's state could not be written: {error}"))

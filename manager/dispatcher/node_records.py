@@ -1,11 +1,13 @@
 """The records of nodes' states, and the one place of a manager that writes them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, expect, put
 from manager.store.kinds import NODE, NODE_STATUS
+from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 
 MOST_PROBLEMS = 20
@@ -15,8 +17,32 @@ NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is known of a node by its session.
+
+    Attributes:
+        peer: the IP address from which it comes.
+    """
+
+    description: NodeDescription
+    peer: str = ""
+
+
+def manager_beside(old: NodeStatus | None, peer: str, managers: Mapping[str, Manager]) -> str:
+    """Id of the manager on the host that has this address, empty when there is none. Pure.
+
+    One that is away stays: it restarts, or is lost and nothing that runs beside it should end for that.
+    """
+    here = sorted(identifier for identifier, manager in managers.items() if peer and manager.host_address == peer)
+    if here:
+        return here[0]
+    known = old.beside_manager if old is not None else ""
+    return known if known not in managers else ""
+
+
 def ready_status(
-    old: NodeStatus | None, node_id: str, description: NodeDescription, manager_id: str, now_ms: int
+    old: NodeStatus | None, node_id: str, told: Told, managers: Mapping[str, Manager], manager_id: str, now_ms: int
 ) -> NodeStatus:
     """The record of a node whose session this manager holds. Pure."""
     was_ready = old is not None and old.state == NodeStatus.READY
@@ -24,8 +50,9 @@ def ready_status(
         node_id=node_id,
         state=NodeStatus.READY,
         since_ms=old.since_ms if old is not None and was_ready else now_ms,
-        description=description,
+        description=told.description,
         manager_id=manager_id,
+        beside_manager=manager_beside(old, told.peer, managers),
     )
     return new if old is None else with_condition(new, old.network)
 
@@ -60,7 +87,7 @@ class NodeRecords:
         self._now_ms = now_ms
         self._turn = asyncio.Lock()
 
-    async def ready(self, node_id: str, description: NodeDescription) -> None:
+    async def ready(self, node_id: str, told: Told) -> None:
         """Note that this manager holds the node's session. Writes only what differs.
 
         Raises:
@@ -68,7 +95,8 @@ class NodeRecords:
         """
         async with self._turn:
             old = self._store.tables.node_status.get(node_id)
-            new = ready_status(old, node_id, description, self._manager_id, self._now_ms())
+            managers = self._store.tables.managers
+            new = ready_status(old, node_id, told, managers, self._manager_id, self._now_ms())
             if new != old:
                 await self._write(new)
 

@@ -6,7 +6,8 @@
     KEY =~ PATTERN      KEY !~ PATTERN     a regular expression (`manager.planner.patterns`), also written /PATTERN/
 
 Keys: `node.id`, `node.hostname`, `node.ip` (values are addresses, or networks such as 10.1.0.0/16), `node.platform.os`,
-`node.platform.arch`, `node.labels.<name>` (set by users), `engine.labels.<name>` (told by the agent).
+`node.platform.arch`, `node.role` (`manager` where a manager runs on the same host, else `worker`), `node.labels.<name>`
+(set by users), `engine.labels.<name>` (told by the agent).
 A label that a node does not have equals no value, is in no list, is not greater or less, and matches no pattern.
 """
 
@@ -28,7 +29,8 @@ _FORM = re.compile(
     r"(?P<operator>==|!=|=~|!~|>=|<=|>|<|(?<=\s)(?:in|not-in|not\s+in)(?=[\s(]))\s*(?P<value>\S.*)"
 )
 _LABELS = ("node.labels.", "engine.labels.")
-_FACTS = ("node.id", "node.hostname", "node.ip", "node.platform.os", "node.platform.arch")
+_FACTS = ("node.id", "node.hostname", "node.ip", "node.platform.os", "node.platform.arch", "node.role")
+_ROLES = ("manager", "worker")
 _FORMS = "==, !=, in, not-in, >, <, >=, <=, =~ or !~"
 _INVERSE = {"!=": "==", "not-in": "in", "!~": "=~"}
 
@@ -90,6 +92,11 @@ def _number(text: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def role(status: NodeStatus) -> str:
+    """What `node.role` is compared with."""
+    return "manager" if status.beside_manager else "worker"
+
+
 def fact(key: str, node: Node, status: NodeStatus) -> str | None:
     """What the node has under a key; None for a label that it does not have."""
     description = status.description
@@ -104,6 +111,8 @@ def fact(key: str, node: Node, status: NodeStatus) -> str | None:
             return description.platform.os
         case "node.platform.arch":
             return description.platform.architecture
+        case "node.role":
+            return role(status)
     if key.startswith("node.labels."):
         return node.spec.labels.get(key.removeprefix("node.labels."))
     return description.engine_labels.get(key.removeprefix("engine.labels."))
@@ -142,6 +151,8 @@ def parse(text: str) -> Constraint:
         _check_ordered(text, key, value)
     if key == "node.ip":
         _check_networks(text, values)
+    if key == "node.role" and (odd := next((each for each in values if each not in _ROLES), None)) is not None:
+        raise InvalidInput(f"{text!r}: {odd!r} is no role; there are {' and '.join(_ROLES)}")
     return Constraint(key, operator, values)
 
 

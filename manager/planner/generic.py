@@ -61,6 +61,12 @@ class Stock:
             else:
                 self._held[each.kind] = self._held.get(each.kind, 0) - each.count
 
+    def held(self) -> list[GenericResource]:
+        """What is held, by kind."""
+        found = [GenericResource(kind=kind, names=sorted(names)) for kind, names in self._taken.items() if names]
+        found += [GenericResource(kind=kind, count=number) for kind, number in self._held.items() if number]
+        return sorted(found, key=lambda each: (each.kind, each.count))
+
     def holdings(self) -> dict[str, frozenset[str] | int]:
         """What is held, by kind."""
         named = {kind: names for kind, names in self._taken.items() if names}

@@ -4,6 +4,7 @@ import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from shoal.errors import InvalidInput, Unavailable
 
@@ -43,6 +44,20 @@ def parse(text: str) -> HostPort:
     if not (port.isascii() and port.isdigit()) or not 0 < int(port) <= _MAX_PORT:
         raise InvalidInput(f"{text!r} has no valid port; write host:port with a port from 1 to {_MAX_PORT}")
     return HostPort(host, int(port))
+
+
+def peer_address(peer: str) -> str:
+    """The IP address of the other side of a call, an IPv4 one also where it came by a socket of IPv6; empty for none.
+
+    Args:
+        peer: as gRPC names it: "ipv4:192.0.2.1:4711", "ipv6:%5B2001:db8::1%5D:4711", "unix:…".
+    """
+    family, _, rest = unquote(peer).partition(":")
+    host = rest.rpartition(":")[0].strip("[]").partition("%")[0]
+    if family != "ipv6":
+        return host if family == "ipv4" else ""
+    address = ipaddress.IPv6Address(host)
+    return str(address.ipv4_mapped or address)
 
 
 def target(addresses: Sequence[str]) -> str:

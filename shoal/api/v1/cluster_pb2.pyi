@@ -65,6 +65,7 @@ class Manager(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     STARTED_AT_MS_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
+    HOST_ADDRESS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     api_address: _builtins.str
     """host:port of the API with mutual TLS, as agents and users reach it."""
@@ -75,6 +76,8 @@ class Manager(_message.Message):
     """Milliseconds since the Unix epoch."""
     key_id: _builtins.str
     """Names the cluster key that it has, without telling anything of it: a rotation waits until all have the same."""
+    host_address: _builtins.str
+    """The IP address of its host in `api_address`; empty when that is a name that does not resolve."""
     def __init__(
         self,
         *,
@@ -84,10 +87,11 @@ class Manager(_message.Message):
         version: _builtins.str = ...,
         started_at_ms: _builtins.int = ...,
         key_id: _builtins.str = ...,
+        host_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "host_address", b"host_address", "id", b"id", "join_address", b"join_address", "key_id", b"key_id", "started_at_ms", b"started_at_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -152,6 +152,7 @@ class NodeStatus(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     MANAGER_ID_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
+    BESIDE_MANAGER_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -160,6 +161,10 @@ class NodeStatus(_message.Message):
     """Since when; milliseconds since the Unix epoch."""
     manager_id: _builtins.str
     """The manager that holds its session."""
+    beside_manager: _builtins.str
+    """Id of the manager that runs on the same host, also while it is away: then "node.role" is "manager" in constraints,
+    else "worker". Known by the address from which the node's session comes, not by what the agent says.
+    """
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
     @_builtins.property
@@ -176,10 +181,11 @@ class NodeStatus(_message.Message):
         description: Global___NodeDescription | None = ...,
         manager_id: _builtins.str = ...,
         network: Global___NetworkCondition | None = ...,
+        beside_manager: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside_manager", b"beside_manager", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,18 +29,18 @@ def hostnames(cluster: Cluster) -> list[str]:
 def equipped(clean: Cluster) -> Iterator[Cluster]:
     """One host has a seat and two named things, one of them a device."""
     host = clean.host_of(hostnames(clean)[0])
-    restart_agent(clean, host, f"seat=1 thing={DEVICE},T-2")
+    restart_agent(clean, host, f"seat=1 thing={DEVICE},T-2", "rack=r1 disk=ssd")
     yield clean
     restart_agent(clean, host, "")
 
 
-def restart_agent(cluster: Cluster, host: Host, resources: str) -> None:
-    os.environ["SHOAL_AGENT_RESOURCE"] = resources
+def restart_agent(cluster: Cluster, host: Host, resources: str, labels: str = "") -> None:
+    os.environ["SHOAL_AGENT_RESOURCE"], os.environ["SHOAL_AGENT_LABEL"] = resources, labels
     try:
         cluster.playground.stop_agent(host)
         cluster.playground.start_agent(host)
     finally:
-        del os.environ["SHOAL_AGENT_RESOURCE"]
+        del os.environ["SHOAL_AGENT_RESOURCE"], os.environ["SHOAL_AGENT_LABEL"]
 
     def told() -> bool:
         (node,) = cluster.json("node", "inspect", host.name)
@@ -48,6 +48,17 @@ def restart_agent(cluster: Cluster, host: Host, resources: str) -> None:
         return node["status"]["state"] == "READY" and len(about) == len(resources.split())
 
     cluster.until(told, "the agent tells of its resources")
+
+
+def test_labels_of_hosts_and_roles(equipped: Cluster) -> None:
+    first = hostnames(equipped)[0]
+    (node,) = equipped.json("node", "inspect", first)
+    assert node["status"]["description"]["engine_labels"] == {"rack": "r1", "disk": "ssd"}
+    flags = ("--constraint", "engine.labels.rack == r1", "--constraint", "node.role == worker")
+    create(equipped, "web", *flags, replicas=2)
+    assert homes(equipped, "web") == {first: 2}
+    told = equipped.run("service", "create", "--detach", "--name", "proxy", "--constraint", "node.role==manager", HELLO)
+    assert "no node meets the constraint 'node.role == manager'" in told.stderr  # the playground's runs on no host
 
 
 def test_expressions_and_warnings(clean: Cluster) -> None:
@@ -89,6 +100,8 @@ def test_generic_resources_and_priorities(equipped: Cluster) -> None:
     ((task, pid),) = equipped.pids("low").items()
     given = {each["kind"]: each for each in equipped.inspect(task)["task"]["generic"]}
     assert given["thing"]["names"] == [DEVICE]
+    reserved = equipped.json("node", "inspect", first)[0]["reserved"]["generic"]
+    assert sorted((each["kind"], *each.get("names", [])) for each in reserved) == [("seat",), ("thing", DEVICE)]
     environment = inside(pid, "/bin/cat", "/proc/1/environ").stdout.split("\0")
     assert {"DOCKER_RESOURCE_SEAT=1", f"DOCKER_RESOURCE_THING={DEVICE}"} <= set(environment)
     assert inside(pid, "/bin/ls", DEVICE).returncode == 0

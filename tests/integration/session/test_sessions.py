@@ -10,7 +10,7 @@ from agent.session.outbox import Outbox
 from manager.dispatcher.monitor import NodeMonitor
 from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, NODE, TASK
-from shoal.api.v1.cluster_pb2 import Leader
+from shoal.api.v1.cluster_pb2 import Leader, Manager
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.identity.roles import Role
@@ -115,6 +115,25 @@ def test_reports_reach_another_manager_when_the_first_is_gone(rig: SessionRig) -
             await until(lambda: observed(manager, "t1") == TaskState.RUNNING)
             assert manager.store.tables.node_status["n1"].manager_id == "m1"
             assert state(manager, "n1") == READY
+
+    play(rig, scenario)
+
+
+def test_a_node_whose_host_a_manager_comes_to_is_beside_it_also_while_that_is_away(rig: SessionRig) -> None:
+    async def scenario(manager: ManagerProcess) -> None:
+        def beside() -> str:
+            status = manager.store.tables.node_status.get("n1")
+            return status.beside_manager if status is not None else ""
+
+        async with rig.agent("n1", [manager.address]) as work:
+            await until(lambda: bool(work.messages))
+            assert beside() == ""
+            await manager.store.commit([put(MANAGER, "m2", Manager(id="m2", host_address="127.0.0.1"))])
+            await until(lambda: beside() == "m2")
+        await manager.store.commit([delete(MANAGER, "m2")])
+        async with rig.agent("n1", [manager.address]) as work:
+            await until(lambda: bool(work.messages))
+            assert beside() == "m2"
 
     play(rig, scenario)
 

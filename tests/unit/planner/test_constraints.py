@@ -38,6 +38,10 @@ STATUS = NodeStatus(
         ("node.labels.none == x", False),
         ("node.labels.none != x", True),
         ("engine.labels.gpu == yes", True),
+        ("node.role == worker", True),
+        ("node.role==manager", False),
+        ("node.role != manager", True),
+        ("node.role in manager, worker", True),
         ("node.ip == 10.1.2.3", True),
         ("node.ip == 10.1.0.0/16", True),
         ("node.ip != 10.1.0.0/16", False),
@@ -80,7 +84,9 @@ def test_what_a_constraint_admits(text: str, admitted: bool) -> None:
         "node.colour == red",
         "node.labels. == x",
         "node.ip == x",
-        "node.role == manager",
+        "node.role == leader",
+        "node.role in worker, leader",
+        "node.role > 3",
         "node.id > 3",
         "node.labels.a > b",
         "node.labels.a > nan",
@@ -170,3 +176,9 @@ def test_what_a_network_keeps_back_is_not_given_out() -> None:
 
 def test_a_pool_can_be_used_up() -> None:
     assert free_subnet([ipaddress.IPv4Network("10.0.0.0/8")]) is None
+
+
+def test_a_node_beside_a_manager_has_that_role() -> None:
+    beside = NodeStatus(beside_manager="m1")
+    assert parse("node.role == manager").admits(NODE, beside)
+    assert not parse("node.role == worker").admits(NODE, beside)

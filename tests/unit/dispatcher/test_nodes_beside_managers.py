@@ -1,0 +1,34 @@
+"""Which nodes have a manager on their host: by where their session comes from, whatever they say."""
+
+from manager.dispatcher.node_records import Told, down_status, manager_beside, ready_status
+from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
+
+HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+MANAGERS = {"m1": Manager(id="m1", host_address=HERE), "m2": Manager(id="m2", host_address="192.0.2.9")}
+
+
+def status(peer: str, managers: dict[str, Manager], old: NodeStatus | None = None) -> NodeStatus:
+    return ready_status(old, "n1", Told(NodeDescription(address=HERE), peer), managers, "m2", 7)
+
+
+def test_a_session_from_a_managers_host_is_of_a_node_beside_it() -> None:
+    assert status(HERE, MANAGERS).beside_manager == "m1"
+
+
+def test_what_the_agent_says_of_its_address_is_not_asked() -> None:
+    assert status(ELSEWHERE, MANAGERS).beside_manager == ""
+    assert status("", {"m3": Manager(id="m3")}).beside_manager == ""
+
+
+def test_a_manager_that_is_away_stays_and_one_that_moved_does_not() -> None:
+    before = status(HERE, MANAGERS)
+    assert status(HERE, {"m2": MANAGERS["m2"]}, before).beside_manager == "m1"
+    assert down_status(before, "lost", 9).beside_manager == "m1"
+    moved = {"m1": Manager(id="m1", host_address=ELSEWHERE)}
+    assert status(HERE, moved, before).beside_manager == ""
+
+
+def test_of_two_on_one_host_it_is_always_the_same() -> None:
+    both = {name: Manager(id=name, host_address=HERE) for name in ("m4", "m3")}
+    assert manager_beside(None, HERE, both) == "m3"
