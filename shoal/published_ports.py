@@ -14,12 +14,20 @@ EVERYWHERE6 = "::"
 """Every IPv6 address of the node."""
 
 
+DYNAMIC_PORTS = range(30_000, 32_768)
+"""Numbers that the planner chooses from where nobody asks for others."""
+
 _NAME_SERVICE = 53
 
 
 def is_mesh(port: PublishedPort) -> bool:
     """Whether every node answers, in place of those alone that run a task."""
     return port.mode != PublishedPort.HOST
+
+
+def choices(port: PublishedPort) -> range:
+    """The numbers of which a port without a number gets one."""
+    return range(port.published_first, port.published_last + 1) if port.published_first else DYNAMIC_PORTS
 
 
 def mesh_ports(spec: ServiceSpec) -> list[PublishedPort]:
@@ -56,6 +64,13 @@ def collide(left: PublishedPort, right: PublishedPort) -> bool:
     if not left.published or (protocol_of(left), left.published) != (protocol_of(right), right.published):
         return False
     return covers(left.host_address, right.host_address) or covers(right.host_address, left.host_address)
+
+
+def ranges_meet(left: PublishedPort, right: PublishedPort) -> bool:
+    """Whether two ports may come to have the same number, of which one at least is still to be chosen from a range."""
+    first, last = (left.published or left.published_first), (left.published or left.published_last)
+    start, end = (right.published or right.published_first), (right.published or right.published_last)
+    return protocol_of(left) == protocol_of(right) and bool(first and start) and first <= end and start <= last
 
 
 def has_it(listener: HostListener, port: PublishedPort, published: int = 0) -> bool:

@@ -172,10 +172,14 @@ SECTIONS = {
 def port(spec: ServiceSpec, entry: Value) -> None:
     """One entry of `ports`, in its short or its long form."""
     if isinstance(entry, dict):
-        fields = {key: scalar(value) for key, value in entry.items() if key not in ("name", "app_protocol")}
+        fields = {key: scalar(value) for key, value in entry.items() if not _is_a_word_to_people(key)}
         spec.endpoint.ports.extend(from_long(fields, scalar(entry.get("target", ""))))
     else:
         spec.endpoint.ports.extend(from_short(scalar(entry)))
+
+
+def _is_a_word_to_people(key: str) -> bool:
+    return key in ("name", "app_protocol") or key.startswith("x-")
 
 
 def logging(spec: ServiceSpec, value: Mapping[str, Value]) -> None:

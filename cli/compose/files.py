@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.compose.external import cluster_name
-from cli.compose.values import pairs, scalar
+from cli.compose.values import octal, pairs, scalar
 from cli.flags.files import from_fields
 from shoal.api.v1.control_pb2 import StackFile
 from shoal.api.v1.file_pb2 import FileReference, FileSpec
@@ -66,8 +66,7 @@ def references(stack: str, noun: str, entries: Any, known: Mapping[str, Any]) ->
         if (unknown := sorted(set(fields) - {"source", "target", "uid", "gid", "mode", "x-policy"})) != []:
             raise InvalidInput(f"{unknown[0]!r} is not supported yet")
         if "mode" in fields:
-            # YAML reads 0440 as an octal number already; a text is octal too.
-            text["mode"] = f"{fields['mode']:o}" if isinstance(fields["mode"], int) else str(fields["mode"])
+            text["mode"] = octal(fields["mode"])
         if "x-policy" in fields:
             text["policy"] = str(fields["x-policy"])
         source = cluster_name(stack, name, known[name] or {})

@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.compose.external import cluster_name, is_external
 from cli.compose.tree import YamlPath
-from cli.compose.values import number, pairs, scalar
+from cli.compose.values import octal, pairs, scalar
 from cli.flags.mounts import from_fields
 from cli.flags.volumes import ACCESS_MODES
 from cli.render.units import parse_bytes
@@ -78,6 +78,7 @@ def _short(entry: str) -> Mount:
         raise InvalidInput(f"mode {unknown[0]!r} is not supported; use {', '.join(sorted(_MODES))}")
     kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
     fields = {"type": kind, "source": source, "target": target, "read_only": str("ro" in modes)}
+    fields |= {"create_source": "true"} if kind == "bind" else {}
     return from_fields(fields | ({"no_copy": "true"} if "nocopy" in modes else {}), entry)
 
 
@@ -86,6 +87,8 @@ def _long(entry: Mapping[str, Any]) -> Mount:
         raise InvalidInput(f"{unknown[0]!r} is not supported yet")
     fields = {key: scalar(entry[key]) for key in ("type", "source", "target", "read_only") if key in entry}
     fields |= dict(_below(entry, "tmpfs", {"size": "tmpfs_bytes", "mode": "tmpfs_mode"}))
+    if fields.get("type") == "bind":
+        fields["create_source"] = "true"
     fields |= dict(_below(entry, "bind", {"create_host_path": "create_source", "propagation": "propagation"}))
     fields |= dict(_below(entry, "volume", {"nocopy": "no_copy", "subpath": "subpath"}))
     fields |= {name: scalar(entry[key]) for key, name in _OWN.items() if key in entry}
@@ -96,4 +99,4 @@ def _below(entry: Mapping[str, Any], section: str, names: Mapping[str, str]) -> 
     for key, value in (entry.get(section) or {}).items():
         if key not in names:
             raise InvalidInput(f"{section}.{key} is not supported yet")
-        yield names[key], f"{number(value):o}" if names[key] == "tmpfs_mode" else scalar(value)
+        yield names[key], octal(value) if names[key] == "tmpfs_mode" else scalar(value)

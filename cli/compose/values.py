@@ -57,6 +57,11 @@ def number(value: Any) -> int:
         raise InvalidInput(f"{value!r} is not a whole number") from None
 
 
+def octal(value: Any) -> str:
+    """Permission bits as octal digits; YAML has read 0440 as an octal number already, and a text is octal too."""
+    return f"{value:o}" if isinstance(value, int) else str(value).lower().removeprefix("0o")
+
+
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 

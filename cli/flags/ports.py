@@ -1,6 +1,6 @@
 """`--publish` and Compose's `ports`: Docker's short and long forms, to published ports."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cli.flags.networks import canonical
 from shoal.api.v1.service_pb2 import PublishedPort
@@ -18,14 +18,16 @@ def parse_publish(text: str) -> list[PublishedPort]:
     """Ports in "80", "8080:80/udp", "127.0.0.1:8080:80", "8000-8010:8000-8010" (every node answers) or
     "mode=host,published=8080,target=80,protocol=tcp,host_ip=127.0.0.1,traffic=local".
 
+    "8000-8010:80" publishes the target at all of them, as `docker service` has it; `published=8000-8010` at one.
+
     Raises:
         InvalidInput: it has none of these forms.
     """
     if "=" not in text:
-        return from_short(text)
+        return from_short(text, each=True)
     short, comma, rest = text.partition(",")
     if comma and "=" not in short:
-        return [_with_traffic(port, _pairs(rest), text) for port in from_short(short)]
+        return [_with_traffic(port, _pairs(rest), text) for port in from_short(short, each=True)]
     return from_long(_pairs(text), text)
 
 
@@ -36,23 +38,34 @@ def _with_traffic(port: PublishedPort, fields: Mapping[str, object], text: str) 
     return port
 
 
-def from_short(text: str) -> list[PublishedPort]:
-    """`[[host_ip:]published[-end]:]target[-end][/protocol][,traffic=local]` (Compose Specification, "Short syntax")."""
+def from_short(text: str, *, each: bool = False) -> list[PublishedPort]:
+    """`[[host_ip:]published[-end]:]target[-end][/protocol]` (Compose Specification, "Short syntax").
+
+    Args:
+        each: a range that leads to one target is published whole; else the cluster chooses one of it.
+    """
     body, _, protocol = text.partition("/")
     rest, _, target = body.rpartition(":")
     host_address, _, published = rest.rpartition(":")
-    targets = _range(target, text)
+    targets: Sequence[int] = _range(target, text)
     hosts = _range(published, text) if published else None
+    if hosts is not None and len(hosts) > 1 and len(targets) == 1:
+        if not each:
+            return [_port(text, protocol or "tcp", targets[0], hosts, "ingress", host_address)]
+        targets = [targets[0]] * len(hosts)
     if hosts is not None and len(hosts) != len(targets):
         raise InvalidInput(f"port {text!r}: the ranges are not of the same length")
     return [
-        _port(text, protocol or "tcp", target, hosts[place] if hosts is not None else 0, "ingress", host_address)
+        _port(text, protocol or "tcp", target, hosts[place : place + 1] if hosts else None, "ingress", host_address)
         for place, target in enumerate(targets)
     ]
 
 
 def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
-    """The long form's keys: target, published, protocol, mode (ingress, host), host_ip, traffic (cluster, local)."""
+    """The long form's keys: target, published, protocol, mode (ingress, host), host_ip, traffic (cluster, local).
+
+    Of a range of published ports the cluster chooses one.
+    """
     known = {"target", "published", "protocol", "mode", "host_ip", "traffic"}
     if unknown := sorted(set(fields) - known):
         raise InvalidInput(f"port {text!r}: {unknown[0]!r} is not one of {', '.join(sorted(known))}")
@@ -65,7 +78,7 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
             text,
             str(fields.get("protocol", "tcp")),
             target,
-            _number(str(published), text) if published not in (0, "", "0") else 0,
+            _range(str(published), text) if published not in (0, "", "0") else None,
             str(fields.get("mode", "ingress")),
             str(fields.get("host_ip", "")),
             str(fields.get("traffic", "cluster")),
@@ -76,23 +89,38 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
 def describe(port: PublishedPort) -> str:
     """ "127.0.0.1:8080->80/tcp", as listings show it."""
     protocol = PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower()
-    host = f"{bracketed(port.host_address) or '*'}:{port.published or '*'}"
+    choice = f"{port.published_first}-{port.published_last}" if port.published_first else "*"
+    host = f"{bracketed(port.host_address) or '*'}:{port.published or choice}"
     return f"{host}->{port.target}/{protocol}"
 
 
 def _port(
-    text: str, protocol: str, target: int, published: int, mode: str, host_address: str, traffic: str = "cluster"
+    text: str,
+    protocol: str,
+    target: int,
+    published: range | None,
+    mode: str,
+    host_address: str,
+    traffic: str = "cluster",
 ) -> PublishedPort:
+    """One port.
+
+    Args:
+        published: numbers to choose from; None leaves all of it to the cluster.
+    """
     if protocol not in PROTOCOLS:
         raise InvalidInput(f"port {text!r}: protocol {protocol!r} is not one of {', '.join(PROTOCOLS)}")
     if mode not in MODES:
         raise InvalidInput(f"port {text!r}: mode {mode!r} is not one of {', '.join(MODES)}")
     if traffic not in TRAFFIC:
         raise InvalidInput(f"port {text!r}: traffic {traffic!r} is not one of {', '.join(TRAFFIC)}")
+    several = published is not None and len(published) > 1
     return PublishedPort(
         protocol=PROTOCOLS[protocol],
         target=target,
-        published=published,
+        published=published[0] if published and not several else 0,
+        published_first=published[0] if published and several else 0,
+        published_last=published[-1] if published and several else 0,
         mode=MODES[mode],
         host_address=canonical(host_address.removeprefix("[").removesuffix("]")),
         local_only=traffic == "local",

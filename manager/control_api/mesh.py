@@ -12,7 +12,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Conflict, Fault, Refused
-from shoal.published_ports import MESH_NETWORK, first_collision, is_mesh, label, mesh_ports
+from shoal.published_ports import MESH_NETWORK, first_collision, is_mesh, label, mesh_ports, ranges_meet
 
 _CANDIDATES = [f"10.{second}.0.0/16" for second in range(255, 127, -1)]
 """Subnets for the mesh, the first that is free: wide, since every task behind such a port has an address there."""
@@ -90,6 +90,14 @@ def port_conflicts(view: View, spec: ServiceSpec) -> Iterator[Fault]:
                 text = f'{label(port)} is published by service "{owner}" already, {where}; choose another'
                 yield Fault(f"endpoint.ports[{index}].published", text)
                 break
+            if is_mesh(port) != is_mesh(taken) and _is_range(port, taken) and ranges_meet(port, taken):
+                text = f'meets the ports that service "{owner}" publishes; choose others'
+                yield Fault(f"endpoint.ports[{index}].published", text)
+                break
+
+
+def _is_range(port: PublishedPort, other: PublishedPort) -> bool:
+    return bool(port.published_first or other.published_first)
 
 
 def _others(view: View, name: str) -> Iterator[tuple[str, PublishedPort]]:

@@ -10,7 +10,7 @@ from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Fault, InvalidInput
-from shoal.published_ports import covers, is_mesh
+from shoal.published_ports import DYNAMIC_PORTS, covers, is_mesh, ranges_meet
 
 
 def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
@@ -27,6 +27,7 @@ def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
     yield from check_range(f"{path}.target", port.target, 1, 65535)
     if port.published:
         yield from check_range(f"{path}.published", port.published, 1, 65535)
+    yield from _check_range(path, port)
     if port.mode not in PublishedPort.Mode.values():
         yield Fault(f"{path}.mode", "must be ingress or host")
     if port.local_only and not is_mesh(port):
@@ -35,6 +36,20 @@ def _check_port(path: str, port: PublishedPort) -> Iterator[Fault]:
         yield Fault(f"{path}.protocol", "must be tcp, udp or sctp")
     if port.host_address:
         yield from _check_host(f"{path}.host_address", port)
+
+
+def _check_range(path: str, port: PublishedPort) -> Iterator[Fault]:
+    """Numbers to choose from, which are none of those that ports without any get: a task's may not meet the mesh's."""
+    first, last = port.published_first, port.published_last
+    if not first and not last:
+        return
+    if port.published:
+        yield Fault(f"{path}.published", "has a number, and a range to choose one from: give one of them")
+    elif not 1 <= first <= last <= 65535:
+        yield Fault(f"{path}.published", f"{first} to {last} is not a range of ports; ports are 1 to 65535")
+    elif not is_mesh(port) and first < DYNAMIC_PORTS.stop and last >= DYNAMIC_PORTS.start:
+        own = f"{DYNAMIC_PORTS.start} to {DYNAMIC_PORTS.stop - 1}"
+        yield Fault(f"{path}.published", f"{own} are given to ports without a number; choose others, or leave it out")
 
 
 def _check_host(path: str, port: PublishedPort) -> Iterator[Fault]:
@@ -50,6 +65,8 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
     """The same published port of a protocol may be taken on different addresses, but not beside every address."""
     taken: dict[tuple[int, int], set[str]] = {}
     for index, port in enumerate(ports):
+        if port.published_first and any(each is not port and ranges_meet(port, each) for each in ports):
+            yield Fault(f"{path}[{index}].published", "meets another port of the service; give each its own numbers")
         if not port.published:
             continue
         protocol = port.protocol or PublishedPort.TCP

@@ -4,16 +4,16 @@ Standing filters look at the node alone, and so hold for a whole pass; fitting f
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from manager.planner.demand import Demand
-from manager.planner.ledger import Host
+from manager.planner.ledger import Host, Port, is_among
 from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.overlay_encryption import FEATURE_NAME, can_encrypt
-from shoal.published_ports import has_it
+from shoal.published_ports import choices, has_it
 
 
 @dataclass(frozen=True, order=True)
@@ -97,10 +97,25 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
     for port in demand.ports:
         if port.published and host.port_taken(port.protocol, port.published, port.host_address):
             return Reason(f"has port {port.published} taken", f"have port {port.published} taken")
+        if port.published_first and next(free_numbers(host, port), None) is None:
+            ports = f"ports {port.published_first} to {port.published_last} taken"
+            return Reason(f"has {ports}", f"have {ports}")
         if program := program_at(host, port):
             what = f"port {port.published} taken by {program}"
             return Reason(f"has {what}", f"have {what}")
     return None
+
+
+def free_numbers(host: Host, port: PublishedPort, taken: Collection[Port] | None = None) -> Iterator[int]:
+    """Of the numbers that a port may have, those that neither a task nor a program of the host has.
+
+    Args:
+        taken: in place of the ports that the host's tasks have.
+    """
+    ports = host.ports if taken is None else taken
+    for number in choices(port):
+        if not is_among(ports, port.protocol, number, port.host_address) and not program_at(host, port, number):
+            yield number
 
 
 def program_at(host: Host, port: PublishedPort, published: int = 0) -> str:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from manager.planner.addresses import dotted
 from manager.planner.addresses6 import network_of, pool6, text6
 from manager.planner.draft import Draft
-from manager.planner.ledger import DYNAMIC_PORTS
 from manager.planner.pools import AddressPools
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, ServiceSpec, ServiceStatus, VirtualAddress
-from shoal.published_ports import MESH_NETWORK, first_collision, label, mesh_ports, protocol_of
+from shoal.published_ports import MESH_NETWORK, choices, first_collision, label, mesh_ports, protocol_of
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ def _mesh(
         chosen = PublishedPort()
         chosen.CopyFrom(port)
         if not port.published:
-            chosen.published = _kept_number(known, port, found) or _free_number(draft, found, others)
+            chosen.published_first = chosen.published_last = 0
+            chosen.published = _kept_number(known, port, found) or _free_number(draft, port, found, others)
         if (taken := first_collision(chosen, (other for _, other in others))) is not None:
             owner = next(other for other, port in others if port is taken)
             problems.append(f"port {label(chosen)} is published by service {_service(draft, owner)} already")
@@ -103,16 +103,18 @@ def _kept_number(known: ServiceStatus, port: PublishedPort, found: list[Publishe
             port.target,
             port.host_address,
         )
-        if same and chosen.published in DYNAMIC_PORTS and chosen not in found:
+        if same and chosen.published in choices(port) and chosen not in found:
             return chosen.published
     return 0
 
 
-def _free_number(draft: Draft, found: list[PublishedPort], others: list[tuple[str, PublishedPort]]) -> int:
+def _free_number(
+    draft: Draft, port: PublishedPort, found: list[PublishedPort], others: list[tuple[str, PublishedPort]]
+) -> int:
     """The first number that no service has on the mesh, and no task on its node."""
     taken = {other.published for _, other in others} | {other.published for other in found}
     taken.update(published for host in draft.ledger.hosts.values() for _, published, _ in host.ports)
-    return next((published for published in DYNAMIC_PORTS if published not in taken), DYNAMIC_PORTS[0])
+    return next((published for published in choices(port) if published not in taken), choices(port)[0])
 
 
 def _name(draft: Draft, network_id: str) -> str:

@@ -18,9 +18,6 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.published_ports import covers
 from shoal.task_states import is_live
 
-DYNAMIC_PORTS = range(30_000, 32_768)
-"""Published ports that the planner chooses from."""
-
 Size = tuple[int, int]
 """Reserved billionths of a CPU, and bytes of memory."""
 

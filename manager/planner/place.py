@@ -9,8 +9,8 @@ from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.driven_volumes import DrivenVolumes
-from manager.planner.filters import Reason, explain, fitting, program_at, standing
-from manager.planner.ledger import DYNAMIC_PORTS, Host, Ledger
+from manager.planner.filters import Reason, explain, fitting, free_numbers, standing
+from manager.planner.ledger import Host
 from manager.planner.pools import AddressPools
 from manager.planner.preempt import Preemption
 from manager.planner.reasons import Pace
@@ -285,7 +285,7 @@ class Placing:
         found = []
         chosen: set[int] = set()
         for port in self._demand.ports:
-            published = port.published or _dynamic_port(self._draft.ledger, host, port, chosen)
+            published = port.published or self._chosen(host, port, chosen)
             chosen.add(published)
             found.append(
                 TaskPort(
@@ -294,13 +294,6 @@ class Placing:
             )
         return found
 
-
-def _dynamic_port(ledger: Ledger, host: Host, port: PublishedPort, chosen: set[int]) -> int:
-    return next(
-        published
-        for published in DYNAMIC_PORTS
-        if published not in chosen
-        and not host.port_taken(port.protocol, published, port.host_address)
-        and not ledger.is_on_mesh(published)
-        and not program_at(host, port, published)
-    )
+    def _chosen(self, host: Host, port: PublishedPort, chosen: set[int]) -> int:
+        numbers = free_numbers(host, port)
+        return next(each for each in numbers if each not in chosen and not self._draft.ledger.is_on_mesh(each))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
-from manager.planner.filters import program_at
+from manager.planner.filters import free_numbers, program_at
 from manager.planner.ledger import Host, is_among
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_wanted
@@ -105,4 +105,7 @@ class Preemption:
                 return False
         kept = host.ports - {(port.protocol, port.published, port.host_address) for task in gone for port in task.ports}
         fixed = [port for port in demand.ports if port.published]
-        return not any(is_among(kept, port.protocol, port.published, port.host_address) for port in fixed)
+        if any(is_among(kept, port.protocol, port.published, port.host_address) for port in fixed):
+            return False
+        chosen = (port for port in demand.ports if port.published_first)
+        return all(next(free_numbers(host, port, kept), None) is not None for port in chosen)

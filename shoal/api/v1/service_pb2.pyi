@@ -974,6 +974,8 @@ class PublishedPort(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     HOST_ADDRESS_FIELD_NUMBER: _builtins.int
     LOCAL_ONLY_FIELD_NUMBER: _builtins.int
+    PUBLISHED_FIRST_FIELD_NUMBER: _builtins.int
+    PUBLISHED_LAST_FIELD_NUMBER: _builtins.int
     protocol: Global___PublishedPort.Protocol.ValueType
     target: _builtins.int
     """Port in the container, 1 to 65535."""
@@ -984,6 +986,9 @@ class PublishedPort(_message.Message):
     """Address of the node to bind; empty means every one."""
     local_only: _builtins.bool
     """INGRESS only: each node leads to its own tasks alone, and refuses where it has none."""
+    published_first: _builtins.int
+    """Where `published` is 0: the first and the last of the numbers that the planner chooses from, in place of those above."""
+    published_last: _builtins.int
     def __init__(
         self,
         *,
@@ -993,10 +998,12 @@ class PublishedPort(_message.Message):
         mode: Global___PublishedPort.Mode.ValueType = ...,
         host_address: _builtins.str = ...,
         local_only: _builtins.bool = ...,
+        published_first: _builtins.int = ...,
+        published_last: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_address", b"host_address", "local_only", b"local_only", "mode", b"mode", "protocol", b"protocol", "published", b"published", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_address", b"host_address", "local_only", b"local_only", "mode", b"mode", "protocol", b"protocol", "published", b"published", "published_first", b"published_first", "published_last", b"published_last", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

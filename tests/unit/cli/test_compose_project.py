@@ -213,3 +213,48 @@ services:
     assert "file1.yaml:6:53: services.web.deploy.update_config.failure_action: 'explode' is not one of" in "\n".join(
         told
     )
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('"8080-8081:80"', [(0, 8080, 8081, 80)]),
+        ("{target: 80, published: '9000-9001'}", [(0, 9000, 9001, 80)]),
+        ("{target: 80, published: 9000}", [(9000, 0, 0, 80)]),
+        ('"9090-9091:8080-8081"', [(9090, 0, 0, 8080), (9091, 0, 0, 8081)]),
+        ('"3000-3001"', [(0, 0, 0, 3000), (0, 0, 0, 3001)]),
+    ],
+)
+def test_ranges_of_ports(entry: str, expected: list[tuple[int, int, int, int]]) -> None:
+    ports = project(f"services: {{web: {{image: x, ports: [{entry}]}}}}").services[0].endpoint.ports
+    made = [(port.published, port.published_first, port.published_last, port.target) for port in ports]
+    assert made == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('"./data:/data"', True),
+        ("{type: bind, source: /srv, target: /data}", True),
+        ("{type: bind, source: /srv, target: /data, bind: {create_host_path: true}}", True),
+        ("{type: bind, source: /srv, target: /data, bind: {create_host_path: false}}", False),
+        ('"/data"', False),
+    ],
+)
+def test_what_is_not_there_is_made_unless_the_file_says_otherwise(entry: str, expected: bool) -> None:
+    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
+    assert mount.create_source is expected
+
+
+@pytest.mark.parametrize("mode", ["0440", "0o440", '"0440"', '"440"', '"${MODE:-0o440}"', "288"])
+def test_permissions_are_octal_in_every_form(mode: str) -> None:
+    text = f"""
+services:
+  web:
+    image: x
+    secrets: [{{source: a, mode: {mode}}}]
+    volumes: [{{type: tmpfs, target: /tmp, tmpfs: {{mode: {mode}}}}}]
+secrets: {{a: {{environment: A}}}}
+"""
+    container = project(text, A="1").services[0].task.container
+    assert (container.secrets[0].mode, container.mounts[0].tmpfs_mode) == (0o440, 0o440)

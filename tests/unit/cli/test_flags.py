@@ -74,6 +74,7 @@ def test_all_faults_at_once() -> None:
         ("8080:80/udp", [("", 8080, 80, "UDP")]),
         ("127.0.0.1:8080:80", [("127.0.0.1", 8080, 80, "TCP")]),
         ("[::1]:8080:80", [("::1", 8080, 80, "TCP")]),
+        ("8000-8001:80", [("", 8000, 80, "TCP"), ("", 8001, 80, "TCP")]),
         ("8000-8001:80-81", [("", 8000, 80, "TCP"), ("", 8001, 81, "TCP")]),
         ("mode=host,target=80,protocol=sctp", [("", 0, 80, "SCTP")]),
         ("target=80,published=8080,host_ip=127.0.0.1", [("127.0.0.1", 8080, 80, "TCP")]),
@@ -107,6 +108,12 @@ def test_publish(text: str, expected: list[tuple[str, int, int, str]]) -> None:
 def test_bad_publish(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_publish(text)
+
+
+def test_one_of_a_range() -> None:
+    (port,) = parse_publish("mode=host,published=8000-8009,target=80")
+    assert (port.published, port.published_first, port.published_last) == (0, 8000, 8009)
+    assert describe(port) == "*:8000-8009->80/tcp"
 
 
 def test_describe_port() -> None:

@@ -40,6 +40,23 @@ def test_the_meshs_network_is_made_when_a_service_first_needs_it() -> None:
     with_api(scenario)
 
 
+def test_a_range_for_tasks_keeps_clear_of_the_mesh() -> None:
+    def ranged(name: str, mode: PublishedPort.Mode.ValueType, first: int = 8080) -> ServiceSpec:
+        made = spec_of(name)
+        made.endpoint.ports.add(target=80, published_first=first, published_last=8090, mode=mode)
+        return made
+
+    async def scenario(api: Api) -> None:
+        await create(api, spec("web", 8085))
+        with pytest.raises(InvalidInput, match='meets the ports that service "web" publishes'):
+            await create(api, ranged("shop", HOST))
+        await create(api, ranged("shop", PublishedPort.INGRESS))
+        with pytest.raises(InvalidInput, match='meets the ports that service "shop" publishes'):
+            await create(api, ranged("own", HOST, 8086))
+
+    with_api(scenario)
+
+
 def test_its_subnet_keeps_clear_of_others() -> None:
     async def scenario(api: Api) -> None:
         await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="wide", subnet="10.255.128.0/24")))

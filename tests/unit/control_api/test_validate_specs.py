@@ -119,6 +119,25 @@ BAD: dict[str, tuple[Edit, str]] = {
     "unnamed network": (lambda s: s.task.networks.add(), "task.networks[0].network"),
     "bad alias": (lambda s: s.task.networks.add(network="n", aliases=["a b"]), "task.networks[0].aliases[0]"),
     "small log": (lambda s: setattr(s.task.log, "max_bytes", 1), "task.log.max_bytes"),
+    "a port and a range": (
+        lambda s: s.endpoint.ports.add(target=80, published=80, published_first=80, published_last=81),
+        "endpoint.ports[0].published",
+    ),
+    "a range that ends before it begins": (
+        lambda s: s.endpoint.ports.add(target=80, published_first=81, published_last=80),
+        "endpoint.ports[0].published",
+    ),
+    "a range of the planner's own": (
+        lambda s: s.endpoint.ports.add(target=80, published_first=29000, published_last=30000, mode=HOST),
+        "endpoint.ports[0].published",
+    ),
+    "a range that meets a port": (
+        lambda s: [
+            s.endpoint.ports.add(target=80, published_first=80, published_last=82),
+            s.endpoint.ports.add(target=81, published=82),
+        ],
+        "endpoint.ports[0].published",
+    ),
     "port 0": (lambda s: s.endpoint.ports.add(target=0, mode=HOST), "endpoint.ports[0].target"),
     "port 65536": (
         lambda s: s.endpoint.ports.add(target=1, published=65536, mode=HOST),

@@ -89,6 +89,7 @@ PORTS: list[list[PublishedPort]] = [
     [PublishedPort(target=80, mode=PublishedPort.HOST)],
     [PublishedPort(target=80, published=8080, mode=PublishedPort.HOST)],
     [PublishedPort(target=80, published=8080, mode=PublishedPort.HOST, host_address="127.0.0.1")],
+    [PublishedPort(target=80, published_first=8080, published_last=8081, mode=PublishedPort.HOST)],
 ]
 restarts = st.builds(
     RestartPolicy,

@@ -364,6 +364,19 @@ def test_host_ports_are_one_task_each() -> None:
     assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
 
 
+def test_tasks_of_a_node_choose_of_a_range_of_ports() -> None:
+    cluster = world(1)
+    wanted = spec(3)
+    ports = [PublishedPort(target=80, published_first=8080, published_last=8081, mode=PublishedPort.HOST)]
+    wanted.endpoint.CopyFrom(Endpoint(ports=ports))
+    cluster.service("web", wanted)
+    cluster.settle()
+    assert sorted(task.ports[0].published for task in cluster.running("web")) == [8080, 8081]
+    assert [task.reason for task in cluster.wanted("web") if task.reason] == [
+        "no node fits: 1 node: 1 has ports 8080 to 8081 taken"
+    ]
+
+
 def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
     cluster = world(2)
     status = NodeStatus()

@@ -96,3 +96,17 @@ def test_nothing_is_displaced_where_the_port_stays_taken_at_another_address() ->
     assert displaced(cluster, "low") == []
     assert len(cluster.running("equal")) == len(cluster.running("low")) == 1
     assert [task.reason for task in cluster.tasks("high")] == ["no node fits: 1 node: 1 has port 8080 taken"]
+
+
+def test_room_is_made_in_a_range_of_ports() -> None:
+    def ranged(made: ServiceSpec) -> ServiceSpec:
+        made.endpoint.ports.add(target=80, published_first=8080, published_last=8081, mode=PublishedPort.HOST)
+        return made
+
+    cluster = World()
+    cluster.node("h1")
+    cluster.service("low", ranged(spec(2)))
+    cluster.settle()
+    cluster.service("high", ranged(spec(1, priority=10)))
+    cluster.settle()
+    assert (len(cluster.running("high")), len(cluster.running("low"))) == (1, 1)

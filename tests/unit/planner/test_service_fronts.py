@@ -101,6 +101,22 @@ def test_numbers_that_are_left_open_are_chosen_once_and_differ() -> None:
     assert [each.published for each in status(cluster, "web").mesh_ports] == chosen[:2]
 
 
+def test_a_number_of_a_range_is_chosen_and_kept() -> None:
+    cluster = world()
+    for name in ("web", "shop"):
+        cluster.service(name, spec(name, port(published_first=9000, published_last=9001)))
+    cluster.settle()
+    chosen = [each.published for name in ("web", "shop") for each in status(cluster, name).mesh_ports]
+    assert sorted(chosen) == [9000, 9001]
+    cluster.service("web", spec("web", port(published_first=9000, published_last=9009), replicas=4))
+    cluster.service("last", spec("last", port(published_first=9000, published_last=9001)))
+    cluster.settle()
+    assert [each.published for each in status(cluster, "web").mesh_ports] == chosen[:1]
+    assert list(status(cluster, "last").problems) == [
+        f"port 9000/tcp is published by service {'web' if chosen[0] == 9000 else 'shop'} already"
+    ]
+
+
 def test_a_port_that_another_service_has_is_told_and_given_once_it_is_free() -> None:
     cluster = world()
     cluster.service("web", spec("web", port(8080)))
