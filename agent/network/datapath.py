@@ -6,39 +6,34 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
-from pathlib import Path
 
-from agent.network import ipv6, names
+from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Services
+from agent.network.comparison import Comparison, Findings
 from agent.network.encryption.tunnels import Tunnels
 from agent.network.host_routes import host_prefixes, warn_of_overlap
-from agent.network.kernel_features import rules_refused, tunnel_refused
-from agent.network.kernel_state import KernelState, kernel_state, plan
+from agent.network.kernel_features import rules_refused
+from agent.network.kernel_state import KernelState, kernel_state, only_ipv4, plan
 from agent.network.live_tables import LiveTables, Step
-from agent.network.lost_links import restored
+from agent.network.lost_links import LinkSizes, changed, restored
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import Address
 from agent.network.nftables import elements as nft
 from agent.network.nftables.libnftables import Nftables
-from agent.network.nftables.ruleset import chains, definition
+from agent.network.nftables.own_table import OwnTable
+from agent.network.nftables.ruleset import definition
+from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
 from agent.network.removal import remove_everything
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables, without_common
-from agent.network.underlay import Underlay, find_underlay, node_address6, smallest_mtu
+from agent.network.underlay import Underlay
 from shoal.errors import ShoalError, Unavailable
 
 log = logging.getLogger(__name__)
-
-_IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-_LINK_SETTINGS = {
-    messages.DEVCONF_RP_FILTER: 0,  # senders are checked by our rules, and replies may come another way
-    messages.DEVCONF_ROUTE_LOCALNET: 1,  # 127.0.0.1 reaches published ports
-    messages.DEVCONF_SEND_REDIRECTS: 0,
-}
 
 
 class Datapath:
@@ -49,25 +44,34 @@ class Datapath:
         self._connection = Connection()
         self._nftables = Nftables()
         self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
+        self.findings = Findings()
         self._live = LiveTables()
         self._balance = Balance()
         self._attachments: dict[str, Attachment] = {}
-        self._overlay = 0
+        self._sizes = LinkSizes()
         self._in_doubt = True
-        self._told = False
+        self._told = self._settled = False
         try:
-            self.underlay = find_underlay(
-                underlay_address, inventory.addresses(self._connection), inventory.links(self._connection)
-            )
+            self._overlay = OverlayDevice(connection=self._connection, address=underlay_address, settings=settings)
         except ShoalError:
             self.close()
             raise
-        self.without_ipv6 = ipv6.lacking(self.underlay.overlay_mtu)
-        """Why containers of this node cannot have IPv6; empty when they can."""
+        rules = definition(settings.vni, settings.vxlan_port, underlay_address)
+        self._table = OwnTable(nftables=self._nftables, definition=rules)
 
     @property
     def attachments(self) -> Collection[Attachment]:
         return self._attachments.values()
+
+    @property
+    def underlay(self) -> Underlay:
+        """As it was seen last. Safe from any thread."""
+        return self._overlay.underlay
+
+    @property
+    def without_ipv6(self) -> str:
+        """Why containers of this node cannot have IPv6; empty when they can."""
+        return self._overlay.without_ipv6
 
     def leads_to(self, node: Address) -> bool:
         """Whether the overlay leads to the node of this underlay address. Safe from any thread."""
@@ -84,72 +88,16 @@ class Datapath:
         Raises:
             Unavailable: the kernel lacks something, which the text names.
         """
-        self._forward()
-        try:
-            self._make_overlay()
-        except Unavailable as error:
-            raise tunnel_refused(error) from error
+        self._overlay.make()
         warn_of_overlap(self._settings.local_pool, self.host_prefixes())
-        present = self._nftables.list_table(names.FAMILY, names.TABLE)
-        if not nft.rules_are_whole(present, self._chains()):
-            # What an older version of us left keeps working until the planner's tables are told again.
-            try:
-                self._load_table(nft.merged(nft.listed(present), self._elements()))
-            except Unavailable as error:
-                raise rules_refused(error, self._nftables.run) from error
-
-    def _forward(self) -> None:
-        _IP_FORWARD.write_text("1")
-        if not self.without_ipv6:
-            ipv6.forward()
-
-    def _chains(self) -> dict[str, tuple[str, ...]]:
-        return chains(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
+        try:
+            self._table.begin(self._elements())
+        except Unavailable as error:
+            raise rules_refused(error, self._nftables.run) from error
 
     def host_prefixes(self) -> list[messages.Network]:
         """What the host routes besides us."""
         return host_prefixes(self._connection)
-
-    def _load_table(self, elements: nft.Elements) -> None:
-        """Rules and elements in one transaction: at no moment is there a table without its elements."""
-        rules = definition(self._settings.vni, self._settings.vxlan_port, self.underlay.address)
-        self._nftables.run(rules + nft.transaction(nft.NONE, elements))
-
-    def _make_overlay(self) -> None:
-        links = {link.name: link for link in inventory.links(self._connection)}
-        present = links.get(names.VXLAN_DEVICE)
-        if present is None or not self._fits(present):
-            self._connection.apply([messages.delete_link(names.VXLAN_DEVICE), self._overlay_message(self.underlay)])
-            if not self.without_ipv6:
-                self._connection.apply([messages.without_own_ipv6(names.VXLAN_DEVICE)])
-        self._overlay = socket.if_nametoindex(names.VXLAN_DEVICE)
-        mtu = self.underlay.overlay_mtu
-        self._connection.apply(
-            [
-                messages.set_link(self._overlay, up=True, mtu=mtu, ipv4=_LINK_SETTINGS),
-                messages.add_address(self._overlay, names.GATEWAY, messages.SCOPE_LINK),
-                *(messages.add_address(self._overlay, each, last_choice=True) for each in self._addresses6()),
-            ]
-        )
-
-    def _addresses6(self) -> tuple[Address, ...]:
-        """Of the overlay's device: what containers call their gateway, and what other nodes call this one."""
-        return () if self.without_ipv6 else (names.GATEWAY6, names.LOOPBACK6, node_address6(self.underlay.address))
-
-    def _fits(self, link: inventory.Link) -> bool:
-        return link.vni == self._settings.vni and link.mac == self.underlay.vtep_mac
-
-    def _overlay_message(self, underlay: Underlay) -> messages.Message:
-        return messages.add_vxlan(
-            names.VXLAN_DEVICE,
-            vni=self._settings.vni,
-            mac=underlay.vtep_mac,
-            local=underlay.address,
-            link=underlay.link,
-            port=self._settings.vxlan_port,
-            mtu=underlay.overlay_mtu,
-            up=False,
-        )
 
     def _elements(self) -> nft.Elements:
         return nft.elements(self._live.whole, self.attachments, self._settings.local_pool)
@@ -158,16 +106,19 @@ class Datapath:
         return nft.merged(self._elements(), self._balance.elements())
 
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
-        return kernel_state(tables, attachments, self._overlay, self._settings.local_pool, ipv6=not self.without_ipv6)
+        pool, ipv6 = self._settings.local_pool, self._overlay.has_ipv6
+        return kernel_state(tables, attachments, self._overlay.index, pool, ipv6=ipv6)
 
     def apply(self, step: Step, services: Services) -> Collection[Address]:
         """Bring the kernel from the tables and services of the last call a step on, and to these services.
 
+        Routes, neighbours and the like that the kernel refuses are in `findings`, and tried again at each comparison:
+        nothing else has to wait for them.
+
         Returns addresses of backends that clients are not led to any more.
 
-
         Raises:
-            Unavailable: the kernel refused some; the next call, or `verify`, compares everything and tries again.
+            Unavailable: the kernel refused the rules; the next call, or `verify`, compares everything and tries again.
         """
         self._live.take(step)
         move, self._told = self._balance.follow(services), True
@@ -181,20 +132,19 @@ class Datapath:
         before, after = (nft.elements(each, (), self._settings.local_pool) for each in (step.before, step.after))
         self._commit(nft.merged(before, move.before), nft.merged(after, move.after))
         differing = without_common(step.before, step.after)
-        self._connection.apply(plan(*(self._state(each, ()) for each in differing)))
+        refusals = self._connection.attempt(plan(*(self._state(each, ()) for each in differing)))
+        self.findings.refuses((_told(each.text) for each in refusals), besides=True)
         self._in_doubt = False
         return move.withdrawn
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""
-        if not (command := nft.transaction(before, after)):
-            return
         try:
-            self._nftables.run(command)
+            self._table.change(before, after)
         except Unavailable as error:
             log.warning("Our nftables table was changed by someone else, and is set right: %s", error)
             if self._told:  # else the first `apply` does it
-                self._repair_table()
+                self.findings.repaired(self._table.repair(self._all_elements()))
 
     def link(self, namespace: Namespace, attachment: Attachment) -> Attachment:
         """Give a namespace its addresses and the host's end of its link a name; `admit` is next. On an error nothing
@@ -210,16 +160,22 @@ class Datapath:
         attachment = replace(attachment, link=socket.if_nametoindex(namespace.link))
         self._attachments[attachment.task_id] = attachment
         try:
-            self._connection.apply([self._claim(attachment), *host_messages(attachment)])
+            self._connection.apply([self._claim(attachment), *host_messages(self._as_host_takes(attachment))])
             namespace.connection.apply(container_messages(attachment, subnets, self.underlay.sealed_mtu))
         except Unavailable:
             self.detach(attachment.task_id)
             raise
         return attachment
 
+    def _as_host_takes(self, attachment: Attachment) -> Attachment:
+        """Without IPv6, where somebody has just turned that off."""
+        if attachment.addresses6:
+            self._overlay.look_for_ipv6()
+        return attachment if self._overlay.has_ipv6 else replace(attachment, addresses6={})
+
     def admit(self, attachments: Iterable[Attachment]) -> None:
         """Let the packets of linked tasks pass: all, or none where the kernel refuses one."""
-        self._nftables.run(nft.transaction(nft.NONE, reduce(nft.merged, map(nft.of_attachment, attachments))))
+        self._table.change(nft.NONE, reduce(nft.merged, map(nft.of_attachment, attachments)))
 
     def _claim(self, attachment: Attachment) -> messages.Message:
         return messages.set_link(
@@ -228,14 +184,18 @@ class Datapath:
             name=attachment.name,
             alias=attachment.alias,
             group=names.LIVE_GROUP,
-            ipv4=_LINK_SETTINGS,
+            master=0,
+            ipv4=LINK_SETTINGS,
         )
 
     def detach(self, *task_ids: str) -> None:
         """Withdraw ports and addresses at once; the links go at the next `sweep`. Unknown tasks are passed over."""
         gone = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]
-        if gone:
+        if not gone:
+            return
+        try:
             self._commit(reduce(nft.merged, map(nft.of_attachment, gone)), {})
+        finally:
             self._connection.apply(_if_there(messages.set_link(each.link, group=names.ENDED_GROUP)) for each in gone)
 
     def sweep(self) -> None:
@@ -252,9 +212,7 @@ class Datapath:
         surplus = [link.index for link in self.container_links() if link.index not in kept]
         self._connection.apply(_if_there(messages.set_link(index, group=names.ENDED_GROUP)) for index in surplus)
         self.sweep()
-        present = nft.listed(self._nftables.list_table(names.FAMILY, names.TABLE))
-        if command := nft.transaction(*map(nft.of_tasks, (present, self._elements()))):
-            self._nftables.run(command)
+        self._table.keep_only(self._elements())
 
     def container_links(self) -> list[inventory.Link]:
         """The host's ends of all containers' links, but for spare ones."""
@@ -263,80 +221,66 @@ class Datapath:
     def verify(self) -> list[str]:
         """Compare the kernel with what it should hold, and set right what differs. What was wrong, in a line each.
 
-        Before the first `apply` it is not known what the kernel should hold, so nothing is touched.
+        Each part is done whatever the kernel refuses of the others; `findings` has it all. Before the first `apply` it
+        is not known what the kernel should hold, so nothing is touched.
 
         Raises:
-            Unavailable: the kernel refused.
+            Unavailable: the kernel refused the rules.
         """
         if not self._told:
             return []
         self._in_doubt = True
-        wrong = [*self._repair_devices(), *self.tend(), *self._repair_routes(), *self._repair_table()]
-        self._in_doubt = False
-        return wrong
+        found = Comparison()
+        found.attempt(self._overlay.compare)
+        found.attempt(lambda found: found.wrong.extend(self.tunnels.look(self.underlay.sealed_mtu)))
+        found.attempt(self._repair_links)
+        found.attempt(self._repair_routes)
+        try:
+            found.wrong += self._table.repair(self._all_elements())
+        except Unavailable as error:
+            found.refused.append(str(error))
+            raise
+        finally:
+            # What the first comparison adds was never there: nobody has changed it.
+            self.findings.repaired(found.wrong if self._settled else ())
+            self.findings.refuses(found.refused)
+        self._in_doubt, self._settled = False, True
+        return found.wrong
 
     def tend(self) -> list[str]:
         """Look after the encrypted tunnels alone; what was wrong, in a line each."""
-        return self.tunnels.look(self.underlay.sealed_mtu)
-
-    def _follow_underlay(self, links: Iterable[inventory.Link]) -> list[str]:
-        """Its interface may get another MTU while we run; containers learn of a smaller one as of any path."""
-        carrier = next((link for link in links if link.index == self.underlay.link), None)
-        if carrier is None or carrier.mtu == self.underlay.mtu or carrier.mtu < smallest_mtu(self.underlay.address):
-            return []
-        self.underlay = replace(self.underlay, mtu=carrier.mtu)
-        return [f"the interface {carrier.name} has another MTU, {carrier.mtu}"]
-
-    def _repair_devices(self) -> list[str]:
-        links = {link.name: link for link in inventory.links(self._connection)}
-        overlay = links.get(names.VXLAN_DEVICE)
-        wrong = self._follow_underlay(links.values())
-        if _IP_FORWARD.read_text().strip() != "1":
-            wrong.append("forwarding of IPv4 was off")
-        if not self.without_ipv6 and not ipv6.is_forwarding():
-            wrong.append("forwarding of IPv6 was off")
-        if overlay is None or not self._fits(overlay) or not overlay.up or overlay.mtu != self.underlay.overlay_mtu:
-            wrong.append(f"the device {names.VXLAN_DEVICE} was missing or changed")
-        else:
-            present = inventory.addresses(self._connection)
-            lacked = [each for each in (names.GATEWAY, *self._addresses6()) if present.get(each) != overlay.index]
-            wrong += (f"the device {names.VXLAN_DEVICE} lacked the address {each}" for each in lacked)
-        if wrong:
-            self._forward()
-            self._make_overlay()
+        wrong = self.tunnels.look(self.underlay.sealed_mtu)
+        self.findings.repaired(wrong)
         return wrong
 
-    def _repair_routes(self) -> list[str]:
-        links_lost = self._restore_links()
-        links = {self._overlay, *(attachment.link for attachment in self.attachments)}
+    def _repair_links(self, found: Comparison) -> None:
+        """A task whose link is gone gets another one, or is forgotten with its namespace."""
+        links = {link.index: link for link in inventory.links(self._connection)}
+        lost = [each for each in self.attachments if each.link not in links]
+        ours = {each.link: each for each in self.attachments if each.link in links}
+        sizes = self._sizes.wanted(links[index] for index in ours)
+        for index, attachment in ours.items():
+            if text := changed(links[index], attachment, sizes[index]):
+                self._connection.apply([self._claim(attachment), messages.set_link(index, mtu=sizes[index])])
+                found.wrong.append(f"the link {attachment.name} {text}")
+        made = restored(lost, self._connection, self._live.whole.subnets, self.underlay, self._claim, found)
+        self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
+
+    def _repair_routes(self, found: Comparison) -> None:
+        links = {self._overlay.index, *(attachment.link for attachment in self.attachments)}
         present = KernelState(
             routes=frozenset(inventory.own_routes(self._connection)),
             neighbours=frozenset(entry for entry in inventory.neighbours(self._connection) if entry.link in links),
-            forwarding=frozenset(inventory.forwarding(self._connection, self._overlay)),
+            forwarding=frozenset(inventory.forwarding(self._connection, self._overlay.index)),
             rules=frozenset(inventory.own_rules(self._connection)),
         )
         wanted = self._state(self._live.whole, self.attachments)
-        todo = plan(present, replace(wanted, routes=wanted.routes | self.tunnels.routes))
-        self._connection.apply(todo)
-        return [*links_lost, *(f"the kernel's tables differed: {message.what}" for message in todo)]
-
-    def _restore_links(self) -> list[str]:
-        """A task whose link is gone gets another one, or is forgotten with its namespace."""
-        present = {link.index for link in self.container_links()}
-        lost = [each for each in self.attachments if each.link not in present]
-        made = restored(lost, self._connection, self._live.whole.subnets, self.underlay, self._claim)
-        self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
-        return [f"the link {each.name} was missing" for each in made]
-
-    def _repair_table(self) -> list[str]:
-        objects = self._nftables.list_table(names.FAMILY, names.TABLE)
-        if not nft.rules_are_whole(objects, self._chains()):
-            self._load_table(self._all_elements())
-            return [f"the nftables table {names.TABLE} was missing or its rules were changed"]
-        if not (command := nft.transaction(nft.listed(objects), self._all_elements())):
-            return []
-        self._nftables.run(command)
-        return [f"elements of the nftables table {names.TABLE} differed: {command.splitlines()[0][:200]}"]
+        wanted = replace(wanted, routes=wanted.routes | self.tunnels.routes)
+        todo = plan(present, wanted if self._overlay.has_ipv6 else only_ipv4(wanted))
+        refusals = self._connection.attempt(todo)
+        refused = {id(each.message) for each in refusals}
+        found.refused += (_told(each.text) for each in refusals)
+        found.wrong += (f"the kernel's tables differed: {each.what}" for each in todo if id(each) not in refused)
 
     def reset(self) -> None:
         """Remove everything of ours from this host's network."""
@@ -347,3 +291,7 @@ class Datapath:
 def _if_there(message: messages.Message) -> messages.Message:
     """The same, content when its object is gone: links of containers vanish with their namespaces at any moment."""
     return message._replace(harmless=messages.GONE)
+
+
+def _told(refusal: str) -> str:
+    return f"the kernel refuses, and is asked again and again, to {refusal}"

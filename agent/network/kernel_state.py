@@ -1,7 +1,7 @@
 """What the kernel's routing, neighbour and forwarding tables should hold, and the way there from what they hold."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
@@ -56,7 +56,7 @@ def kernel_state(
 
     Args:
         overlay: index of the VXLAN device.
-        ipv6: whether the node has it.
+        ipv6: whether the kernel takes it; else nothing of it is left, whatever tables and tasks have.
     """
     routes = {
         Route(ip_network(address), overlay, _next_hop(via, address.version)) for address, via in tables.routes.items()
@@ -79,7 +79,18 @@ def kernel_state(
     rules = frozenset(
         rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _entry_rules(tables, family)
     )
-    return KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
+    state = KernelState(frozenset(routes), frozenset(neighbours), frozenset(forwarding), rules)
+    return state if ipv6 else only_ipv4(state)
+
+
+def only_ipv4(state: KernelState) -> KernelState:
+    """What is left on a node whose kernel takes nothing of IPv6; forwarding entries are of the underlay's family."""
+    return replace(
+        state,
+        routes=frozenset(route for route in state.routes if route.destination.version == 4),
+        neighbours=frozenset(entry for entry in state.neighbours if entry.address.version == 4),
+        rules=frozenset(rule for rule in state.rules if rule.family == AF_INET),
+    )
 
 
 def _next_hop(peer: Address, version: int) -> Address:

@@ -1,4 +1,5 @@
-"""Links of containers that somebody deleted: made anew, since the namespace and all that runs in it are still there."""
+"""Links of containers that somebody changed or deleted: set right, or made anew, since the namespace and all that runs
+in it are still there."""
 
 import logging
 import socket
@@ -8,8 +9,10 @@ from pathlib import Path
 
 from agent.network import names
 from agent.network.attachment import Attachment, container_messages
+from agent.network.comparison import Comparison
 from agent.network.namespaces import connection_inside, opening_messages
 from agent.network.netlink.connection import Connection
+from agent.network.netlink.inventory import Link
 from agent.network.netlink.messages import Message, VethEnd, add_veth, without_own_ipv6
 from agent.network.tables import Subnet
 from agent.network.underlay import Underlay
@@ -20,30 +23,56 @@ log = logging.getLogger(__name__)
 _PROC = Path("/proc")
 
 
+class LinkSizes:
+    """The MTU of each container's link on the host's side, as it was when it was first compared: the other side's."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+
+    def wanted(self, links: Iterable[Link]) -> Mapping[int, int]:
+        """By index, bytes; those of links that are gone are forgotten."""
+        self._sizes = {link.index: self._sizes.get(link.index, link.mtu) for link in links}
+        return self._sizes
+
+
+def changed(link: Link, attachment: Attachment, mtu: int) -> str:
+    """What is not as it should be of a container's link on the host's side, empty when all is. Pure."""
+    checks = (
+        (link.name == attachment.name, f"had the name {link.name}"),
+        (link.up, "was down"),
+        (not link.master, "belonged to a bridge or a bond"),
+        (link.mtu == mtu, f"had the MTU {link.mtu} in place of {mtu}"),
+        (link.alias == attachment.alias, "had another alias"),
+    )
+    return ", ".join(text for good, text in checks if not good)
+
+
 def restored(
     lost: Iterable[Attachment],
     connection: Connection,
     subnets: Mapping[str, Subnet],
     underlay: Underlay,
     claim: Callable[[Attachment], Message],
+    found: Comparison,
 ) -> list[Attachment]:
-    """Give each container a link with the same index and addresses; those whose container is gone are left out.
+    """Give each container a link with the same index and addresses. Returns those whose container is there.
 
     Args:
         claim: what makes a link the attachment's own.
     """
-    found = []
+    kept = []
     for attachment in lost:
         pid = process_of(attachment.task_id)
         if pid is None:
             log.info("The link %s is gone with the container of task %s", attachment.name, attachment.task_id)
             continue
+        kept.append(attachment)
         try:
             _restore(attachment, pid, connection, subnets, underlay, claim)
-            found.append(attachment)
+            found.wrong.append(f"the link {attachment.name} was missing")
         except (Unavailable, OSError) as error:
-            log.warning("Task %s has no network any more, since its link is gone: %s", attachment.task_id, error)
-    return found
+            found.refused.append(f"task {attachment.task_id} has no network, since its link is gone: {error}")
+    return kept
 
 
 def _restore(

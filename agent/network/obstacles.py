@@ -23,9 +23,12 @@ def loosen() -> bool:
         Whether anything was changed.
     """
     host, device = (_SETTINGS / name / "rp_filter" for name in ("all", VXLAN_DEVICE))
-    if int(host.read_text()) != _STRICT or not device.exists() or int(device.read_text()) == _LOOSE:
+    try:
+        if int(host.read_text()) != _STRICT or int(device.read_text()) == _LOOSE:
+            return False
+        device.write_text(str(_LOOSE))
+    except FileNotFoundError:  # the device is gone, and is made anew
         return False
-    device.write_text(str(_LOOSE))
     return True
 
 

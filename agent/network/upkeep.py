@@ -69,8 +69,15 @@ class Upkeep:
             Unavailable: the kernel refused some; the next call, or the next comparison, tries again.
         """
         led = self._host.follow(services)
-        await self._flows.lead_anew(await self._in_kernel(lambda: self._datapath.apply(step, led)))
+        await self._apply(step, led)
         await self._in_kernel(loosen)
+
+    async def _apply(self, step: Step, led: Services) -> None:
+        try:
+            withdrawn = await self._in_kernel(lambda: self._datapath.apply(step, led))
+        finally:
+            self._tell()
+        await self._flows.lead_anew(withdrawn)
 
     async def run(self, period_seconds: float) -> None:
         """Compare and look, without end."""
@@ -84,12 +91,11 @@ class Upkeep:
 
     async def verify(self) -> Sequence[str]:
         """Compare the kernel with what it should hold and repair it; what was wrong, in a line each."""
-        wrong = await self._in_kernel(self._datapath.verify)
-        self._compared()
-        if wrong:
-            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
-            self._condition.note_repair(wrong)
+        try:
+            wrong = await self._in_kernel(self._datapath.verify)
+        finally:
+            self._compared()
+            self._tell()
         if await self._in_kernel(loosen):
             log.info("The host checks every sender's way back (net.ipv4.conf.all.rp_filter is 1): our device does not")
         return wrong
@@ -102,7 +108,10 @@ class Upkeep:
 
     async def look_around(self) -> None:
         """What others do on this host: who listens, and what stands in the way of containers' traffic."""
-        await self._in_kernel(partial(ownership.sign, self._node_id))
+        try:
+            await self._in_kernel(partial(ownership.sign, self._node_id))
+        except Unavailable as error:
+            log.warning("It is not written on our device whose it is: %s", error)
         try:
             self._obstacles = await self._in_kernel(_obstacles)
         except Unavailable as error:
@@ -112,11 +121,18 @@ class Upkeep:
     async def _look_at_ports(self) -> None:
         try:
             if await self._host.look():
-                led = self._host.led
-                await self._flows.lead_anew(await self._in_kernel(lambda: self._datapath.apply(Step(), led)))
+                await self._apply(Step(), self._host.led)
         except Unavailable as error:
             log.warning("It is not known which ports of this host are taken, or they cannot be led anew: %s", error)
-        problems = [*self._host.problems(), *self._obstacles]
+        self._tell()
+
+    def _tell(self) -> None:
+        """Repairs, whoever made them, and how it is now."""
+        if wrong := self._datapath.findings.take_repaired():
+            more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
+            self._condition.note_repair(wrong)
+        problems = [*self._datapath.findings.refusals(), *self._host.problems(), *self._obstacles]
         for problem in set(problems) - set(self._condition.current.problems):
             log.warning("%s", problem)
         mtu = self._datapath.underlay.mtu

@@ -29,6 +29,13 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class Refusal(NamedTuple):
+    """A request that was not done, and why, in words that go on from "the kernel refused to"."""
+
+    message: Message
+    text: str
+
+
 class Connection:
     """A socket in the network namespace of the thread that makes it; for one thread at a time.
 
@@ -53,15 +60,19 @@ class Connection:
         Raises:
             Unavailable: the kernel refused some; the text names the first, and how many more.
         """
-        failures: list[str] = []
-        rest = iter(messages)
-        while batch := list(islice(rest, _BATCH)):
-            failures += self._send(batch)
-        if failures:
+        if failures := [refusal.text for refusal in self.attempt(messages)]:
             more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
             raise Unavailable(f"The kernel refused to {failures[0]}{more}")
 
-    def _send(self, batch: Sequence[Message]) -> Iterator[str]:
+    def attempt(self, messages: Iterable[Message]) -> list[Refusal]:
+        """Have every request done, in order; those that the kernel refused."""
+        refusals: list[Refusal] = []
+        rest = iter(messages)
+        while batch := list(islice(rest, _BATCH)):
+            refusals += self._send(batch)
+        return refusals
+
+    def _send(self, batch: Sequence[Message]) -> Iterator[Refusal]:
         first = self._sequence + 1
         self._sequence += len(batch)
         packet = bytearray()
@@ -75,7 +86,7 @@ class Connection:
             number = -struct.unpack_from("=i", reply.body)[0]
             message = batch[reply.sequence - first]
             if number and number not in message.harmless:
-                yield f"{message.what}: {os.strerror(number)}{_explanation(reply.body)}"
+                yield Refusal(message, f"{message.what}: {os.strerror(number)}{_explanation(reply.body)}")
 
     def ask(self, kind: int, body: bytes) -> list[Reply]:
         """What the kernel answers to one request; nothing when there is no such thing.

@@ -33,12 +33,30 @@ _FAMILIES = {AF_INET: 4, AF_INET6: 16}
 
 
 @dataclass(frozen=True)
+class Vxlan:
+    """What a VXLAN device is made with.
+
+    Attributes:
+        vni: VXLAN network identifier.
+        carrier: index of the interface that it sends by, 0 without one.
+        local: its own end of the tunnels, None for any.
+        port: UDP.
+    """
+
+    vni: int
+    carrier: int
+    local: Address | None
+    port: int
+
+
+@dataclass(frozen=True)
 class Link:
     """A network interface.
 
     Attributes:
         alias: `ip link set … alias`, empty without one.
-        vni: VXLAN network identifier, None for other kinds.
+        master: index of the bridge or bond that it belongs to, 0 without one.
+        vxlan: None for other kinds.
     """
 
     index: int
@@ -47,7 +65,8 @@ class Link:
     mtu: int
     mac: str
     alias: str
-    vni: int | None
+    master: int = 0
+    vxlan: Vxlan | None = None
 
 
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
@@ -71,13 +90,16 @@ def _text(value: bytes | None) -> str:
     return value.rstrip(b"\0").decode(errors="replace") if value else ""
 
 
-def _vni(info: bytes | None) -> int | None:
+def _vxlan(info: bytes | None) -> Vxlan | None:
     if info is None:
         return None
     inner = attributes(info, 0)
     if _text(inner.get(1)) != "vxlan":
         return None
-    return _integer(attributes(inner.get(2, b""), 0).get(1))
+    data = attributes(inner.get(2, b""), 0)
+    local = data.get(4) or data.get(17)
+    port = int.from_bytes(data.get(15, b""), "big")
+    return Vxlan(_integer(data.get(1)), _integer(data.get(3)), ip_address(local) if local else None, port)
 
 
 def links(connection: Connection) -> list[Link]:
@@ -94,7 +116,8 @@ def links(connection: Connection) -> list[Link]:
                 mtu=_integer(value.get(4)),
                 mac=value.get(1, b"").hex(":"),
                 alias=_text(value.get(20)),
-                vni=_vni(value.get(18)),
+                master=_integer(value.get(10)),
+                vxlan=_vxlan(value.get(18)),
             )
         )
     return found

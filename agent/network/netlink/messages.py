@@ -158,14 +158,16 @@ def set_link(
     alias: str = "",
     mtu: int = 0,
     group: int | None = None,
+    master: int | None = None,
     ipv4: dict[int, int] | None = None,
 ) -> Message:
-    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number."""
+    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number; master 0 is none."""
     body = _link_header(index, up)
     body += text(3, name) if name else b""
     body += attribute(20, alias.encode()) if alias else b""
     body += number(4, mtu) if mtu else b""
     body += number(27, group) if group is not None else b""
+    body += number(10, master) if master is not None else b""
     body += _ipv4_settings(ipv4) if ipv4 else b""
     return Message(NEWLINK, 0, body, f"set the link {name or index}")
 

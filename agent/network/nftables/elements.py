@@ -141,16 +141,3 @@ def transaction(old: Elements, new: Elements) -> str:
 
 def _key(element: str) -> str:
     return element.partition(" : ")[0]
-
-
-def rules_are_whole(objects: Sequence[Mapping[str, Any]], chains: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the listing has every set, map and chain of ours, and as many rules in each chain as we loaded."""
-    names = {entry[kind]["name"] for entry in objects for kind in ("set", "map") if kind in entry}
-    rules = {entry["chain"]["name"]: 0 for entry in objects if "chain" in entry}
-    hooked = {entry["chain"]["name"] for entry in objects if "chain" in entry and "hook" in entry["chain"]}
-    for entry in objects:
-        if "rule" in entry:
-            rules[entry["rule"]["chain"]] += 1
-    expected = {name: len(lines) - lines[0].startswith("type ") for name, lines in chains.items()}
-    based = {name for name, lines in chains.items() if lines[0].startswith("type ")}
-    return names >= NONE.keys() and rules == expected and hooked == based

@@ -75,7 +75,8 @@ def test_a_vxlan_device_is_what_was_asked_for(overlay: int, ours: Connection, th
     found = {name: data.get_attr(f"IFLA_VXLAN_{name}") for name in ("ID", "LOCAL", "LINK", "LEARNING", "PORT")}
     assert found == {"ID": 77, "LOCAL": "172.31.9.1", "LINK": 2, "LEARNING": 0, "PORT": 4789}
     (seen,) = [each for each in inventory.links(ours) if each.index == overlay]
-    assert (seen.name, seen.up, seen.mtu, seen.mac, seen.vni) == ("vx", True, 1450, "02:56:ac:1f:09:01", 77)
+    assert (seen.name, seen.up, seen.mtu, seen.mac, seen.master) == ("vx", True, 1450, "02:56:ac:1f:09:01", 0)
+    assert seen.vxlan == inventory.Vxlan(77, 2, IPv4Address("172.31.9.1"), 4789)
 
 
 def test_routes_neighbours_and_forwarding_entries_come_and_go(overlay: int, ours: Connection, theirs: Any) -> None:

@@ -11,7 +11,8 @@ from agent.network.kernel_features import missing
 from agent.network.namespaces import enter_new
 from agent.network.nftables import elements as nft
 from agent.network.nftables.libnftables import Nftables
-from agent.network.nftables.ruleset import chains, definition
+from agent.network.nftables.own_table import OwnTable, skeleton
+from agent.network.nftables.ruleset import definition
 from agent.network.tables import Subnet, Tables
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside
@@ -24,6 +25,7 @@ TABLES = Tables(
     },
     peers={IPv4Address("172.31.9.2"): "02:56:ac:1f:09:02"},
 )
+TABLES_WITHOUT_C = Tables({key: TABLES.subnets[key] for key in "ab"}, TABLES.peers)
 ATTACHMENT = Attachment(
     task_id="0123456789abc",
     link=7,
@@ -53,8 +55,7 @@ def tables() -> Iterator[Nftables]:
 
 
 def test_elements_are_listed_as_they_were_written(tables: Nftables) -> None:
-    without_c = Tables({key: TABLES.subnets[key] for key in "ab"}, TABLES.peers)
-    wanted = nft.elements(without_c, [ATTACHMENT], POOL)
+    wanted = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
     tables.run(definition(4096, 4789, UNDERLAY) + nft.transaction(nft.NONE, wanted))
     assert nft.listed(tables.list_table("inet", "shoal")) == wanted
 
@@ -72,22 +73,63 @@ def test_a_key_changes_its_value_in_one_transaction(tables: Nftables) -> None:
     assert nft.listed(tables.list_table("inet", "shoal"))["published"] == new["published"]
 
 
-def test_rules_are_whole_until_one_is_touched(tables: Nftables) -> None:
-    ours = chains(4096, 4789, UNDERLAY)
-    assert not nft.rules_are_whole(tables.list_table("inet", "shoal"), ours)
-    tables.run(definition(4096, 4789, UNDERLAY))
-    assert nft.rules_are_whole(tables.list_table("inet", "shoal"), ours)
-    for damage in (
+WANTED = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
+
+
+def own_table(tables: Nftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
+    return OwnTable(nftables=tables, definition=definition(4096, 4789, underlay))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "delete table inet shoal",
         "flush chain inet shoal publish",
         "add rule inet shoal forward accept",
+        "insert rule inet shoal from_container accept\ndelete rule inet shoal from_container handle {handle}",
         "add chain inet shoal other",
-        "delete map inet shoal published_at",
-    ):
-        if damage.startswith("delete map"):
-            tables.run("flush chain inet shoal to_published")
-        tables.run(damage)
-        assert not nft.rules_are_whole(tables.list_table("inet", "shoal"), ours), damage
-        tables.run(definition(4096, 4789, UNDERLAY))
+        "add chain inet shoal input {{ policy drop; }}",
+        "flush chain inet shoal to_published\ndelete map inet shoal published_at",
+    ],
+)
+def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables: Nftables, damage: str) -> None:
+    own = own_table(tables)
+    own.begin(WANTED)
+    assert own.repair(WANTED) == []
+    loaded = skeleton(tables.list_table("inet", "shoal"))
+    tables.run(damage.format(handle=_handle(tables, "from_container")))
+    assert skeleton(tables.list_table("inet", "shoal")) != loaded
+
+    (told,) = own.repair(WANTED)
+    assert "was missing or its rules were changed" in told
+    assert skeleton(tables.list_table("inet", "shoal")) == loaded
+    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
+    assert own.repair(WANTED) == []
+
+
+def _handle(tables: Nftables, chain: str) -> int:
+    """Of the chain's first rule."""
+    rules = (entry["rule"] for entry in tables.list_table("inet", "shoal") if "rule" in entry)
+    return next(int(rule["handle"]) for rule in rules if rule["chain"] == chain)
+
+
+def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: Nftables) -> None:
+    own_table(tables).begin(WANTED)
+    later = own_table(tables, IPv4Address("172.31.9.77"))
+    nothing = nft.elements(Tables(), [], POOL)
+    later.begin(nothing)
+    listed = tables.list_table("inet", "shoal")
+    assert "172.31.9.77" in str(skeleton(listed)["rules", "source"])
+    assert str(UNDERLAY) not in str(skeleton(listed))
+    assert nft.listed(listed) == WANTED
+
+
+def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: Nftables) -> None:
+    tables.run("add table inet shoal\nadd set inet shoal peers { type ether_addr; }")
+    tables.run("add element inet shoal peers { 02:00:00:00:00:07 }")
+    own = own_table(tables)
+    own.begin(WANTED)
+    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
 
 
 def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: Nftables) -> None:

@@ -25,13 +25,15 @@ HTTP = TaskPort(protocol=PublishedPort.TCP, target=80, published=8080)
 
 
 def picture(hosts: Hosts) -> str:
-    """Everything of the network on host one that an agent may leave."""
+    """Everything of the network on host one that an agent may leave: forwarding stays on, and with it the groups of
+    IPv6's routers (RFC 4291, 2.7.1), since others may have come to need it."""
     fd = hosts.one.descriptor
+    groups = run(fd, "bridge", "fdb", "show", "dev", "eth0").splitlines()
     parts = (
         run(fd, "ip", "-o", "link"),
         run(fd, "ip", "route"),
         run(fd, "ip", "neigh", "show", "nud", "permanent"),
-        run(fd, "bridge", "fdb", "show", "dev", "eth0"),
+        *(line for line in groups if not line.startswith("33:33:")),
         run(fd, "nft", "list", "ruleset"),
     )
     return "\n".join(parts)
@@ -108,6 +110,13 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
         "nft flush map inet shoal published",
         "nft add element inet shoal peers { 172.31.0.77 }",
         "sysctl -qw net.ipv4.ip_forward=0",
+        "ip link set sh-ask000000001 down",
+        "ip link set sh-ask000000001 mtu 600",
+        "ip link set sh-ask000000001 alias mine",
+        "ip link add br9 type bridge && ip link set br9 up && ip link set sh-ask000000001 master br9",
+        "ip link add br9 type bridge && ip link set br9 up && ip link set shoal-vx master br9",
+        "nft insert rule inet shoal from_container accept && nft delete rule inet shoal from_container handle "
+        "$(nft -a list chain inet shoal from_container | sed -n 's/.*invalid drop # handle //p')",
     ],
 )
 def test_damage_is_found_and_set_right(hosts: Hosts, damage: str) -> None:
@@ -126,6 +135,101 @@ def test_damage_is_found_and_set_right(hosts: Hosts, damage: str) -> None:
     assert pings(inner, "10.99.1.2")
     with tcp_echo(inner, 80):
         assert tcp_exchange(hosts.client, "172.31.0.1", 8080) == b"hello"
+
+
+def test_what_the_kernel_refuses_keeps_nothing_else_back_and_is_told_until_it_is_done(hosts: Hosts) -> None:
+    hosts.start()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply([network(1)], [here, there])
+    inner = hosts.attach(hosts.one, task(here)).netns_fd
+    hosts.attach(hosts.two, task(there))
+    own = hosts.one.network
+    # A next hop on our device is refused while that is down; somebody keeps it so, until the comparison.
+    ip(hosts.one.descriptor, "link set shoal-vx down")
+    more = endpoint(3, hosts.two, 1)
+    hosts.apply([network(1), network(2)], [here, there, more])
+    assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal pairs")
+    (told,) = own.condition.current.problems
+    assert "to add the route to 10.99.1.3/32: " in told
+    assert "subnet" not in told
+
+    assert hosts.one.call(own.verify())
+    assert not own.condition.current.problems
+    assert own.condition.current.repaired.count == 1
+    assert pings(inner, "10.99.1.2")
+    assert "10.99.1.3" in run(hosts.one.descriptor, "ip", "route")
+
+
+def test_without_ipv6_that_a_person_turned_off_ipv4_goes_on(hosts: Hosts) -> None:
+    hosts.start()
+    first, second, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.one, 1), endpoint(3, hosts.two, 1)
+    networks = [with_ipv6(network(1))]
+    for each in (first, second, there):
+        each.addresses[0].address6 = f"fd99:1::{each.slot}"
+    hosts.apply(networks, [first, there])
+    inner = hosts.attach(hosts.one, task(first)).netns_fd
+    hosts.attach(hosts.two, task(there))
+    own = hosts.one.network
+    assert pings(inner, "fd99:1::3", "-6")
+
+    run(hosts.one.descriptor, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    later = hosts.attach(hosts.one, task(second)).netns_fd
+    hosts.apply(networks, [first, second, there])
+    hosts.one.call(own.verify())
+    (told,) = own.condition.current.problems
+    assert told.startswith("containers of this node have no IPv6 any more: IPv6 is turned off on it")
+    assert pings(later, "10.99.1.3")
+    assert pings(inner, "10.99.1.2")
+    assert hosts.one.call(own.verify()) == []
+
+    run(hosts.one.descriptor, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+    assert hosts.one.call(own.verify())
+    assert not own.condition.current.problems
+    assert pings(inner, "fd99:1::3", "-6")
+    assert pings(later, "fd99:1::3", "-6")
+
+
+def with_ipv6(given: NetworkAssignment) -> NetworkAssignment:
+    given.subnet6 = "fd99:1::/64"
+    return given
+
+
+def test_an_underlay_that_is_made_anew_is_followed(hosts: Hosts) -> None:
+    hosts.start()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply([network(1)], [here, there])
+    inner = hosts.attach(hosts.one, task(here)).netns_fd
+    hosts.attach(hosts.two, task(there))
+    own = hosts.one.network
+    # A bridge takes the interface and its address, as when a host gets virtual machines.
+    ip(
+        hosts.one.descriptor,
+        "addr del 172.31.0.1/24 dev eth0",
+        "link add ubr1 type bridge",
+        "link set eth0 master ubr1",
+        "link set ubr1 up",
+    )
+    assert hosts.one.call(own.verify()) == []
+    (told,) = own.condition.current.problems
+    assert "no interface of this host has the address 172.31.0.1" in told
+
+    ip(hosts.one.descriptor, "addr add 172.31.0.1/24 dev ubr1")
+    assert "the address 172.31.0.1 is on another interface, ubr1" in hosts.one.call(own.verify())
+    assert not own.condition.current.problems
+    assert until(lambda: pings(inner, "10.99.1.2"))
+    ip(hosts.one.descriptor, "link del ubr1", "link add ubr1 type bridge")
+    ip(hosts.one.descriptor, "link set eth0 master ubr1", "link set ubr1 up", "addr add 172.31.0.1/24 dev ubr1")
+    assert hosts.one.call(own.verify())
+    assert until(lambda: pings(inner, "10.99.1.2"))
+    assert hosts.one.call(own.verify()) == []
+
+
+def test_a_repair_that_an_application_makes_is_told(hosts: Hosts) -> None:
+    hosts.start()
+    hosts.apply([network(1)], [])
+    hosts.one.nft("delete table inet shoal")
+    hosts.apply([network(1), network(2)], [])
+    assert "table shoal was missing" in hosts.one.network.condition.current.repaired.what
 
 
 def test_the_comparison_runs_by_itself(hosts: Hosts) -> None:
@@ -195,7 +299,7 @@ def test_tables_that_are_none_change_nothing(hosts: Hosts) -> None:
     bad = NetworkAssignment(network_id="x", name="bad", subnet="10.99.1.128/25")
     with pytest.raises(InvalidInput, match="overlaps"):
         hosts.apply([network(1), bad], [])
-    with pytest.raises(InvalidInput, match="no IPv4 subnet"):
+    with pytest.raises(InvalidInput, match="no subnet"):
         hosts.apply([NetworkAssignment(network_id="x", name="bad", subnet="nonsense")], [])
     assert "10.99.1.0/24" in hosts.one.nft("list set inet shoal pairs")
 

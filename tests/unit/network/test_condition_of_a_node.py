@@ -110,7 +110,7 @@ def test_a_chain_that_drops_is_one_until_a_rule_names_our_links() -> None:
 
 
 def link(name: str, alias: str = "") -> Link:
-    return Link(index=3, name=name, up=True, mtu=1450, mac="", alias=alias, vni=None)
+    return Link(index=3, name=name, up=True, mtu=1450, mac="", alias=alias)
 
 
 def test_whose_the_network_is() -> None:

@@ -1,0 +1,105 @@
+"""The node's own table in the kernel: loaded once, then changed by elements, and compared with what was loaded."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from agent.network.names import FAMILY, TABLE
+from agent.network.nftables import elements as nft
+from agent.network.nftables.libnftables import Nftables
+from shoal.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+Skeleton = Mapping[tuple[str, str], Any]
+"""All of a table but the elements, by kind and name: of chains their rules too, in the kernel's own words."""
+
+
+class OwnTable:
+    """Blocking; for the thread that made `nftables`, which stays the caller's.
+
+    Args:
+        definition: the table without elements, as one transaction that takes the place of an older one.
+    """
+
+    def __init__(self, *, nftables: Nftables, definition: str) -> None:
+        self._nftables = nftables
+        self._definition = definition
+        self._loaded: Skeleton = {}
+
+    def begin(self, wanted: nft.Elements) -> None:
+        """Load our rules in the place of an earlier process's, whatever those say. Its elements stay, since they keep
+        working until the planner's tables are told again.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        present = nft.listed(self._list())
+        try:
+            self._load(nft.merged(present, wanted))
+        except Unavailable as error:
+            if not any(present.values()):
+                raise
+            log.warning(
+                "The elements of an earlier version of our nftables table do not fit, and are dropped: %s", error
+            )
+            self._load(wanted)
+
+    def change(self, before: nft.Elements, after: nft.Elements) -> None:
+        """Go from some elements to others.
+
+        Raises:
+            Unavailable: refused, since the table is not as we left it; nothing was changed.
+        """
+        if command := nft.transaction(before, after):
+            self._nftables.run(command)
+
+    def keep_only(self, attachments: nft.Elements) -> None:
+        """Of the elements that are of this node's tasks, these alone."""
+        self.change(nft.of_tasks(nft.listed(self._list())), nft.of_tasks(attachments))
+
+    def repair(self, wanted: nft.Elements) -> list[str]:
+        """Set right what differs; what was wrong, in a line each.
+
+        Raises:
+            Unavailable: the kernel refused.
+        """
+        objects = self._list()
+        if differing := sorted(_differing(self._loaded, skeleton(objects))):
+            self._load(wanted)
+            return [f"the nftables table {TABLE} was missing or its rules were changed: {_named(differing)}"]
+        if not (command := nft.transaction(nft.listed(objects), wanted)):
+            return []
+        self._nftables.run(command)
+        return [f"elements of the nftables table {TABLE} differed: {command.splitlines()[0][:200]}"]
+
+    def _load(self, elements: nft.Elements) -> None:
+        """Rules and elements in one transaction: at no moment is there a table without its elements."""
+        self._nftables.run(self._definition + nft.transaction(nft.NONE, elements))
+        self._loaded = skeleton(self._list())
+
+    def _list(self) -> Sequence[Mapping[str, Any]]:
+        return self._nftables.list_table(FAMILY, TABLE)
+
+
+def skeleton(objects: Iterable[Mapping[str, Any]]) -> Skeleton:
+    """What a listing (libnftables-json(5)) has besides elements, without the numbers that the kernel gives. Pure."""
+    found: dict[tuple[str, str], Any] = {}
+    rules: dict[tuple[str, str], list[Any]] = {}
+    for entry in objects:
+        for kind in ("table", "chain", "set", "map"):
+            if (body := entry.get(kind)) is not None:
+                found[kind, body["name"]] = {key: body[key] for key in body.keys() - {"handle", "elem"}}
+        if (rule := entry.get("rule")) is not None:
+            said = {key: rule[key] for key in rule.keys() - {"handle", "index"}}
+            rules.setdefault(("rules", rule["chain"]), []).append(said)
+    return {**found, **rules}
+
+
+def _differing(left: Skeleton, right: Skeleton) -> Iterable[tuple[str, str]]:
+    return (key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
+
+
+def _named(keys: Sequence[tuple[str, str]]) -> str:
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    return " ".join(keys[0]) + more
