@@ -49,7 +49,7 @@ from manager.planner.loop import Planner
 from manager.settings import Settings
 from manager.store.backend import Backend
 from manager.store.etcd import Etcd
-from manager.store.etcd_channel import EtcdTls, cluster_channel
+from manager.store.etcd_channel import EtcdTls, cluster_members
 from manager.store.server import EtcdServer, etcd_server, warn_if_old
 from manager.store.store import Store
 from manager.volume_keeper.keeper import VolumeKeeper
@@ -252,13 +252,11 @@ async def _etcd(settings: Settings) -> AsyncGenerator[Backend]:
         async with etcd_server(EtcdServer(settings.state_directory)) as own:
             yield own
         return
-    channel = cluster_channel(settings.etcd_endpoints, _etcd_tls(settings))
-    try:
-        client = Etcd(channel=channel)
+    async with cluster_members(settings.etcd_endpoints, _etcd_tls(settings)) as members:
+        client = Etcd(members=members)
         warn_if_old(await _version(client, settings))
+        await client.learn_bounds()
         yield client
-    finally:
-        await channel.close()
 
 
 async def _version(client: Etcd, settings: Settings) -> str:
@@ -271,7 +269,12 @@ async def _version(client: Etcd, settings: Settings) -> str:
 def _etcd_tls(settings: Settings) -> EtcdTls | None:
     if settings.etcd_ca is None or settings.etcd_certificate is None or settings.etcd_key is None:
         return None
-    return EtcdTls(ca=settings.etcd_ca, certificate=settings.etcd_certificate, key=settings.etcd_key)
+    return EtcdTls(
+        ca=settings.etcd_ca,
+        certificate=settings.etcd_certificate,
+        key=settings.etcd_key,
+        server_name=settings.etcd_server_name,
+    )
 
 
 def _make_state_directory(settings: Settings) -> None:

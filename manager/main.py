@@ -58,6 +58,7 @@ def main(context: click.Context) -> None:
 @_path("--etcd-ca", None, "PEM file of the authority that signed etcd's certificate.")
 @_path("--etcd-cert", None, "PEM file of our certificate for etcd.")
 @_path("--etcd-key", None, "PEM file of its key.")
+@option("--etcd-server-name", default="", help="What its certificates are for.  [default: each endpoint's own host]")
 @_path("--cluster-key-file", None, "Opens the authority's key; the same on every manager.  [default: in the state]")
 @option("--heartbeat-seconds", type=float, default=_DEFAULT.heartbeat_seconds, help="Three missed: a node is DOWN.")
 @_path("--registries-file", _DEFAULT.registries_file, "Settings of registries; need not exist.")

@@ -25,6 +25,7 @@ class Settings:
             `api_address`, or where that is every address, the one that the default route leaves from.
         etcd_endpoints: host:port of an etcd cluster of your own; empty: this manager runs its own etcd.
         etcd_ca, etcd_certificate, etcd_key: PEM files for mutual TLS with that cluster; all or none.
+        etcd_server_name: what the certificate of each of its members is for; empty: the endpoint's own host.
         cluster_key_file: opens the authority's key; the same on every manager. None: `cluster.key` in the
             state directory.
         heartbeat_seconds: between the agents' heartbeats; a node is DOWN after three missed.
@@ -41,6 +42,7 @@ class Settings:
     etcd_ca: Path | None = None
     etcd_certificate: Path | None = None
     etcd_key: Path | None = None
+    etcd_server_name: str = ""
     cluster_key_file: Path | None = None
     heartbeat_seconds: float = 2.0
     registries_file: Path = Path("/etc/shoal/registries.toml")
@@ -104,6 +106,8 @@ def _etcd_faults(settings: Settings) -> Iterator[Fault]:
     if given and not settings.etcd_endpoints:
         yield Fault(given[0], "is of use only with --etcd-endpoint")
     missing = [name for name in files if name not in given]
+    if settings.etcd_server_name and not given:
+        yield Fault("etcd-server-name", "is of use only with --etcd-ca, --etcd-cert and --etcd-key")
     if given and missing:
         yield Fault(missing[0], f"is needed beside {' and '.join(given)}")
     for name, path in files.items():

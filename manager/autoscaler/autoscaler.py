@@ -8,7 +8,7 @@ from typing import Protocol
 from manager.autoscaler.decide import Load, decide
 from manager.control_api.usage import Meters, UsageReader, Use
 from manager.planner.effective import effective, replicas_of
-from manager.store.changes import Expect, Write, delete, put
+from manager.store.changes import Write, delete, put
 from manager.store.kinds import AUTOSCALE
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Resources
@@ -27,9 +27,7 @@ class Records(Protocol):
 
     @property
     def tables(self) -> View: ...
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
+    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int: ...
 
 
 class Autoscaler:
@@ -72,7 +70,7 @@ class Autoscaler:
             _log.info("not measured: %s", warning)
         writes = [*_leftovers(view), *(write for each in services if (write := self._scale(view, each, uses)))]
         if writes:
-            await self._store.commit(writes, fence=fence)
+            await self._store.commit_in_batches(writes, fence=fence)
 
     def _scale(self, view: View, service: Service, uses: dict[str, Use]) -> Write | None:
         identifier, now_ms = service.meta.id, self._now_ms()

@@ -36,7 +36,6 @@ TARGET_PERCENT: Final = 1000
 LOG_FILE_LEAST_BYTES: Final = 4096
 LOG_FILES_MOST: Final = 100
 # One transaction of the store, with room for the keys.
-TRANSACTION_WRITES: Final = 1000
 TRANSACTION_BYTES: Final = 1_000_000
 
 DEPENDENCIES = 64

@@ -37,6 +37,11 @@ class TrialStore:
         self._store = store
         self.tables = store.tables.copy()
 
+    @property
+    def max_operations(self) -> int:
+        """As the other store's."""
+        return self._store.max_operations
+
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """As the other store has it."""
         return self._store.version_of(kind, identifier)

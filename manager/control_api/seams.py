@@ -21,6 +21,11 @@ class Records(Protocol):
     @property
     def tables(self) -> Tables: ...
 
+    @property
+    def max_operations(self) -> int:
+        """How many writes, and how many expectations, a commit may have."""
+        ...
+
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's version for an `Expect`, ABSENT when it is not there."""
         ...

@@ -23,17 +23,21 @@ class Step:
 
 async def commit_all(store: Records, steps: Sequence[Step]) -> None:
     """Make all steps: in one transaction when they fit, so that all or none are made."""
-    for step in packed(steps):
+    for step in packed(steps, store.max_operations):
         await store.commit(step.writes, expects=step.expects)
 
 
-def packed(steps: Iterable[Step]) -> Iterator[Step]:
-    """Consecutive steps joined, as many as one transaction bears. A step is never cut."""
+def packed(steps: Iterable[Step], most: int) -> Iterator[Step]:
+    """Consecutive steps joined, as many as one transaction bears. A step is never cut.
+
+    Args:
+        most: writes, or conditions, in one transaction.
+    """
     batch: list[Step] = []
     writes = size = 0
     for step in steps:
         number = max(len(step.writes), len(step.expects))
-        if batch and (writes + number > bounds.TRANSACTION_WRITES or size + step.size > bounds.TRANSACTION_BYTES):
+        if batch and (writes + number > most or size + step.size > bounds.TRANSACTION_BYTES):
             yield _joined(batch)
             batch, writes, size = [], 0, 0
         batch.append(step)

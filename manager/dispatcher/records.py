@@ -15,6 +15,9 @@ class Records(Protocol):
     @property
     def tables(self) -> View: ...
 
+    @property
+    def max_operations(self) -> int: ...
+
     async def ready(self) -> None: ...
 
     async def commit(

@@ -5,20 +5,20 @@ While a transaction is under way the next one gathers, so that the rate adapts t
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 from manager.dispatcher.records import Records
 from manager.store.changes import PRESENT, Expect, expect, put
 from manager.store.kinds import TASK, TASK_STATUS
 from manager.store.tables import View
+from manager.store.transaction import batches as split
 from shoal import task_states
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Conflict, Timeout, Unavailable
 
-MAX_WRITES = 500
-"""Statuses in one transaction, each with two conditions: as many as a transaction takes."""
+CONDITIONS = 2
+"""Of each status in a transaction, which has as many conditions as operations."""
 
 MAX_MESSAGE_CHARACTERS = 500
 RETRY_SECONDS = 0.5
@@ -83,10 +83,10 @@ class StatusCommitter:
         """Again until nothing is left to write; what a conflict or a fault spared is looked at anew."""
         while wanted := admissible(self._store.tables, batches):
             try:
-                for chunk in _chunks(wanted.values(), MAX_WRITES):
+                writes = [put(TASK_STATUS, task_id, status) for task_id, status in wanted.items()]
+                for batch in split(writes, self._store.max_operations // CONDITIONS):
                     await self._store.commit(
-                        [put(TASK_STATUS, status.task_id, status) for status in chunk],
-                        expects=[each for status in chunk for each in self._expects(status.task_id)],
+                        batch, expects=[each for write in batch for each in self._expects(write.identifier)]
                     )
                 return
             except Conflict:
@@ -108,9 +108,3 @@ def _bounded(status: TaskStatus) -> TaskStatus:
     copy.CopyFrom(status)
     copy.message = status.message[: MAX_MESSAGE_CHARACTERS - 2] + " …"
     return copy
-
-
-def _chunks(statuses: Iterable[TaskStatus], size: int) -> Iterator[list[TaskStatus]]:
-    rest = iter(statuses)
-    while chunk := list(islice(rest, size)):
-        yield chunk

@@ -1,13 +1,15 @@
 """What the store needs of etcd, and no more: pages at a pinned revision, transactions, a watch, leases.
 
 `manager.store.etcd` implements it over gRPC and `tests/fakes` in memory; one contract suite runs on both. All methods
-raise `Unavailable` when etcd is away and the call surely did nothing, and `Exhausted` when etcd's quota is used up.
+raise `Unavailable` when etcd is away and the call surely did nothing, and `NoSpace` when etcd's quota is used up.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
+
+from shoal.errors import Exhausted, Unavailable
 
 NO_LEASE = 0
 
@@ -111,8 +113,20 @@ class OutcomeUnknown(Exception):
     """The connection broke or the deadline passed in the midst of a write: read to find out. Not for users."""
 
 
+class NoSpace(Exhausted, Unavailable):
+    """etcd's quota is used up: it answers reads and refuses writes until somebody makes space.
+
+    For users a bound that is reached; for what runs in the background the same as an etcd that is away for a while.
+    """
+
+
 class Backend(Protocol):
     """etcd, as the store and the leadership use it."""
+
+    @property
+    def max_operations(self) -> int:
+        """How many operations, and how many conditions, one transaction may have; it may become less."""
+        ...
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         """Records with start <= key < end, linearizable, at `revision` (0: now).
@@ -131,7 +145,6 @@ class Backend(Protocol):
 
         Raises:
             OutcomeUnknown: it may or may not have been made.
-            InvalidInput: etcd's bounds on a transaction are lower than ours.
         """
         ...
 

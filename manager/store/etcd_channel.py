@@ -1,18 +1,37 @@
-"""The gRPC channel to etcd: where it is, who we are to it, and how soon a dead connection is noticed."""
+"""How etcd's members are reached: the channel to each, who we are to it, how soon a dead connection is noticed.
 
-from collections.abc import Sequence
+gRPC verifies a certificate by the name of the channel's target, and a channel has one target. So each member has a
+channel of its own, and `Members` chooses between them.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import grpc
 import grpc.aio
+from aetcd import rpc
 
+from shoal.errors import Unavailable
+from shoal.rpc import addresses
+
+SET_ASIDE_SECONDS = 5.0
+"""For so long a member that failed a call is passed over while others are there: it may be frozen or cut off."""
+
+_READY = grpc.ChannelConnectivity.READY
 _OPTIONS: tuple[tuple[str, str | int], ...] = (
     # A resumed watch came as one message of 12.7 MB; with the default of 4 MB every retry fails.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # The bound that counts where the other's kernel still acknowledges: without it a frozen member is noticed only
+    # after a minute, and a watch on it is silent for so long.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
@@ -27,7 +46,7 @@ class EtcdTls:
     """PEM files for mutual TLS with etcd.
 
     Attributes:
-        server_name: what etcd's certificate must be for, where that is not the address; empty otherwise.
+        server_name: what every member's certificate must be for, where that is not its own host; empty otherwise.
     """
 
     ca: Path
@@ -36,25 +55,125 @@ class EtcdTls:
     server_name: str = ""
 
 
-def socket_channel(socket: Path) -> grpc.aio.Channel:
-    """To the etcd that this manager runs, by a socket that only our user can reach."""
-    return grpc.aio.insecure_channel(f"unix:{socket}", options=list(_OPTIONS))
-
-
-def cluster_channel(endpoints: Sequence[str], tls: EtcdTls | None) -> grpc.aio.Channel:
-    """To an etcd cluster of someone else.
+class Member:
+    """One member, or what is behind one name, and etcd's services there.
 
     Args:
-        endpoints: HOST:PORT with IPv4 addresses, of any of its members; one may be a DNS name if it is the only one.
+        endpoint: for people.
+    """
+
+    def __init__(self, endpoint: str, channel: grpc.aio.Channel) -> None:
+        self.endpoint = endpoint
+        self.channel = channel
+        self.kv, self.leases, self.watches = rpc.KVStub(channel), rpc.LeaseStub(channel), rpc.WatchStub(channel)
+        self.maintenance = rpc.MaintenanceStub(channel)
+        self.aside_until = 0.0
+
+    def set_aside(self) -> None:
+        """It failed a call: prefer others for a while."""
+        self.aside_until = asyncio.get_running_loop().time() + SET_ASIDE_SECONDS
+
+    def is_connected(self) -> bool:
+        """Connects in the background if it is not."""
+        return self.channel.get_state(try_to_connect=True) is _READY
+
+
+class Members:
+    """The members that we were told of. Close it, or use it as a context manager."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self._members = tuple(members)
+        self._turns = itertools.count()
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections."""
+        for member in self._members:
+            await member.channel.close()
+
+    async def connected(self, deadline_seconds: float) -> Member:
+        """A member whose connection stands, so that a call which then fails is known to have been sent or not.
+
+        They take turns; one that was set aside comes last.
+
+        Raises:
+            Unavailable: none answers in this time.
+        """
+        found = [member for member in self._in_turn() if member.is_connected()]
+        if not found:
+            return await self._first_to_connect(deadline_seconds)
+        now = asyncio.get_running_loop().time()
+        return next((member for member in found if member.aside_until <= now), found[0])
+
+    def _in_turn(self) -> Sequence[Member]:
+        first = next(self._turns) % len(self._members)
+        return self._members[first:] + self._members[:first]
+
+    async def _first_to_connect(self, deadline_seconds: float) -> Member:
+        attempts = {asyncio.ensure_future(member.channel.channel_ready()): member for member in self._members}
+        try:
+            done, _ = await asyncio.wait(attempts, timeout=deadline_seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for attempt in attempts:
+                attempt.cancel()
+        if done:
+            return attempts[done.pop()]
+        raise Unavailable(f"etcd did not answer within {deadline_seconds:g} s; is it running? {await self._obstacle()}")
+
+    async def _obstacle(self) -> str:
+        """Why the first member cannot be connected to, as far as gRPC tells."""
+        member = self._members[0]
+        try:
+            await member.maintenance.Status(rpc.StatusRequest(), timeout=1)
+        except grpc.aio.AioRpcError as error:
+            return f"{member.endpoint}: {error.details()}"
+        return f"{member.endpoint} answers only now"
+
+
+def own_member(socket: Path) -> Members:
+    """The etcd that this manager runs, by a socket that only our user can reach."""
+    channel = grpc.aio.insecure_channel(f"unix:{socket}", options=list(_OPTIONS))
+    return Members([Member("this manager's own etcd", channel)])
+
+
+def cluster_members(endpoints: Sequence[str], tls: EtcdTls | None) -> Members:
+    """The members of an etcd cluster of someone else.
+
+    Args:
+        endpoints: HOST:PORT of any of its members; host names, IPv4 and, in brackets, IPv6 addresses.
 
     Raises:
-        OSError: a PEM file cannot be read.
+        InvalidInput: an endpoint is of no valid form.
+        Unavailable: a PEM file cannot be read.
     """
-    target = endpoints[0] if len(endpoints) == 1 else "ipv4:" + ",".join(endpoints)
     options = list(_OPTIONS)
     if tls is None:
-        return grpc.aio.insecure_channel(target, options=options)
+        return Members([Member(each, grpc.aio.insecure_channel(_target(each), options=options)) for each in endpoints])
     if tls.server_name:
         options.append(("grpc.ssl_target_name_override", tls.server_name))
-    credentials = grpc.ssl_channel_credentials(tls.ca.read_bytes(), tls.key.read_bytes(), tls.certificate.read_bytes())
-    return grpc.aio.secure_channel(target, credentials, options=options)
+    credentials = _credentials(tls)
+    return Members(
+        [Member(each, grpc.aio.secure_channel(_target(each), credentials, options=options)) for each in endpoints]
+    )
+
+
+def _target(endpoint: str) -> str:
+    # Of every kind of target this alone takes names and both kinds of addresses and verifies each as it is written.
+    return f"dns:///{addresses.parse(endpoint)}"
+
+
+def _credentials(tls: EtcdTls) -> grpc.ChannelCredentials:
+    try:
+        return grpc.ssl_channel_credentials(tls.ca.read_bytes(), tls.key.read_bytes(), tls.certificate.read_bytes())
+    except OSError as error:
+        raise Unavailable(f"{error.filename} cannot be read: {error.strerror}") from error

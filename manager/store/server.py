@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from manager.store.etcd import Etcd
-from manager.store.etcd_channel import socket_channel
+from manager.store.etcd_channel import own_member
 from shoal.errors import Refused, Unavailable
 from shoal.task_group import TaskGroup
 
@@ -75,7 +75,7 @@ class EtcdServer:
 
     @property
     def socket(self) -> Path:
-        """For `manager.store.etcd_channel.socket_channel`."""
+        """For `manager.store.etcd_channel.own_member`."""
         return self.directory / _CLIENT_SOCKET
 
     @property
@@ -188,14 +188,13 @@ async def etcd_server(server: EtcdServer) -> AsyncGenerator[Etcd]:
     """Run the server while the block lasts, and give a client to it once it answers. If it fails, so does the block."""
     async with TaskGroup() as group:
         running = group.create_task(server.run(), name="etcd")
-        channel = socket_channel(server.socket)
         try:
-            client = Etcd(channel=channel)
-            warn_if_old(await _first_answer(client))
-            server.note_answer()
-            yield client
+            async with own_member(server.socket) as members:
+                client = Etcd(members=members)
+                warn_if_old(await _first_answer(client))
+                server.note_answer()
+                yield client
         finally:
-            await channel.close()
             running.cancel()
 
 

@@ -81,6 +81,11 @@ class Store:
         async with self._progress:
             await self._progress.wait_for(lambda: self._watched >= revision)
 
+    @property
+    def max_operations(self) -> int:
+        """How many writes, and how many expectations with the fence, a commit may have."""
+        return self._backend.max_operations
+
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's version for an `Expect`, ABSENT when it is not there."""
         return self._ledger.version_of(kind, identifier)
@@ -95,7 +100,7 @@ class Store:
         """Make all writes in one transaction, or none. They are in the tables when it returns.
 
         Args:
-            writes: at most 1000 and 1 MiB, each record once.
+            writes: at most `max_operations` and 1 MiB, each record once.
             fence: the term's number (the leader key's create revision); the term must still last.
 
         Returns:
@@ -103,13 +108,13 @@ class Store:
 
         Raises:
             InvalidInput: too many writes, or a record twice.
-            Exhausted: too many bytes, or etcd's quota is used up.
+            Exhausted: too many bytes, or etcd's quota is used up (`NoSpace`, which is an Unavailable too).
             Conflict: an expectation failed.
             Deposed: the term is over.
             Unavailable: etcd is away; nothing was written.
             Timeout: etcd went away meanwhile and it cannot be told whether it was written.
         """
-        transaction = build(writes, expects, fence)
+        transaction = build(writes, expects, fence, self.max_operations)
         if not transaction.operations and not transaction.compares:
             return self.tables.revision
         known = {write.kind.key(write.identifier): self.version_of(write.kind, write.identifier) for write in writes}
@@ -134,7 +139,7 @@ class Store:
             As `commit`; the batches before the failed one stay written.
         """
         revision = self.tables.revision
-        for batch in batches(writes):
+        for batch in batches(writes, self.max_operations):
             revision = await self.commit(batch, fence=fence)
         return revision
 

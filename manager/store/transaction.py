@@ -10,7 +10,7 @@ from manager.store.ledger import encode
 from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput, ShoalError
 
 MAX_OPERATIONS = 1000
-"""Below etcd's --max-txn-ops, which we set to 1024."""
+"""Below etcd's --max-txn-ops where we set it, to 1024. An etcd of someone else may take fewer: `Backend` knows."""
 MAX_BYTES = 1 << 20
 """Below etcd's own bound on a request, 1.5 MiB."""
 
@@ -36,27 +36,33 @@ def size(operation: Put | Delete) -> int:
     return len(operation.key) + (len(operation.value) if isinstance(operation, Put) else 0) + 24
 
 
-def build(writes: Sequence[Write], expects: Sequence[Expect], fence: int | None) -> Transaction:
+def build(
+    writes: Sequence[Write], expects: Sequence[Expect], fence: int | None, most: int = MAX_OPERATIONS
+) -> Transaction:
     """One transaction of all writes.
 
+    Args:
+        most: operations, or conditions, that etcd takes in one.
+
     Raises:
-        InvalidInput: more than MAX_OPERATIONS, or a record named twice.
+        InvalidInput: more than that, or a record named twice.
         Exhausted: more than MAX_BYTES.
     """
     operations = tuple(operation(write) for write in writes)
-    check_bounds(operations, len(expects) + (fence is not None))
+    check_bounds(operations, len(expects) + (fence is not None), most)
     compares = [compare(expected) for expected in expects]
     if fence is not None:
         compares.append(Compare(LEADER.key(""), Compared.CREATED_AT, fence))
     return Transaction(tuple(compares), operations, tuple(expects), fence)
 
 
-def check_bounds(operations: Sequence[Put | Delete], compares: int) -> None:
+def check_bounds(operations: Sequence[Put | Delete], compares: int, most: int) -> None:
     """Raise what `build` says when a transaction is beyond its bounds."""
-    if max(len(operations), compares) > MAX_OPERATIONS:
+    if max(len(operations), compares) > most:
+        way_out = "start etcd with --max-txn-ops=1024" if most < MAX_OPERATIONS else "split it"
         raise InvalidInput(
             f"a transaction of {len(operations)} writes and {compares} conditions is too large: "
-            f"{MAX_OPERATIONS} of each is the most; split it"
+            f"{most} of each is the most; {way_out}"
         )
     if len({each.key for each in operations}) != len(operations):
         raise InvalidInput("a transaction writes the same record twice; keep the last write only")
@@ -124,14 +130,14 @@ def made_at(
     return revisions.pop() if revisions else now
 
 
-def batches(writes: Iterable[Write]) -> Iterator[list[Write]]:
+def batches(writes: Iterable[Write], most: int = MAX_OPERATIONS) -> Iterator[list[Write]]:
     """Consecutive runs of writes, in order, each within the bounds of one transaction."""
     batch: list[Write] = []
     keys: set[bytes] = set()
     room = MAX_BYTES
     for write in writes:
         made = operation(write)
-        if batch and (len(batch) == MAX_OPERATIONS or size(made) > room or made.key in keys):
+        if batch and (len(batch) >= most or size(made) > room or made.key in keys):
             yield batch
             batch, keys, room = [], set(), MAX_BYTES
         batch.append(write)

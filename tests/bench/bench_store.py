@@ -10,7 +10,7 @@ from pathlib import Path
 
 from manager.store.changes import Write, put
 from manager.store.etcd import Etcd
-from manager.store.etcd_channel import socket_channel
+from manager.store.etcd_channel import own_member
 from manager.store.kinds import TASK
 from manager.store.server import EtcdServer, etcd_server
 from manager.store.store import Store
@@ -73,10 +73,10 @@ async def measure_commits(store: Store) -> None:
 
 
 async def measure_load(socket: Path) -> None:
-    async with socket_channel(socket) as channel, TaskGroup() as group:
+    async with own_member(socket) as members, TaskGroup() as group:
         gc.collect()
         before, start = resident_bytes(), time.perf_counter()
-        store = Store(backend=Etcd(channel=channel))
+        store = Store(backend=Etcd(members=members))
         running = group.create_task(store.run())
         await store.ready()
         took = time.perf_counter() - start

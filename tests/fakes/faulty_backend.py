@@ -21,6 +21,10 @@ class FaultyBackend:
         self.leases_live = True
         self.listed_pages = 0
 
+    @property
+    def max_operations(self) -> int:
+        return self._inner.max_operations
+
     def cut_watches(self) -> None:
         """Break every watch; new ones wait for `mend_watches`."""
         self._watchable.clear()

@@ -18,6 +18,7 @@ from manager.store.backend import (
     Reading,
     Record,
 )
+from manager.store.transaction import MAX_OPERATIONS
 from shoal.errors import Unavailable
 
 
@@ -37,6 +38,7 @@ class MemoryEtcd:
 
     def __init__(self, *, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.away = False
+        self.max_operations = MAX_OPERATIONS
         self.revision = 1
         self.compacted = 0
         self._clock = clock

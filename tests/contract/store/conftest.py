@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aetcd import rpc
 
-from manager.store.etcd_channel import socket_channel
+from manager.store.etcd_channel import own_member
 from manager.store.server import EtcdServer, etcd_server
 from tests.contract.store.rig import Rig
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -29,10 +29,11 @@ async def memory_rig() -> AsyncGenerator[Rig]:
 @asynccontextmanager
 async def etcd_rig(directory: Path) -> AsyncGenerator[Rig]:
     server = EtcdServer(directory, unsafe_no_fsync=True)
-    async with etcd_server(server) as client, socket_channel(server.socket) as channel:
+    async with etcd_server(server) as client, own_member(server.socket) as members:
 
         async def compact(revision: int) -> None:
-            await rpc.KVStub(channel).Compact(rpc.CompactionRequest(revision=revision, physical=True), timeout=5)
+            (member,) = members
+            await member.kv.Compact(rpc.CompactionRequest(revision=revision, physical=True), timeout=5)
 
         yield Rig(client, compact)
 

@@ -157,10 +157,14 @@ def test_used_up_quota_is_told_and_space_can_be_made(tmp_path: Path) -> None:
     async def scenario() -> None:
         server = EtcdServer(tmp_path, quota_bytes=4 << 20, unsafe_no_fsync=True)
         async with etcd_server(server) as client, running_store(client) as store:
-            with pytest.raises(Exhausted, match="compact and defragment"):
+            with pytest.raises(Exhausted, match="shoal cluster make-space"):
                 for _ in range(20):
                     await store.commit([large])
-            await client.make_space()
+            (full,) = await client.upkeep.condition()
+            assert "writes are refused" in full.problem
+            (roomy,) = await client.upkeep.make_space()
+            assert not roomy.problem
+            assert roomy.database_bytes < full.database_bytes
             await store.commit([large])
 
     asyncio.run(scenario())

@@ -1,90 +1,139 @@
-"""An etcd cluster of someone else, which demands a client certificate."""
+"""An etcd cluster of someone else: mutual TLS, each member verified by its own name, a member killed or frozen."""
 
 import asyncio
-import datetime
-import ipaddress
-import socket
-import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from manager.store.changes import put
 from manager.store.etcd import Etcd
-from manager.store.etcd_channel import EtcdTls, cluster_channel
+from manager.store.etcd_channel import cluster_members
 from manager.store.kinds import TASK
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import Unavailable
+from shoal.task_group import TaskGroup
+from tests.contract.store.etcd_cluster import Authority, Member, etcd_cluster
 from tests.contract.store.rig import running_store
+from tests.contract.store.writers import Collecting, Writer, check, every_writer_gets_on
+
+HOSTS = ("127.0.0.1", "localhost", "::1")
+"""A certificate each, for this name or address alone."""
 
 
-def make_certificate(directory: Path) -> EtcdTls:
-    """One certificate that is its own authority, a server's and a client's."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "etcd.test")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("etcd.test"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (directory / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (directory / "key.pem").write_bytes(key.private_bytes(pem, *private))
-    return EtcdTls(directory / "cert.pem", directory / "cert.pem", directory / "key.pem", server_name="etcd.test")
+def endpoints(members: list[Member]) -> list[str]:
+    return [member.endpoint for member in members]
 
 
-@contextmanager
-def etcd_with_tls(directory: Path, tls: EtcdTls) -> Generator[str]:
-    """A member on loopback; its HOST:PORT."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        address = f"127.0.0.1:{held.getsockname()[1]}"
-    command = ["/usr/bin/etcd", f"--data-dir={directory / 'data'}", "--log-level=error", "--logger=zap"]
-    command += [f"--{kind}-client-urls=https://{address}" for kind in ("listen", "advertise")]
-    command += [f"--{kind}-peer-urls=unix://peer:0" for kind in ("listen", "initial-advertise")]
-    command += ["--initial-cluster=default=unix://peer:0", "--unsafe-no-fsync", "--max-txn-ops=1024"]
-    command += ["--client-cert-auth", f"--trusted-ca-file={tls.ca}"]
-    command += [f"--cert-file={tls.certificate}", f"--key-file={tls.key}"]
-    with subprocess.Popen(command, cwd=directory) as process:
-        try:
-            yield address
-        finally:
-            process.terminate()
-
-
-@pytest.mark.parametrize("copies", [1, 2])
-def test_store_runs_over_mutual_tls(tmp_path: Path, copies: int) -> None:
-    async def scenario(address: str, tls: EtcdTls) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_store_runs_over_mutual_tls(tmp_path: Path, host: str) -> None:
+    async def scenario(members: list[Member]) -> None:
         async with (
             asyncio.timeout(30),
-            cluster_channel([address] * copies, tls) as channel,
-            running_store(Etcd(channel=channel)) as store,
+            cluster_members(endpoints(members), authority.issue("client", "client")) as connected,
+            running_store(Etcd(members=connected)) as store,
         ):
             revision = await store.commit([put(TASK, "t", Task(id="t"))])
             await store.reached(revision)
 
-    tls = make_certificate(tmp_path)
-    with etcd_with_tls(tmp_path, tls) as address:
-        asyncio.run(scenario(address, tls))
+    authority = Authority(tmp_path)
+    with etcd_cluster(tmp_path, [host], authority) as members:
+        asyncio.run(scenario(members))
+
+
+def test_name_of_all_certificates_may_be_told(tmp_path: Path) -> None:
+    async def scenario(members: list[Member]) -> None:
+        right = authority.issue("client", "client", server_name="etcd.test")
+        async with asyncio.timeout(30), cluster_members(endpoints(members), right) as connected:
+            await Etcd(members=connected).read([b"a"])
+        wrong = authority.issue("client", "client")
+        async with cluster_members(endpoints(members), wrong) as connected:
+            with pytest.raises(Unavailable, match=r"127\.0\.0\.1:\d+: .*Hostname Verification Check failed"):
+                await Etcd(members=connected, deadline_seconds=1).read([b"a"])
+
+    authority = Authority(tmp_path)
+    with etcd_cluster(tmp_path, ["127.0.0.1", "127.0.0.1"], authority, named="etcd.test") as members:
+        asyncio.run(scenario(members))
 
 
 def test_client_without_certificate_gets_nothing(tmp_path: Path) -> None:
-    async def scenario(address: str) -> None:
-        async with cluster_channel([address], None) as channel:
+    async def scenario(members: list[Member]) -> None:
+        async with cluster_members(endpoints(members), None) as connected:
             with pytest.raises(Unavailable):
-                await Etcd(channel=channel, deadline_seconds=1).read([b"a"])
+                await Etcd(members=connected, deadline_seconds=1).read([b"a"])
 
-    tls = make_certificate(tmp_path)
-    with etcd_with_tls(tmp_path, tls) as address:
-        asyncio.run(scenario(address))
+    with etcd_cluster(tmp_path, ["127.0.0.1"], Authority(tmp_path)) as members:
+        asyncio.run(scenario(members))
+
+
+def kill(member: Member) -> None:
+    member.send(signal.SIGKILL)
+    member.process.wait()
+
+
+def freeze(member: Member) -> None:
+    """It holds its connections and says nothing."""
+    member.send(signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("harm", [kill, freeze])
+@pytest.mark.parametrize("harmed", range(3))
+def test_member_is_lost_in_the_midst_of_writes_and_watches(
+    tmp_path: Path, harmed: int, harm: Callable[[Member], None]
+) -> None:
+    async def scenario(members: list[Member]) -> None:
+        tls = authority.issue("client", "client")
+        writers = [Writer(f"w{number}") for number in range(4)]
+        async with (
+            cluster_members(endpoints(members), tls) as ours,
+            cluster_members(endpoints(members), tls) as theirs,
+            running_store(Etcd(members=ours, deadline_seconds=2)) as store,
+            running_store(Etcd(members=theirs, deadline_seconds=2)) as reader,
+            Collecting(store) as own,
+            Collecting(reader) as foreign,
+        ):
+            stop = asyncio.Event()
+            async with TaskGroup() as group:
+                for writer in writers:
+                    group.create_task(writer.run(store, stop))
+                await every_writer_gets_on(writers)
+                harm(members[harmed])
+                await every_writer_gets_on(writers)
+                stop.set()
+            last = await store.commit([put(TASK, "end", Task(id="end"))])
+            await asyncio.gather(store.reached(last), reader.reached(last))
+            await asyncio.gather(own.has("end"), foreign.has("end"))
+            for writer in writers:
+                check(writer, own[writer.identifier])
+                check(writer, foreign[writer.identifier])
+            assert reader.tables.tasks == store.tables.tasks
+
+    async def limited(members: list[Member]) -> None:
+        async with asyncio.timeout(60):
+            await scenario(members)
+
+    authority = Authority(tmp_path)
+    with etcd_cluster(tmp_path, HOSTS, authority) as members:
+        asyncio.run(limited(members))
+
+
+def test_endpoints_may_be_away_and_unknown(tmp_path: Path) -> None:
+    async def scenario(members: list[Member]) -> None:
+        told = ["nowhere.invalid:2379", "127.0.0.1:1", *endpoints(members)]
+        async with asyncio.timeout(30), cluster_members(told, None) as connected:
+            etcd = Etcd(members=connected)
+            await etcd.read([b"a"])
+            *away, there = await etcd.upkeep.condition()
+            assert all(each.problem for each in away)
+            assert there.version and not there.problem
+
+    with etcd_cluster(tmp_path, ["127.0.0.1"], None) as members:
+        asyncio.run(scenario(members))
+
+
+def test_unreadable_key_is_told(tmp_path: Path) -> None:
+    tls = Authority(tmp_path).issue("client", "client")
+    tls.key.unlink()
+    with pytest.raises(Unavailable, match=r"client\.key cannot be read"):
+        cluster_members(["127.0.0.1:1"], tls)

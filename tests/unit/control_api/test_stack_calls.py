@@ -266,7 +266,7 @@ def test_tasks_by_stack() -> None:
 def test_steps_are_packed_in_order_within_bounds() -> None:
     record = kinds.NAME.message()
     steps = [Step([put(kinds.NAME, f"{number}/{part}", record) for part in range(3)], []) for number in range(1000)]
-    packs = list(packed(steps))
+    packs = list(packed(steps, 1000))
     assert [write.identifier for pack in packs for write in pack.writes] == [
         write.identifier for step in steps for write in step.writes
     ]
