@@ -129,10 +129,10 @@ async def running_manager(directory: Path) -> AsyncGenerator[tuple[ManagerProces
 
 
 @contextmanager
-def shared_etcd(directory: Path) -> Generator[str]:
-    """An etcd of nobody's own, on loopback; its endpoint."""
+def shared_etcd(directory: Path, *flags: str) -> Generator[str]:
+    """An etcd of nobody's own, with its defaults but for these flags, on loopback; its endpoint."""
     client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-    command = ["etcd", f"--data-dir={directory / 'shared-etcd'}", "--max-txn-ops=1024", "--logger=zap"]
+    command = ["etcd", f"--data-dir={directory / 'shared-etcd'}", "--logger=zap", *flags]
     command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", "--log-level=error"]
     command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
     command += [f"--initial-cluster=default={peer}"]
