@@ -73,6 +73,8 @@ SUPPORTED: Mapping[str, Any] = {
             "links": None,
             "restart": None,
             "scale": None,
+            # Shoal's own, beside x-schedule; see OWN.
+            "schedule": None,
             # Says what the image listens on; every port may be reached on a network of the stack.
             "expose": None,
             # See NO_EFFECT.
@@ -161,10 +163,15 @@ NO_EFFECT = ("attach", "develop")
 """Keys of services that say something to other tools, and nothing to a cluster."""
 
 
+OWN = ("schedule",)
+"""Keys of services that Compose does not have, and Shoal has without `x-` too."""
+
+
 @cache
 def schema() -> Mapping[str, Any]:
-    """The Compose Specification's schema, as published."""
+    """The Compose Specification's schema, as published, with Shoal's own keys."""
     loaded: Mapping[str, Any] = json.loads(files("cli.compose").joinpath("compose-spec.json").read_text())
+    loaded["definitions"]["service"]["properties"].update({key: {} for key in OWN})
     return loaded
 
 

@@ -44,9 +44,17 @@ def platform(spec: ServiceSpec, value: str | None) -> None:
         constraints.append(f"node.platform.arch == {architecture}")
 
 
-def schedule(spec: ServiceSpec, value: Value) -> None:
-    """The extension `x-schedule` of a service: a cron expression, or a mapping."""
-    fields = {"cron": value} if isinstance(value, str) else _texts_of("x-schedule", value)
+def schedules(service: Mapping[str, Value]) -> list[str]:
+    """The keys by which a service says when it runs; the second is for those who keep to Compose's own keys."""
+    return [key for key in ("schedule", "x-schedule") if service.get(key) is not None]
+
+
+def schedule(spec: ServiceSpec, service: Mapping[str, Value], key: str) -> None:
+    """`schedule` or `x-schedule` of a service: a cron expression, or a mapping."""
+    if schedules(service) != [key]:
+        raise InvalidInput("schedule and x-schedule are the same; give one of them")
+    value = service[key]
+    fields = {"cron": value} if isinstance(value, str) else _texts_of(key, value)
     spec.schedule.CopyFrom(modes.schedule_of(fields))
 
 
@@ -173,6 +181,7 @@ def port(spec: ServiceSpec, entry: Value) -> None:
     """One entry of `ports`, in its short or its long form."""
     if isinstance(entry, dict):
         fields = {key: scalar(value) for key, value in entry.items() if not _is_a_word_to_people(key)}
+        fields |= {"traffic": scalar(entry["x-traffic"])} if "x-traffic" in entry else {}
         spec.endpoint.ports.extend(from_long(fields, scalar(entry.get("target", ""))))
     else:
         spec.endpoint.ports.extend(from_short(scalar(entry)))

@@ -34,8 +34,7 @@ def attach(spec: ServiceSpec, entries: Value, service: str, cluster_name: Callab
         cluster_name: of a network of the file.
     """
     settings: Mapping[str, Any] = entries if isinstance(entries, dict) else dict.fromkeys(texts(entries))
-    ordered = sorted(settings.items(), key=lambda item: -_priority(item[1], item[0], add))
-    for name, each in ordered:
+    for name, each in ((name, settings[name]) for name in in_order(settings, add)):
         attachment = NetworkAttachment(network=cluster_name(name), address=str((each or {}).get("ipv4_address") or ""))
         attachment.address6 = canonical(str((each or {}).get("ipv6_address") or ""))
         given = [*([] if attachment.network in MODES else [service]), *texts((each or {}).get("aliases"))]
@@ -48,11 +47,17 @@ def attach(spec: ServiceSpec, entries: Value, service: str, cluster_name: Callab
         spec.task.networks.append(attachment)
 
 
-def _priority(settings: Value, name: str, add: AddFault) -> float:
+def in_order(settings: Mapping[str, Any], add: AddFault | None = None) -> list[str]:
+    """Names of the networks as the spec has them: by priority, else as the file has them."""
+    return sorted(settings, key=lambda name: -_priority(settings[name], name, add))
+
+
+def _priority(settings: Value, name: str, add: AddFault | None) -> float:
     try:
         return float((settings or {}).get("priority") or 0)
     except (TypeError, ValueError):
-        add((name, "priority"), "is not a number")
+        if add is not None:
+            add((name, "priority"), "is not a number")
         return 0
 
 

@@ -1,106 +1,140 @@
 """From the manager's words for a fault to the file's: which line of which file a field of a spec came from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from cli.compose import deploy
 from cli.compose.faults import Faults
+from cli.compose.networks import in_order
+from cli.compose.spec_keys import keys_of
 from cli.compose.tree import YamlPath, dotted, where
-from shoal.errors import Fault
+from cli.compose.values import texts
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import Fault, InvalidInput
 
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
-_KEYS: tuple[tuple[str, YamlPath], ...] = (
-    ("task.container.env", ("environment",)),
-    ("task.container.labels", ("labels",)),
-    ("task.container.workdir", ("working_dir",)),
-    ("task.container.groups", ("group_add",)),
-    ("task.container.hosts", ("extra_hosts",)),
-    ("task.container.mounts", ("volumes",)),
-    ("task.container.shm_size_bytes", ("shm_size",)),
-    ("task.container.stop_grace_ms", ("stop_grace_period",)),
-    ("task.container.health", ("healthcheck",)),
-    ("task.container", ()),
-    ("task.networks", ("networks",)),
-    ("task.placement.max_per_node", ("deploy", "placement", "max_replicas_per_node")),
-    ("task.placement.affinities", ("deploy", "placement", "x-affinities")),
-    ("task.placement", ("deploy", "placement")),
-    ("task.limits.nano_cpus", ("deploy", "resources", "limits", "cpus")),
-    ("task.limits.memory_bytes", ("deploy", "resources", "limits", "memory")),
-    ("task.limits", ("deploy", "resources", "limits")),
-    ("task.reservations.nano_cpus", ("deploy", "resources", "reservations", "cpus")),
-    ("task.reservations.memory_bytes", ("deploy", "resources", "reservations", "memory")),
-    ("task.reservations.generic", ("deploy", "resources", "reservations", "generic_resources")),
-    ("task.reservations", ("deploy", "resources", "reservations")),
-    ("task.restart", ("deploy", "restart_policy")),
-    ("task.log", ("logging",)),
-    ("task.priority", ("deploy", "x-priority")),
-    ("endpoint.ports", ("ports",)),
-    ("endpoint.mode", ("deploy", "endpoint_mode")),
-    ("update", ("deploy", "update_config")),
-    ("rollback", ("deploy", "rollback_config")),
-    ("autoscale", ("deploy", "x-autoscale")),
-    ("schedule", ("x-schedule",)),
-    ("replicated", ("deploy", "replicas")),
-    ("replicated_job", ("deploy", "replicas")),
-)
-"""What a field of a service's spec is in a file; the first that fits is taken."""
-
-_COUNTED_ANEW = {("environment",), ("volumes",), ("ports",)}
-"""Keys whose entries are not one field each: ranges of ports, files of variables, `tmpfs` beside `volumes`."""
-
 
 def located(tree: object, faults: Sequence[Fault], earlier: Faults) -> list[Fault]:
-    """The manager's faults of a stack, told with file, line and column, and in the file's keys where it has them.
+    """The manager's faults of a stack, told with file, line and column, and in the file's keys.
 
     Args:
         tree: the model that the specs were made of.
         earlier: what of it was at fault already; what follows from that is left out.
     """
-    return [_located(tree, fault) for fault in faults if not earlier.covers(_wanted(fault))]
+    found = [(fault, _wanted(tree, _parts(fault.path))) for fault in faults]
+    return [_located(tree, fault, wanted) for fault, wanted in found if not earlier.covers(wanted.path)]
 
 
-def _wanted(fault: Fault) -> YamlPath:
-    """The path in a file that would have everything."""
-    path = _parts(fault.path)
-    return (*path[:2], *_in_file(path[2:])) if path[:1] == ("services",) else path
+class _Wanted:
+    """What a fault is of.
+
+    Args:
+        key: of the file, as far as it is known to be one.
+        rest: what the field says beyond; the file may have it in another form.
+    """
+
+    def __init__(self, key: YamlPath, rest: YamlPath = ()) -> None:
+        self.key = key
+        self.path = (*key, *rest)
 
 
-def _located(tree: object, fault: Fault) -> Fault:
-    path = _parts(fault.path)
-    if len(path) < 2 or path[0] not in _SECTIONS:
-        return fault
-    wanted = _wanted(fault)
-    known = _present(tree, wanted)
+def _wanted(tree: object, path: YamlPath) -> _Wanted:
+    if len(path) < 2 or path[0] not in _SECTIONS or not isinstance(tree, Mapping):
+        return _Wanted(path)
+    section, name = str(path[0]), _own_name(tree, path)
+    entry = (tree.get(section) or {}).get(name) or {}
+    candidates = []
+    for key, rest in keys_of(section, path[2:]):
+        key, rest = _own_index(entry, key, rest) if section == "services" else (_own_pool(entry, key, path[2:]), rest)
+        candidates.append(_Wanted((section, name, *key), rest))
+    return max(candidates, key=lambda each: len(_present(tree, each.key)))  # the first of those that are the same
+
+
+def _own_name(tree: Mapping[str, Any], path: YamlPath) -> str | int:
+    """The name that the file has for it; managers know things by the cluster's (`name`)."""
+    entries = tree.get(str(path[0])) or {}
+    own = (key for key, body in entries.items() if isinstance(body, Mapping) and body.get("name") == path[1])
+    return path[1] if path[1] in entries else next(own, path[1])
+
+
+def _own_pool(network: Mapping[str, Any], key: YamlPath, field: YamlPath) -> YamlPath:
+    """The pool of the field's family."""
+    if key[:2] != ("ipam", "config"):
+        return key
+    six = str(field[0]).endswith("6")
+    pools = (network.get("ipam") or {}).get("config") or []
+    own = [index for index, pool in enumerate(pools) if any(":" in str(text) for text in (pool or {}).values()) == six]
+    return (*key[:2], *own[:1], *key[2:])
+
+
+def _own_index(service: Mapping[str, Any], key: YamlPath, rest: YamlPath) -> tuple[YamlPath, YamlPath]:
+    """The key with the entry that the file has, where the spec counts in another way than the file."""
+    counted = key[1:2] or rest[:1] if key else ()
+    if not counted or not isinstance(counted[0], int):
+        return key, rest
+    inside, index = len(key) > 1 and key[1] == counted[0], counted[0]
+    found = _entry(service, str(key[0]), index)
+    return ((key[0], *found, *key[2:]), rest) if inside else ((key[0], *found), rest[1:])
+
+
+def _entry(service: Mapping[str, Any], key: str, index: int) -> YamlPath:
+    """Where the spec's entry with an index is in the file; nothing where only the whole can be told."""
+    value = service.get(key)
+    match key:
+        case "networks":
+            return tuple(in_order(value)[index : index + 1]) if isinstance(value, dict) else (index,)
+        case "ports":
+            owners = [number for number, port in enumerate(value or []) for _ in range(_ports(port))]
+            return tuple(owners[index : index + 1])
+        case "volumes":  # mounts in memory come first
+            return (index - len(texts(service.get("tmpfs"))),) if index >= len(texts(service.get("tmpfs"))) else (-1,)
+        case "environment" | "env_file" | "labels" | "links":
+            return ()
+    if isinstance(value, dict):
+        return tuple(list(value)[index : index + 1]) if key in ("depends_on", "ulimits") else ()
+    return (index,) if isinstance(value, list) else ()
+
+
+def _ports(entry: Any) -> int:
+    spec = ServiceSpec()
+    try:
+        deploy.port(spec, entry)
+    except InvalidInput:  # told already
+        return 1
+    return len(spec.endpoint.ports)
+
+
+def _located(tree: object, fault: Fault, wanted: _Wanted) -> Fault:
+    known = _present(tree, wanted.path)
     place = where(tree, known) if len(known) > 1 else None
     if place is None:
         return fault
-    # A field that no key of the file stands for keeps its name in the spec.
-    name = dotted(known) if len(known) > 2 or len(path) == 2 else fault.path
-    return Fault(f"{place}: {name}", fault.message)
+    # A key that the file does not have is told all the same: it is what would have to be said.
+    return Fault(f"{place}: {dotted(max(known, wanted.key, key=len))}", fault.message)
 
 
 def _parts(path: str) -> YamlPath:
     return tuple(int(index) if index else name for name, index in _PART.findall(path))
 
 
-def _in_file(field: YamlPath) -> YamlPath:
-    for name, key in _KEYS:
-        prefix = tuple(name.split("."))
-        if field[: len(prefix)] == prefix:
-            return key if key in _COUNTED_ANEW else (*key, *field[len(prefix) :])
-    return field
-
-
 def _present(tree: object, path: YamlPath) -> YamlPath:
-    """As much of the path as the file has."""
-    for length, part in enumerate(path):
-        inside = part in tree if isinstance(tree, dict) else isinstance(part, int) and part < len(_items(tree))
+    """As much of the path as the file has; a name with dots in it is one key."""
+    found: list[str | int] = []
+    parts = list(path)
+    while parts:
+        whole = ".".join(map(str, parts))
+        part = whole if isinstance(tree, dict) and whole in tree else parts[0]
+        inside = part in tree if isinstance(tree, dict) else isinstance(part, int) and 0 <= part < len(_items(tree))
         if not inside:
-            return path[:length]
+            break
+        found.append(part)
         tree = tree[part]  # type: ignore[index]
-    return path
+        parts = [] if part == whole else parts[1:]
+    return tuple(found)
 
 
 def _items(tree: object) -> Sequence[object]:

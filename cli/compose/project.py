@@ -149,8 +149,8 @@ class _Conversion:
         self._deploy(spec, path, body.get("deploy") or {})
         self._faults.attempt((*path, "platform"), lambda: deploy.platform(spec, body.get("platform")))
         self._faults.attempt((*path, "scale"), lambda: dependencies.scale(spec, body))
-        if "x-schedule" in body:
-            self._faults.attempt((*path, "x-schedule"), lambda: deploy.schedule(spec, body["x-schedule"]))
+        for key in deploy.schedules(body):
+            self._faults.attempt((*path, key), lambda key=key: deploy.schedule(spec, body, key))  # type: ignore[misc]
         for index, entry in enumerate(body.get("ports") or []):
             self._faults.attempt((*path, "ports", index), lambda entry=entry: deploy.port(spec, entry))  # type: ignore[misc]
         if body.get("logging"):

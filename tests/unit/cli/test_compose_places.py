@@ -1,10 +1,21 @@
 """Faults that the manager finds, told where the file has their cause."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+from google.protobuf.descriptor import Descriptor
+
+from cli.compose.check import SUPPORTED
 from cli.compose.document import read
 from cli.compose.faults import Faults
 from cli.compose.places import located
+from cli.compose.spec_keys import keys_of
+from shoal.api.v1.file_pb2 import FileSpec
+from shoal.api.v1.network_pb2 import NetworkSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.volume_pb2 import VolumeSpec
 from shoal.errors import Fault
 
 FILE = """
@@ -28,19 +39,117 @@ def told(path: str) -> str:
 
 def test_fields_become_keys_with_line_and_column() -> None:
     assert told("services.web.task.container.image") == "shop.yaml:4:5: services.web.image: wrong"
-    assert told("services.web.endpoint.ports[1].published") == "shop.yaml:5:5: services.web.ports: wrong"
+    assert told("services.web.endpoint.ports[1].published") == "shop.yaml:5:22: services.web.ports[1]: wrong"
     assert told("services.web.task.placement.constraints[1]") == (
         "shop.yaml:8:39: services.web.deploy.placement.constraints[1]: wrong"
     )
     assert told("services.web.task.limits.memory_bytes") == (
         "shop.yaml:9:28: services.web.deploy.resources.limits.memory: wrong"
     )
-    assert told("networks.front.subnet") == "shop.yaml:11:3: networks.front.subnet: wrong"
+    assert told("networks.front.subnet") == "shop.yaml:11:3: networks.front.ipam.config.subnet: wrong"
 
 
-def test_what_the_file_does_not_have_keeps_its_name_and_gets_the_nearest_place() -> None:
-    assert told("services.web.task.container.user") == "shop.yaml:3:3: services.web.task.container.user: wrong"
+def test_what_the_file_does_not_have_is_told_by_its_key_at_the_nearest_place() -> None:
+    assert told("services.web.task.container.user") == "shop.yaml:3:3: services.web.user: wrong"
+    assert told("services.web.task.container.shm_bytes") == "shop.yaml:3:3: services.web.shm_size: wrong"
+    assert told("services.web.task.limits.pids") == ("shop.yaml:9:19: services.web.deploy.resources.limits.pids: wrong")
     assert told("services.web") == "shop.yaml:3:3: services.web: wrong"
     assert told("services.other.task.container.image") == "services.other.task.container.image: wrong"
     assert told("stack") == "stack: wrong"
     assert told("") == "wrong"
+
+
+RICH = """
+services:
+  web:
+    image: x
+    shm_size: 1
+    cpuset: "9"
+    cpu_period: 7
+    memswap_limit: 1m
+    schedule: hourly
+    tmpfs: [/run, /tmp]
+    volumes: ["data:/data", {type: tmpfs, target: /cache, tmpfs: {mode: 7}}]
+    ports: ["80-81:80-81", {target: 90, host_ip: nowhere}]
+    networks: {slow: {priority: 1}, fast: {priority: 2, ipv4_address: x}}
+    depends_on: {db: {condition: service_started}}
+    ulimits: {nofile: 1, nproc: 2}
+    environment: {A: 1}
+    sysctls: {net.core.somaxconn: 1}
+    healthcheck: {interval: 1s}
+    x-healthcheck: {http: ":80"}
+    deploy: {x-autoscale: {min: 1}, update_config: {delay: 1s}, placement: {preferences: [{x-binpack: cpus}]}}
+  db: {image: x}
+networks:
+  slow: {name: actual, ipam: {config: [{subnet: 10.0.0.0/24}, {subnet: "fd01::/64"}]}}
+  fast: {}
+volumes: {data: {driver_opts: {type: x}}}
+"""
+
+TOLD = {
+    "services.web.task.container.shm_bytes": "5:5: services.web.shm_size",
+    "services.web.task.container.cpu.cpuset_cpus": "6:5: services.web.cpuset",
+    "services.web.task.container.cpu.period_us": "7:5: services.web.cpu_period",
+    "services.web.task.container.memory.swap_bytes": "8:5: services.web.memswap_limit",
+    "services.web.schedule.cron": "9:5: services.web.schedule.cron",
+    "services.web.task.container.mounts[1].target": "10:19: services.web.tmpfs[1]",
+    "services.web.task.container.mounts[2].source": "11:15: services.web.volumes[0]",
+    "services.web.task.container.mounts[3].tmpfs_mode": "11:67: services.web.volumes[1].tmpfs.mode",
+    "services.web.endpoint.ports[1].published": "12:13: services.web.ports[0]",
+    "services.web.endpoint.ports[2].host_address": "12:41: services.web.ports[1].host_ip",
+    "services.web.task.networks[0].address": "13:57: services.web.networks.fast.ipv4_address",
+    "services.web.task.networks[1].network": "13:16: services.web.networks.slow",
+    "services.web.depends_on[0].service": "14:18: services.web.depends_on.db",
+    "services.web.task.container.ulimits[1].soft": "15:26: services.web.ulimits.nproc",
+    "services.web.task.container.env[0]": "16:5: services.web.environment",
+    "services.web.task.container.sysctls.net.core.somaxconn": "17:15: services.web.sysctls.net.core.somaxconn",
+    "services.web.task.container.healthcheck.interval_ms": "18:19: services.web.healthcheck.interval",
+    "services.web.task.container.healthcheck.http.port": "19:21: services.web.x-healthcheck.http.port",
+    "services.web.autoscale.min_replicas": "20:28: services.web.deploy.x-autoscale.min",
+    "services.web.update.delay_ms": "20:53: services.web.deploy.update_config.delay",
+    "services.web.task.placement.preferences[0].binpack": (
+        "20:92: services.web.deploy.placement.preferences[0].x-binpack"
+    ),
+    "networks.actual.subnet6": "23:64: networks.slow.ipam.config[1].subnet",
+    "volumes.data.options.type": "25:32: volumes.data.driver_opts.type",
+}
+
+
+@pytest.mark.parametrize("path", TOLD)
+def test_fields_are_told_by_the_entry_that_they_come_from(path: str) -> None:
+    tree = read(Path("shop.yaml"), RICH).value
+    assert str(located(tree, [Fault(path, "wrong")], Faults())[0]) == f"shop.yaml:{TOLD[path]}: wrong"
+
+
+SPECS: dict[str, Descriptor] = {
+    "services": ServiceSpec.DESCRIPTOR,
+    "networks": NetworkSpec.DESCRIPTOR,
+    "volumes": VolumeSpec.DESCRIPTOR,
+    "secrets": FileSpec.DESCRIPTOR,
+    "configs": FileSpec.DESCRIPTOR,
+}
+
+
+def fields(of: Descriptor, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for field in of.fields:
+        inside = field.message_type
+        if inside is not None and not inside.GetOptions().map_entry:
+            yield from fields(inside, (*path, field.name))
+        yield (*path, field.name)
+
+
+@pytest.mark.parametrize("section", SPECS)
+def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> None:
+    """A new field of a spec needs a rule, unless it has the name of its key."""
+    unknown = []
+    for path in fields(SPECS[section]):
+        for key, _ in keys_of(section, path):
+            known: Any = SUPPORTED[section]["*"]
+            for part in key:
+                if str(part).startswith("x-") or known is None:
+                    break
+                if part not in known:
+                    unknown.append((path, key))
+                    break
+                known = known[part]
+    assert not unknown

@@ -258,3 +258,9 @@ secrets: {{a: {{environment: A}}}}
 """
     container = project(text, A="1").services[0].task.container
     assert (container.secrets[0].mode, container.mounts[0].tmpfs_mode) == (0o440, 0o440)
+
+
+def test_words_to_people_and_what_is_shoals_own_of_a_port() -> None:
+    text = "{target: 80, published: 8080, name: web, app_protocol: http, x-traffic: local, x-other: 1}"
+    (port,) = project(f"services: {{web: {{image: x, ports: [{text}]}}}}").services[0].endpoint.ports
+    assert (port.published, port.local_only) == (8080, True)

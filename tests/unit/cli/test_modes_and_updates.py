@@ -64,6 +64,16 @@ def test_compose_in_full() -> None:
     assert sweep.schedule.cron == "*/5 * * * *"
 
 
+@pytest.mark.parametrize("key", ["schedule", "x-schedule"])
+def test_a_schedule_with_and_without_its_prefix(key: str) -> None:
+    job = "image: x:1, deploy: {mode: replicated-job}"
+    assert specs(f'services: {{job: {{{job}, {key}: "0 3 * * *"}}}}')["s_job"].schedule.cron == "0 3 * * *"
+    with pytest.raises(InvalidInput, match=f"services.job.{key}: 'often' is not one of cron"):
+        specs(f"services: {{job: {{{job}, {key}: {{often: 1}}}}}}")
+    with pytest.raises(InvalidInput, match="schedule and x-schedule are the same; give one of them"):
+        specs(f'services: {{job: {{{job}, schedule: "0 3 * * *", x-schedule: "0 3 * * *"}}}}')
+
+
 @pytest.mark.parametrize(
     ("deploy", "told"),
     [
