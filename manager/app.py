@@ -18,7 +18,7 @@ from manager.certificate_authority.authority import CertificateAuthority
 from manager.certificate_authority.guesses import GuessLimit
 from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.control_api.agent_channels import AgentChannels
-from manager.control_api.cluster import ClusterCalls
+from manager.control_api.cluster import ClusterCalls, Upkeep
 from manager.control_api.collector import Collector
 from manager.control_api.events import Events
 from manager.control_api.files import Files
@@ -47,7 +47,6 @@ from manager.overlay_key_timer import OverlayKeyTimer
 from manager.own_identity import OwnIdentity, write_admin
 from manager.planner.loop import Planner
 from manager.settings import Settings
-from manager.store.backend import Backend
 from manager.store.etcd import Etcd
 from manager.store.etcd_channel import EtcdTls, cluster_members
 from manager.store.server import EtcdServer, etcd_server, warn_if_old
@@ -96,7 +95,7 @@ async def run(settings: Settings) -> None:
             await _manage(settings, store, backend)
 
 
-async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
+async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     """Everything that stands on a loaded store."""
     # Only a cluster's first manager makes the key: any other has to be given it.
     keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
@@ -113,7 +112,7 @@ async def _manage(settings: Settings, store: Store, backend: Backend) -> None:
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
     events = Events(store=store, now_ms=now_ms)
-    control = _control(store, authority, agents, images, keyring, events, dispatcher.applied_revision)
+    control = _control(store, authority, agents, images, keyring, events, dispatcher.applied_revision, backend.upkeep)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
@@ -147,6 +146,7 @@ def _control(
     keyring: Keyring,
     events: Events,
     applied: Applied,
+    upkeep: Upkeep,
 ) -> ControlService:
     sealed, plain = SealedContents(keyring), PlainContents()
     return ControlService(
@@ -173,6 +173,7 @@ def _control(
                 agent_token=authority.join_token,
                 rotate_token=authority.rotate_join_token,
                 rotate_keys=NetworkKeys(store=store, now_ms=now_ms).rotate,
+                upkeep=upkeep,
                 version=VERSION,
             ),
             logs=Logs(store=store, reader=agents),
@@ -246,7 +247,7 @@ async def _closing(agents: AgentChannels) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def _etcd(settings: Settings) -> AsyncGenerator[Backend]:
+async def _etcd(settings: Settings) -> AsyncGenerator[Etcd]:
     """A client of the cluster named, else of an etcd that runs as long as this block."""
     if not settings.etcd_endpoints:
         async with etcd_server(EtcdServer(settings.state_directory)) as own:

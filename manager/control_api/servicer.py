@@ -187,6 +187,12 @@ class ControlService(ControlServicer):
     async def RotateJoinToken(self, request: api.RotateJoinTokenRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.rotate(request)
 
+    async def GetStore(self, request: api.GetStoreRequest, context: Context) -> api.StoreView:
+        return await self._nouns.cluster.store(request)
+
+    async def MakeSpace(self, request: api.MakeSpaceRequest, context: Context) -> api.StoreView:
+        return await self._nouns.cluster.make_space(request)
+
     async def RotateNetworkKeys(self, request: api.RotateNetworkKeysRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.rotate_network_keys(request)
 

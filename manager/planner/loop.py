@@ -7,6 +7,7 @@ from typing import Protocol
 
 from manager.planner.agenda import Agenda
 from manager.planner.collector import uncollected
+from manager.store.backend import NoSpace
 from manager.store.changes import Write
 from manager.store.subscription import Subscription
 from manager.store.tables import View
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 FULL_PASS_MS = 60_000
 """A lost change costs that much time and never more."""
 _RETRY_MS = 500
+_NO_SPACE_RETRY_MS = 5_000
+"""Somebody has to make space first."""
 
 
 class Records(Protocol):
@@ -79,7 +82,7 @@ class Planner:
         except (Unavailable, Timeout) as error:
             _log.warning("a plan of %d writes was not or only partly committed: %s", len(outcome.writes), error)
             agenda.plan_everything()
-            return self._clock() + _RETRY_MS
+            return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
         _log.debug("committed a plan of %d writes", len(outcome.writes))
         return None
 

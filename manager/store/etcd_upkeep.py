@@ -1,5 +1,6 @@
 """What an operator needs to know of etcd and to do for it: how full it is, and making space; what bounds it has."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class EtcdUpkeep:
     async def condition(self) -> Sequence[MemberCondition]:
         """Of each member that we were told of; one that is away says so."""
         alarms = await self._alarms()
-        return [await _condition(member, alarms) for member in self._members]
+        return await asyncio.gather(*(_condition(member, alarms) for member in self._members))
 
     async def make_space(self) -> Sequence[MemberCondition]:
         """Forget all history, give the space back and let etcd write again after its quota was used up.

@@ -172,6 +172,16 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
                 _registered_method=True)
+        self.GetStore = channel.unary_unary(
+                '/shoal.api.v1.Control/GetStore',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+                _registered_method=True)
+        self.MakeSpace = channel.unary_unary(
+                '/shoal.api.v1.Control/MakeSpace',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+                _registered_method=True)
         self.Stats = channel.unary_stream(
                 '/shoal.api.v1.Control/Stats',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StatsRequest.SerializeToString,
@@ -437,6 +447,21 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStore(self, request, context):
+        """Where the cluster's records lie: each member of etcd, and how full it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MakeSpace(self, request, context):
+        """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
+        is blocked for a moment, up to minutes for one of gigabytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stats(self, request, context):
         """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval.
         """
@@ -682,6 +707,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.RotateNetworkKeys,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            ),
+            'GetStore': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStore,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.SerializeToString,
+            ),
+            'MakeSpace': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeSpace,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.StoreView.SerializeToString,
             ),
             'Stats': grpc.unary_stream_rpc_method_handler(
                     servicer.Stats,
@@ -1501,6 +1536,60 @@ class Control:
             '/shoal.api.v1.Control/RotateNetworkKeys',
             shoal_dot_api_dot_v1_dot_control__pb2.RotateNetworkKeysRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStore(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/GetStore',
+            shoal_dot_api_dot_v1_dot_control__pb2.GetStoreRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeSpace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/MakeSpace',
+            shoal_dot_api_dot_v1_dot_control__pb2.MakeSpaceRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.StoreView.FromString,
             options,
             channel_credentials,
             insecure,

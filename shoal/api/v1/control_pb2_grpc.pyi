@@ -73,6 +73,12 @@ class ControlStub:
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
     RotateNetworkKeys: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]
     """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+    GetStore: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]
+    """Where the cluster's records lie: each member of etcd, and how full it is."""
+    MakeSpace: _grpc.UnaryUnaryMultiCallable[_control_pb2.MakeSpaceRequest, _control_pb2.StoreView]
+    """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
+    is blocked for a moment, up to minutes for one of gigabytes.
+    """
     Stats: _grpc.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
@@ -142,6 +148,12 @@ class ControlAsyncStub(ControlStub):
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateNetworkKeys: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+    GetStore: _aio.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]  # type: ignore[assignment]
+    """Where the cluster's records lie: each member of etcd, and how full it is."""
+    MakeSpace: _aio.UnaryUnaryMultiCallable[_control_pb2.MakeSpaceRequest, _control_pb2.StoreView]  # type: ignore[assignment]
+    """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
+    is blocked for a moment, up to minutes for one of gigabytes.
+    """
     Stats: _aio.UnaryStreamMultiCallable[_control_pb2.StatsRequest, _control_pb2.StatsResponse]  # type: ignore[assignment]
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
@@ -370,6 +382,24 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]:
         """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
+
+    @_abc_1.abstractmethod
+    def GetStore(
+        self,
+        request: _control_pb2.GetStoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.StoreView, _abc.Awaitable[_control_pb2.StoreView]]:
+        """Where the cluster's records lie: each member of etcd, and how full it is."""
+
+    @_abc_1.abstractmethod
+    def MakeSpace(
+        self,
+        request: _control_pb2.MakeSpaceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.StoreView, _abc.Awaitable[_control_pb2.StoreView]]:
+        """Forget the history of records and give its space back, so that a store that was full takes writes again. Each member
+        is blocked for a moment, up to minutes for one of gigabytes.
+        """
 
     @_abc_1.abstractmethod
     def Stats(

@@ -5,14 +5,23 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from grpc import StatusCode, aio
+
 from shoal.api.v1.control_pb2 import (
+    CreateFileRequest,
     CreateServiceRequest,
     GetClusterRequest,
+    GetStoreRequest,
+    ListServicesRequest,
+    MakeSpaceRequest,
+    RemoveFileRequest,
     ScaleServicesRequest,
     WatchServicesRequest,
 )
+from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
-from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd
+from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd, until
 
 Scenario = Callable[[ManagerProcess, Any], Awaitable[None]]
 
@@ -59,3 +68,51 @@ def test_many_tasks_with_the_default_bounds_of_a_transaction(tmp_path: Path) -> 
             assert manager.process is not None and manager.process.poll() is None
 
     with_manager(tmp_path, scenario)
+
+
+def test_without_space_the_manager_reads_on_and_tells_what_helps(tmp_path: Path) -> None:
+    async def scenario(manager: ManagerProcess, control: Any) -> None:
+        token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+        async with scripted_agents(manager, token, "h1"):
+            await control.CreateService(CreateServiceRequest(spec=spec("web", 2)))
+            assert await running(control, "web") == 2
+            refused = await fill(control)
+            assert refused.code() is StatusCode.RESOURCE_EXHAUSTED
+            assert "shoal cluster make-space" in (refused.details() or "")
+            (full,) = (await control.GetStore(GetStoreRequest())).members
+            assert "writes are refused" in full.problem
+            three = [ScaleServicesRequest.Target(service="web", replicas=3)]
+            for _ in range(3):  # It is no matter of one request.
+                with pytest.raises(aio.AioRpcError, match="make-space"):
+                    await control.ScaleServices(ScaleServicesRequest(targets=three))
+            assert manager.stop() == 0
+            manager.start()  # Without a leader, whose key it cannot write, but for readers.
+            await until(lambda: lists_services(control, 1), "the manager reads again")
+            (roomy,) = (await control.MakeSpace(MakeSpaceRequest(), timeout=60)).members
+            assert not roomy.problem
+            assert roomy.database_bytes < full.database_bytes
+            await manager.ready()
+            await control.ScaleServices(ScaleServicesRequest(targets=three))
+            assert await running(control, "web") == 3
+        assert manager.stop() == 0
+
+    with_manager(tmp_path, scenario, f"--quota-backend-bytes={16 << 20}")
+
+
+async def lists_services(control: Any, number: int) -> bool:
+    try:
+        return len((await control.ListServices(ListServicesRequest(), timeout=5)).services) == number
+    except aio.AioRpcError:
+        return False
+
+
+async def fill(control: Any) -> aio.AioRpcError:
+    """Use up the quota with history alone; how that was refused in the end."""
+    for number in range(100):
+        content = bytes([number]) * 400_000
+        try:
+            await control.CreateConfig(CreateFileRequest(spec=FileSpec(name="large"), content=content))
+            await control.RemoveConfig(RemoveFileRequest(file="large"))
+        except aio.AioRpcError as error:
+            return error
+    raise AssertionError("the quota was not reached")
