@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from manager.control_api import file_uses, host_programs, mesh, network_uses, volume_uses
 from manager.control_api.seams import ImageResolver
+from manager.control_api.validate_balance import balance_warnings
 from manager.control_api.validate_placement import placement_warnings
 from manager.control_api.validate_ports import port_warnings
 from manager.control_api.validate_service import check_service
@@ -71,6 +72,7 @@ async def examine(
         *port_warnings(checked, view),
         *host_programs.warnings(view, checked),
         *volume_uses.warnings(checked),
+        *balance_warnings(checked),
         *places,
     )
     return Submission(checked, (*faults, *image_faults), (*warnings, *own))

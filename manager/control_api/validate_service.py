@@ -10,6 +10,7 @@ from manager.control_api.text_rules import (
     check_range,
 )
 from manager.control_api.validate_attachments import check_attachments
+from manager.control_api.validate_balance import check_balance
 from manager.control_api.validate_container import check_container
 from manager.control_api.validate_modes import check_modes
 from manager.control_api.validate_placement import check_generic, check_placement, check_priority
@@ -48,6 +49,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)
     yield from check_slots(spec)
+    yield from check_balance(spec)
     if spec.endpoint.mode not in Endpoint.Mode.values():
         yield Fault("endpoint.mode", "must be vip or dnsrr")
 

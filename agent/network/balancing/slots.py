@@ -9,10 +9,13 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-SIZES = (64, 512, 4096)
+from shoal.balance import MOST_SLOTS, SLOTS_PER_TASK
+
+SIZES = (64, 512, 4096, 16_384, MOST_SLOTS)
 """Numbers of slots that a frontend may have: a map of the kernel for each."""
-SLOTS_PER_BACKEND = 8
-"""At least so many, up to the greatest size: no backend gets an eighth more than another."""
+SPARE = 2
+"""Times the room that is needed, before a smaller number is gone back to: a service whose tasks come and go about the
+bound is not spread anew each time."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,16 @@ class Slots:
     targets: Mapping[int, str] = field(default_factory=dict)
 
 
-def size_for(backends: int) -> int:
-    """How many slots so many backends get; none without any."""
+def size_for(backends: int, present: int = 0) -> int:
+    """How many slots so many backends get that have `present` now; none without any."""
     if not backends:
         return 0
-    return next((size for size in SIZES if backends * SLOTS_PER_BACKEND <= size), SIZES[-1])
+    least = _least(backends * SLOTS_PER_TASK)
+    return min(present, _least(backends * SLOTS_PER_TASK * SPARE)) if present > least else least
+
+
+def _least(slots: int) -> int:
+    return next((size for size in SIZES if slots <= size), SIZES[-1])
 
 
 class Allotment:
@@ -49,7 +57,7 @@ class Allotment:
         Args:
             gone: some that are in. come: some that are not.
         """
-        size = size_for(len(self._held) - len(gone) + len(come))
+        size = size_for(len(self._held) - len(gone) + len(come), len(self._slots))
         if not gone and not come:
             return Slots(size), Slots(size)
         if size != len(self._slots):

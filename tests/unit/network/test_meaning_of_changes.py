@@ -210,6 +210,6 @@ def test_one_endpoint_of_many_costs_what_it_changes() -> None:
     (message,) = node.take(change)
     assert "10.1.0.7" in message.what
     changed = {name: len(held[name] ^ values) for name, values in node.elements.items() if held[name] != values}
-    assert changed.keys() == {"virtual_4096"} and changed["virtual_4096"] <= 10
+    assert changed.keys() == {"virtual_16384"} and changed["virtual_16384"] <= 34
     assert node.names.zone.find("tasks.name-s", ["a"]) is not None
     assert ip_address("10.1.0.7") not in node.names.zone.owners

@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.network.balancing.slots import SIZES, Allotment, size_for
+from shoal.balance import MOST_EVEN_TASKS
 
 BACKENDS = st.sets(st.integers(0, 1 << 12).map(lambda number: f"10.0.{number >> 8}.{number & 255}"), max_size=120)
 
@@ -29,7 +31,7 @@ def is_even(slots: Mapping[int, str]) -> bool:
 @given(BACKENDS)
 def test_every_backend_gets_its_share(backends: set[str]) -> None:
     slots = beginning(backends).slots
-    assert slots.size == len(slots.targets) == size_for(len(backends))
+    assert slots.size == len(slots.targets) == size_for(len(backends), present=0)
     assert set(slots.targets.values()) == backends
     assert is_even(slots.targets)
 
@@ -63,7 +65,7 @@ def test_a_change_is_as_even_as_a_beginning_and_moves_as_little_as_that_allows(
 def test_the_one_that_goes_gives_up_its_slots_and_no_other_moves() -> None:
     allotment = beginning({backend(number) for number in range(1000)})
     was, now = allotment.change({backend(3)}, set())
-    assert set(was.targets.values()) == {backend(3)} and len(now.targets) == len(was.targets) <= 5
+    assert set(was.targets.values()) == {backend(3)} and len(now.targets) == len(was.targets) <= 17
 
 
 def test_one_that_takes_the_place_of_another_gets_its_slots() -> None:
@@ -71,6 +73,24 @@ def test_one_that_takes_the_place_of_another_gets_its_slots() -> None:
     was, now = allotment.change({backend(3)}, {backend(99)})
     assert set(was.targets.values()) == {backend(3)}
     assert list(now.targets.values()).count(backend(99)) >= len(was.targets) - 1
+
+
+@pytest.mark.parametrize("backends", [8, 9, 512, 513, 1000, 2049, 3000, MOST_EVEN_TASKS])
+def test_no_share_is_an_eighth_greater_than_another(backends: int) -> None:
+    counts = Counter(beginning({backend(number) for number in range(backends)}).slots.targets.values())
+    assert len(counts) == backends
+    assert max(counts.values()) <= min(counts.values()) * 9 / 8
+
+
+def test_a_service_about_a_bound_keeps_its_number_of_slots() -> None:
+    allotment = beginning({backend(number) for number in range(512)})
+    assert allotment.slots.size == 4096
+    allotment.change(set(), {backend(512)})
+    assert allotment.slots.size == 16_384
+    allotment.change({backend(number) for number in range(200)}, set())
+    assert allotment.slots.size == 16_384
+    allotment.change({backend(number) for number in range(200, 257)}, set())
+    assert allotment.slots.size == 4096
 
 
 def test_more_backends_than_slots_still_get_an_allotment() -> None:
