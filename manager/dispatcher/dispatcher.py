@@ -150,6 +150,8 @@ class Dispatcher(DispatcherServicer):
             del self._sessions[session.node_id]
             del self._told[session.node_id]
             self._committer.discard(session.node_id)
+            # Its node may have been written DOWN before its session was at an end.
+            self._drains.look(at_all=True)
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
@@ -195,7 +197,7 @@ class Dispatcher(DispatcherServicer):
         self._committer.submit(Batch(session.node_id, tuple(batch.statuses), lambda: session.acknowledge(sequence)))
 
     def _hear(self, node_id: str) -> None:
-        self._liveness.heard(node_id, asyncio.get_running_loop().time())
+        self._liveness.heard(node_id, _now())
 
     def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
         news = self._catalogue.news(node_id, marks)
@@ -244,7 +246,7 @@ class Dispatcher(DispatcherServicer):
             return
         if told.state == NodeStatus.READY and told.manager_id not in ("", self._manager_id):
             session.end(Conflict(f"node {session.node_id} has opened a session with manager {told.manager_id}"))
-        elif told.state == NodeStatus.DOWN and session.node_id not in self._overdue():
+        elif told.state == NodeStatus.DOWN and self._liveness.is_fresh(session.node_id, _now()):
             await self._make_ready(session.node_id)
 
     async def _make_ready(self, node_id: str) -> None:
@@ -261,7 +263,7 @@ class Dispatcher(DispatcherServicer):
                 self._hear(node_id)
 
     def _overdue(self) -> list[str]:
-        return self._liveness.overdue(asyncio.get_running_loop().time())
+        return self._liveness.overdue(_now())
 
     async def _watch_heartbeats(self) -> None:
         while True:
@@ -294,3 +296,7 @@ async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
             return message.hello
         break
     raise InvalidInput("a session begins with Hello")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -23,6 +23,10 @@ class Liveness:
         """It is not ours to watch any more."""
         self._heard.pop(node_id, None)
 
+    def is_fresh(self, node_id: str, now: float) -> bool:
+        """Whether it is watched, and has not missed its heartbeats."""
+        return now - self._heard.get(node_id, float("-inf")) <= self._patience
+
     def overdue(self, now: float) -> list[str]:
         """The nodes that have missed their heartbeats, the longest silent first."""
         late = [(heard, node_id) for node_id, heard in self._heard.items() if now - heard > self._patience]

@@ -21,8 +21,8 @@ from manager.store.changes import put
 from manager.store.kinds import MANAGER, NODE, TASK
 from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.api.v1.dispatcher_pb2 import Assignments
-from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Hello, ManagerMessage
+from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub, add_DispatcherServicer_to_server
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
@@ -139,6 +139,19 @@ class SessionRig:
                 await server.stop(None)
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
+
+    @asynccontextmanager
+    async def frozen_agent(self, node_id: str, address: str) -> AsyncGenerator[None]:
+        """An agent that has said hello, and says nothing more."""
+        identity = self.authority.issue(Caller(node_id, Role.AGENT, CLUSTER), datetime.now(UTC))
+        async with connect_aio([address], identity) as channel:
+            stream = DispatcherStub(channel).Session()
+            await stream.write(AgentMessage(hello=Hello(description=FixedHost(node_id).now())))
+            assert isinstance(welcome := await stream.read(), ManagerMessage) and welcome.HasField("welcome")
+            try:
+                yield
+            finally:
+                stream.cancel()
 
     @asynccontextmanager
     async def agent(

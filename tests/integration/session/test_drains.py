@@ -7,7 +7,7 @@ from manager.store.changes import put
 from manager.store.kinds import ALLOCATION, NETWORK, NODE, TASK_STATUS
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
-from shoal.api.v1.node_pb2 import Node
+from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
 from tests.integration.session.session_rig import (
     ManagerProcess,
@@ -73,6 +73,26 @@ def test_the_word_comes_once_every_node_has_applied_the_withdrawal(tmp_path: Pat
             two.answers.put_nowait(two.messages[-1].sequence)
             await until(lambda: is_drained(one))
             assert two.assigned.endpoints["t1"].addresses[0].address == "10.0.0.2"
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_has_fallen_silent_is_waited_for_until_it_is_down(tmp_path: Path) -> None:
+    rig = SessionRig(tmp_path)
+
+    async def scenario() -> None:
+        async with (
+            one_manager(rig, "n1", "n2") as manager,
+            rig.agent("n1", [manager.address]) as one,
+            rig.frozen_agent("n2", manager.address),
+        ):
+            await two_running(manager)
+            await until(lambda: is_ready(one, "t1"))
+            await stop_first(manager)
+            await until(lambda: not is_ready(one, "t1"))
+            assert not is_drained(one)
+            await until(lambda: manager.store.tables.node_status["n2"].state == NodeStatus.DOWN)
+            await until(lambda: is_drained(one))
 
     asyncio.run(scenario())
 

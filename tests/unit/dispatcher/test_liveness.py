@@ -20,6 +20,15 @@ def test_overdue_after_three_missed_heartbeats() -> None:
     assert liveness.overdue(109.5) == []
 
 
+def test_a_node_is_fresh_while_it_is_watched_and_not_overdue() -> None:
+    liveness = Liveness(2.0)
+    assert not liveness.is_fresh("n1", 0.0)
+    liveness.heard("n1", 100.0)
+    assert liveness.is_fresh("n1", 106.0) and not liveness.is_fresh("n1", 106.1)
+    liveness.forget("n1")
+    assert not liveness.is_fresh("n1", 101.0)
+
+
 def test_a_node_is_abandoned_when_its_manager_is_not_there() -> None:
     world = World()
     world.put(MANAGER, "m1", Manager(id="m1"))
