@@ -188,6 +188,12 @@ class Datapath:
             ipv4=LINK_SETTINGS,
         )
 
+    def withdraw(self, task_id: str) -> None:
+        """Lead no new connection to a task by its ports of this node. An unknown one is passed over."""
+        if was := self._attachments.get(task_id):
+            self._attachments[task_id] = without = replace(was, ports=())
+            self._commit(nft.of_attachment(was), nft.of_attachment(without))
+
     def detach(self, *task_ids: str) -> None:
         """Withdraw ports and addresses at once; the links go at the next `sweep`. Unknown tasks are passed over."""
         gone = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]

@@ -247,6 +247,15 @@ class NodeNetwork:
     def _has_ipv6(self) -> bool:
         return not self._datapath.without_ipv6
 
+    @property
+    def names_last_seconds(self) -> float:
+        """See `Networks.names_last_seconds`: all nodes have the same setting."""
+        return self._settings.dns_ttl_seconds
+
+    async def withdraw(self, task_id: str) -> None:
+        """See `Networks.withdraw`. The ports stay held: nobody else gets them before the task has ended."""
+        await self._in_kernel(self._datapath.withdraw, task_id)
+
     async def detach(self, task_id: str) -> None:
         """See `Networks.detach`. The link itself goes a moment later, together with others."""
         held = self._held.pop(task_id, None)

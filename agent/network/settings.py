@@ -20,7 +20,8 @@ class NetworkSettings:
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
         verify_seconds: how often the kernel's tables are compared with what they should be.
         sweep_seconds: how long links of ended tasks are gathered, since many cost as little as one.
-        dns_ttl_seconds: of answers about the cluster; short, since tasks move.
+        dns_ttl_seconds: of answers about the cluster; short, since tasks move, and a task whose own address the name of
+            its service gives is stopped so long after that.
         dns_timeout_seconds: for an upstream resolver's answer, after which the next is asked.
         upstream_resolvers: for other names; empty means those of /etc/resolv.conf.
     """

@@ -1,23 +1,25 @@
 """Before its stop signal: no client is led to a task any more, and those that were have their answers.
 
-Nothing of it is kept: after a restart of the agent it begins again. Each wait is bounded, so that neither a node that
-does not answer nor a connection that nobody closes keeps a task from ending.
+In this order: the ports that it publishes on this node are withdrawn; every node that is not away tells that it has
+withdrawn the task; answers with its address that clients keep grow old; connections that clients have open end. Nothing
+of it is kept: after a restart of the agent it begins again. Each wait is bounded, so that neither a node that does not
+answer nor a connection that nobody closes keeps a task from ending.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
-from agent.worker.seams import Exit, Running, Sockets
+from agent.worker.seams import Exit, Networks, Running
+from agent.worker.stop_terms import DrainTerms
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.errors import Unavailable
 from shoal.task_group import TaskGroup
 
-WITHDRAWAL_SECONDS = 5.0
-"""Longest wait for the managers' word that every node has withdrawn the task."""
-QUIET_SECONDS = 1.0
-"""Longest wait, after that, for the connections that clients have open to end."""
+WITHDRAWAL_SECONDS = 30.0
+"""Longest wait for the managers' word that every node has withdrawn the task. A silent node is DOWN after 7 s and is
+waited for no more; this is for one that lives and cannot change its datapath, and for managers that are away."""
 POLL_SECONDS = 0.02
 
 _log = logging.getLogger(__name__)
@@ -27,44 +29,64 @@ class Drain:
     """One task's.
 
     Args:
-        look: what the container of a process has open; raises Unavailable.
+        wake: set whenever what is wanted of the task, or what the host has of it, may have changed.
     """
 
-    def __init__(self, look: Callable[[int], Awaitable[Sockets]]) -> None:
-        self._look = look
+    def __init__(self, networks: Networks, wake: asyncio.Event) -> None:
+        self._networks = networks
+        self._wake = wake
         self._done = False
 
     def is_due(self, task: Task, state: int) -> bool:
-        """Whether clients may still be led to it: it served, and others know an address of it."""
-        return not self._done and state == TaskState.RUNNING and len(task.addresses) > 0
+        """Whether clients may still be led to it: it served, and others know an address or a port of it."""
+        return not self._done and state == TaskState.RUNNING and len(task.addresses) + len(task.ports) > 0
 
     async def run(
-        self, wake: asyncio.Event, pid: int, task: Callable[[], Task], found: Callable[[], Running | Exit | None]
+        self, terms: DrainTerms, pid: int, task: Callable[[], Task], found: Callable[[], Running | Exit | None]
     ) -> None:
-        """Wait until every node has withdrawn it and its clients are gone, or until it has ended.
+        """Wait until no node leads clients to it and those that it has are gone, or until it has ended.
 
         Args:
-            wake: set whenever one of the following two may have changed.
             task: as the managers want it now.
             found: what the host has of it.
         """
+        await self._withdraw(task())
+        await self._while(WITHDRAWAL_SECONDS, lambda: _is_led_to(task()) and isinstance(found(), Running))
+        if terms.by_name and task().addresses:
+            await self._while(self._networks.names_last_seconds, lambda: isinstance(found(), Running))
         with suppress(TimeoutError):
-            async with asyncio.timeout(WITHDRAWAL_SECONDS):
-                while not task().drained and isinstance(found(), Running):
-                    await wake.wait()
-                    wake.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_SECONDS):
+            async with asyncio.timeout(terms.clients_seconds):
                 while isinstance(found(), Running) and await self._has_clients(pid):  # noqa: ASYNC110  (nothing tells)
                     await asyncio.sleep(POLL_SECONDS)
         self._done = True
 
+    async def _while(self, seconds: float, condition: Callable[[], bool]) -> None:
+        """Wait until it does not hold, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while condition():
+                    await self._wake.wait()
+                    self._wake.clear()
+
+    async def _withdraw(self, task: Task) -> None:
+        if not task.ports:
+            return
+        try:
+            await self._networks.withdraw(task.id)
+        except Unavailable as error:
+            _log.warning("Clients may be led to ports of task %s until it has ended: %s", task.id, error)
+
     async def _has_clients(self, pid: int) -> bool:
         try:
-            return (await self._look(pid)).clients > 0
+            return (await self._networks.sockets(pid)).clients > 0
         except Unavailable as error:
             _log.warning("It is not known which connections are open, so none is waited for: %s", error)
             return False
+
+
+def _is_led_to(task: Task) -> bool:
+    """Whether other nodes may lead to it: those know of it that share a network with it."""
+    return len(task.addresses) > 0 and not task.drained
 
 
 async def either(work: Coroutine[None, None, None], watch: Coroutine[None, None, None]) -> None:

@@ -106,6 +106,11 @@ class Sockets:
 class Networks(Protocol):
     """The node's datapath and names."""
 
+    @property
+    def names_last_seconds(self) -> float:
+        """How long who asked for a name goes by the answer."""
+        ...
+
     async def apply(self, change: TableChange) -> None:
         """Bring routes, forwarding entries, policy and names from what was asked so far to this, by what differs alone.
 
@@ -120,6 +125,14 @@ class Networks(Protocol):
             resolvers: addresses asked for names that are not the cluster's; none means the node's.
         Raises:
             Unavailable: the kernel refused. Refused: a port is taken on this host.
+        """
+        ...
+
+    async def withdraw(self, task_id: str) -> None:
+        """Lead no new client to the task by ports that it publishes on this node; connections go on. Idempotent.
+
+        Raises:
+            Unavailable: the kernel refused.
         """
         ...
 

@@ -1,8 +1,11 @@
 """How a container is asked to stop, and for how long. Pure."""
 
-from shoal.api.v1.service_pb2 import ServiceRevision
+from dataclasses import dataclass
+
+from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision
 
 DEFAULT_GRACE_MS = 10_000
+DEFAULT_DRAIN_MS = 5_000
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
@@ -18,3 +21,25 @@ def grace_seconds(revision: ServiceRevision | None) -> float:
     if container is not None and container.HasField("stop_grace_ms"):
         return container.stop_grace_ms / 1000
     return DEFAULT_GRACE_MS / 1000
+
+
+@dataclass(frozen=True)
+class DrainTerms:
+    """What is waited for before the stop signal, once no node leads clients to the task.
+
+    Attributes:
+        clients_seconds: longest wait for connections that clients have open.
+        by_name: clients were told its own address by its service's name, and may go by it for a while.
+    """
+
+    clients_seconds: float
+    by_name: bool
+
+
+def drain_terms(revision: ServiceRevision | None) -> DrainTerms:
+    """Those of a task that runs this."""
+    if revision is None:
+        return DrainTerms(DEFAULT_DRAIN_MS / 1000, by_name=False)
+    container = revision.spec.task.container
+    drain_ms = container.drain_ms if container.HasField("drain_ms") else DEFAULT_DRAIN_MS
+    return DrainTerms(drain_ms / 1000, revision.spec.endpoint.mode == Endpoint.DNSRR)

@@ -13,7 +13,7 @@ from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.request import container_request
 from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
-from agent.worker.stop_terms import grace_seconds, stop_signal
+from agent.worker.stop_terms import drain_terms, grace_seconds, stop_signal
 from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
@@ -58,7 +58,6 @@ class TaskRunner:
         known = entry.healthcheck if entry is not None and entry.HasField("healthcheck") else None
         look = tools.networks.sockets
         self._watches = Watches(prober=tools.prober, look=look, now_ms=tools.now_ms, tell=self._tell_news, check=known)
-        self._drain = Drain(look)
         self._image: Image | None = None
         self._sandbox: Sandbox | None = None
         self._supplies: Supplies | None = None
@@ -68,6 +67,7 @@ class TaskRunner:
         self._released = False
         self._forgotten = False
         self._wake = asyncio.Event()
+        self._drain = Drain(tools.networks, self._wake)
 
     @property
     def task(self) -> Task:
@@ -149,7 +149,8 @@ class TaskRunner:
                 assert isinstance(self._found, Running)
                 self._watches.start(group, self._task, self._found, self._status)
             case Action.DRAIN:
-                await self._drain.run(self._wake, self._status.pid, lambda: self._task, lambda: self._found)
+                terms = drain_terms(self._revision)
+                await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._found)
             case Action.SIGNAL:
                 await self._signal()
             case Action.KILL:

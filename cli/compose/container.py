@@ -86,6 +86,7 @@ SETTERS: Mapping[str, Setter] = {
     "tty": _plain("tty", truth),
     "stop_signal": _plain("stop_signal"),
     "stop_grace_period": _plain("stop_grace_ms", duration_ms),
+    "x-drain-timeout": _plain("drain_ms", duration_ms),
     "cap_add": _many("cap_add"),
     "cap_drop": _many("cap_drop"),
     "privileged": _plain("privileged", truth),

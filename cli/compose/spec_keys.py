@@ -77,6 +77,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.groups": ("group_add",),
     "task.container.labels": ("labels", "label_file"),
     "task.container.stop_grace_ms": ("stop_grace_period",),
+    "task.container.drain_ms": ("x-drain-timeout",),
     "task.container.shm_bytes": ("shm_size",),
     "task.container.mounts": ("volumes", "tmpfs"),
     "task.container.mounts.tmpfs_bytes": ("volumes.tmpfs.size", "tmpfs"),

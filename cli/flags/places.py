@@ -61,6 +61,7 @@ _FLAGS = {
     "task.container.configs": "--config",
     "task.container.shm_bytes": "--shm-size",
     "task.container.stop_grace_ms": "--stop-grace-period",
+    "task.container.drain_ms": "--drain-timeout",
     "task.container.dns.nameservers": "--dns",
     "task.container.dns.search": "--dns-search",
     "task.container.dns.options": "--dns-option",

@@ -96,6 +96,10 @@ def _stop_grace(spec: ServiceSpec, value: str) -> None:
     spec.task.container.stop_grace_ms = parse_duration_ms(value)
 
 
+def _drain(spec: ServiceSpec, value: str) -> None:
+    spec.task.container.drain_ms = parse_duration_ms(value)
+
+
 def _shm(spec: ServiceSpec, value: str) -> None:
     spec.task.container.shm_bytes = parse_bytes(value)
 
@@ -133,6 +137,7 @@ SCALARS = (
     Scalar("--hostname", "NAME", "Host name in the container.", _container("hostname")),
     Scalar("--stop-signal", "SIGNAL", "Signal that asks it to stop (SIGTERM).", _container("stop_signal")),
     Scalar("--stop-grace-period", "TIME", "Wait before SIGKILL (10s).", _stop_grace),
+    Scalar("--drain-timeout", "TIME", "Longest wait for open connections before the stop signal (5s).", _drain),
     Scalar("--shm-size", "SIZE", "Size of /dev/shm (64M).", _shm),
     Scalar("--entrypoint", "COMMAND", "Replace the image's entrypoint.", _entrypoint),
     Scalar("--log-max-size", "SIZE", "Rotate the log at this size (10M).", _log_bytes),

@@ -93,6 +93,8 @@ def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
         yield Fault(f"{path}.stop_signal", f'"{spec.stop_signal[:80]}" is not a signal name such as SIGTERM')
     if spec.HasField("stop_grace_ms"):
         yield from check_duration(f"{path}.stop_grace_ms", spec.stop_grace_ms, bounds.GRACE_MS)
+    if spec.HasField("drain_ms"):
+        yield from check_duration(f"{path}.drain_ms", spec.drain_ms, bounds.GRACE_MS)
 
 
 def _check_identity(path: str, spec: ContainerSpec) -> Iterator[Fault]:

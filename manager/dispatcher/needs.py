@@ -104,5 +104,11 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
     # Of its networks the task itself tells; but not of "host" or "none".
     template.networks.extend(attachment for attachment in task.networks if attachment.network in MODES)
     labels = revision.spec.labels if uses_labels(task.container) else {}
-    spec = ServiceSpec(name=revision.spec.name, stack=revision.spec.stack, task=template, labels=labels)
+    spec = ServiceSpec(
+        name=revision.spec.name,
+        stack=revision.spec.stack,
+        task=template,
+        labels=labels,
+        endpoint=revision.spec.endpoint,
+    )
     return ServiceRevision(service_id=revision.service_id, number=revision.number, spec=spec)

@@ -1,5 +1,6 @@
 """What the end-to-end figures are measured on: a playground of their own, the example image in its registry."""
 
+import json
 import os
 import subprocess
 import sys
@@ -36,6 +37,13 @@ class Bed:
         if done.returncode:
             raise RuntimeError(f"shoal {' '.join(arguments)}: {done.stderr}")
         return done.stdout
+
+    def pid_of(self, service: str) -> int:
+        """Of the container of a service's one task."""
+        (task,) = json.loads(self.shoal("service", "ps", service, "--format", "json"))
+        (whole,) = json.loads(self.shoal("task", "inspect", task["id"], "--format", "json"))
+        pid: int = whole["status"]["pid"]
+        return pid
 
     def seconds(self, *arguments: str) -> float:
         """How long `shoal …` takes, from its start to its end."""

@@ -26,6 +26,8 @@ class FakeNetworks:
         self.errors: dict[str, ShoalError] = {}
         self.apply_error: ShoalError | None = None
         self.open: Sockets = Sockets()
+        self.withdrawn: list[str] = []
+        self.names_last_seconds = 5.0
 
     async def apply(self, change: TableChange) -> None:
         """As `Networks.apply`."""
@@ -43,6 +45,10 @@ class FakeNetworks:
         self.resolvers[task.id] = list(resolvers)
         addresses = {address.network_id: address.address for address in task.addresses}
         return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), addresses, "10.255.0.1")
+
+    async def withdraw(self, task_id: str) -> None:
+        """As `Networks.withdraw`."""
+        self.withdrawn.append(task_id)
 
     async def detach(self, task_id: str) -> None:
         """As `Networks.detach`."""

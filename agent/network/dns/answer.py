@@ -90,6 +90,7 @@ def _answer_question(query: dns.message.Message, asker: Asker, zone: Zone, ttl: 
     name = question.name.to_text(omit_final_dot=True).lower()
     addresses = zone.find(name, asker.networks)
     if addresses is not None:
+        ttl = zone.lasts(addresses, ttl)
         return prepare_addresses(_response(query), _of_type(addresses, question.rdtype), ttl, limit)
     if (service := service_name(name)) is not None and zone.find(service.host, asker.networks) is not None:
         targets = find_service(service, zone, asker.networks)
@@ -97,6 +98,7 @@ def _answer_question(query: dns.message.Message, asker: Asker, zone: Zone, ttl: 
             return Fixed(refusal(query, dns.rcode.NXDOMAIN))
         response = _response(query)
         if question.rdtype in (dns.rdatatype.SRV, dns.rdatatype.ANY):
+            ttl = zone.lasts((address for target in targets for address in target.addresses), ttl)
             response.answer, response.additional = service_rrsets(question.name, targets, ttl)
         return Fixed(response.to_wire(max_size=limit, prefer_truncation=True))
     return Forward() if asker.may_leave else Fixed(refusal(query, dns.rcode.NXDOMAIN))

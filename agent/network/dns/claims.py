@@ -24,11 +24,14 @@ class Owner:
     Attributes:
         name: its full name.
         ports: port in the container, by what names lead to it: that port itself, and the published one.
+        brief: who asked is to keep the address for no time: a task that is reached by a virtual address ends without
+            regard to who has its own. Else it waits until answers that were kept are old.
     """
 
     network: str
     name: str
     ports: Mapping[PortKey, int]
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def _claim(
     for name in _names(endpoint, place.network_id):
         leads_to = common if common and _is_shared(name, endpoint) else ready
         found.names.append((place.network_id, name.lower(), leads_to))
-    owner = Owner(place.network_id, _task_name(endpoint), ports)
+    owner = Owner(place.network_id, _task_name(endpoint), ports, brief=bool(common))
     found.owners.extend((address, owner) for address in own)
 
 

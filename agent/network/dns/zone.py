@@ -43,6 +43,11 @@ class Zone:
         owner = self.owners.get(address)
         return owner.name if owner is not None and owner.network in networks else None
 
+    def lasts(self, addresses: Iterable[Address], ttl: int) -> int:
+        """For how long these may be kept, seconds: `ttl`, or no time where one of them is told for the moment."""
+        owners = (self.owners.get(address) for address in addresses)
+        return 0 if any(owner is not None and owner.brief for owner in owners) else ttl
+
     def covers(self, address: Address) -> bool:
         return any(address in subnet for subnet in self.subnets)
 

@@ -122,6 +122,7 @@ class ContainerSpec(_message.Message):
     UNMASKED_PATHS_FIELD_NUMBER: _builtins.int
     SECRETS_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
+    DRAIN_MS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -152,6 +153,10 @@ class ContainerSpec(_message.Message):
     """Keep standard input open though nobody writes to it; else it is at its end at once."""
     unmasked_paths: _builtins.bool
     """Paths of /proc and /sys that are masked or read-only by default are open (Docker's systempaths=unconfined)."""
+    drain_ms: _builtins.int
+    """Milliseconds that connections which clients have open are waited for, after no node leads new ones to the task and
+    before its stop signal; over as soon as none is open. Unset means 5,000.
+    """
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's entrypoint when not empty (Compose `entrypoint`)."""
@@ -255,13 +260,19 @@ class ContainerSpec(_message.Message):
         unmasked_paths: _builtins.bool = ...,
         secrets: _abc.Iterable[_file_pb2.FileReference] | None = ...,
         configs: _abc.Iterable[_file_pb2.FileReference] | None = ...,
+        drain_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "cpu", b"cpu", "dns", b"dns", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__drain_ms: _TypeAlias = _typing.Literal["drain_ms"]  # noqa: Y015
+    _WhichOneofArgType__drain_ms: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms"]  # noqa: Y015
     _WhichOneofReturnType__stop_grace_ms: _TypeAlias = _typing.Literal["stop_grace_ms"]  # noqa: Y015
     _WhichOneofArgType__stop_grace_ms: _TypeAlias = _typing.Literal["_stop_grace_ms", b"_stop_grace_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_ms) -> _WhichOneofReturnType__drain_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_grace_ms) -> _WhichOneofReturnType__stop_grace_ms | None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015

@@ -1,45 +1,69 @@
-"""A client that asks without end while the cluster changes under it, and counts what it lost."""
+"""Clients that ask without end while the cluster changes: by its nodes, and inside it by a service's name."""
 
-import http.client
+import json
+import subprocess
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
-SECONDS = 5.0
-"""A request that takes longer is lost."""
+from tests.integration.cluster.web_image import CLIENT, PYTHON
+
+_CLIENT = Path(__file__).with_name("traffic_client.py")
+
+
+def from_outside(addresses: Sequence[str], *, fresh: int, kept: int) -> list[str]:
+    """The command of clients on this machine, who ask addresses ("host:port") in turn."""
+    return [sys.executable, str(_CLIENT), str(fresh), str(kept), *addresses]
+
+
+def from_container(pid: int, address: str, *, fresh: int, kept: int) -> list[str]:
+    """The command of clients in the container that a process is in; its image is that of `web_image`."""
+    enter = ["nsenter", f"--target={pid}", "--mount", "--net", "--root", "--wd"]
+    return [*enter, PYTHON, CLIENT, str(fresh), str(kept), address]
 
 
 class Traffic:
-    """Requests from several threads, each to the next of the addresses in turn.
+    """What all clients told so far.
 
     Attributes:
-        answered: how many requests had the whole answer.
+        counts: requests that had the whole answer, by where from and by kind: `fresh`, and of connections that are kept
+            `kept, new` and `kept, used`.
         losses: why each of the others had not.
-        versions: what the page said, in the order of its first appearance.
+        pages: what was answered.
     """
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._end = threading.Event()
-        self.answered = 0
+        self.counts: dict[str, Counter[str]] = {}
         self.losses: list[str] = []
-        self.pages: list[str] = []
+        self.pages: set[str] = set()
+
+    @property
+    def answered(self) -> int:
+        with self._lock:
+            return sum(sum(counts.values()) for counts in self.counts.values())
 
     @contextmanager
-    def running(self, *, fresh: int, kept: int) -> Iterator["Traffic"]:
-        """Ask until the end of the block: `fresh` threads with a connection each time, `kept` with one kept open."""
-        threads = [threading.Thread(target=self._ask_anew, args=(number,)) for number in range(fresh)]
-        threads += [threading.Thread(target=self._ask_on, args=(number,)) for number in range(kept)]
-        for thread in threads:
-            thread.start()
+    def running(self, **clients: Sequence[str]) -> Iterator["Traffic"]:
+        """Run these commands until the end of the block; they are told apart by their names."""
+        processes = {name: _started(command) for name, command in clients.items()}
+        readers = [threading.Thread(target=self._read, args=each) for each in processes.items()]
+        for reader in readers:
+            reader.start()
         try:
             yield self
         finally:
-            self._end.set()
-            for thread in threads:
-                thread.join()
+            for process in processes.values():
+                assert process.stdin is not None
+                process.stdin.close()
+            for reader in readers:
+                reader.join()
+            codes = {name: _ended(process) for name, process in processes.items()}
+        assert not any(codes.values()), f"clients failed: {codes}"
 
     def until(self, answered: int, seconds: float = 60.0) -> None:
         """Wait until so many requests have been answered in all."""
@@ -47,49 +71,20 @@ class Traffic:
         while self.answered < answered and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _ask_anew(self, first: int) -> None:
-        number = first
-        while not self._end.is_set():
-            number += 1
-            address = self._addresses[number % len(self._addresses)]
-            try:
-                self._note(_get(http.client.HTTPConnection(address, timeout=SECONDS)))
-            except (OSError, http.client.HTTPException) as error:
-                self._lose(f"{address}: {type(error).__name__} {error}")
-
-    def _ask_on(self, number: int) -> None:
-        address = self._addresses[number % len(self._addresses)]
-        connection = http.client.HTTPConnection(address, timeout=SECONDS)
-        while not self._end.is_set():
-            used = connection.sock is not None
-            try:
-                self._note(_get(connection, keep=True))
-            except (OSError, http.client.HTTPException) as error:
-                connection.close()
-                # A server may close a connection between two requests (RFC 9112, 9.3.1); a client then asks anew.
-                if not used or not isinstance(error, (http.client.RemoteDisconnected, ConnectionError)):
-                    self._lose(f"{address}, kept open: {type(error).__name__} {error}")
-        connection.close()
-
-    def _note(self, page: str) -> None:
-        with self._lock:
-            self.answered += 1
-            if page not in self.pages:
-                self.pages.append(page)
-
-    def _lose(self, why: str) -> None:
-        with self._lock:
-            self.losses.append(why)
+    def _read(self, name: str, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            news = json.loads(line)
+            with self._lock:
+                self.counts.setdefault(name, Counter()).update(news["counts"])
+                self.losses += (f"{name}: {why}" for why in news["lost"])
+                self.pages.update(news["pages"])
 
 
-def _get(connection: http.client.HTTPConnection, *, keep: bool = False) -> str:
-    try:
-        connection.request("GET", "/", headers={} if keep else {"Connection": "close"})
-        answer = connection.getresponse()
-        page = answer.read().decode()
-        if answer.status != 200:
-            raise http.client.HTTPException(f"status {answer.status}")
-        return page
-    finally:
-        if not keep:
-            connection.close()
+def _started(command: Sequence[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _ended(process: "subprocess.Popen[str]") -> int:
+    with process:  # which closes its pipes
+        return process.wait()

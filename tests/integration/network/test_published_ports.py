@@ -43,6 +43,25 @@ def test_a_published_port_answers_everywhere_and_shows_the_clients_address(hosts
     assert clients == ["172.31.0.100", "172.31.0.1", "169.254.1.1", "10.99.2.2", "172.31.0.2", "169.254.1.1"]
 
 
+def test_a_withdrawn_port_takes_nobody_new_keeps_who_is_there_and_stays_held(hosts: Hosts) -> None:
+    hosts.start()
+    hosts.apply([network(1)], [web := endpoint(1, hosts.one, 1), other := endpoint(2, hosts.one, 1)])
+    inner = hosts.attach(hosts.one, task(web, HTTP)).netns_fd
+    with tcp_echo(inner, 80), inside(hosts.client), socket.create_connection(("172.31.0.1", 8080), 2) as kept:
+        for _ in range(2):
+            hosts.one.call(hosts.one.network.withdraw(web.task_id))
+            assert refused(hosts.client, "172.31.0.1", 8080) and refused(hosts.one.descriptor, "127.0.0.1", 8080)
+            assert not hosts.one.call(hosts.one.network.verify())
+            kept.sendall(b"again")
+            assert kept.recv(100) == b"again"
+        with pytest.raises(Refused, match="in use"):
+            hosts.attach(hosts.one, task(other, HTTP))
+        kept.close()
+    hosts.one.call(hosts.one.network.detach(web.task_id))
+    with tcp_echo(hosts.attach(hosts.one, task(other, HTTP)).netns_fd, 80):
+        assert tcp_exchange(hosts.client, "172.31.0.1", 8080) == b"hello"
+
+
 def test_a_port_of_one_host_address_answers_there_only(hosts: Hosts) -> None:
     hosts.start()
     hosts.apply([network(1)], [web := endpoint(1, hosts.one, 1)])

@@ -112,32 +112,6 @@ def test_stop_is_by_signal_and_the_log_stays_until_the_task_is_gone(machine: Mac
     scenario(machine, play)
 
 
-def test_the_signal_waits_for_the_managers_word_that_nobody_is_led_to_the_task(machine: Machine) -> None:
-    async def play(worker: Worker) -> None:
-        worker.take(assign(task("t1")))
-        await machine.until("t1", S.RUNNING)
-        worker.take(assign(task("t1", desired=S.SHUTDOWN, drained=False), snapshot=False))
-        await asyncio.sleep(4.0)
-        assert not machine.runtime.signals
-        worker.take(assign(task("t1", desired=S.SHUTDOWN), snapshot=False))
-        await machine.until("t1", S.SHUTDOWN)
-        assert machine.runtime.signals == [("t1", "SIGTERM")]
-
-    scenario(machine, play)
-
-
-def test_without_that_word_the_signal_comes_after_a_while(machine: Machine) -> None:
-    async def play(worker: Worker) -> None:
-        worker.take(assign(task("t1")))
-        await machine.until("t1", S.RUNNING)
-        begin = asyncio.get_running_loop().time()
-        worker.take(assign(task("t1", desired=S.SHUTDOWN, drained=False), snapshot=False))
-        await machine.until("t1", S.SHUTDOWN)
-        assert 5.0 <= asyncio.get_running_loop().time() - begin < 5.5
-
-    scenario(machine, play)
-
-
 def test_what_ignores_the_signal_is_killed_after_the_grace(machine: Machine) -> None:
     async def play(worker: Worker) -> None:
         worker.take(assign(task("t1", service="deaf")))

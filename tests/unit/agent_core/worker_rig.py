@@ -1,7 +1,7 @@
 """A worker on fakes, that can be ended and started again on the same host."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from agent.worker.worker import Worker
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment
 from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
-from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
+from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision, ServiceSpec, TaskTemplate
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState, TaskStatus
 from shoal.templates import Node
 from tests.fakes.containers_to_probe import ContainersToProbe
 from tests.fakes.driver_mounts import host_volumes
@@ -103,20 +103,33 @@ def task(
     desired: TaskState.ValueType = TaskState.RUNNING,
     service: str = "polite",
     drained: bool = True,
+    addresses: Sequence[str] = ("10.0.0.7",),
+    ports: Sequence[int] = (),
 ) -> Task:
     """A task of the service that runs the command of this name. One that is to stop has been withdrawn everywhere."""
-    addresses = [TaskAddress(network_id="net", address="10.0.0.7")]
-    record = Task(id=task_id, service_id=service, revision=1, slot=1, node_id="n", addresses=addresses)
+    places = [TaskAddress(network_id="net", address=address) for address in addresses]
+    record = Task(id=task_id, service_id=service, revision=1, slot=1, node_id="n", addresses=places)
+    record.ports.extend(TaskPort(protocol=1, target=80, published=port) for port in ports)
     record.state, record.desired_state = TaskState.ASSIGNED, desired
     record.drained = drained and desired > TaskState.RUNNING
     return record
 
 
-def revision(service: str = "polite", *, grace_ms: int = 5_000, stop_signal: str = "") -> ServiceRevision:
+def revision(
+    service: str = "polite",
+    *,
+    grace_ms: int = 5_000,
+    stop_signal: str = "",
+    drain_ms: int | None = None,
+    mode: Endpoint.Mode.ValueType = Endpoint.VIP,
+) -> ServiceRevision:
     """A revision whose container runs the command of this name."""
     container = ContainerSpec(image="hello:1", command=[service], stop_grace_ms=grace_ms, stop_signal=stop_signal)
+    if drain_ms is not None:
+        container.drain_ms = drain_ms
     template = TaskTemplate(container=container, limits=Resources(memory_bytes=64 << 20))
-    return ServiceRevision(service_id=service, number=1, spec=ServiceSpec(name=service, task=template))
+    spec = ServiceSpec(name=service, task=template, endpoint=Endpoint(mode=mode))
+    return ServiceRevision(service_id=service, number=1, spec=spec)
 
 
 def assign(*tasks: Task, revisions: tuple[ServiceRevision, ...] = (), snapshot: bool = True) -> Assignments:

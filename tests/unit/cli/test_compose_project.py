@@ -37,6 +37,7 @@ services:
     user: "1000:1000"
     read_only: true
     stop_grace_period: 1m30s
+    x-drain-timeout: 500ms
     shm_size: 16M
     cap_drop: [ALL]
     ulimits: {nofile: {soft: 1024, hard: 2048}, nproc: 64}
@@ -72,6 +73,7 @@ def test_every_supported_key_arrives() -> None:
     assert list(container.entrypoint) == ["/bin/sh", "-c", "exec serve"]
     assert list(container.env) == ["A=1", "B=two", "C=true", "FROM_OUTSIDE=seen"]
     assert (container.user, container.read_only, container.stop_grace_ms) == ("1000:1000", True, 90_000)
+    assert container.drain_ms == 500
     assert container.shm_bytes == 16 << 20
     assert [(limit.name, limit.soft, limit.hard) for limit in container.ulimits] == [
         ("nofile", 1024, 2048),

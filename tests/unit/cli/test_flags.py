@@ -26,6 +26,7 @@ def test_create_flags() -> None:
             "read_only": True,
             "mount": ("type=bind,source=/srv,target=/data,readonly",),
             "stop_grace_period": "0",
+            "drain_timeout": "1m",
         },
     )
     assert spec.replicated.replicas == 3
@@ -36,6 +37,7 @@ def test_create_flags() -> None:
     assert spec.task.container.read_only
     assert spec.task.container.mounts[0].read_only
     assert spec.task.container.HasField("stop_grace_ms")
+    assert spec.task.container.drain_ms == 60_000
 
 
 def test_update_flags_add_and_remove() -> None:

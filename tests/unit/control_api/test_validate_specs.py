@@ -72,6 +72,7 @@ BAD: dict[str, tuple[Edit, str]] = {
     "relative dir": (lambda s: setattr(s.task.container, "working_dir", "srv"), "task.container.working_dir"),
     "bad signal": (lambda s: setattr(s.task.container, "stop_signal", "SIGFOO"), "task.container.stop_signal"),
     "negative grace": (lambda s: setattr(s.task.container, "stop_grace_ms", -1), "task.container.stop_grace_ms"),
+    "negative drain": (lambda s: setattr(s.task.container, "drain_ms", -1), "task.container.drain_ms"),
     "bad user": (lambda s: setattr(s.task.container, "user", "a b"), "task.container.user"),
     "bad host name": (lambda s: setattr(s.task.container, "hostname", "-x"), "task.container.hostname"),
     "bad capability": (lambda s: s.task.container.cap_add.append("FLY"), "task.container.cap_add[0]"),

@@ -17,6 +17,7 @@ from manager.store.kinds import (
     NETWORK,
     NODE_STATUS,
     NODE_VOLUMES,
+    REVISION,
     SERVICE,
     SERVICE_STATUS,
     TASK,
@@ -24,9 +25,19 @@ from manager.store.kinds import (
     VOLUME,
     Kind,
 )
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
-from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceSpec, ServiceStatus, VirtualAddress
+from shoal.api.v1.service_pb2 import (
+    Endpoint,
+    PublishedPort,
+    Service,
+    ServiceRevision,
+    ServiceSpec,
+    ServiceStatus,
+    TaskTemplate,
+    VirtualAddress,
+)
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume
 from shoal.published_ports import MESH_NETWORK
@@ -161,6 +172,18 @@ def test_a_task_that_is_to_stop_does_not_bring_its_revision_again() -> None:
     catalogue = Catalogue(world.tables)
     marks = catalogue.update(world.task("t1", "n1", ["a"], desired=TaskState.SHUTDOWN))
     assert marks == {"n1": {("task", "t1")}}
+
+
+def test_a_node_learns_how_its_tasks_are_reached_and_stopped() -> None:
+    world = two_hosts()
+    container = ContainerSpec(image="web", stop_grace_ms=1, drain_ms=2)
+    port = PublishedPort(protocol=PublishedPort.TCP, target=80, published=8080)
+    spec = ServiceSpec(name="web", task=TaskTemplate(container=container))
+    spec.endpoint.CopyFrom(Endpoint(mode=Endpoint.DNSRR, ports=[port]))
+    world.put(REVISION, "s/1", ServiceRevision(service_id="s", number=1, spec=spec))
+    world.task("t1", "n1", ["a"])
+    told = Catalogue(world.tables).needs("n1").revisions["s/1"].spec
+    assert (told.endpoint, told.task.container) == (spec.endpoint, container)
 
 
 def test_a_snapshot_replaces_and_an_increment_of_nothing_is_empty() -> None:

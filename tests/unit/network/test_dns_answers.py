@@ -21,7 +21,7 @@ from agent.network.dns.upstream import HostResolvers, matches, resolvers
 from agent.network.dns.wire import without_options
 from agent.network.dns.zone import Zone, zone
 from shoal.api.v1.dispatcher_pb2 import EndpointPort, Names, NetworkAssignment, ServiceEndpoint, TaskEndpoint
-from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress
 
 ASKER = Asker(("back", "front"), may_leave=True)
@@ -105,6 +105,29 @@ def test_answers_have_the_queries_number_and_a_short_life() -> None:
     assert response.flags & dns.flags.AA and response.flags & dns.flags.RA
     assert response.answer[0].ttl == 5
     assert response.edns == 0
+
+
+def test_addresses_of_tasks_behind_a_virtual_address_are_told_for_the_moment() -> None:
+    """Such a task is stopped as soon as nobody is led to it; one without waits until answers that were kept are old."""
+    virtual = ServiceEndpoint(
+        service_id="id-of-web",
+        service_name="web",
+        virtual_addresses=[VirtualAddress(network_id="front", address="10.0.1.100")],
+    )
+    places = [endpoint(1, "front=10.0.1.1", "back=10.0.2.1")]
+    kept = answers(zone(NETWORKS, places, [virtual]))
+
+    def ttl(name: str, kind: str, network: str) -> int:
+        wire = kept.answer(dns.message.make_query(name, kind).to_wire(), Asker((network,), may_leave=True), tcp=False)
+        assert isinstance(wire, bytes)
+        return dns.message.from_wire(wire).answer[0].ttl
+
+    assert {name: ttl(name, "A", "front") for name in ("web", "www", "tasks.web", "web.1", "web.1.t1")} == {
+        **dict.fromkeys(("web", "www"), 5),
+        **dict.fromkeys(("tasks.web", "web.1", "web.1.t1"), 0),
+    }
+    assert ttl("_80._tcp.web", "SRV", "front") == 0
+    assert ttl("web", "A", "back") == ttl("tasks.web", "A", "back") == 5
 
 
 def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:

@@ -1,0 +1,86 @@
+"""Clients that ask without end and count what they lost. Runs also in a container, by the standard library alone.
+
+    python3 traffic_client.py FRESH KEPT host:port …
+
+So many threads open a connection for each request, to the next of the addresses in turn; so many hold one open. It ends
+when its standard input does, and prints what is new in a line of JSON a few times a second until then.
+"""
+
+import http.client
+import json
+import select
+import sys
+import threading
+from collections import Counter
+
+SECONDS = 5.0
+"""A request that takes longer is lost."""
+TELL_SECONDS = 0.1
+
+
+class Clients:
+    """All threads of one process. A connection that ends without a word before it is a loss, kept open or not."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        self._addresses = addresses
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._counts: Counter[str] = Counter()
+        self._lost: list[str] = []
+        self._pages: set[str] = set()
+
+    def run(self, fresh: int, kept: int) -> None:
+        """Ask, and tell, until the standard input ends."""
+        threads = [threading.Thread(target=self._ask_anew, args=(number,)) for number in range(fresh)]
+        threads += [threading.Thread(target=self._ask_on, args=(number,)) for number in range(kept)]
+        for thread in threads:
+            thread.start()
+        while not select.select([sys.stdin], [], [], TELL_SECONDS)[0]:
+            self._tell()
+        self._end.set()
+        for thread in threads:
+            thread.join()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            news = {"counts": self._counts, "lost": self._lost, "pages": sorted(self._pages)}
+            text = json.dumps(news)
+            self._counts, self._lost = Counter(), []
+        print(text, flush=True)
+
+    def _ask_anew(self, number: int) -> None:
+        while not self._end.is_set():
+            number += 1
+            address = self._addresses[number % len(self._addresses)]
+            connection = http.client.HTTPConnection(address, timeout=SECONDS)
+            self._ask(connection, address, "fresh", {"Connection": "close"})
+            connection.close()
+
+    def _ask_on(self, number: int) -> None:
+        address = self._addresses[number % len(self._addresses)]
+        connection = http.client.HTTPConnection(address, timeout=SECONDS)
+        while not self._end.is_set():
+            # Open only when the last answer did not say that it ends: then http.client has closed it.
+            self._ask(connection, address, "kept, used" if connection.sock is not None else "kept, new", {})
+        connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection, address: str, kind: str, headers: dict[str, str]) -> None:
+        try:
+            connection.request("GET", "/", headers=headers)
+            answer = connection.getresponse()
+            page = answer.read().decode()
+            if answer.status != http.client.OK:
+                raise http.client.HTTPException(f"status {answer.status}")
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            with self._lock:
+                self._lost.append(f"{address}, {kind}: {type(error).__name__} {error}")
+            return
+        with self._lock:
+            self._counts[kind] += 1
+            self._pages.add(page)
+
+
+if __name__ == "__main__":
+    Clients(sys.argv[3:]).run(fresh=int(sys.argv[1]), kept=int(sys.argv[2]))
