@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from grpc import aio
@@ -75,7 +76,7 @@ async def run(settings: AgentSettings) -> None:
     address = host.underlay_address(settings, managers.first())
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(
-            node_network(underlay_address=address, node_id=membership.node_id, settings=NetworkSettings())
+            node_network(underlay_address=address, node_id=membership.node_id, settings=_network_settings(settings))
         )
         outbox = Outbox()
         drivers = await stack.enter_async_context(_drivers(settings))
@@ -102,6 +103,11 @@ async def run(settings: AgentSettings) -> None:
             group.create_task(membership.keep(managers), name="certificate")
             _log.info("agent of node %s at %s runs", membership.node_id, address)
             notify("READY=1", os.environ)
+
+
+def _network_settings(settings: AgentSettings) -> NetworkSettings:
+    pool = IPv4Network(settings.local_pool) if settings.local_pool else None
+    return NetworkSettings(vxlan_port=settings.vxlan_port, local_pool=pool)
 
 
 async def _worker(

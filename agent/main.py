@@ -19,6 +19,7 @@ from agent.settings import (
     RUN_DIRECTORY,
     STATE_DIRECTORY,
     STREAM_PORT,
+    VXLAN_PORT,
     AgentSettings,
 )
 from shoal.errors import Refused, ShoalError, Unavailable
@@ -75,6 +76,8 @@ def main() -> None:
 @_option("--advertise-address", default="", metavar="ADDRESS", help="Where others reach this node, by IPv4 or IPv6.")
 @_option("--advertise-interface", default="", metavar="NAME", help="Interface whose address is advertised.")
 @_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
+@_option("--local-pool", default="", metavar="CIDR", help="For containers without a network; chosen by default.")
+@_option("--vxlan-port", default=VXLAN_PORT, show_default=True, help="UDP port of the tunnels, the same on all nodes.")
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
 @_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
 @_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")

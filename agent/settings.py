@@ -8,6 +8,7 @@ from agent.csi.sockets import socket_faults
 from agent.labels import label_faults
 from agent.resources import resource_faults
 from shoal.errors import Fault, InvalidInput
+from shoal.network_modes import pool_fault
 from shoal.rpc import addresses
 from shoal.telemetry.logs import LEVELS
 
@@ -15,6 +16,7 @@ STATE_DIRECTORY = Path("/var/lib/shoal/agent")
 RUN_DIRECTORY = Path("/run/shoal")
 REGISTRIES_FILE = Path("/etc/shoal/registries.toml")
 STREAM_PORT = 7441
+VXLAN_PORT = 4789
 
 MAX_RUN_DIRECTORY = 60
 """Characters: paths of sockets below it have at most 108 (unix(7))."""
@@ -34,6 +36,9 @@ class AgentSettings:
         advertise_address: address by which others reach this node, of either family; empty means that of
             `advertise_interface`, else the one that routes to the manager.
         stream_port: TCP port of the agent's own server, on the advertised address.
+        local_pool: IPv4 subnet of this node alone, for containers without a network, which they have behind address
+            translation; empty means one that does not overlap the host's routes.
+        vxlan_port: UDP port of the tunnels between nodes; the same on every node.
         registries_file: credentials and certificates of registries, TOML.
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
             paths of devices are given to the containers.
@@ -54,6 +59,8 @@ class AgentSettings:
     advertise_address: str = ""
     advertise_interface: str = ""
     stream_port: int = STREAM_PORT
+    local_pool: str = ""
+    vxlan_port: int = VXLAN_PORT
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
     resource: tuple[str, ...] = ()
@@ -77,12 +84,15 @@ class AgentSettings:
             ("--hostname", len(self.hostname) <= 253 and self.hostname.isprintable(), "must be a host name"),
             ("--advertise-address", _is_address(self.advertise_address), _AN_ADDRESS),
             ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
+            ("--vxlan-port", 0 < self.vxlan_port < 1 << 16, "must be 1 to 65535"),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
         )
         faults = [Fault(name, text) for name, holds, text in checks if not holds]
         faults += _address_faults(self.join)
+        if self.local_pool and (why := pool_fault(self.local_pool)):
+            faults.append(Fault("--local-pool", why))
         faults += resource_faults(self.resource)
         faults += label_faults(self.label)
         faults += socket_faults(self.csi)

@@ -3,6 +3,8 @@
 Shared, since the control API admits them, the planner gives them no address, and the agent does what they say.
 """
 
+from ipaddress import IPv4Network
+
 from shoal.api.v1.service_pb2 import NetworkAttachment, TaskTemplate
 
 HOST = "host"
@@ -14,7 +16,22 @@ BRIDGE = "bridge"
 MODES = frozenset({HOST, NONE, BRIDGE})
 
 NODE_POOL = "172.30.0.0/16"
-"""The same on every node, for tasks on no network; no network of the cluster may overlap it."""
+"""For tasks on no network, on every node that has no reason to take another one; no network of the cluster may overlap
+it, or another one that a node has taken."""
+
+_NO_POOL = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
+"""What hosts cannot have (RFC 6890)."""
+
+
+def pool_fault(pool: str) -> str:
+    """Why this cannot be a node's own pool, one line; empty when it can."""
+    try:
+        network = IPv4Network(pool)
+    except ValueError as error:
+        return f"'{pool[:80]}' is not an IPv4 subnet such as {NODE_POOL}: {error}"
+    if not 8 <= network.prefixlen <= 28:
+        return f"{network} needs a prefix of 8 to 28 bits"
+    return f"{network} has addresses that no host can have" if any(map(network.overlaps, _NO_POOL)) else ""
 
 
 def mode_of(template: TaskTemplate) -> str:

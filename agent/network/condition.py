@@ -38,12 +38,20 @@ class Condition:
             repair = NetworkRepair(what=f"{wrong[0]}{more}", count=count, at_ms=self._now_ms())
             self._change(NetworkCondition(repaired=repair))
 
-    def note(self, *, problems: Iterable[str], listeners: Iterable[HostListener], underlay_mtu: int) -> None:
+    def note(
+        self,
+        *,
+        problems: Iterable[str],
+        listeners: Iterable[HostListener],
+        underlay_mtu: int,
+        host_prefixes: Iterable[str] = (),
+    ) -> None:
         """How it is now."""
         new = NetworkCondition(
             problems=list(problems)[:MOST_PROBLEMS],
             listeners=list(listeners)[:MOST_LISTENERS],
             underlay_mtu=underlay_mtu,
+            host_prefixes=host_prefixes,
         )
         if self._current.HasField("repaired"):
             new.repaired.CopyFrom(self._current.repaired)

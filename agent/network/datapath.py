@@ -6,17 +6,19 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
+from ipaddress import IPv4Network
 
 from agent.network import names
-from agent.network.attachment import Attachment, container_messages, host_messages
+from agent.network.attachment import Attachment, container_messages, host_messages, read_alias
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Services
 from agent.network.comparison import Comparison, Findings
 from agent.network.encryption.tunnels import Tunnels
-from agent.network.host_routes import host_prefixes, warn_of_overlap
+from agent.network.host_routes import host_prefixes
 from agent.network.kernel_features import rules_refused
 from agent.network.kernel_state import KernelState, kernel_state, only_ipv4, plan
 from agent.network.live_tables import LiveTables, Step
+from agent.network.local_pool import USUAL, choose_pool, tell_choice
 from agent.network.lost_links import LinkSizes, changed, restored
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
@@ -51,6 +53,8 @@ class Datapath:
         self._sizes = LinkSizes()
         self._in_doubt = True
         self._told = self._settled = False
+        self.local_pool = USUAL
+        """For containers without a network; chosen by `prepare`."""
         try:
             self._overlay = OverlayDevice(connection=self._connection, address=underlay_address, settings=settings)
         except ShoalError:
@@ -89,24 +93,34 @@ class Datapath:
             Unavailable: the kernel lacks something, which the text names.
         """
         self._overlay.make()
-        warn_of_overlap(self._settings.local_pool, self.host_prefixes())
+        present = self._table.present()
+        before = nft.pool_of(present)
+        self._choose_pool(before)
+        outdated = nft.of_pools(before) if before is not None else nft.NONE
         try:
-            self._table.begin(self._elements())
+            self._table.begin(self._elements(), outdated=outdated)
         except Unavailable as error:
             raise rules_refused(error, self._nftables.run) from error
+
+    def _choose_pool(self, before: IPv4Network | None) -> None:
+        told, prefixes = self._settings.local_pool, self.host_prefixes()
+        aliases = (read_alias(link.alias) for link in self.container_links())
+        used = [alias.local for alias in aliases if alias is not None and alias.local is not None]
+        self.local_pool = choose_pool(told=told, before=before, used=used, prefixes=prefixes)
+        tell_choice(self.local_pool, told=told, prefixes=prefixes)
 
     def host_prefixes(self) -> list[messages.Network]:
         """What the host routes besides us."""
         return host_prefixes(self._connection)
 
     def _elements(self) -> nft.Elements:
-        return nft.elements(self._live.whole, self.attachments, self._settings.local_pool)
+        return nft.elements(self._live.whole, self.attachments, self.local_pool)
 
     def _all_elements(self) -> nft.Elements:
         return nft.merged(self._elements(), self._balance.elements())
 
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
-        pool, ipv6 = self._settings.local_pool, self._overlay.has_ipv6
+        pool, ipv6 = self.local_pool, self._overlay.has_ipv6
         return kernel_state(tables, attachments, self._overlay.index, pool, ipv6=ipv6)
 
     def apply(self, step: Step, services: Services) -> Collection[Address]:
@@ -129,7 +143,7 @@ class Datapath:
             return move.withdrawn
         self._in_doubt = True
         # Elements of this node's tasks change only when they come and go.
-        before, after = (nft.elements(each, (), self._settings.local_pool) for each in (step.before, step.after))
+        before, after = (nft.elements(each, (), self.local_pool) for each in (step.before, step.after))
         self._commit(nft.merged(before, move.before), nft.merged(after, move.after))
         differing = without_common(step.before, step.after)
         refusals = self._connection.attempt(plan(*(self._state(each, ()) for each in differing)))

@@ -117,7 +117,6 @@ class NodeNetwork:
         self._meaning = Meaning(node_id=self._node_id, ipv6=self._has_ipv6)
         self._names = NameTable(ipv6=self._has_ipv6)
         await self._in_kernel(self._datapath.prepare)
-        self._host_prefixes = await self._in_kernel(self._datapath.host_prefixes)
         mtu = self._datapath.underlay.overlay_mtu
         self._pool = await self._in_maker(lambda: NamespacePool(connection=Connection(), mtu=mtu, ipv6=self._has_ipv6))
         opened.push_async_callback(self._in_maker, self._pool.close)
@@ -161,7 +160,9 @@ class NodeNetwork:
             address=str(underlay.address),
             vtep_mac=underlay.vtep_mac,
             underlay_mtu=underlay.mtu,
-            host_prefixes=map(str, self._host_prefixes),
+            host_prefixes=self.condition.current.host_prefixes,
+            local_pool=str(self._datapath.local_pool),
+            vxlan_port=self._settings.vxlan_port,
             features=self._datapath.tunnels.features,
             ipv6=self._has_ipv6,
             without_ipv6=self._datapath.without_ipv6,
@@ -239,7 +240,7 @@ class NodeNetwork:
         """What the task is to get; link and MAC address are still open."""
         local: IPv4Address | None = None
         if not task.addresses and not internal_only:
-            local = next_address(self._settings.local_pool, self._askers.addresses(), self._last_local)
+            local = next_address(self._datapath.local_pool, self._askers.addresses(), self._last_local)
             self._last_local = local
         return attachment_of(task, self._subnets, local, internal_only=internal_only, ipv6=self._has_ipv6)
 

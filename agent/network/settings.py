@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from shoal.errors import Fault, InvalidInput
-
-_LOCAL_POOL = IPv4Network("172.30.0.0/16")
+from shoal.network_modes import pool_fault
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class NetworkSettings:
         vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
         vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
         wireguard_port: UDP port of encrypted networks' tunnels, and the next one, which is used in turn with it.
-        local_pool: subnet of this node only, for containers without any network.
+        local_pool: subnet of this node only, for containers without any network; None for one that is chosen.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
         verify_seconds: how often the kernel's tables are compared with what they should be.
         sweep_seconds: how long links of ended tasks are gathered, since many cost as little as one.
@@ -29,7 +28,7 @@ class NetworkSettings:
     vni: int = 4096
     vxlan_port: int = 4789
     wireguard_port: int = 51830
-    local_pool: IPv4Network = _LOCAL_POOL
+    local_pool: IPv4Network | None = None
     spare_namespaces: int = 8
     verify_seconds: float = 20.0
     sweep_seconds: float = 0.05
@@ -46,11 +45,12 @@ class NetworkSettings:
                 0 < self.wireguard_port < (1 << 16) - 1,
                 "a port is 1 to 65534, and the next one is used too",
             ),
-            ("local_pool", self.local_pool.prefixlen <= 28, "the pool needs a prefix of 28 bits or fewer"),
             ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "0 to 256 namespaces are kept ready"),
             ("verify_seconds", self.verify_seconds > 0, "more than 0 seconds"),
             ("dns_ttl_seconds", 0 <= self.dns_ttl_seconds <= 60, "0 to 60 seconds"),
         )
         faults = [Fault(name, message) for name, good, message in checks if not good]
+        if self.local_pool is not None and (why := pool_fault(str(self.local_pool))):
+            faults.append(Fault("local_pool", why))
         if faults:
             raise InvalidInput(faults)

@@ -61,6 +61,7 @@ class Upkeep:
         self._condition = condition
         self._compared = compared
         self._obstacles: list[str] = []
+        self._prefixes: list[str] = []
 
     async def apply(self, step: Step, services: Services) -> None:
         """Bring the kernel a step on, and to these services, but for ports of the mesh that other programs have.
@@ -107,15 +108,16 @@ class Upkeep:
             await self._look_at_ports()
 
     async def look_around(self) -> None:
-        """What others do on this host: who listens, and what stands in the way of containers' traffic."""
+        """What others do on this host: who listens, what is routed, what stands in the way of containers' traffic."""
         try:
             await self._in_kernel(partial(ownership.sign, self._node_id))
         except Unavailable as error:
             log.warning("It is not written on our device whose it is: %s", error)
         try:
             self._obstacles = await self._in_kernel(_obstacles)
+            self._prefixes = list(map(str, await self._in_kernel(self._datapath.host_prefixes)))
         except Unavailable as error:
-            log.warning("It is not known which rules of others drop containers' traffic: %s", error)
+            log.warning("It is not known which rules of others drop traffic, or what the host routes: %s", error)
         await self._look_at_ports()
 
     async def _look_at_ports(self) -> None:
@@ -136,7 +138,9 @@ class Upkeep:
         for problem in set(problems) - set(self._condition.current.problems):
             log.warning("%s", problem)
         mtu = self._datapath.underlay.mtu
-        self._condition.note(problems=problems, listeners=self._host.lasting(), underlay_mtu=mtu)
+        self._condition.note(
+            problems=problems, listeners=self._host.lasting(), underlay_mtu=mtu, host_prefixes=self._prefixes
+        )
 
 
 def _obstacles() -> list[str]:

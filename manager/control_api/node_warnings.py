@@ -14,11 +14,9 @@ class NodeWarnings:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._mtus = Counter(
-            status.description.underlay_mtu
-            for node_id, status in view.node_status.items()
-            if node_id in view.nodes and status.description.underlay_mtu
-        )
+        told = [status.description for node_id, status in view.node_status.items() if node_id in view.nodes]
+        self._mtus = Counter(about.underlay_mtu for about in told if about.underlay_mtu)
+        self._ports = Counter(about.vxlan_port for about in told if about.vxlan_port)
         subnets = ((IPv4Network(allocation.subnet), network_id) for network_id, allocation in view.allocations.items())
         # Allocations are disjoint, so in the order of their beginnings they are in that of their ends.
         self._subnets = sorted(subnets)
@@ -29,21 +27,23 @@ class NodeWarnings:
         status = self._view.node_status.get(node_id)
         if status is not None:
             yield from status.network.problems
-            yield from self.mtu(status.description)
-            for text in status.description.host_prefixes:
-                yield from self._overlaps(text)
+            about = status.description
+            yield from self.mtu(about)
+            yield from self._port(about)
+            for text in about.host_prefixes:
+                yield from self._overlaps(text, f"its route to {text}")
+            yield from self._overlaps(about.local_pool, f"its pool {about.local_pool}, for tasks without a network,")
 
     def mtu(self, about: NodeDescription) -> Iterator[str]:
         """A line when it differs from what most nodes have."""
-        if not about.underlay_mtu or len(self._mtus) < 2:
-            return
-        usual, holders = max(self._mtus.items(), key=lambda item: (item[1], item[0]))
-        if about.underlay_mtu != usual:
-            number = self._mtus.total()
-            others = "the other has" if number == 2 else f"{holders} of {number} nodes have"
-            yield f"MTU {about.underlay_mtu} on the interface of {about.address}; {others} {usual}"
+        if others := _others(self._mtus, about.underlay_mtu):
+            yield f"MTU {about.underlay_mtu} on the interface of {about.address}; {others}"
 
-    def _overlaps(self, text: str) -> Iterator[str]:
+    def _port(self, about: NodeDescription) -> Iterator[str]:
+        if others := _others(self._ports, about.vxlan_port):
+            yield f"its tunnels are at UDP port {about.vxlan_port}; {others}, so networks do not reach it: --vxlan-port"
+
+    def _overlaps(self, text: str, what: str) -> Iterator[str]:
         try:
             prefix = IPv4Network(text)
         except ValueError:  # an agent's word, or IPv6
@@ -53,4 +53,15 @@ class NodeWarnings:
                 return
             network = self._view.networks.get(network_id)
             name = network.spec.name if network is not None else network_id
-            yield f"its route to {prefix} overlaps network {name} ({subnet}), whose tasks cannot go there"
+            yield f"{what} overlaps network {name} ({subnet}), whose tasks cannot go there"
+
+
+def _others(counted: Counter[int], own: int) -> str:
+    """What most nodes have, in words; empty where this one has the same, or has told nothing."""
+    if not own or len(counted) < 2:
+        return ""
+    usual, holders = max(counted.items(), key=lambda item: (item[1], item[0]))
+    if own == usual:
+        return ""
+    number = counted.total()
+    return f"the other has {usual}" if number == 2 else f"{holders} of {number} nodes have {usual}"

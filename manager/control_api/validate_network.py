@@ -149,6 +149,7 @@ def _used_by_hosts(view: View) -> Iterator[tuple[str, str, str]]:
         hostname = about.hostname or node_id
         yield from ((hostname, prefix, "a route") for prefix in _valid(about.host_prefixes))
         yield from ((hostname, address, "the address") for address in _valid([about.address]))
+        yield from ((hostname, pool, "for tasks without a network the pool") for pool in _valid([about.local_pool]))
 
 
 def _valid(prefixes: Iterable[str]) -> Iterator[str]:

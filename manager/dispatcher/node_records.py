@@ -12,6 +12,7 @@ from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 
 MOST_PROBLEMS = 20
 MOST_LISTENERS = 256
+MOST_PREFIXES = 256
 
 NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
@@ -73,8 +74,11 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
     if condition.ByteSize():
         new.network.CopyFrom(condition)
         del new.network.problems[MOST_PROBLEMS:], new.network.listeners[MOST_LISTENERS:]
+        new.network.ClearField("host_prefixes")
     if condition.underlay_mtu:
         new.description.underlay_mtu = condition.underlay_mtu
+    if condition.host_prefixes:
+        new.description.host_prefixes[:] = condition.host_prefixes[:MOST_PREFIXES]
     return new
 
 

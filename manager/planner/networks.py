@@ -99,7 +99,8 @@ def host_prefixes(view: View) -> Iterator[ipaddress.IPv4Network]:
     """What the nodes use themselves: their addresses, what they route, and the pool of tasks without a network."""
     yield ipaddress.IPv4Network(NODE_POOL)
     for status in view.node_status.values():
-        for text in (status.description.address, *status.description.host_prefixes):
+        about = status.description
+        for text in (about.address, about.local_pool or NODE_POOL, *about.host_prefixes):
             try:
                 yield ipaddress.IPv4Network(text)
             except ValueError:  # an agent's word, or an IPv6 address: no reason to plan nothing

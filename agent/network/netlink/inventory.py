@@ -1,6 +1,7 @@
 """What the kernel has: links, addresses, routes, neighbours and forwarding entries, read by dumps."""
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -15,7 +16,7 @@ from agent.network.netlink.messages import (
     GETROUTE,
     GETRULE,
     IFF_UP,
-    MAIN_TABLE,
+    LOCAL_TABLE,
     NUD_PERMANENT,
     PROTOCOL,
     UNREACHABLE,
@@ -136,27 +137,29 @@ def addresses(connection: Connection) -> dict[Address, int]:
 
 def own_routes(connection: Connection) -> list[Route]:
     """Every route, of any table, that carries our protocol number."""
-    return _routes(connection, PROTOCOL, 0)
+    return [_route(body) for body in _routes(connection, PROTOCOL)]
 
 
-def all_routes(connection: Connection) -> list[Route]:
-    """Every route of the main table."""
-    return _routes(connection, 0, MAIN_TABLE)
+def foreign_routes(connection: Connection) -> set[Network]:
+    """Where other programs' routes of any table lead, but for the host's own addresses."""
+    bodies = (body for body in _routes(connection, 0) if body[5] != PROTOCOL and body[4] != LOCAL_TABLE)
+    return {_destination(body, attributes(body, 12)) for body in bodies}
 
 
-def _routes(connection: Connection, protocol: int, table: int) -> list[Route]:
-    """Of a table; 0: of all."""
-    found: list[Route] = []
+def _routes(connection: Connection, protocol: int) -> Iterator[bytes]:
+    """Of all tables; of every protocol where that is 0."""
     for family in _FAMILIES:
-        header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, table, protocol, 0, 0, 0)
-        replies = connection.dump(GETROUTE, header + (number(15, table) if table else b""))
-        found += (_route(reply.body) for reply in replies if reply.body[0] == family)
-    return found
+        header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, protocol, 0, 0, 0)
+        yield from (reply.body for reply in connection.dump(GETROUTE, header) if reply.body[0] == family)
+
+
+def _destination(body: bytes, value: dict[int, bytes]) -> Network:
+    return ip_network((value.get(1, bytes(_FAMILIES[body[0]])), body[1]))
 
 
 def _route(body: bytes) -> Route:
     value = attributes(body, 12)
-    destination: Network = ip_network((value.get(1, bytes(_FAMILIES[body[0]])), body[1]))
+    destination = _destination(body, value)
     via, source = value.get(5) or value.get(18, b"")[2:], value.get(7)
     link = _integer(value.get(4)) if body[7] != UNREACHABLE else 0  # the kernel says "lo" of those of IPv6
     gateway, sender = ip_address(via) if via else None, ip_address(source) if source else None

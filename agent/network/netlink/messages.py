@@ -25,7 +25,7 @@ PROTOCOL = 83
 """Marks our routes (rtm_protocol); free in /etc/iproute2/rt_protos."""
 UNREACHABLE = 7
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
-MAIN_TABLE = 254
+MAIN_TABLE, LOCAL_TABLE = 254, 255
 ENTRY_MARK, ENTRY_MASK = 0x53000000, 0xFF000000
 """Marks of connections that another node leads here: the rest are the last 24 bits of its underlay address."""
 SUBNET_METRIC = 0xF0000000

@@ -15,6 +15,7 @@ from agent.network.underlay import node_address6
 Elements = Mapping[str, frozenset[str]]
 """By set or map: its elements in nft's own words, protocols as numbers, maps as `key : value`."""
 
+_LOOPBACK = "127.0.0.0/8"
 NONE: Elements = {name: frozenset() for name in (*SETS, *MAPS)}
 
 
@@ -31,10 +32,8 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
                 found["egress" + family].add(str(prefix))
             if subnet.encrypted:
                 found["encrypted" + family].add(str(prefix))
-    for pool, loopback in ((local_pool, "127.0.0.0/8"), (LOCAL_POOL6, str(LOOPBACK6))):
-        found["subnets" + _family(pool)].add(str(pool))
-        found["egress" + _family(pool)].add(str(pool))
-        found["node_only" + _family(pool)].update((str(pool), loopback))
+    for name, values in of_pools(local_pool).items():
+        found[name] |= values
     for peer in tables.peers:
         found["peers" + _family(peer)].add(str(peer))
     for peer in tables.entries:
@@ -45,6 +44,22 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
         for name, values in of_attachment(attachment).items():
             found[name] |= values
     return {name: frozenset(values) for name, values in found.items()}
+
+
+def of_pools(local_pool: IPv4Network) -> Elements:
+    """The part that is of the node's own pool of IPv4, and of IPv6."""
+    found: dict[str, frozenset[str]] = {}
+    for pool, loopback in ((local_pool, _LOOPBACK), (LOCAL_POOL6, str(LOOPBACK6))):
+        end = _family(pool)
+        found |= {name + end: frozenset({str(pool)}) for name in ("subnets", "egress")}
+        found["node_only" + end] = frozenset({str(pool), loopback})
+    return found
+
+
+def pool_of(found: Elements) -> IPv4Network | None:
+    """The node's own pool of the agent that wrote these elements, None where it wrote none."""
+    pools = found["node_only"] - {_LOOPBACK}
+    return IPv4Network(min(pools)) if len(pools) == 1 else None
 
 
 def _family(address: Address | Network) -> str:
@@ -101,6 +116,11 @@ def merged(left: Elements, right: Elements) -> Elements:
     """The elements of both."""
     none: frozenset[str] = frozenset()
     return {name: left.get(name, none) | right.get(name, none) for name in NONE}
+
+
+def without(left: Elements, right: Elements) -> Elements:
+    """The elements of the first that are not in the second."""
+    return {name: left.get(name, frozenset()) - right.get(name, frozenset()) for name in NONE}
 
 
 def listed(objects: Sequence[Mapping[str, Any]]) -> Elements:

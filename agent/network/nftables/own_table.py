@@ -27,14 +27,18 @@ class OwnTable:
         self._definition = definition
         self._loaded: Skeleton = {}
 
-    def begin(self, wanted: nft.Elements) -> None:
+    def present(self) -> nft.Elements:
+        """What it holds."""
+        return nft.listed(self._list())
+
+    def begin(self, wanted: nft.Elements, *, outdated: nft.Elements = nft.NONE) -> None:
         """Load our rules in the place of an earlier process's, whatever those say. Its elements stay, since they keep
-        working until the planner's tables are told again.
+        working until the planner's tables are told again, but for the outdated ones.
 
         Raises:
             Unavailable: the kernel refused.
         """
-        present = nft.listed(self._list())
+        present = nft.without(self.present(), outdated)
         try:
             self._load(nft.merged(present, wanted))
         except Unavailable as error:
@@ -56,7 +60,7 @@ class OwnTable:
 
     def keep_only(self, attachments: nft.Elements) -> None:
         """Of the elements that are of this node's tasks, these alone."""
-        self.change(nft.of_tasks(nft.listed(self._list())), nft.of_tasks(attachments))
+        self.change(nft.of_tasks(self.present()), nft.of_tasks(attachments))
 
     def repair(self, wanted: nft.Elements) -> list[str]:
         """Set right what differs; what was wrong, in a line each.

@@ -201,6 +201,7 @@ class NetworkCondition(_message.Message):
     REPAIRED_FIELD_NUMBER: _builtins.int
     LISTENERS_FIELD_NUMBER: _builtins.int
     UNDERLAY_MTU_FIELD_NUMBER: _builtins.int
+    HOST_PREFIXES_FIELD_NUMBER: _builtins.int
     underlay_mtu: _builtins.int
     """As the underlay's interface has it now, bytes; 0 means as in the description."""
     @_builtins.property
@@ -215,6 +216,10 @@ class NetworkCondition(_message.Message):
     def listeners(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostListener]:
         """Ports that programs of the host itself listen on, so that no task can have them there: at most 256."""
 
+    @_builtins.property
+    def host_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the host routes now, as `NodeDescription.host_prefixes`; none means as in the description. At most 256."""
+
     def __init__(
         self,
         *,
@@ -222,10 +227,11 @@ class NetworkCondition(_message.Message):
         repaired: Global___NetworkRepair | None = ...,
         listeners: _abc.Iterable[Global___HostListener] | None = ...,
         underlay_mtu: _builtins.int = ...,
+        host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["listeners", b"listeners", "problems", b"problems", "repaired", b"repaired", "underlay_mtu", b"underlay_mtu"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_prefixes", b"host_prefixes", "listeners", b"listeners", "problems", b"problems", "repaired", b"repaired", "underlay_mtu", b"underlay_mtu"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -333,6 +339,8 @@ class NodeDescription(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     OVERLAY_KEYS_FIELD_NUMBER: _builtins.int
     CSI_DRIVERS_FIELD_NUMBER: _builtins.int
+    LOCAL_POOL_FIELD_NUMBER: _builtins.int
+    VXLAN_PORT_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -351,6 +359,10 @@ class NodeDescription(_message.Message):
     """Its containers can have IPv6 addresses."""
     without_ipv6: _builtins.str
     """Why they cannot, one line for the user."""
+    local_pool: _builtins.str
+    """CIDR of its own, for containers without a network; empty means 172.30.0.0/16."""
+    vxlan_port: _builtins.int
+    """UDP port of its VXLAN tunnels, which must be the same on every node; 0 means 4789."""
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
@@ -364,7 +376,7 @@ class NodeDescription(_message.Message):
     @_builtins.property
     def host_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """CIDRs that the host itself routes (its LANs and what lies behind them, not the default route): no network of
-        containers may overlap them. At most 64.
+        containers may overlap them. At most 256.
         """
 
     @_builtins.property
@@ -399,10 +411,12 @@ class NodeDescription(_message.Message):
         features: _abc.Iterable[_builtins.str] | None = ...,
         overlay_keys: _abc.Iterable[Global___OverlayKey] | None = ...,
         csi_drivers: _abc.Iterable[Global___CsiDriver] | None = ...,
+        local_pool: _builtins.str = ...,
+        vxlan_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "without_ipv6", b"without_ipv6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_ipv6", b"without_ipv6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,7 +86,11 @@ def test_routes_neighbours_and_forwarding_entries_come_and_go(overlay: int, ours
     ours.apply([add_forwarding(entry), add_neighbour(neighbour), add_route(route), add_route(subnet)])
 
     assert set(inventory.own_routes(ours)) == {route, subnet}
-    assert {route, subnet} < set(inventory.all_routes(ours))
+    other = IPv4Network("10.77.0.0/16")
+    before = inventory.foreign_routes(ours)
+    theirs.route("add", dst=str(other), oif=overlay, table=52, scope="link")
+    assert inventory.foreign_routes(ours) - before == {other}
+    theirs.route("del", dst=str(other), oif=overlay, table=52, scope="link")
     assert neighbour in inventory.neighbours(ours)
     assert inventory.forwarding(ours, overlay) == [entry]
     (read,) = [each for each in theirs.get_routes(table=254) if each.get_attr("RTA_DST") == "10.99.0.7"]

@@ -1,5 +1,7 @@
 """The network survives its agent, is set right after others meddle, and goes without a trace."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
@@ -321,3 +323,44 @@ def test_an_underlay_address_that_is_not_the_hosts_is_refused(hosts: Hosts) -> N
     hosts.one.address = "172.31.0.250"
     with pytest.raises(InvalidInput, match=r"no interface of this host has the address 172\.31\.0\.250"):
         hosts.one.start()
+
+
+def test_the_pool_of_a_nodes_own_keeps_off_the_hosts_routes_and_stays_while_containers_have_it(hosts: Hosts) -> None:
+    ip(hosts.one.descriptor, "route add 172.30.8.0/24 via 172.31.0.100")
+    hosts.start()
+    nowhere = endpoint(4, hosts.one)
+    assert hosts.one.network.description().local_pool == "172.29.0.0/16"
+    assert "172.30.8.0/24" in hosts.one.network.description().host_prefixes
+    local = hosts.attach(hosts.one, task(nowhere))
+    assert local.addresses == {"": "172.29.0.1"}
+    ip(hosts.client, "addr add 172.30.8.8/32 dev lo")
+    assert pings(local.netns_fd, "172.30.8.8")
+
+    hosts.one.stop()
+    ip(hosts.one.descriptor, "route add 172.29.8.0/24 via 172.31.0.100")
+    hosts.one.start()
+    hosts.one.call(hosts.one.network.recover([task(nowhere)]))
+    assert hosts.one.network.description().local_pool == "172.29.0.0/16"
+    assert pings(local.netns_fd, "172.31.0.100")
+    hosts.one.call(hosts.one.network.detach(nowhere.task_id))
+    assert until(lambda: "sh-" not in run(hosts.one.descriptor, "ip", "-o", "link"))
+
+    hosts.one.stop()
+    hosts.one.start()
+    assert hosts.one.network.description().local_pool == "172.28.0.0/16"
+    hosts.one.stop()
+    hosts.one.start(local_pool=IPv4Network("192.168.200.0/24"))
+    hosts.apply([], [])
+    assert hosts.attach(hosts.one, task(nowhere)).addresses == {"": "192.168.200.1"}
+    assert "172.2" not in hosts.one.nft("list table inet shoal")
+    assert "172.28.0.0" not in run(hosts.one.descriptor, "ip", "route")
+
+
+def test_a_route_of_the_host_that_comes_later_is_told(hosts: Hosts) -> None:
+    hosts.start()
+    own = hosts.one.network
+    assert list(own.condition.current.host_prefixes) == ["172.31.0.0/24"]
+    ip(hosts.one.descriptor, "route add 10.8.0.0/16 via 172.31.0.100", "route add 10.9.0.0/16 dev eth0 table 52")
+    hosts.apply([network(1)], [endpoint(2, hosts.two, 1)])
+    hosts.one.call(own.upkeep.look_around())
+    assert list(own.condition.current.host_prefixes) == ["10.8.0.0/15", "172.31.0.0/24"]

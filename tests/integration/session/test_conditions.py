@@ -39,3 +39,11 @@ def test_a_record_holds_a_bounded_part_of_it() -> None:
     assert len(kept.network.problems) == MOST_PROBLEMS
     assert len(kept.network.listeners) == 256
     assert kept.description.underlay_mtu == 1500
+
+
+def test_what_the_host_routes_now_takes_the_place_of_what_it_routed() -> None:
+    status = NodeStatus(description=NodeDescription(host_prefixes=["10.9.0.0/16"]))
+    assert with_condition(status, NetworkCondition(underlay_mtu=1500)).description.host_prefixes == ["10.9.0.0/16"]
+    kept = with_condition(status, NetworkCondition(host_prefixes=[f"10.{each}.0.0/16" for each in range(255)] * 2))
+    assert len(kept.description.host_prefixes) == 256
+    assert not kept.network.host_prefixes

@@ -20,10 +20,27 @@ def test_all_faults_are_told_at_once() -> None:
             stream_port=0,
             parallel_starts=0,
             advertise_address="fe80::1",
+            local_pool="224.0.0.0/8",
+            vxlan_port=0,
             token="a",
             token_file=Path("/b"),
         )
-    assert len(caught.value.faults) == 7
+    assert len(caught.value.faults) == 9
+
+
+@pytest.mark.parametrize(
+    ("pool", "why"),
+    [
+        ("172.20.0.1/16", "has host bits set"),
+        ("nonsense", "is not an IPv4 subnet"),
+        ("172.20.0.0/29", "needs a prefix of 8 to 28 bits"),
+        ("127.1.0.0/16", "has addresses that no host can have"),
+    ],
+)
+def test_a_pool_that_cannot_be_is_refused(pool: str, why: str) -> None:
+    with pytest.raises(InvalidInput, match=why):
+        AgentSettings(local_pool=pool)
+    AgentSettings(local_pool="172.20.0.0/28")
 
 
 def test_a_token_is_not_printed() -> None:

@@ -1,5 +1,7 @@
 """Services on networks: modes, addresses that are asked for, and subnets that hosts use already."""
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from manager.control_api.network_uses import resolve
@@ -7,6 +9,7 @@ from manager.control_api.networks import problem
 from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.validate_network import overlap_with_hosts
 from manager.control_api.validate_service import check_service
+from manager.planner.networks import host_prefixes
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
@@ -119,6 +122,27 @@ def test_subnets_that_hosts_use_are_refused_with_the_node_that_does() -> None:
     assert len(found) == 3 and "192.0.2.2, the address of node h2" in found[1]
     assert "each node uses" in next(overlap_with_hosts("subnet", "172.30.4.0/24", tables())).message
     assert list(overlap_with_hosts("subnet", "10.10.0.0/16", tables())) == []
+
+
+def test_a_pool_that_a_node_has_taken_is_its_own() -> None:
+    view = tables()
+    view.node_status["h2"].description.local_pool = "172.29.0.0/16"
+    (fault,) = overlap_with_hosts("subnet", "172.29.4.0/24", view)
+    assert "172.29.0.0/16, for tasks without a network the pool of node h2" in fault.message
+    assert IPv4Network("172.29.0.0/16") in set(host_prefixes(view))
+    view.node_status["h2"].description.local_pool = "10.5.0.0/28"
+    put(view, kinds.ALLOCATION, "front", NetworkAllocation(network_id="front", subnet="10.5.0.0/24"))
+    (line,) = NodeWarnings(view).of("h2")
+    assert line.startswith("its pool 10.5.0.0/28, for tasks without a network, overlaps network front (10.5.0.0/24)")
+
+
+def test_the_node_whose_tunnels_are_at_another_port_is_told() -> None:
+    view = tables()
+    for name, port in (("h1", 4789), ("h2", 8472), ("h3", 4789)):
+        view.node_status[name].description.vxlan_port = port
+    (line,) = NodeWarnings(view).of("h2")
+    assert line.startswith("its tunnels are at UDP port 8472; 2 of 3 nodes have 4789")
+    assert not list(NodeWarnings(view).of("h1"))
 
 
 def test_the_node_whose_mtu_differs_is_told() -> None:

@@ -9,11 +9,11 @@ from agent.network import ipv6
 from agent.network.attachment import Attachment, Port, local_address6, read_alias
 from agent.network.balancing.frontends import Frontend, Kind, services
 from agent.network.kernel_state import kernel_state
+from agent.network.local_pool import USUAL
 from agent.network.netlink.messages import AF_INET, AF_INET6, Neighbour, Route
 from agent.network.nftables import elements as nft
 from agent.network.nftables.families import name6, text6
 from agent.network.nftables.ruleset import MAPS, SETS, chains
-from agent.network.settings import NetworkSettings
 from agent.network.tables import Subnet, entry_marks, tables
 from agent.network.underlay import Underlay, node_address, node_address6, vtep_mac
 from agent.network.wanted import attachment_of
@@ -22,7 +22,7 @@ from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 from shoal.errors import InvalidInput, Refused
 
-POOL = NetworkSettings().local_pool
+POOL = USUAL
 PEER, PEER6 = IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")
 PREFIX6 = IPv6Network("fd01::/64")
 

@@ -11,10 +11,10 @@ from agent.network.balancing.frontends import services
 from agent.network.dns.zone import NameTable, zone
 from agent.network.kernel_state import kernel_state, plan
 from agent.network.live_tables import LiveTables
+from agent.network.local_pool import USUAL
 from agent.network.meaning import Meaning
 from agent.network.netlink.messages import Message
 from agent.network.nftables import elements as nft
-from agent.network.settings import NetworkSettings
 from agent.network.tables import tables, without_common
 from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
@@ -23,7 +23,7 @@ from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress
 
 HERE = "n1"
-POOL = NetworkSettings().local_pool
+POOL = USUAL
 NETWORKS, NODES, SERVICES, TASKS = ("a", "b", "mesh"), (HERE, "n2", "n3"), ("s", "t"), ("t1", "t2", "t3", "t4")
 PREFIXES = {"a": 1, "b": 2, "mesh": 3}
 

@@ -1,0 +1,76 @@
+"""Which pool a node takes for itself, and what of its routes it tells."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from itertools import pairwise
+
+import pytest
+
+from agent.network.host_routes import MOST_OF_A_FAMILY, widest
+from agent.network.local_pool import CANDIDATES, USUAL, choose_pool
+from agent.network.nftables import elements as nft
+from manager.planner.addresses import POOL as OF_NETWORKS
+
+OTHER, THIRD = IPv4Network("172.29.0.0/16"), IPv4Network("192.168.7.0/24")
+
+
+def choose(
+    *, told: str = "", before: str = "", used: Iterable[str] = (), prefixes: Iterable[str] = ("192.0.2.0/24",)
+) -> IPv4Network:
+    return choose_pool(
+        told=IPv4Network(told) if told else None,
+        before=IPv4Network(before) if before else None,
+        used=list(map(IPv4Address, used)),
+        prefixes=list(map(ip_network, prefixes)),
+    )
+
+
+@pytest.mark.parametrize("prefix", ["172.30.0.0/16", "172.30.4.0/24", "172.30.0.0/15"])
+def test_a_pool_that_the_host_routes_is_passed_over(prefix: str) -> None:
+    assert choose() == USUAL
+    assert choose(prefixes=[prefix, "fd00::/8"]) == OTHER
+
+
+def test_what_is_told_counts_even_where_the_host_routes_it() -> None:
+    assert choose(told=str(THIRD), prefixes=["192.168.0.0/16"]) == THIRD
+
+
+def test_the_pool_stays_while_containers_have_addresses_of_it() -> None:
+    assert choose(before=str(OTHER), used=["172.29.0.4"], prefixes=["172.29.0.0/24"]) == OTHER
+    assert choose(told=str(THIRD), before=str(OTHER), used=["172.29.0.4"]) == OTHER
+    assert choose(told=str(THIRD), before=str(OTHER)) == THIRD
+    assert choose(before=str(OTHER), prefixes=["172.29.0.0/24"]) == USUAL
+
+
+def test_it_stays_without_need_to_change() -> None:
+    assert choose(before=str(OTHER)) == OTHER
+
+
+def test_where_all_is_routed_there_is_one_nevertheless() -> None:
+    assert choose(prefixes=["128.0.0.0/1", "0.0.0.0/1"]) == USUAL
+    assert choose(before=str(OTHER), prefixes=["128.0.0.0/1", "0.0.0.0/1"]) == OTHER
+
+
+def test_candidates_are_apart_from_each_other_and_from_what_networks_get() -> None:
+    ordered = sorted(CANDIDATES)
+    assert not any(left.overlaps(right) for left, right in pairwise(ordered))
+    assert not any(map(OF_NETWORKS.overlaps, ordered))
+    assert all(each.is_private or each.subnet_of(IPv4Network("100.64.0.0/10")) for each in ordered)
+
+
+def test_a_later_process_reads_the_pool_from_the_table() -> None:
+    found = nft.merged(nft.NONE, nft.of_pools(OTHER))
+    assert nft.pool_of(found) == OTHER
+    assert nft.pool_of(nft.NONE) is None
+    assert nft.without(found, nft.of_pools(OTHER)) == nft.NONE
+
+
+def test_prefixes_within_others_are_not_told_and_of_very_many_the_widest() -> None:
+    assert widest(map(ip_network, ("10.0.0.0/8", "10.1.0.0/16", "fe80::/64", "fd01::/64"))) == [
+        IPv4Network("10.0.0.0/8"),
+        IPv6Network("fd01::/64"),
+    ]
+    many = [IPv4Network((number << 9, 24)) for number in range(300)]
+    found = widest([*many, IPv4Network("192.0.0.0/16")])
+    assert len(found) == MOST_OF_A_FAMILY
+    assert found[0] == IPv4Network("192.0.0.0/16")
