@@ -273,7 +273,7 @@ def _write_byte(fifo: Path, pid: int) -> None:
 
 def _check_sources(request: ContainerRequest) -> None:
     for mount in request.spec.mounts:
-        if mount.type == Mount.BIND and mount.create_source:
+        if mount.type == Mount.BIND and mount.create_source and not Path(mount.source).exists():
             Path(mount.source).mkdir(parents=True, exist_ok=True)
     faults = [
         Fault(f"spec.mounts[{place}].source", f"{mount.source!r} is not on this host")

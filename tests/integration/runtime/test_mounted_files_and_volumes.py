@@ -139,5 +139,9 @@ def test_a_missing_source_is_made_when_asked_for(tmp_path: Path) -> None:
         await runtime.start(request)
         assert (await ends.of(request.task_id)).code == 0
         assert (place / "file").read_text() == "x\n"
+        mount.source = str(place / "file")  # a file that is there stays one
+        request = shell(image, "cat /d", mounts=[mount])
+        await runtime.start(request)
+        assert (await ends.of(request.task_id)).code == 0
 
     with_runtime(tmp_path, body)
