@@ -12,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from cli.compose import mounts
 from cli.compose.tree import YamlPath
 from cli.compose.tuning import SETTERS
 
@@ -227,3 +228,10 @@ def without_effect(value: Mapping[str, Any]) -> Found:
         for key in NO_EFFECT:
             if isinstance(body, dict) and key in body:
                 yield ("services", name, key), "has no effect on a cluster"
+        entries = body.get("volumes") if isinstance(body, dict) else None
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if word := mounts.without_effect(entry):
+                yield (
+                    ("services", name, "volumes", index),
+                    f"{word!r} has no effect: Shoal does not label what it mounts",
+                )

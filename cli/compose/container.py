@@ -122,7 +122,7 @@ def environment(
         settings = entry if isinstance(entry, dict) else {"path": entry}
         if settings.get("format") not in (None, "raw"):
             raise InvalidInput(f"env_file: format {settings['format']!r} is not one; leave it out, or say raw")
-        path, required = directory / str(settings["path"]), settings.get("required", True) is not False
+        path, required = directory / str(settings["path"]), truth(settings.get("required", True))
         found = env_file(path, variables, required=required, raw=settings.get("format") == "raw")
         values.update((name, text) for name, text in found.items() if text is not None)
     for name, value in named(service.get("environment") or {}).items():
@@ -130,6 +130,8 @@ def environment(
             values[name] = scalar(value)
         elif name in variables:
             values[name] = variables[name]
+        else:
+            values.pop(name, None)  # it is unset, whatever a file says
     container.env.extend(f"{name}={value}" for name, value in values.items())
 
 

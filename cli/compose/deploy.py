@@ -101,7 +101,7 @@ def placement(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
 def _preference(value: Mapping[str, Value]) -> str:
     """As the flag has it."""
-    kinds = sorted(key for key in value if key != "x-weight")
+    kinds = sorted(key for key in value if key in ("spread", "x-binpack") or not key.startswith("x-"))
     if kinds not in (["spread"], ["x-binpack"]):
         raise InvalidInput(f"preference {dict(value)!r} is none of: spread, x-binpack, each with x-weight")
     weight = f",weight={scalar(value['x-weight'])}" if "x-weight" in value else ""

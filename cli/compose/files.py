@@ -63,7 +63,8 @@ def references(stack: str, noun: str, entries: Any, known: Mapping[str, Any]) ->
         if name not in known:
             raise InvalidInput(f"{noun} {name!r} is not among the file's {noun}s")
         text = {key: scalar(item) for key, item in fields.items() if key in ("target", "uid", "gid")}
-        if (unknown := sorted(set(fields) - {"source", "target", "uid", "gid", "mode", "x-policy"})) != []:
+        known_keys = {"source", "target", "uid", "gid", "mode"}
+        if unknown := sorted(key for key in fields if key not in known_keys and not key.startswith("x-")):
             raise InvalidInput(f"{unknown[0]!r} is not supported yet")
         if "mode" in fields:
             text["mode"] = octal(fields["mode"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from cli.compose import check
 from cli.compose.anchor import anchor, anchor_service
+from cli.compose.casts import cast
 from cli.compose.document import Document, read
 from cli.compose.env_file import env_file
 from cli.compose.external import external_faults
@@ -18,7 +19,7 @@ from cli.compose.faults import Faults, Report
 from cli.compose.interpolate import Noted, interpolate
 from cli.compose.merge import merge, settled
 from cli.compose.profiles import chosen
-from cli.compose.tree import Map, place_of, plain
+from cli.compose.tree import Map, Override, Reset, place_of, plain, plainly
 from shoal.errors import InvalidInput
 
 MAX_FILES = 200
@@ -79,7 +80,7 @@ class Loader:
             InvalidInput: there are too many files.
         """
         faults = self._faults
-        tree = self._tree(documents, _Origin(directory.resolve(), variables))
+        tree = cast(self._tree(documents, _Origin(directory.resolve(), variables)))
         faults.next_stage()
         report = Report(faults, tree, documents[-1].name)
         for path, message in check.schema_faults(tree):
@@ -102,7 +103,8 @@ class Loader:
             included.append((tree.get("include"), report))
             tree = self._extended(tree, report, origin, document)
             merged = merge(merged, tree.without("include"))
-        for entries, report in included:
+        for marked, report in included:
+            entries = plainly(marked)
             for index, entry in enumerate(entries if isinstance(entries, list) else []):
                 merged = self._with(merged, entry, index, report, origin)
         return merged
@@ -134,18 +136,20 @@ class Loader:
     # extends
 
     def _extended(self, tree: Map, report: Report, origin: _Origin, document: Document) -> Map:
-        services = tree.get("services")
+        marked = tree.get("services")
+        services = plainly(marked)
         if not isinstance(services, Map):
             return tree
+        here = _Extending(tree.having("services", services), report, origin, document.name)
         for name, body in services.items():
-            if isinstance(body, Map) and "extends" in body:
-                here = _Extending(tree, report, origin, document.name)
-                services = services.having(name, self._flat(here, name, ()))
-        return tree.having("services", services)
+            if isinstance(plainly(body), Map) and "extends" in plainly(body):
+                flat = self._flat(here, name, ())
+                services = services.having(name, Override(flat) if isinstance(body, Override) else flat)
+        return tree.having("services", Override(services) if isinstance(marked, Override) else services)
 
     def _flat(self, here: "_Extending", name: str, chain: tuple[str, ...]) -> Map:
         """A service with what it extends merged below it."""
-        body: Map = here.tree["services"][name]
+        body: Map = plainly(here.tree["services"][name])
         wanted = body.get("extends")
         path = ("services", name, "extends")
         own: Map = settled(body.without("extends"))
@@ -153,8 +157,9 @@ class Loader:
         if label in chain:
             here.report.add(path, f"extends goes round in a circle: {' -> '.join([*chain, label])}")
             return own
-        if wanted is None:
+        if wanted is None or isinstance(wanted, Reset):
             return own
+        wanted = plainly(wanted)
         base = self._base(here, wanted, path, (*chain, label))
         if base is None:
             return own
@@ -176,8 +181,8 @@ class Loader:
             origin = replace(here.origin, directory=Path(document.name).parent)
             tree, report = self._interpolated(document, origin)
             there = _Extending(tree, report, origin, document.name)
-        services = there.tree.get("services")
-        if not isinstance(services, Map) or not isinstance(services.get(name), Map):
+        services = plainly(there.tree.get("services"))
+        if not isinstance(services, Map) or not isinstance(plainly(services.get(name)), Map):
             here.report.add(path, f"there is no service {name!r} in {there.name}")
             return None
         base = self._flat(there, name, chain)

@@ -14,8 +14,12 @@ from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSpec
 from shoal.errors import InvalidInput
 
-_LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "x-per-slot", "x-hold"}
-_MODES = {"rw", "ro", "nocopy"}
+_LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "consistency"}
+_RELABEL = {"z", "Z"}
+_PRIVATE = {"private", "rprivate"}
+_MODES = {"rw", "ro", "nocopy", *_PRIVATE, *_RELABEL}
+WITHOUT_EFFECT = (("bind", "selinux"),)
+"""Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
 _OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
 """Extensions of ours."""
 
@@ -59,6 +63,15 @@ def mounts(
             fault(("volumes", index), str(error))
 
 
+def without_effect(entry: Any) -> str:
+    """What of a mount has no effect here: contents are not labelled for SELinux. Empty where all has."""
+    if not isinstance(entry, dict):
+        return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in _RELABEL), "")
+    if "consistency" in entry:
+        return "consistency"
+    return next((key for section, key in WITHOUT_EFFECT if key in (entry.get(section) or {})), "")
+
+
 def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
     """Paths of the host made absolute, volumes under the names that the cluster has for them."""
     if mount.type == Mount.BIND:
@@ -83,7 +96,7 @@ def _short(entry: str) -> Mount:
 
 
 def _long(entry: Mapping[str, Any]) -> Mount:
-    if unknown := sorted(set(entry) - _LONG):
+    if unknown := sorted(key for key in entry if key not in _LONG and not key.startswith("x-")):
         raise InvalidInput(f"{unknown[0]!r} is not supported yet")
     fields = {key: scalar(entry[key]) for key in ("type", "source", "target", "read_only") if key in entry}
     fields |= dict(_below(entry, "tmpfs", {"size": "tmpfs_bytes", "mode": "tmpfs_mode"}))
@@ -97,6 +110,8 @@ def _long(entry: Mapping[str, Any]) -> Mount:
 
 def _below(entry: Mapping[str, Any], section: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key, value in (entry.get(section) or {}).items():
+        if key.startswith("x-") or (section, key) in WITHOUT_EFFECT:
+            continue
         if key not in names:
             raise InvalidInput(f"{section}.{key} is not supported yet")
         yield names[key], octal(value) if names[key] == "tmpfs_mode" else scalar(value)

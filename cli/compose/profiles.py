@@ -41,7 +41,8 @@ def _references(body: Any) -> Iterator[tuple[str, str, bool]]:
     waits = body.get("depends_on")
     for name in waits if isinstance(waits, dict | list) else ():
         settings = waits[name] if isinstance(waits, dict) else None
-        yield "depends_on", str(name), not isinstance(settings, dict) or settings.get("required", True) is not False
+        required = settings.get("required", True) if isinstance(settings, dict) else True
+        yield "depends_on", str(name), str(required).lower() != "false"
     links = body.get("links")
     for link in links if isinstance(links, list) else ():
         yield "links", str(link).partition(":")[0], True

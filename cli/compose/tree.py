@@ -62,6 +62,11 @@ class Override:
     value: Any
 
 
+def plainly(value: Any) -> Any:
+    """The value itself, where `!override` marks it."""
+    return value.value if isinstance(value, Override) else value
+
+
 def where(value: Any, path: YamlPath) -> Place | None:
     """The place of what the path leads to, or of the nearest thing around it."""
     found: Place | None = getattr(value, "place", None)

@@ -48,7 +48,7 @@ def from_short(text: str, *, each: bool = False) -> list[PublishedPort]:
     rest, _, target = body.rpartition(":")
     host_address, _, published = rest.rpartition(":")
     targets: Sequence[int] = _range(target, text)
-    hosts = _range(published, text) if published else None
+    hosts = _range(published, text, most=MAX_PORTS if each else 65535) if published else None
     if hosts is not None and len(hosts) > 1 and len(targets) == 1:
         if not each:
             return [_port(text, protocol or "tcp", targets[0], hosts, "ingress", host_address)]
@@ -78,7 +78,7 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
             text,
             str(fields.get("protocol", "tcp")),
             target,
-            _range(str(published), text) if published not in (0, "", "0") else None,
+            _range(str(published), text, most=65535) if published not in (0, "", "0") else None,
             str(fields.get("mode", "ingress")),
             str(fields.get("host_ip", "")),
             str(fields.get("traffic", "cluster")),
@@ -137,12 +137,12 @@ def _pairs(text: str) -> dict[str, object]:
     return pairs
 
 
-def _range(text: str, whole: str) -> range:
+def _range(text: str, whole: str, most: int = MAX_PORTS) -> range:
     first, sign, last = text.partition("-")
     start = _number(first, whole)
     end = _number(last, whole) if sign else start
-    if end < start or end - start >= MAX_PORTS:
-        raise InvalidInput(f"port {whole!r}: {text!r} is not a range of at most {MAX_PORTS} ports")
+    if end < start or end - start >= most:
+        raise InvalidInput(f"port {whole!r}: {text!r} is not a range of at most {most} ports")
     return range(start, end + 1)
 
 
