@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from grpc import aio
 
@@ -147,7 +146,8 @@ async def _worker(
         volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,
-        host_resolv_conf=lambda: Path("/etc/resolv.conf").read_text(),
+        host_resolv_conf=host.resolv_conf,
+        tell_disk=network.condition.note_disk,
         parallel_starts=settings.parallel_starts,
     )
     return worker, runtime

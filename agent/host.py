@@ -87,6 +87,15 @@ def underlay_address(settings: AgentSettings, manager: str) -> str:
     raise Unavailable(f"no route to the manager {manager}: {failure}; give --advertise-address") from failure
 
 
+def resolv_conf(path: Path = Path("/etc/resolv.conf")) -> str:
+    """How this host resolves names (resolv.conf(5)). Empty where it does not say: a link to nothing, as before the
+    first lease, or no file. Bytes that are not UTF-8 are replaced: they are in comments, or mean nothing."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def _address_of(interface: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -70,9 +70,16 @@ class Catalogue:
         self._take(entry)
 
     def remove(self, digests: frozenset[str]) -> None:
-        """Forget images by the digests of their manifests."""
+        """Forget images by the digests of their manifests.
+
+        A full disk does not hinder it, since what follows makes room: where an old file names an image whose layers are
+        gone, `load` passes over it.
+        """
         entries = {name: each for name, each in self._by_reference.items() if each.image.digest not in digests}
-        self._write(entries)
+        try:
+            self._write(entries)
+        except ShoalError as error:
+            _log.warning("%s", error)
         self._by_reference, self._by_digest = {}, {}
         for entry in entries.values():
             self._take(entry)

@@ -8,8 +8,9 @@ references.json         which reference led to which image
 """
 
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -98,8 +99,9 @@ class Content:
     def condemn(self, directory: Path) -> Path:
         """Take a directory of ours out of its place; returns what `remove` has to remove. Raises as `open` does."""
         with self._writing():
-            doomed = Path(mkdtemp(dir=self._temporary))
-            directory.rename(doomed / "doomed")
+            # No new directory for it: a full disk may have no room for one.
+            doomed = self._temporary / f"doomed.{time.monotonic_ns()}"
+            directory.rename(doomed)
             return doomed
 
     def remove(self, directory: Path) -> None:
@@ -107,21 +109,25 @@ class Content:
         delete_trees(directory)
 
     def layers(self) -> frozenset[str]:
-        """Diff ids of all unpacked layers."""
-        return frozenset(path.name.replace("-", ":", 1) for path in self._layers.iterdir())
+        """Diff ids of all unpacked layers. Raises as `open` does."""
+        with self._writing():
+            return frozenset(path.name.replace("-", ":", 1) for path in self._layers.iterdir())
 
     def forget_blobs(self, kept: frozenset[str]) -> None:
-        """Remove all small blobs but these."""
+        """Remove all small blobs but these. Raises as `open` does."""
         paths = {self._blob_path(digest) for digest in kept}
-        for path in self._blobs.glob("*/*"):
-            if path not in paths:
-                path.unlink(missing_ok=True)
+        with self._writing():
+            for path in self._blobs.glob("*/*"):
+                if path not in paths:
+                    path.unlink(missing_ok=True)
 
     def forget_partials(self, older_than: float) -> None:
-        """Remove downloads that nobody has gone on with since a time in seconds since 1970."""
-        for path in self._partial.iterdir():
-            if path.stat().st_mtime < older_than:
-                path.unlink(missing_ok=True)
+        """Remove downloads that nobody has gone on with since a time in seconds since 1970. Raises as `open` does."""
+        with self._writing():
+            for path in self._partial.iterdir():
+                with suppress(FileNotFoundError):  # its download has just come to its end
+                    if path.stat().st_mtime < older_than:
+                        path.unlink()
 
     def _blob_path(self, digest: str) -> Path:
         algorithm, _, encoded = digest.partition(":")

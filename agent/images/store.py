@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -89,18 +90,13 @@ class ImageStore:
 
     async def collect(self, used: frozenset[str]) -> None:
         """See `Images.collect`."""
-        now, policy = self._clock(), self._collect_policy
-        await asyncio.to_thread(self._content.forget_partials, time.time() - policy.partial_seconds)
-        candidates = [
-            Candidate(each.image.digest, each.target, self._used.get(each.image.digest, now))
-            for each in self._catalogue.entries()
-        ]
-        for digest in unused(candidates, used, now, policy):
-            if not self._runs_short():
+        await asyncio.to_thread(self._content.forget_partials, time.time() - self._collect_policy.partial_seconds)
+        while self._runs_short():
+            if not (doomed := self._unused(used)):
+                await self._remove_orphans()
                 return
-            await self._remove(digest)
-        if self._runs_short():
-            await self._remove_orphans()
+            # One at a time: while its layers are deleted, another may be asked for.
+            await self._remove(doomed[0])
 
     async def aclose(self) -> None:
         """Close the connections to registries."""
@@ -152,6 +148,14 @@ class ImageStore:
             )
         return self._source
 
+    def _unused(self, used: frozenset[str]) -> tuple[str, ...]:
+        now = self._clock()
+        candidates = [
+            Candidate(each.image.digest, each.target, self._used.get(each.image.digest, now))
+            for each in self._catalogue.entries()
+        ]
+        return unused(candidates, used, now, self._collect_policy)
+
     def _runs_short(self) -> bool:
         disk = os.statvfs(self._content.directory)
         return runs_short(disk.f_bavail, disk.f_blocks, self._collect_policy)
@@ -167,9 +171,10 @@ class ImageStore:
         await self._remove_layers(frozenset(doomed))
 
     async def _remove_orphans(self) -> None:
-        """Layers and blobs of pulls that failed half-way, unless one is under way."""
+        """Layers, blobs and downloads of pulls that failed half-way, unless one is under way."""
         if self._pulls.active:
             return
+        self._content.forget_partials(math.inf)
         entries = self._catalogue.entries()
         self._content.forget_blobs(
             frozenset(digest for each in entries for digest in (each.image.digest, each.config_digest))

@@ -1,4 +1,4 @@
-"""How the node's network is, for the managers: what does not work, what was set right, who listens on the host."""
+"""How the node is, for the managers: what does not work, what of its network was set right, who listens on the host."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -23,6 +23,8 @@ class Condition:
         self._now_ms = now_ms
         self._quiet_seconds = quiet_seconds
         self._current = NetworkCondition()
+        self._of_network = NetworkCondition()
+        self._of_disk = ""
         self._changed = asyncio.Event()
 
     @property
@@ -38,6 +40,11 @@ class Condition:
             repair = NetworkRepair(what=f"{wrong[0]}{more}", count=count, at_ms=self._now_ms())
             self._change(NetworkCondition(repaired=repair))
 
+    def note_disk(self, problem: str) -> None:
+        """What is wrong with the host's disk now; empty when nothing is."""
+        self._of_disk = problem
+        self._take()
+
     def note(
         self,
         *,
@@ -46,13 +53,19 @@ class Condition:
         underlay_mtu: int,
         host_prefixes: Iterable[str] = (),
     ) -> None:
-        """How it is now."""
-        new = NetworkCondition(
-            problems=list(problems)[:MOST_PROBLEMS],
+        """How the network is now."""
+        self._of_network = NetworkCondition(
+            problems=problems,
             listeners=list(listeners)[:MOST_LISTENERS],
             underlay_mtu=underlay_mtu,
             host_prefixes=host_prefixes,
         )
+        self._take()
+
+    def _take(self) -> None:
+        new = NetworkCondition()
+        new.CopyFrom(self._of_network)
+        new.problems[:] = [*filter(None, [self._of_disk]), *self._of_network.problems][:MOST_PROBLEMS]
         if self._current.HasField("repaired"):
             new.repaired.CopyFrom(self._current.repaired)
         if new != self._current:

@@ -152,13 +152,19 @@ class OciRuntime:
         """As `Runtime.remove`. The end of a container that still ran is told before this returns.
 
         A start under way is awaited first: nobody meets a half-made container, and none comes after its removal.
+
+        Raises:
+            Unavailable: the host refuses some of it; calling it again later may do.
         """
         if (starting := self._starting.get(task_id)) is not None:
             await starting.wait()
         if self._watch.running(task_id):
             await self.signal(task_id, "SIGKILL")
             await asyncio.shield(self._ends[task_id])
-        await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
+        try:
+            await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
+        except OSError as error:
+            raise Unavailable(f"{error.filename}: {error.strerror}") from error
         self._records.pop(task_id, None)
         self._ends.pop(task_id, None)
         self._trash.wake()

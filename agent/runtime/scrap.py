@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.places import Places, open_process, process_started, read_record
 from shoal.errors import Unavailable
+from shoal.trees import delete_trees
 
 _KILL_SECONDS = 10.0
 
@@ -32,7 +33,7 @@ def scrap(places: Places, cgroups: Cgroups, task_id: str, *, keep_logs: bool) ->
     places.exits.joinpath(task_id).unlink(missing_ok=True)
     upper = places.upper(task_id)
     if upper.exists():
-        upper.rename(places.trash / f"{task_id}.{time.monotonic_ns()}")
+        _throw_away(upper, places.trash / f"{task_id}.{time.monotonic_ns()}")
     if not keep_logs:
         _delete(places.logs(task_id))
     _delete(bundle)
@@ -141,6 +142,14 @@ def _reap_child(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         return
+
+
+def _throw_away(path: Path, into: Path) -> None:
+    """A full disk may have no room for the new name: then it is deleted here and now, which makes room."""
+    try:
+        path.rename(into)
+    except OSError:
+        delete_trees(path)
 
 
 def _delete(path: Path) -> None:

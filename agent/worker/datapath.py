@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from agent.journal.journal import Journal
+from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Networks
 from agent.worker.table_change import TableChange
 from shoal.errors import ShoalError
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 class Datapath:
     """Wishes that come while one is being applied are joined; a container starts after its own is applied."""
 
-    def __init__(self, *, networks: Networks, journal: Journal) -> None:
+    def __init__(self, *, networks: Networks, journal: JournalKeeper) -> None:
         self._networks = networks
         self._journal = journal
         self._due = TableChange()
@@ -94,6 +94,6 @@ class Datapath:
                     await self._urgent.wait()
 
     async def _apply(self, change: TableChange) -> None:
-        self._journal.write_datapath(self._unwritten)
+        self._journal.write_tables(self._unwritten)
         self._unwritten = TableChange()
         await self._networks.apply(change)

@@ -11,6 +11,7 @@ from functools import partial
 from agent.worker.attaching import attach, close
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, one_line, why
+from agent.worker.faults import line_of
 from agent.worker.request import container_request
 from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
 from agent.worker.stop_terms import drain_terms, grace_seconds, stop_signal
@@ -201,8 +202,8 @@ class TaskRunner:
             await self._tools.datapath.applied()
             async with self._tools.attachments:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
-        except ShoalError as error:
-            await self._end(TaskState.REJECTED, str(error))
+        except Exception as error:
+            await self._end(TaskState.REJECTED, line_of(self._task.id, error))
 
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None and self._supplies is not None
@@ -210,8 +211,8 @@ class TaskRunner:
             self._report(TaskState.STARTING)
             try:
                 running = await self._tools.runtime.start(self._request(self._image, self._sandbox, self._supplies))
-            except ShoalError as error:
-                await self._end(TaskState.REJECTED, str(error))
+            except Exception as error:
+                await self._end(TaskState.REJECTED, line_of(self._task.id, error))
             else:
                 # An exit may have been told before the start returned.
                 self._found = self._found or running
@@ -296,8 +297,8 @@ class TaskRunner:
         """What the host refuses is tried again in a while: it must not stay."""
         try:
             await work
-        except ShoalError as error:
-            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, error)
+        except Exception as error:
+            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(self._task.id, error))
             await asyncio.sleep(RETRY_SECONDS)
 
     def _is_unhealthy(self) -> bool:
@@ -335,11 +336,7 @@ class TaskRunner:
             image_stop_signal=self._image_stop_signal,
             healthcheck=self._watches.check,
         )
-        try:
-            self._tools.journal.write(entry, self._revision)
-        except ShoalError as error:
-            # A full disk must not stop what runs. Should the agent end now, its successor knows an older state.
-            _log.error("task %s: %s", self._task.id, error)
+        self._tools.journal.write(entry, self._revision)
 
     def _spec(self) -> ServiceRevision:
         if self._revision is None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.health.probes import Prober
-from agent.journal.journal import Journal
 from agent.worker.datapath import Datapath
+from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Images, Networks, Runtime, Volumes
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
@@ -37,7 +37,7 @@ class Tools:
     images: Images
     networks: Networks
     datapath: Datapath
-    journal: Journal
+    journal: JournalKeeper
     contents: Contents
     volumes: Volumes
     starts: asyncio.Semaphore

@@ -9,6 +9,7 @@ from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, revision_key
 from agent.worker.datapath import Datapath
+from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
 from agent.worker.task_runner import TaskRunner
 from agent.worker.tools import Tools
@@ -21,8 +22,8 @@ from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 from shoal.templates import Node
 
-COLLECT_SECONDS = 600.0
-"""Between looks for images that can go."""
+COLLECT_SECONDS = 30.0
+"""Between looks whether the disk runs short, and for what can go then."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Worker:
         prober: makes health checks.
         parallel_starts: how many containers are prepared and started at once.
         host_resolv_conf: reads the node's own /etc/resolv.conf.
+        tell_disk: takes what is wrong with the disk, one line; empty when nothing is.
     """
 
     def __init__(
@@ -52,13 +54,15 @@ class Worker:
         report: Callable[[TaskStatus], None],
         now_ms: Callable[[], int],
         host_resolv_conf: Callable[[], str],
+        tell_disk: Callable[[str], None],
         parallel_starts: int = 4,
     ) -> None:
         self._runtime = runtime
         self._images = images
         self._networks = networks
         self._journal = journal
-        self._datapath = Datapath(networks=networks, journal=journal)
+        self._keeper = JournalKeeper(journal, tell_disk)
+        self._datapath = Datapath(networks=networks, journal=self._keeper)
         self._contents = contents
         self._volumes = volumes
         self._assigned = Assigned()
@@ -73,7 +77,7 @@ class Worker:
             images=images,
             networks=networks,
             datapath=self._datapath,
-            journal=journal,
+            journal=self._keeper,
             contents=self._contents,
             volumes=volumes,
             starts=asyncio.Semaphore(parallel_starts),
@@ -128,6 +132,7 @@ class Worker:
         """Work until cancelled, after `recover`. Containers stay as they are."""
         async with TaskGroup() as group:
             group.create_task(self._datapath.run(), name="datapath")
+            group.create_task(self._keeper.run(), name="journal")
             group.create_task(self._volumes.run(self._volumes_in_use, self._volumes_held), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
             self._start_runners(group)
@@ -192,9 +197,7 @@ class Worker:
         while True:
             await asyncio.sleep(COLLECT_SECONDS)
             tasks = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
-            self._journal.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
-            if any(_is_preparing(runner) for runner in tasks):
-                continue
+            self._keeper.drop_unused_revisions(frozenset(_revisions(self._runners, self._assigned)))
             try:
                 await self._images.collect(frozenset(runner.status.image_digest for runner in tasks))
             except ShoalError as error:
@@ -204,8 +207,3 @@ class Worker:
 def _revisions(runners: Mapping[str, TaskRunner], assigned: Assigned) -> list[str]:
     tasks: list[Task] = [runner.task for runner in runners.values()]
     return [revision_key(task) for task in (*tasks, *assigned.tasks.values())]
-
-
-def _is_preparing(runner: TaskRunner) -> bool:
-    """It may be about to use an image whose digest is not known yet."""
-    return not runner.status.image_digest

@@ -4,14 +4,13 @@ import asyncio
 from pathlib import Path
 
 from agent.worker.seams import Image, ImageConfig, Report
-from shoal.errors import ShoalError
 
 
 class PulledImages:
     """Every reference names an image, unless `errors` has something to say of it; `held` lets pulls wait."""
 
     def __init__(self) -> None:
-        self.errors: dict[str, ShoalError] = {}
+        self.errors: dict[str, Exception] = {}
         self.held = asyncio.Event()
         self.held.set()
         self.config = ImageConfig(command=("/serve",))

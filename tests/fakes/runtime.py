@@ -43,6 +43,8 @@ class FakeRuntime:
         self.signals: list[tuple[str, str]] = []
         self.logs_kept: set[str] = set()
         self.in_sight = 0
+        self.start_error: Exception | None = None
+        self.remove_error: Exception | None = None
 
     def soon(self) -> None:
         """As `Runtime.soon`."""
@@ -50,6 +52,8 @@ class FakeRuntime:
 
     async def start(self, request: ContainerRequest) -> Running:
         """As `Runtime.start`."""
+        if self.start_error is not None:
+            raise self.start_error
         if request.task_id in self.containers:
             raise AlreadyExists(f"task {request.task_id} has a container already; remove it first")
         behaviour = self._behaviour(request)
@@ -74,6 +78,8 @@ class FakeRuntime:
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`."""
+        if self.remove_error is not None:
+            raise self.remove_error
         if isinstance(self.containers.get(task_id), Running):
             self.end(task_id, 137)
         self.containers.pop(task_id, None)

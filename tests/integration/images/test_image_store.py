@@ -3,8 +3,10 @@
 import asyncio
 import io
 import json
+import os
 import subprocess
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,46 @@ def test_unused_images_and_their_own_layers_are_collected(tmp_path: Path) -> Non
             await store.aclose()
 
     asyncio.run(run())
+
+
+def test_a_full_disk_does_not_hinder_what_makes_room(tmp_path: Path) -> None:
+    async def run(disk: Path) -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            policy = CollectPolicy(low_fraction=0.15, grace_seconds=0.0)
+            store = ImageStore(
+                disk, Registries(), AMD64, retry=QUICK, collect_policy=policy, reserve_bytes=0, fresh_seconds=0
+            )
+            images = []
+            for name in ("old", "new"):
+                archive, reference = tmp_path / f"{name}.tar", f"127.0.0.1:{server.port}/{name}:1"
+                await push(archive_of(archive, os.urandom(1 << 20)), reference, Registries(), ignore)
+                images.append(await store.ensure(reference, ignore))
+            await store.collect(frozenset())
+            assert all(image.layers[0].is_dir() for image in images), "there is room"
+            fill(disk)
+            await store.collect(frozenset({images[1].digest}))
+            assert not images[0].layers[0].exists() and images[1].layers[0].is_dir()
+            assert not list((disk / "temporary").iterdir())
+            (disk / "filling").unlink()
+            again = store_in(disk, Registries())
+            assert (await again.ensure(images[0].reference, ignore)).layers[0].is_dir()
+            await again.aclose()
+            await store.aclose()
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], check=True)
+    try:
+        asyncio.run(run(disk))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def fill(disk: Path) -> None:
+    """To the last byte."""
+    with (disk / "filling").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
 
 
 def test_nothing_is_collected_while_there_is_room(tmp_path: Path) -> None:

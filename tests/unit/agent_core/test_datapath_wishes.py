@@ -5,11 +5,16 @@ from pathlib import Path
 
 from agent.journal.journal import Journal
 from agent.worker.datapath import PAUSE_SECONDS, RETRY_SECONDS, Datapath
+from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Peer
 from shoal.errors import Unavailable
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.virtual_time import run_virtual
+
+
+def ignore(_: str) -> None:
+    """The disk has room."""
 
 
 def _peer(number: int) -> TableChange:
@@ -20,7 +25,7 @@ def test_wishes_in_a_row_are_joined_and_one_that_is_waited_for_is_not_put_off(tm
     async def play() -> None:
         networks, journal = FakeNetworks(), Journal(tmp_path)
         journal.load()
-        datapath = Datapath(networks=networks, journal=journal)
+        datapath = Datapath(networks=networks, journal=JournalKeeper(journal, ignore))
         running = asyncio.create_task(datapath.run())
         await datapath.wish(_peer(1))
         await asyncio.sleep(0)
@@ -47,7 +52,7 @@ def test_what_the_host_refused_is_asked_again_with_what_came_meanwhile_and_writt
     async def play() -> None:
         networks, journal = FakeNetworks(), Journal(tmp_path)
         journal.load()
-        datapath = Datapath(networks=networks, journal=journal)
+        datapath = Datapath(networks=networks, journal=JournalKeeper(journal, ignore))
         networks.apply_error = Unavailable("the kernel refused")
         running = asyncio.create_task(datapath.run())
         await datapath.begin(_peer(1))

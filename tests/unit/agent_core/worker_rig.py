@@ -42,9 +42,18 @@ class Machine:
         self.probed = ContainersToProbe()
         self.networks = FakeNetworks()
         self.reports: list[TaskStatus] = []
+        self.of_disk: list[str] = []
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
+
+    def journal(self) -> Journal:
+        """Of the agent's next process."""
+        return Journal(self.directory / "journal")
+
+    def resolv_conf(self) -> str:
+        """The host's own."""
+        return "nameserver 192.0.2.53\n"
 
     def _exited(self, task_id: str, end: Exit) -> None:
         if self.worker is not None:
@@ -78,12 +87,13 @@ class Machine:
             runtime=self.runtime,
             images=self.images,
             networks=self.networks,
-            journal=Journal(self.directory / "journal"),
+            journal=self.journal(),
             contents=FileContents(),
             volumes=host_volumes(self.directory / "volumes", self.now_ms),
             report=self.reports.append,
             now_ms=self.now_ms,
-            host_resolv_conf=lambda: "nameserver 192.0.2.53\n",
+            host_resolv_conf=self.resolv_conf,
+            tell_disk=self.of_disk.append,
         )
         await worker.recover()
         running = asyncio.create_task(worker.run())

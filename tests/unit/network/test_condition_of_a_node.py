@@ -52,6 +52,16 @@ def test_changes_are_told_at_once_and_repairs_once_in_a_quiet_time() -> None:
     assert told[-1][1].underlay_mtu == 1500
 
 
+def test_the_disk_is_told_of_beside_the_network() -> None:
+    condition = Condition(now_ms=lambda: 7)
+    condition.note(problems=["port taken"], listeners=[HostListener(port=80)], underlay_mtu=1500)
+    condition.note_disk("full")
+    condition.note(problems=[], listeners=[HostListener(port=80)], underlay_mtu=1400)
+    assert list(condition.current.problems) == ["full"] and condition.current.underlay_mtu == 1400
+    condition.note_disk("")
+    assert list(condition.current.problems) == [] and [each.port for each in condition.current.listeners] == [80]
+
+
 def socket(port: int, *, protocol: int = 6, address: str = "0.0.0.0", inode: int = 9) -> Socket:
     bound = IPv6Address(address) if ":" in address else IPv4Address(address)
     return Socket(protocol, bound, port, bound, 0, inode)

@@ -1,0 +1,124 @@
+"""A full disk, and errors that nobody foresaw: neither stops what managers say, nor the tasks beside the one."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import pytest
+
+from agent.host import resolv_conf
+from agent.journal.journal import Journal
+from agent.worker.journal_keeper import RETRY_SECONDS
+from agent.worker.worker import COLLECT_SECONDS
+from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.task_pb2 import TaskState
+from tests.fakes.full_disk import JournalOnSmallDisk
+from tests.fakes.virtual_time import run_virtual
+from tests.unit.agent_core.worker_rig import Machine, assign, task
+
+S = TaskState
+
+
+class SmallDisk(Machine):
+    """A host whose journal can be told that its disk is full."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.small = JournalOnSmallDisk(directory / "journal")
+
+    def journal(self) -> Journal:
+        return self.small
+
+
+def test_with_a_full_disk_what_managers_say_is_done_and_written_once_there_is_room(tmp_path: Path) -> None:
+    machine = SmallDisk(tmp_path)
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(assign(task("t1"), task("t2")))
+            await machine.until("t2", S.RUNNING)
+            machine.small.full = True
+            worker.take(assign(task("t2", desired=S.SHUTDOWN), task("t3")))
+            await machine.until("t3", S.RUNNING)
+            await machine.until("t2", S.SHUTDOWN)
+            await machine.until_true(lambda: not worker.knows("t1"))
+            worker.take(Assignments(removed_networks=["net"]))
+            await machine.until_true(lambda: machine.networks.applied[-1][0] == [])
+            assert machine.runtime.containers.keys() == {"t3"}
+            assert machine.of_disk == ["cannot write the journal: No space left on device"], "told once"
+            await asyncio.sleep(2 * COLLECT_SECONDS)
+            assert machine.images.collected, "images are looked through with a full disk too"
+            machine.small.full = False
+            await machine.until_true(lambda: machine.of_disk[-1] == "")
+            await asyncio.sleep(2 * RETRY_SECONDS)
+            kept = Journal(tmp_path / "journal").load()
+            assert kept.entries.keys() == {"t2", "t3"} and kept.assigned.networks == {}
+            assert (kept.entries["t2"].status.state, kept.entries["t3"].status.state) == (S.SHUTDOWN, S.RUNNING)
+
+    run_virtual(play())
+
+
+def test_images_are_collected_while_a_task_waits_for_its_own(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.images.held.clear()
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(assign(task("t1")))
+            await machine.until("t1", S.PREPARING)
+            await machine.until_true(lambda: len(machine.images.collected) > 1)
+
+    run_virtual(play())
+
+
+def test_an_error_that_nobody_foresaw_rejects_the_one_task(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    machine = Machine(tmp_path)
+    machine.images.errors["hello:1"] = ZeroDivisionError("by zero")
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(assign(task("t1")))
+            status = await machine.until("t1", S.REJECTED)
+            assert status.message == "a fault in the agent, whose log says more: ZeroDivisionError: by zero"
+            machine.images.errors.clear()
+            machine.runtime.start_error = RuntimeError("odd")
+            worker.take(assign(task("t2"), snapshot=False))
+            assert "RuntimeError: odd" in (await machine.until("t2", S.REJECTED)).message
+            machine.runtime.start_error = None
+            worker.take(assign(task("t3"), snapshot=False))
+            await machine.until("t3", S.RUNNING)
+
+    run_virtual(play())
+    told = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert [record.exc_info and record.exc_info[0] for record in told] == [ZeroDivisionError, RuntimeError]
+
+
+def test_what_cannot_be_removed_for_a_fault_is_tried_again(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(assign(task("t1"), task("t2")))
+            await machine.until("t2", S.RUNNING)
+            machine.runtime.remove_error = OSError("odd")
+            worker.take(assign(task("t2")))
+            await machine.until("t1", S.SHUTDOWN)
+            await asyncio.sleep(10)
+            assert machine.last("t2").state == S.RUNNING and "t1" in machine.runtime.containers
+            machine.runtime.remove_error = None
+            await machine.until_true(lambda: not worker.knows("t1"))
+
+    run_virtual(play())
+
+
+def test_a_host_that_does_not_say_how_it_resolves_names(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    assert resolv_conf(path) == ""
+    path.symlink_to(tmp_path / "stub")
+    assert resolv_conf(path) == ""
+    path.unlink()
+    path.write_bytes("# Büro\nnameserver 192.0.2.1\n".encode("latin-1"))
+    assert resolv_conf(path).splitlines()[1:] == ["nameserver 192.0.2.1"]
+    path.unlink()
+    path.mkdir()
+    assert resolv_conf(path) == ""
