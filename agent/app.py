@@ -1,12 +1,16 @@
 """The agent as a whole: the only place that constructs its parts."""
 
+import asyncio
 import logging
 import os
+import random
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network
+from typing import TypeVar
 
 from grpc import aio
 
@@ -23,8 +27,10 @@ from agent.membership import Membership, join_if_new
 from agent.network.node_network import NodeNetwork, node_network
 from agent.network.settings import NetworkSettings
 from agent.notify import notify
+from agent.patience import patiently
 from agent.runtime.host_needs import require_host
 from agent.runtime.runtime import OciRuntime
+from agent.session.backoff import delays
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
@@ -48,6 +54,9 @@ from shoal.task_group import TaskGroup
 from shoal.templates import Node
 
 SERVER_GRACE_SECONDS = 1.0
+
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 
@@ -65,14 +74,16 @@ async def run(settings: AgentSettings) -> None:
     """Join if need be, then work until cancelled. Containers live on.
 
     Raises:
-        ShoalError: the host, the identity or the settings do not let it work; the text says what to do.
+        ShoalError: the host, the identity or the settings do not let it work; the text says what to do. A manager that
+            is not there, or a name that does not resolve, is none: it is waited for.
     """
     require_host()
-    initial = await join_if_new(settings, host.hostname(settings))
+    initial = await _patiently(partial(join_if_new, settings, host.hostname(settings)))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
     managers = ManagerList(settings.managers_file, initial)
     managers.learn(initial)
-    address = host.underlay_address(settings, managers.first())
+    first = managers.first()
+    address = await _patiently(partial(asyncio.to_thread, host.underlay_address, settings, first))
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(
             node_network(underlay_address=address, node_id=membership.node_id, settings=_network_settings(settings))
@@ -101,7 +112,14 @@ async def run(settings: AgentSettings) -> None:
             group.create_task(session.run(), name="session")
             group.create_task(membership.keep(managers), name="certificate")
             _log.info("agent of node %s at %s runs", membership.node_id, address)
-            notify("READY=1", os.environ)
+            notify(f"READY=1\nSTATUS=node {membership.node_id} at {address}", os.environ)
+
+
+async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Systemd is told what is waited for: no failed start, which would end after a while and hold up others."""
+    return await patiently(
+        attempt, pauses=delays(random.random), tell=lambda why: notify(f"READY=1\nSTATUS=waiting: {why}", os.environ)
+    )
 
 
 def _network_settings(settings: AgentSettings) -> NetworkSettings:

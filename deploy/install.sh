@@ -5,7 +5,10 @@
 #   deploy/install.sh manager [--advertise ADDRESS]
 #   deploy/install.sh agent --join HOST:7442 --token TOKEN [--advertise ADDRESS]
 #   deploy/install.sh registry [--address ADDRESS:5000]
-#   deploy/install.sh remove
+#   deploy/install.sh remove [--purge]
+#
+# `remove` stops every container of this host and takes the programs away. The data of volumes, the cluster's state and the
+# registry's images stay; --purge deletes them too.
 #
 # Ports to open:
 #   manager   7440/tcp from users and agents (API, mutual TLS), 7442/tcp from agents (joining)
@@ -18,7 +21,7 @@ prefix=/opt/shoal
 top=$(cd "$(dirname "$0")/.." && pwd)
 
 fail() { echo "install.sh: $*" >&2; exit 2; }
-usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 
 packages() {
   case $1 in
@@ -76,7 +79,10 @@ install_agent() {
   setting SHOAL_AGENT_TOKEN_FILE /etc/shoal/join-token /etc/shoal/agent.env
   test -z "$advertise" || setting SHOAL_AGENT_ADVERTISE_ADDRESS "$advertise" /etc/shoal/agent.env
   enable shoal-agent
-  echo "The agent runs. On a machine with a context: shoal node ls"
+  case $(systemctl show --property StatusText --value shoal-agent) in
+    waiting:*) echo "The agent runs, and is no node yet: $(systemctl show --property StatusText --value shoal-agent)" ;;
+    *) echo "The agent runs. On a machine with a context: shoal node ls" ;;
+  esac
 }
 
 install_registry() {
@@ -96,17 +102,33 @@ remove() {
     systemctl disable --now "$unit" 2>/dev/null || true
     rm -f "/etc/systemd/system/$unit.service"
   done
-  test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --all --yes
+  test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --yes
   systemctl daemon-reload
   rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
-  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token
-  echo "Shoal is gone. Kept: /var/lib/shoal/manager (the cluster's state), /var/lib/shoal-registry, settings in /etc/shoal."
+  rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token /var/lib/shoal/agent/images
+  test -z "$purge" || purge
+  echo "Shoal is gone. $(kept)"
+}
+
+purge() { # /var/lib/private: where systemd puts a state directory of a service without a user of its own
+  rm -rf --one-file-system /var/lib/shoal /var/lib/shoal-registry /var/lib/private/shoal-registry /etc/shoal
+}
+
+kept() {
+  found=""
+  keep() { if test -e "$1"; then found="$found$(printf '\n  %s  %s' "$1" "$2")"; fi; }
+  keep /var/lib/shoal/agent/volumes "the data of volumes: a directory each, the files below _data"
+  keep /var/lib/shoal/manager "the cluster's state and keys"
+  keep /var/lib/shoal-registry "the registry's images"
+  keep /etc/shoal "settings"
+  if test -n "$found"; then echo "Kept, until 'deploy/install.sh remove --purge':$found"; else echo "Nothing is kept."; fi
 }
 
 role=${1:-}
 test $# -eq 0 || shift
-advertise="" join="" token="" address="127.0.0.1:5000"
+advertise="" join="" token="" purge="" address="127.0.0.1:5000"
 while test $# -gt 0; do
+  if test "$role $1" = "remove --purge"; then purge=yes; shift; continue; fi
   test $# -ge 2 || fail "$1 needs a value"
   case $1 in
     --advertise) advertise=$2 ;;

@@ -67,7 +67,7 @@ class Playground:
         await asyncio.to_thread(self.down)
 
     def up(self) -> None:
-        """Start everything and wait until every node is ready.
+        """Start everything, from nothing, and wait until every node is ready.
 
         Raises:
             Refused: it is up already, or its subnet is on another link of this machine.
@@ -77,7 +77,13 @@ class Playground:
         if missing:
             raise NotFound(f"{', '.join(missing)} not found; install what deploy/packages.txt lists")
         if fabric.ours(self.layout):
-            raise Refused(f"playground {self.layout.name!r} is up; `shoal playground down` ends it")
+            raise Refused(
+                f"playground {self.layout.name!r} is up already: `shoal playground hints` says how to go on, and "
+                "`make down`, or `shoal playground down`, ends it"
+            )
+        if self.layout.state.exists() or self.layout.run.exists():
+            self._say("removing what is left of an earlier playground, which a restart of this machine ended")
+            self.down()
         if link := fabric.has_subnet(self.layout.subnet):
             raise Refused(
                 f"{self.layout.subnet} is in use here, on the link {link}: end the playground that it is of first"

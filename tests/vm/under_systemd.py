@@ -94,6 +94,8 @@ def check_remove() -> None:
     assert not Path("/usr/local/bin/shoal").exists()
     assert "shoal" not in run("ip", "link")
     assert Path("/var/lib/shoal/manager").exists()
+    assert "Nothing is kept" in run("sh", "deploy/install.sh", "remove", "--purge")
+    assert not Path("/var/lib/shoal").exists()
 
 
 CHECKS: tuple[Check, ...] = (
