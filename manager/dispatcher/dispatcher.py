@@ -9,6 +9,7 @@ from itertools import count
 
 from grpc import aio
 
+from manager.dispatcher import admission
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
@@ -64,6 +65,7 @@ class Dispatcher(DispatcherServicer):
     ) -> None:
         self._store = store
         self._manager_id = manager_id
+        self._now_ms = now_ms
         self._heartbeat_seconds = heartbeat_seconds
         self._identify = identify
         self._catalogue = Catalogue(store.tables)
@@ -105,12 +107,13 @@ class Dispatcher(DispatcherServicer):
 
         Raises:
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
-            InvalidInput: the agent did not begin with Hello. Unavailable: etcd is away.
+            InvalidInput: the agent did not begin with Hello, or tells what cannot be. Unavailable: etcd is away.
             Refused: others reach the node by another version of IP than the cluster's nodes.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
-        session = await self._open(node_id, Told((await _hello(requests)).description, peer_address(context.peer())))
+        about = admission.description((await _hello(requests)).description, self._now_ms())
+        session = await self._open(node_id, Told(about, peer_address(context.peer())))
         # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
@@ -176,25 +179,27 @@ class Dispatcher(DispatcherServicer):
 
     async def _note_volumes(self, session: AgentSession, report: VolumeReport) -> None:
         try:
-            await self._volumes.note(session.node_id, report)
+            await self._volumes.note(session.node_id, admission.volumes(report, self._now_ms()))
         except (Conflict, Unavailable, Timeout) as error:
             # The agent begins again, and tells it again.
             session.end(Unavailable(f"the node's volumes could not be written: {error}"))
 
     async def _note_condition(self, session: AgentSession, condition: NetworkCondition) -> None:
         try:
-            await self._records.note(session.node_id, condition)
+            await self._records.note(session.node_id, admission.condition(condition, self._now_ms()))
         except (Conflict, Unavailable, Timeout) as error:
             session.end(Unavailable(f"the condition of the node's network could not be written: {error}"))
 
     async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
+            about = admission.description(about, self._now_ms())
             self._told[session.node_id] = replace(self._told[session.node_id], description=about)
             await self._make_ready(session.node_id)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
-        sequence = batch.sequence
-        self._committer.submit(Batch(session.node_id, tuple(batch.statuses), lambda: session.acknowledge(sequence)))
+        sequence, now_ms = batch.sequence, self._now_ms()
+        statuses = tuple(admission.status(each, now_ms) for each in batch.statuses)
+        self._committer.submit(Batch(session.node_id, statuses, lambda: session.acknowledge(sequence)))
 
     def _hear(self, node_id: str) -> None:
         self._liveness.heard(node_id, _now())

@@ -20,7 +20,6 @@ from shoal.errors import Conflict, Timeout, Unavailable
 CONDITIONS = 2
 """Of each status in a transaction, which has as many conditions as operations."""
 
-MAX_MESSAGE_CHARACTERS = 500
 RETRY_SECONDS = 0.5
 CONFLICT_SECONDS = 0.01
 """The watch tells the tables in about this time what the conflict was."""
@@ -48,7 +47,7 @@ def admissible(view: View, batches: Iterable[Batch]) -> dict[str, TaskStatus]:
                 continue
             known = latest.get(task.id) or view.task_status.get(task.id)
             if task_states.forward(known, status):
-                latest[task.id] = _bounded(status)
+                latest[task.id] = status
     return latest
 
 
@@ -99,12 +98,3 @@ class StatusCommitter:
         """The task must be there, so that no status outlives it; its status must be the one that was looked at."""
         version = self._store.version_of(TASK_STATUS, task_id)
         return expect(TASK, task_id, PRESENT), expect(TASK_STATUS, task_id, version)
-
-
-def _bounded(status: TaskStatus) -> TaskStatus:
-    if len(status.message) <= MAX_MESSAGE_CHARACTERS:
-        return status
-    copy = TaskStatus()
-    copy.CopyFrom(status)
-    copy.message = status.message[: MAX_MESSAGE_CHARACTERS - 2] + " …"
-    return copy

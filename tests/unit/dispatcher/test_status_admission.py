@@ -1,6 +1,6 @@
 """Which reports of agents are written."""
 
-from manager.dispatcher.statuses import MAX_MESSAGE_CHARACTERS, Batch, admissible
+from manager.dispatcher.statuses import Batch, admissible
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from tests.unit.dispatcher.dispatcher_world import World
 
@@ -9,8 +9,8 @@ def batch(node_id: str, *statuses: TaskStatus) -> Batch:
     return Batch(node_id, statuses, lambda: None)
 
 
-def status(state: TaskState.ValueType, at_ms: int = 1, message: str = "") -> TaskStatus:
-    return TaskStatus(task_id="t1", state=state, at_ms=at_ms, message=message)
+def status(state: TaskState.ValueType, at_ms: int = 1) -> TaskStatus:
+    return TaskStatus(task_id="t1", state=state, at_ms=at_ms)
 
 
 def world() -> World:
@@ -42,8 +42,3 @@ def test_only_forward_and_the_last_of_a_batch_wins() -> None:
 def test_an_agent_cannot_write_the_planners_states() -> None:
     for state in (TaskState.PENDING, TaskState.ASSIGNED, TaskState.REMOVE, TaskState.ORPHANED):
         assert not admissible(world().tables, [batch("n1", status(state))])
-
-
-def test_a_long_message_is_cut() -> None:
-    found = admissible(world().tables, [batch("n1", status(TaskState.FAILED, message="x" * 10_000))])
-    assert len(found["t1"].message) <= MAX_MESSAGE_CHARACTERS

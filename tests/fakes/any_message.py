@@ -1,0 +1,64 @@
+"""Messages of any content, for property tests: whatever the protocol can carry, honest or not."""
+
+from random import Random
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+M = TypeVar("M", bound=Message)
+
+_RANGES = {
+    "INT32": (-(1 << 31), (1 << 31) - 1),
+    "INT64": (-(1 << 63), (1 << 63) - 1),
+    "UINT32": (0, (1 << 32) - 1),
+    "UINT64": (0, (1 << 64) - 1),
+    "ENUM": (-5, 500),
+}
+_SIGNS = "aZ9 .:/-\n\r\t\x00\x1b\x7f\x9b\u00a0\u2028é…漢🙂"
+
+
+def any_message(kind: type[M], seed: int) -> M:
+    """A message of this kind, the same for the same seed."""
+    return _message(kind, Random(seed))
+
+
+def _message(kind: type[M], random: Random) -> M:
+    message = kind()
+    for field in kind.DESCRIPTOR.fields:
+        if random.random() < 0.3:
+            continue
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            entries = {_text(random): _text(random) for _ in range(_length(random))}
+            getattr(message, field.name).update(entries)
+        elif field.is_repeated:
+            one = _one(field, random)
+            getattr(message, field.name).extend(
+                [one, *(_one(field, random) for _ in range(3)), *[one] * _length(random)]
+            )
+        elif field.message_type is not None:
+            getattr(message, field.name).CopyFrom(_one(field, random))
+        else:
+            setattr(message, field.name, _one(field, random))
+    return message
+
+
+def _length(random: Random) -> int:
+    return random.choice((0, 1, 2, 300))
+
+
+def _one(field: Any, random: Random) -> Any:
+    if field.message_type is not None:
+        return _message(GetMessageClass(field.message_type), random)
+    if field.type == field.TYPE_STRING:
+        return _text(random)
+    if field.type == field.TYPE_BYTES:
+        return random.randbytes(random.choice((0, 31, 32, 600)))
+    if field.type == field.TYPE_BOOL:
+        return random.random() < 0.5
+    least, most = _RANGES[next(name for name in _RANGES if field.cpp_type == getattr(field, f"CPPTYPE_{name}"))]
+    return random.choice((least, most, random.randint(least, most), random.randint(0, 200)))
+
+
+def _text(random: Random) -> str:
+    return "".join(random.choices(_SIGNS, k=random.choice((0, 1, 12, 12, 700))))
