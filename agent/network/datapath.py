@@ -25,6 +25,7 @@ from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import Address
 from agent.network.nftables import elements as nft
+from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable
 from agent.network.nftables.ruleset import definition
@@ -45,6 +46,7 @@ class Datapath:
         self._settings = settings
         self._connection = Connection()
         self._nftables = Nftables()
+        self._generation = KernelGeneration()
         self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
         self.findings = Findings()
         self._live = LiveTables()
@@ -61,7 +63,7 @@ class Datapath:
             self.close()
             raise
         rules = definition(settings.vni, settings.vxlan_port, underlay_address)
-        self._table = OwnTable(nftables=self._nftables, definition=rules)
+        self._table = OwnTable(nftables=self._nftables, definition=rules, generation=self._generation)
 
     @property
     def attachments(self) -> Collection[Attachment]:
@@ -83,6 +85,7 @@ class Datapath:
 
     def close(self) -> None:
         self._nftables.close()
+        self._generation.close()
         self.tunnels.close()
         self._connection.close()
 

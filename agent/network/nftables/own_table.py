@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.network.names import FAMILY, TABLE
 from agent.network.nftables import elements as nft
+from agent.network.nftables.generation import Generation
 from agent.network.nftables.libnftables import Nftables
 from shoal.errors import Unavailable
 
@@ -20,11 +21,15 @@ class OwnTable:
 
     Args:
         definition: the table without elements, as one transaction that takes the place of an older one.
+        generation: of the kernel's tables. What was right stays so while all transactions are ours: a listing of the
+            many slots of a large service costs a second, in which nothing is changed.
     """
 
-    def __init__(self, *, nftables: Nftables, definition: str) -> None:
+    def __init__(self, *, nftables: Nftables, definition: str, generation: Generation) -> None:
         self._nftables = nftables
         self._definition = definition
+        self._generation = generation
+        self._right: tuple[int, int] | None = None
         self._loaded: Skeleton = {}
 
     def present(self) -> nft.Elements:
@@ -55,8 +60,13 @@ class OwnTable:
         Raises:
             Unavailable: refused, since the table is not as we left it; nothing was changed.
         """
-        if command := nft.transaction(before, after):
-            self._nftables.run(command)
+        if not (command := nft.transaction(before, after)):
+            return
+        known, self._right = self._right, None
+        first = self._generation()
+        self._nftables.run(command)
+        if known is not None and (known[0], self._generation()) == (first, first + 1):
+            self._right = (first + 1, known[1] - _digest(before, after) + _digest(after, before))
 
     def keep_only(self, attachments: nft.Elements) -> None:
         """Of the elements that are of this node's tasks, these alone."""
@@ -68,11 +78,15 @@ class OwnTable:
         Raises:
             Unavailable: the kernel refused.
         """
+        right = (self._generation(), _digest(wanted))
+        if right == self._right:
+            return []
         objects = self._list()
         if differing := sorted(_differing(self._loaded, skeleton(objects))):
             self._load(wanted)
             return [f"the nftables table {TABLE} was missing or its rules were changed: {_named(differing)}"]
         if not (command := nft.transaction(nft.listed(objects), wanted)):
+            self._right = right
             return []
         self._nftables.run(command)
         return [f"elements of the nftables table {TABLE} differed: {command.splitlines()[0][:200]}"]
@@ -98,6 +112,12 @@ def skeleton(objects: Iterable[Mapping[str, Any]]) -> Skeleton:
             said = {key: rule[key] for key in rule.keys() - {"handle", "index"}}
             rules.setdefault(("rules", rule["chain"]), []).append(said)
     return {**found, **rules}
+
+
+def _digest(elements: nft.Elements, without: nft.Elements = nft.NONE) -> int:
+    """Tells elements from others; that of two sums together is the sum of theirs."""
+    none: frozenset[str] = frozenset()
+    return sum(hash((name, each)) for name, values in elements.items() for each in values - without.get(name, none))
 
 
 def _differing(left: Skeleton, right: Skeleton) -> Iterable[tuple[str, str]]:

@@ -1,8 +1,9 @@
 """Our rules and elements against libnftables and the kernel, in a namespace of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from agent.network.attachment import Attachment, Port
 from agent.network.kernel_features import missing
 from agent.network.namespaces import enter_new
 from agent.network.nftables import elements as nft
+from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable, skeleton
 from agent.network.nftables.ruleset import definition
@@ -43,18 +45,35 @@ POOL = IPv4Network("172.30.0.0/16")
 UNDERLAY = IPv4Address("172.31.9.1")
 
 
+class CountedNftables(Nftables):
+    """Knows how often a table was listed, and the generation of the tables in the same namespace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generation = KernelGeneration()
+        self.listings = 0
+
+    def close(self) -> None:
+        super().close()
+        self.generation.close()
+
+    def list_table(self, family: str, name: str) -> Sequence[dict[str, Any]]:
+        self.listings += 1
+        return super().list_table(family, name)
+
+
 @pytest.fixture
-def tables() -> Iterator[Nftables]:
+def tables() -> Iterator[CountedNftables]:
     descriptor, connection = enter_new()
     connection.close()
     with inside(descriptor):
-        library = Nftables()
+        library = CountedNftables()
     yield library
     library.close()
     os.close(descriptor)
 
 
-def test_elements_are_listed_as_they_were_written(tables: Nftables) -> None:
+def test_elements_are_listed_as_they_were_written(tables: CountedNftables) -> None:
     wanted = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
     tables.run(definition(4096, 4789, UNDERLAY) + nft.transaction(nft.NONE, wanted))
     assert nft.listed(tables.list_table("inet", "shoal")) == wanted
@@ -64,7 +83,7 @@ def test_elements_are_listed_as_they_were_written(tables: Nftables) -> None:
     assert nft.listed(tables.list_table("inet", "shoal")) == fewer
 
 
-def test_a_key_changes_its_value_in_one_transaction(tables: Nftables) -> None:
+def test_a_key_changes_its_value_in_one_transaction(tables: CountedNftables) -> None:
     tables.run(definition(4096, 4789, UNDERLAY))
     old = {"published": frozenset({"6 . 8080 : 10.99.0.7 . 80"})}
     new = {"published": frozenset({"6 . 8080 : 10.99.0.8 . 80"})}
@@ -76,8 +95,49 @@ def test_a_key_changes_its_value_in_one_transaction(tables: Nftables) -> None:
 WANTED = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
 
 
-def own_table(tables: Nftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
-    return OwnTable(nftables=tables, definition=definition(4096, 4789, underlay))
+def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
+    rules = definition(4096, 4789, underlay)
+    return OwnTable(nftables=tables, definition=rules, generation=tables.generation)
+
+
+def test_a_table_that_was_right_is_not_listed_again_until_somebody_has_changed_one(tables: CountedNftables) -> None:
+    own = own_table(tables)
+    own.begin(WANTED)
+    assert own.repair(WANTED) == []
+    listings = tables.listings
+    assert own.repair(WANTED) == []
+    assert tables.listings == listings
+
+    for change in ("add table inet other", "delete table inet other"):
+        tables.run(change)
+        assert own.repair(WANTED) == []
+        listings += 1
+        assert tables.listings == listings
+
+
+def test_a_table_that_we_alone_change_stays_right(tables: CountedNftables) -> None:
+    own, nothing = own_table(tables), nft.elements(Tables(), [], POOL)
+    own.begin(WANTED)
+    own.repair(WANTED)
+    listings = tables.listings
+    own.change(WANTED, nothing)
+    assert own.repair(nothing) == [] and tables.listings == listings
+    assert own.repair(WANTED)
+    assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
+
+
+def test_a_change_beside_another_programs_or_one_that_fails_is_looked_at(tables: CountedNftables) -> None:
+    own = own_table(tables)
+    own.begin(WANTED)
+    own.repair(WANTED)
+    tables.run("delete element inet shoal peers { 172.31.9.2 }")
+    own.change(nft.NONE, {"peers": frozenset({"172.31.9.3"})})
+    more = {**WANTED, "peers": WANTED["peers"] | {"172.31.9.3"}}
+    assert own.repair(more) and not own.repair(more)
+    with pytest.raises(Unavailable):
+        own.change({"peers": frozenset({"172.31.9.99"})}, {})
+    listings = tables.listings
+    assert own.repair(more) == [] and tables.listings > listings
 
 
 @pytest.mark.parametrize(
@@ -92,7 +152,7 @@ def own_table(tables: Nftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
         "flush chain inet shoal to_published\ndelete map inet shoal published_at",
     ],
 )
-def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables: Nftables, damage: str) -> None:
+def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables: CountedNftables, damage: str) -> None:
     own = own_table(tables)
     own.begin(WANTED)
     assert own.repair(WANTED) == []
@@ -107,13 +167,13 @@ def test_whatever_of_the_rules_is_changed_is_set_right_with_the_elements(tables:
     assert own.repair(WANTED) == []
 
 
-def _handle(tables: Nftables, chain: str) -> int:
+def _handle(tables: CountedNftables, chain: str) -> int:
     """Of the chain's first rule."""
     rules = (entry["rule"] for entry in tables.list_table("inet", "shoal") if "rule" in entry)
     return next(int(rule["handle"]) for rule in rules if rule["chain"] == chain)
 
 
-def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: Nftables) -> None:
+def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: CountedNftables) -> None:
     own_table(tables).begin(WANTED)
     later = own_table(tables, IPv4Address("172.31.9.77"))
     nothing = nft.elements(Tables(), [], POOL)
@@ -124,7 +184,7 @@ def test_a_later_process_loads_its_own_rules_and_keeps_the_elements(tables: Nfta
     assert nft.listed(listed) == WANTED
 
 
-def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: Nftables) -> None:
+def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: CountedNftables) -> None:
     tables.run("add table inet shoal\nadd set inet shoal peers { type ether_addr; }")
     tables.run("add element inet shoal peers { 02:00:00:00:00:07 }")
     own = own_table(tables)
@@ -132,7 +192,7 @@ def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: Nfta
     assert nft.listed(tables.list_table("inet", "shoal")) == WANTED
 
 
-def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: Nftables) -> None:
+def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: CountedNftables) -> None:
     tables.run("add table inet other\nadd table ip shoal")
     tables.run(definition(4096, 4789, UNDERLAY))
     tables.run(definition(5000, 4790, UNDERLAY))
@@ -141,13 +201,13 @@ def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: 
     assert tables.list_table("inet", "absent") == ()
 
 
-def test_a_transaction_is_done_whole_or_not_at_all(tables: Nftables) -> None:
+def test_a_transaction_is_done_whole_or_not_at_all(tables: CountedNftables) -> None:
     tables.run(definition(4096, 4789, UNDERLAY))
     with pytest.raises(Unavailable, match="nftables refused"):
         tables.run("add element inet shoal peers { 172.31.9.9 }\ndelete element inet shoal peers { 172.31.9.8 }")
     assert nft.listed(tables.list_table("inet", "shoal"))["peers"] == frozenset()
 
 
-def test_the_kernel_that_runs_this_lacks_nothing_and_the_question_leaves_nothing(tables: Nftables) -> None:
+def test_the_kernel_that_runs_this_lacks_nothing_and_the_question_leaves_nothing(tables: CountedNftables) -> None:
     assert list(missing(tables.run)) == []
     assert list(tables.list_table("inet", "shoal-probe")) == []
