@@ -13,7 +13,18 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import bench_create, bench_dns, bench_memory, bench_network, bench_planner, bench_scale, bench_start
+from tests.bench import (
+    bench_change,
+    bench_create,
+    bench_dns,
+    bench_drain,
+    bench_memory,
+    bench_network,
+    bench_planner,
+    bench_scale,
+    bench_start,
+    bench_vip,
+)
 from tests.bench.figures import Figure, table
 from tests.bench.swarm import installed
 
@@ -22,7 +33,10 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "create": bench_create.measure,
     "memory": bench_memory.measure,
     "start": bench_start.as_figures,
-    "tcp": bench_network.measure,
+    "network": bench_network.measure,
+    "vip": bench_vip.measure,
+    "change": bench_change.measure,
+    "drain": bench_drain.measure,
     "names": bench_dns.measure,
     "planner": bench_planner.figures,
 }

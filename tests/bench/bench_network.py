@@ -9,7 +9,9 @@ import os
 import statistics
 import subprocess
 import time
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import dns.message
@@ -20,10 +22,14 @@ from agent.network.dns.askers import Asker
 from agent.network.dns.zone import zone
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.messages import VethEnd, add_veth
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
+from shoal.api.v1.service_pb2 import VirtualAddress
 from shoal.api.v1.task_pb2 import TaskAddress, TaskPort
-from tests.bench.figures import Figure
-from tests.integration.network.netns_hosts import Hosts, endpoint, inside, ip, network, run, task
+from tests.bench.bed import ARCHIVE
+from tests.bench.docker_overlay import Pair, docker_overlay
+from tests.bench.figures import Figure, p50, table
+from tests.bench.swarm import installed
+from tests.integration.network.netns_hosts import Host, Hosts, endpoint, inside, ip, network, run, task
 
 ROUNDS = 7
 SECONDS = 2
@@ -72,32 +78,56 @@ def raw_vxlan(hosts: Hosts, containers: tuple[int, int]) -> None:
         )
 
 
-def compare_throughput(hosts: Hosts, rounds: int = ROUNDS) -> tuple[float, float, float]:
-    """Medians of ours and of raw VXLAN between the same namespaces, Gbit/s, and of their ratios. Runs alternate."""
+@contextmanager
+def iperf_server(container: int) -> Iterator[None]:
+    """An iperf3 server in a container until the end of the block."""
+    server = subprocess.Popen(
+        ["nsenter", f"--net=/proc/{os.getpid()}/fd/{container}", "iperf3", "-s"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while "5201" not in run(container, "ss", "-ltn"):
+            time.sleep(0.05)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Gbit/s of each round; rounds alternate. `docker` is empty without Docker."""
+
+    ours: Sequence[float]
+    raw: Sequence[float]
+    docker: Sequence[float]
+
+    def against(self, others: Sequence[float]) -> float:
+        """The median of ours to others' of the same round."""
+        return statistics.median(mine / other for mine, other in zip(self.ours, others, strict=True))
+
+
+def compare_throughput(hosts: Hosts, docker: Pair | None, rounds: int = ROUNDS) -> Throughput:
+    """Ours, raw VXLAN between the same namespaces, and Docker's overlay between two of its containers."""
     here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
     hosts.apply([network(1)], [here, there])
     one = hosts.attach(hosts.one, task(here)).netns_fd
     two = hosts.attach(hosts.two, task(there)).netns_fd
     raw_vxlan(hosts, (one, two))
-    server = subprocess.Popen(
-        ["nsenter", f"--net=/proc/{os.getpid()}/fd/{two}", "iperf3", "-s"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while "5201" not in run(two, "ss", "-ltn"):
-            time.sleep(0.05)
-        pairs = [(throughput(one, "10.99.1.2"), throughput(one, "10.98.0.2")) for _ in range(rounds)]
-    finally:
-        server.terminate()
-        server.wait()
-    ours, raw = (statistics.median(values) for values in zip(*pairs, strict=True))
-    return ours, raw, statistics.median(mine / bare for mine, bare in pairs)
-
-
-def bench_throughput(hosts: Hosts) -> None:
-    ours, raw, ratio = compare_throughput(hosts)
-    report("tcp_throughput", ours_gbit=round(ours, 2), raw_vxlan_gbit=round(raw, 2), ratio=round(ratio, 3))
+    ours: list[float] = []
+    raw: list[float] = []
+    theirs: list[float] = []
+    with ExitStack() as servers:
+        servers.enter_context(iperf_server(two))
+        if docker is not None:
+            servers.enter_context(iperf_server(docker.server))
+        for _ in range(rounds):
+            ours.append(throughput(one, "10.99.1.2"))
+            raw.append(throughput(one, "10.98.0.2"))
+            if docker is not None:
+                theirs.append(throughput(docker.client, docker.address))
+    return Throughput(ours, raw, theirs)
 
 
 def bench_attach(hosts: Hosts, count: int = 200) -> None:
@@ -126,11 +156,25 @@ def bench_attach(hosts: Hosts, count: int = 200) -> None:
         report(name, p50_ms=round(cuts[49] * 1e3, 2), p99_ms=round(cuts[98] * 1e3, 2))
 
 
-def bench_programming(hosts: Hosts, count: int = 5000) -> None:
+@dataclass(frozen=True)
+class Programming:
+    """Seconds that a node takes for one network of many endpoints, all of one service with a virtual address."""
+
+    fill: float
+    one_change: float
+    empty: float
+    compare: float
+
+
+def programming(host: Host, peers: Sequence[Peer], count: int = 5000) -> Programming:
+    """On a host that has been told nothing yet."""
     wide = NetworkAssignment(network_id="wide", name="wide", subnet="10.100.0.0/16")
+    virtual = [VirtualAddress(network_id="wide", address="10.100.255.1")]
+    service = ServiceEndpoint(service_id="id-of-many", service_name="many", virtual_addresses=virtual)
     many = [
         TaskEndpoint(
             task_id=f"task{number:09}",
+            service_id="id-of-many",
             service_name="many",
             slot=number,
             node_id="node2",
@@ -139,26 +183,17 @@ def bench_programming(hosts: Hosts, count: int = 5000) -> None:
         )
         for number in range(1, count + 1)
     ]
-    peers = [hosts.one.peer, hosts.two.peer]
-    node = hosts.one.network
 
     def seconds(endpoints: list[TaskEndpoint]) -> float:
         begin = time.perf_counter()
-        hosts.one.tell([wide], endpoints, peers)
+        host.tell([wide], endpoints, peers, [service])
         return time.perf_counter() - begin
 
     fill, one_less, empty = seconds(many), seconds(many[1:]), seconds([])
     seconds(many)
     begin = time.perf_counter()
-    hosts.one.call(node.verify())
-    report(
-        "programming",
-        endpoints=count,
-        fill_ms=round(fill * 1e3),
-        one_change_ms=round(one_less * 1e3, 1),
-        empty_ms=round(empty * 1e3),
-        compare_ms=round((time.perf_counter() - begin) * 1e3),
-    )
+    host.call(host.network.verify())
+    return Programming(fill, one_less, empty, time.perf_counter() - begin)
 
 
 def bench_dns(hosts: Hosts, count: int = 3000) -> None:
@@ -176,13 +211,38 @@ def bench_dns(hosts: Hosts, count: int = 3000) -> None:
 
 def measure() -> list[Figure]:
     """The figures with a target."""
-    with Hosts() as hosts:
+    return [*_throughput_figures(), *programming_figures()]
+
+
+def _throughput_figures() -> list[Figure]:
+    with Hosts() as hosts, ExitStack() as stack:
         hosts.start(spare_namespaces=8)
-        ours, raw, ratio = compare_throughput(hosts)
+        docker = stack.enter_context(docker_overlay(ARCHIVE)) if installed() else None
+        found = compare_throughput(hosts, docker)
+    figures = [
+        Figure("TCP between hosts over VXLAN", p50(found.ours), "Gbit/s", scope="node network"),
+        Figure("  raw VXLAN, same namespaces", p50(found.raw), "Gbit/s", scope="floor"),
+        Figure("  against raw VXLAN", found.against(found.raw), "of it", at_least=0.95, scope="node network"),
+    ]
+    if found.docker:
+        figures += [
+            Figure("  Docker's overlay", p50(found.docker), "Gbit/s", scope="Docker"),
+            Figure("  against Docker's", found.against(found.docker), "of it", at_least=1.0, scope="node network"),
+        ]
+    return figures
+
+
+def programming_figures() -> list[Figure]:
+    """Of a network of 5,000 endpoints on a fresh node, three times."""
+    found = []
+    for _ in range(3):
+        with Hosts() as hosts:
+            hosts.start()
+            found.append(programming(hosts.one, [hosts.one.peer, hosts.two.peer]))
     return [
-        Figure("TCP between hosts over VXLAN", ours, "Gbit/s", scope="node network"),
-        Figure("  raw VXLAN, same namespaces", raw, "Gbit/s", scope="floor"),
-        Figure("  against raw VXLAN", ratio, "of it", at_least=0.95, scope="node network"),
+        Figure("5,000 endpoints on a fresh node", p50([each.fill for each in found]), "s", 2.0, scope="node network"),
+        Figure("  one change of them", p50([each.one_change for each in found]) * 1000, "ms", scope="node network"),
+        Figure("  comparison of all", p50([each.compare for each in found]), "s", scope="node network"),
     ]
 
 
@@ -190,9 +250,8 @@ def main() -> None:
     with Hosts() as hosts:
         hosts.start(spare_namespaces=8)
         bench_attach(hosts)
-        bench_programming(hosts)
         bench_dns(hosts)
-        bench_throughput(hosts)
+    print(table(measure()))
 
 
 if __name__ == "__main__":

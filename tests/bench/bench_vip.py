@@ -22,6 +22,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceSpec, ServiceStatus, VirtualAddress
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
+from tests.bench.figures import Figure, p50, table
 from tests.integration.network.netns_hosts import Hosts, endpoint, inside, network, task
 
 ROUNDS = 9
@@ -65,8 +66,8 @@ def rate(descriptor: int, address: str) -> float:
     return count / (now - begin)
 
 
-def connections() -> None:
-    """By a virtual address and straight, in turn."""
+def measure() -> list[Figure]:
+    """New connections by a virtual address and straight, in turn."""
     with Hosts() as hosts:
         hosts.start()
         web = endpoint(1, hosts.two, 1)
@@ -76,12 +77,13 @@ def connections() -> None:
         straight, virtual = (hosts.attach(hosts.one, task(client)).netns_fd for client in clients)
         with server(hosts.attach(hosts.two, task(web)).netns_fd):
             pairs = [(rate(straight, "10.99.1.1"), rate(virtual, "10.99.1.200")) for _ in range(ROUNDS)]
-    report(
-        "connections a second",
-        straight=round(statistics.median(straight for straight, _ in pairs)),
-        by_virtual_address=round(statistics.median(virtual for _, virtual in pairs)),
-        ratio=round(statistics.median(virtual / straight for straight, virtual in pairs), 3),
-    )
+    directly, by_virtual = (p50(values) for values in zip(*pairs, strict=True))
+    ratio = p50([one / other for other, one in pairs])
+    return [
+        Figure("connections a second, straight and tracked", directly, "/s", scope="floor"),
+        Figure("  by a virtual address", by_virtual, "/s", scope="node network"),
+        Figure("  against straight", ratio, "of it", at_least=0.95, scope="node network"),
+    ]
 
 
 def change_on_a_node() -> list[float]:
@@ -170,7 +172,7 @@ def main() -> None:
     for where, spent in (("on a node", change_on_a_node()), ("in a manager", change_in_a_manager())):
         median, worst = statistics.median(spent), max(spent)
         report(f"one change of {TASKS} tasks {where}", median_ms=round(median, 2), worst_ms=round(worst, 2))
-    connections()
+    print(table(measure()))
 
 
 if __name__ == "__main__":

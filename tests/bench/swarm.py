@@ -53,14 +53,14 @@ class Swarm:
         """
         begin = time.perf_counter()
         self.docker("service", "scale", "--detach", f"{service}={replicas}")
-        _until(lambda: self.running(service) == replicas, CONVERGE_SECONDS)
+        wait_until(lambda: self.running(service) == replicas, CONVERGE_SECONDS)
         return time.perf_counter() - begin
 
     def down(self, service: str) -> float:
         """Seconds from `docker service scale` to no container."""
         begin = time.perf_counter()
         self.docker("service", "scale", "--detach", f"{service}=0")
-        _until(lambda: not self._get("/containers/json"), CONVERGE_SECONDS)
+        wait_until(lambda: not self._get("/containers/json"), CONVERGE_SECONDS)
         return time.perf_counter() - begin
 
     def running(self, service: str) -> int:
@@ -100,23 +100,24 @@ def swarm(archive: Path) -> Iterator[Swarm]:
         root = Path(directory)
         registry = root / "registry.json"
         registry.write_text(json.dumps(_registry(root)))
-        with _daemon(namespace, ["docker-registry", "serve", str(registry)], root / "registry.log"):
+        with daemon(namespace, ["docker-registry", "serve", str(registry)], root / "registry.log"):
             try:
-                with _daemon(namespace, _dockerd(root), root / "dockerd.log"):
+                with daemon(namespace, dockerd(root), root / "dockerd.log"):
                     made = Swarm(root / "docker.sock")
-                    _until(lambda: _answers(made), READY_SECONDS)
+                    wait_until(lambda: answers(made), READY_SECONDS)
                     made.docker("swarm", "init", "--advertise-addr", ADDRESS)
                     _push(made, archive)
                     try:
                         yield made
                     finally:
                         made.docker("swarm", "leave", "--force")
-                        _until(lambda: not made.docker("ps", "--quiet").strip(), CONVERGE_SECONDS)
+                        wait_until(lambda: not made.docker("ps", "--quiet").strip(), CONVERGE_SECONDS)
             finally:
-                _clean(root)
+                clean(root)
 
 
-def _dockerd(root: Path) -> list[str]:
+def dockerd(root: Path) -> list[str]:
+    """The command of a daemon with all its files below a directory."""
     return [
         str(DOCKERD),
         f"--data-root={root}/data",
@@ -140,13 +141,18 @@ def _registry(root: Path) -> dict[str, object]:
 
 
 def _push(made: Swarm, archive: Path) -> None:
+    bring(made, archive)
+    made.docker("push", "--quiet", IMAGE)
+
+
+def bring(made: Swarm, archive: Path) -> None:
+    """Give a daemon the image of an OCI archive under the name `IMAGE`."""
     settings, root = flattened(archive)
     changes = [f"ENV {variable}" for variable in settings.get("Env") or ()]
     command = [*(settings.get("Entrypoint") or ()), *(settings.get("Cmd") or ())]
     changes.append(f"CMD {json.dumps(command)}")
     options = [word for change in changes for word in ("--change", change)]
     made.docker("import", *options, "-", IMAGE, stdin=root)
-    made.docker("push", "--quiet", IMAGE)
 
 
 def flattened(archive: Path) -> tuple[dict[str, list[str]], bytes]:
@@ -191,7 +197,8 @@ def _namespace() -> Iterator[str]:
 
 
 @contextmanager
-def _daemon(namespace: str, command: list[str], log: Path) -> Iterator[None]:
+def daemon(namespace: str, command: list[str], log: Path) -> Iterator[None]:
+    """A program that runs in a network namespace until the end of the block."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{namespace}", "--", *command],
@@ -207,7 +214,8 @@ def _daemon(namespace: str, command: list[str], log: Path) -> Iterator[None]:
         process.wait(60)
 
 
-def _answers(made: Swarm) -> bool:
+def answers(made: Swarm) -> bool:
+    """Whether its daemon does."""
     try:
         made.docker("info")
     except RuntimeError:
@@ -215,7 +223,7 @@ def _answers(made: Swarm) -> bool:
     return True
 
 
-def _clean(root: Path) -> None:
+def clean(root: Path) -> None:
     """What dockerd leaves: namespace files that are mounted, and cgroups."""
     for line in reversed(Path("/proc/self/mounts").read_text().splitlines()):
         place = line.split()[1]
@@ -234,7 +242,12 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    """Poll a condition until it holds.
+
+    Raises:
+        RuntimeError: it does not in that time.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
