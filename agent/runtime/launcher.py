@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.runtime.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.attach_lock import AttachLock
+from agent.runtime.block_io import device_numbers
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
@@ -207,6 +208,7 @@ class Launcher:
             files=files,
             mounted=mounted,
             devices=devices,
+            block_devices=device_numbers(request.spec.block_io),
             host=self._host,
         )
         learn = self._filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None

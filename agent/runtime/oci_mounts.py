@@ -25,6 +25,7 @@ MASKED_PATHS = (
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 )
+_CLOSED = ("nosuid", "nodev", "noexec")
 _SHM = "/dev/shm"  # noqa: S108 - a mount point
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
@@ -74,7 +75,9 @@ def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
         mode = mount.tmpfs_mode or _DEFAULT_TMPFS_MODE
         size = [f"size={mount.tmpfs_bytes}"] if mount.tmpfs_bytes else []
         access = "ro" if mount.read_only else "rw"
-        return _mount(mount.target, "tmpfs", "tmpfs", ["nosuid", "nodev", "noexec", access, f"mode={mode:o}", *size])
+        closed = [option for option in _CLOSED if option.removeprefix("no") not in mount.tmpfs_options]
+        options = [*dict.fromkeys((*closed, *mount.tmpfs_options)), access, f"mode={mode:o}", *size]
+        return _mount(mount.target, "tmpfs", "tmpfs", options)
     if mount.type != Mount.BIND:
         raise InvalidInput([Fault(f"{path}.type", "must be BIND or TMPFS")])
     if not mount.source.startswith("/"):

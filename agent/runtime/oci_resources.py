@@ -1,14 +1,17 @@
 """`linux.resources` of an OCI runtime spec (runtime-spec 1.0.2, config-linux.md, "Control groups"): pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
+from agent.runtime.block_io import Number, block_io_section
 from agent.runtime.devices import DeviceNode, device_rules
 from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning, MemoryTuning
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import Fault, InvalidInput
 
 DEFAULT_PIDS = 4096
+NO_BOUND = -1
 _CPU_PERIOD_US = 100_000
 _LEAST_CPU_QUOTA_US = 1_000
 
@@ -20,18 +23,23 @@ def resources_section(
     *,
     swap_accounting: bool,
     cgroup_version: int,
+    block_devices: Mapping[str, Number] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Limits and weights, and which devices may be used.
 
     Args:
         limits: 0 in a field means no limit.
+        block_devices: numbers of the block devices that the spec names, by path.
     Raises:
         InvalidInput: a control that this host's cgroups do not have.
     """
     section: dict[str, Any] = {
         "devices": device_rules(devices, spec.device_cgroup_rules, privileged=spec.privileged),
-        "pids": {"limit": limits.pids or DEFAULT_PIDS},
     }
+    if limits.pids != NO_BOUND:
+        section["pids"] = {"limit": limits.pids or DEFAULT_PIDS}
+    if block_io := block_io_section(spec.block_io, block_devices):
+        section["blockIO"] = block_io
     if cpu := _cpu(spec.cpu, limits.nano_cpus):
         section["cpu"] = cpu
     if memory := _memory(spec.memory, limits.memory_bytes, swap_accounting, cgroup_version):

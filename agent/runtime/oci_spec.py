@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from agent.runtime.block_io import Number
 from agent.runtime.devices import DeviceNode, devices_section
 from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, mounts_section
 from agent.runtime.oci_process import hostname, process_section
@@ -58,6 +59,7 @@ def oci_spec(
     host: HostFacts,
     mounted: Mapping[Path, MountedFile] = MappingProxyType({}),
     devices: Sequence[DeviceNode] = (),
+    block_devices: Mapping[str, Number] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The whole config.json.
 
@@ -66,6 +68,7 @@ def oci_spec(
         files: path on this host by path in the container.
         mounted: secrets and configs by path on this host.
         devices: of the host, that it is to have.
+        block_devices: numbers of those that `block_io` names, by path.
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
@@ -75,7 +78,7 @@ def oci_spec(
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.spec.read_only},
         "mounts": mounts_section(request.spec, files, mounted),
-        "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices),
+        "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices, block_devices),
     }
     if not request.spec.host_namespaces.uts:
         section["hostname"] = hostname(request)
@@ -96,7 +99,12 @@ def _put_init(section: dict[str, Any], program: Path | None) -> None:
 
 
 def _linux_section(
-    request: ContainerRequest, cgroup: str, capabilities: list[str], host: HostFacts, devices: Sequence[DeviceNode]
+    request: ContainerRequest,
+    cgroup: str,
+    capabilities: list[str],
+    host: HostFacts,
+    devices: Sequence[DeviceNode],
+    block_devices: Mapping[str, Number],
 ) -> dict[str, Any]:
     spec = request.spec
     section: dict[str, Any] = {
@@ -108,6 +116,7 @@ def _linux_section(
             devices,
             swap_accounting=host.swap_accounting,
             cgroup_version=host.cgroup_version,
+            block_devices=block_devices,
         ),
     }
     if devices:

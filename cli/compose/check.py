@@ -121,6 +121,11 @@ SUPPORTED: Mapping[str, Any] = {
 """Keys that are honoured; `*` stands for a name, None for a key whose value the conversion checks itself."""
 
 
+_REAL_TIME = (
+    "real-time shares need a budget in every cgroup above, and kernels of cgroup version 2 have none; "
+    "give cpus, cpu_shares or cpuset"
+)
+
 REFUSED: Mapping[YamlPath, str] = {
     ("services", "build"): "Shoal does not build images: build it, `shoal image push` it, and name it in `image`",
     ("services", "container_name"): "a service may have several containers, so Shoal names them itself; leave it out, "
@@ -133,23 +138,32 @@ REFUSED: Mapping[YamlPath, str] = {
         "pull_policy",
     ): "an image is pinned by its digest when it is deployed, and pulled where it is missing; leave it out",
     ("services", "provider"): "Shoal runs containers only",
-    ("services", "blkio_config"): "weights and bounds of block devices are not supported",
-    ("services", "cgroup_parent"): "every container has its own cgroup below Shoal's",
+    (
+        "services",
+        "cgroup_parent",
+    ): "every container has its own cgroup below Shoal's; bound it by deploy.resources.limits",
     ("services", "cpu_count"): "is for Windows; give deploy.resources.limits.cpus",
     ("services", "cpu_percent"): "is for Windows; give deploy.resources.limits.cpus",
-    ("services", "cpu_rt_period"): "real-time scheduling is not supported",
-    ("services", "cpu_rt_runtime"): "real-time scheduling is not supported",
+    ("services", "cpu_rt_period"): f"{_REAL_TIME}",
+    ("services", "cpu_rt_runtime"): f"{_REAL_TIME}",
     ("services", "credential_spec"): "is for Windows",
     ("services", "isolation"): "is for Windows",
     ("services", "gpus"): "reserve them as deploy.resources.reservations.generic_resources, which agents tell of their "
     "nodes (`shoal-agent run --resource`)",
     ("services", "devices"): "give the devices in `devices`, and what is to be counted in generic_resources",
-    ("services", "mac_address"): "addresses are given by the networks",
+    (
+        "services",
+        "mac_address",
+    ): "networks are routed and no frame leaves a container's link, so nobody sees the address; "
+    "give ipv4_address or ipv6_address where a peer is to know the service",
     ("services", "models"): "Shoal runs containers only",
     ("services", "post_start"): "is not supported: let the container's own program do it, or a job that depends on it",
     ("services", "pre_stop"): "is not supported: a container gets its stop_signal, and stop_grace_period to heed it",
     ("services", "pull_refresh_after"): "an image is pinned by its digest when it is deployed; deploy again instead",
-    ("services", "runtime"): "the node chooses its OCI runtime",
+    (
+        "services",
+        "runtime",
+    ): "the node chooses its OCI runtime (crun, else runc); send the service to nodes by a constraint",
     ("services", "storage_opt"): "the size of a root file system cannot be bound; mount a volume or a tmpfs",
     ("services", "use_api_socket"): "there is no Docker engine whose socket it could have",
     ("secrets", "driver"): "secrets are kept by the cluster alone",

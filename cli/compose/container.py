@@ -9,9 +9,9 @@ from cli.compose.env_file import env_file
 from cli.compose.forms import hosts, named
 from cli.compose.tree import YamlPath
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
+from cli.flags.mounts import parse_tmpfs
 from cli.flags.tuning import security_option
-from cli.render.units import parse_bytes
-from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
+from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -51,17 +51,7 @@ def _ulimits(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
 def _tmpfs(spec: ServiceSpec, value: Value) -> None:
     for entry in texts(value):
-        target, _, options = entry.partition(":")
-        mount = Mount(type=Mount.TMPFS, target=target)
-        for option in filter(None, options.split(",")):
-            key, _, text = option.partition("=")
-            if key == "size":
-                mount.tmpfs_bytes = parse_bytes(text)
-            elif key == "mode":
-                mount.tmpfs_mode = int(text, 8)
-            else:
-                raise InvalidInput(f"tmpfs option {key!r} is not supported; use size, mode")
-        spec.task.container.mounts.append(mount)
+        spec.task.container.mounts.append(parse_tmpfs(entry))
 
 
 def security(container: ContainerSpec, options: Value, directory: Path, fault: Callable[[YamlPath, str], None]) -> None:

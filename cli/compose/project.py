@@ -144,7 +144,7 @@ class _Conversion:
         )
         container.security(spec.task.container, body.get("security_opt"), self._directory, add)
         for key in tuning.twice(body):
-            self._faults.add((*path, key), "is in deploy.resources.limits too; give it once")
+            self._faults.add((*path, key), "says another thing than deploy.resources.limits; give it once")
         self._faults.attempt((*path, "restart"), lambda: dependencies.restart(spec, body.get("restart")))
         self._deploy(spec, path, body.get("deploy") or {})
         self._faults.attempt((*path, "platform"), lambda: deploy.platform(spec, body.get("platform")))

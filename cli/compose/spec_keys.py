@@ -82,6 +82,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.mounts": ("volumes", "tmpfs"),
     "task.container.mounts.tmpfs_bytes": ("volumes.tmpfs.size", "tmpfs"),
     "task.container.mounts.tmpfs_mode": ("volumes.tmpfs.mode", "tmpfs"),
+    "task.container.mounts.tmpfs_options": ("tmpfs", "volumes"),
     "task.container.mounts.create_source": ("volumes.bind.create_host_path",),
     "task.container.mounts.volume.no_copy": ("volumes.volume.nocopy",),
     "task.container.mounts.volume.per_slot": ("volumes.x-per-slot",),
@@ -97,6 +98,13 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.host_namespaces.pid": ("pid",),
     "task.container.host_namespaces.ipc": ("ipc",),
     "task.container.host_namespaces.uts": ("uts",),
+    "task.container.block_io": ("blkio_config",),
+    "task.container.block_io.weights": ("blkio_config.weight_device",),
+    **{
+        f"task.container.block_io.{way}_{unit}": (f"blkio_config.device_{way}_{unit}",)
+        for way in ("read", "write")
+        for unit in ("bps", "iops")
+    },
     "task.container.cpu": ("cpus",),
     "task.container.cpu.cpuset_cpus": ("cpuset",),
     "task.container.cpu.cpuset_mems": ("cpuset",),

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.compose.values import number, pairs, scalar, size, texts, truth
 from cli.flags.tuning import add_device, set_swap, share, users_of_host
-from cli.render.units import parse_duration_ms, parse_nano_cpus
+from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -39,10 +39,23 @@ def _cpus(value: Any) -> int:
     return parse_nano_cpus(scalar(value))
 
 
-def _pids(value: Any) -> int:
-    if number(value) < 0:
-        raise InvalidInput("no bound on processes is not supported; give one")
-    return number(value)
+def _block_io(spec: ServiceSpec, value: Mapping[str, Any]) -> None:
+    """`blkio_config`: weights and bounds of block devices."""
+    made = spec.task.container.block_io
+    made.weight = number(value.get("weight") or 0)
+    for key, (field, amount) in _OF_BLOCK_DEVICES.items():
+        for entry in value.get(key) or []:
+            of_device = scalar(entry["weight" if key == "weight_device" else "rate"])
+            getattr(made, field).add(path=scalar(entry["path"]), amount=amount(of_device))
+
+
+_OF_BLOCK_DEVICES: Mapping[str, tuple[str, Callable[[str], int]]] = {
+    "weight_device": ("weights", number),
+    "device_read_bps": ("read_bps", parse_bytes),
+    "device_write_bps": ("write_bps", parse_bytes),
+    "device_read_iops": ("read_iops", number),
+    "device_write_iops": ("write_iops", number),
+}
 
 
 def _devices(spec: ServiceSpec, value: Any) -> None:
@@ -90,6 +103,7 @@ def _domain(spec: ServiceSpec, value: Any) -> None:
 
 
 SETTERS: Mapping[str, Setter] = {
+    "blkio_config": _block_io,
     "init": _flag("init"),
     "stdin_open": _flag("stdin_open"),
     "domainname": _domain,
@@ -109,7 +123,7 @@ SETTERS: Mapping[str, Setter] = {
     "mem_reservation": _reservation,
     "memswap_limit": lambda spec, value: set_swap(spec, scalar(value)),
     "mem_swappiness": _swappiness,
-    "pids_limit": _limit("pids", _pids),
+    "pids_limit": _limit("pids", number),
     "oom_kill_disable": _no_oom_kill,
     "annotations": _annotations,
 }
@@ -119,6 +133,14 @@ SAME_AS_LIMITS = {"cpus": "cpus", "mem_limit": "memory", "pids_limit": "pids"}
 
 
 def twice(service: Mapping[str, Any]) -> list[str]:
-    """Keys whose limit is in `deploy.resources.limits` too."""
+    """Keys whose limit is another one in `deploy.resources.limits`."""
     limits = ((service.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-    return [key for key, same in SAME_AS_LIMITS.items() if key in service and same in limits]
+    both = [(key, same) for key, same in SAME_AS_LIMITS.items() if key in service and same in limits]
+    return [key for key, same in both if _amount(key, service[key]) != _amount(key, limits[same])]
+
+
+def _amount(key: str, value: Any) -> Any:
+    try:
+        return {"cpus": _cpus, "mem_limit": size, "pids_limit": number}[key](value)
+    except InvalidInput:  # told already
+        return value

@@ -4,7 +4,7 @@ from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.flags import dependencies, files, placement, tuning
+from cli.flags import block_io, dependencies, files, placement, tuning
 from cli.flags.capabilities import add_capability, drop_capability, forget
 from cli.flags.entries import drop
 from cli.flags.logs import add_log_option, remove_log_option
@@ -263,6 +263,10 @@ LISTINGS = (
         "no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined.",
         tuning.add_security_option,
         tuning.remove_security_option,
+    ),
+    *(
+        Listing(flag, form, text, block_io.adding(flag), block_io.removing(flag))
+        for flag, (_, form, text, _) in block_io.OF_DEVICES.items()
     ),
     Listing("--ulimit", "NAME=SOFT[:HARD]", "Set a resource limit of processes.", _add_ulimit, _remove_ulimit),
 )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cli.render.units import parse_bytes, parse_duration_ms
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import InvalidInput
+from shoal.tmpfs_options import KNOWN, is_option
 
 TYPES = {"bind": Mount.BIND, "tmpfs": Mount.TMPFS, "volume": Mount.VOLUME}
 _KEYS = {
@@ -51,6 +52,30 @@ def parse_mount(text: str) -> Mount:
         else:
             raise InvalidInput(f"mount {text!r}: {key!r} is not one of {', '.join(sorted({*_KEYS, _OPTION}))}")
     return from_fields(fields, text, options)
+
+
+def parse_tmpfs(text: str) -> Mount:
+    """A mount in "/run" or "/run:size=64m,mode=1770,uid=1000,exec", as `docker run --tmpfs` and Compose have it.
+
+    Raises:
+        InvalidInput: an option that there is not.
+    """
+    target, _, options = text.partition(":")
+    mount = Mount(type=Mount.TMPFS, target=target)
+    for option in filter(None, options.split(",")):
+        key, _, value = option.partition("=")
+        if key == "size":
+            mount.tmpfs_bytes = parse_bytes(value)
+        elif key == "mode":
+            mount.tmpfs_mode = _octal(value, text)
+        elif option in ("ro", "rw"):
+            mount.read_only = option == "ro"
+        elif is_option(option):
+            mount.tmpfs_options.append(option)
+        else:
+            known = ", ".join(("size=BYTES", "mode=OCTAL", "ro", "rw", *KNOWN))
+            raise InvalidInput(f"tmpfs {text!r}: {option!r} is none of {known}")
+    return mount
 
 
 def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str] | None = None) -> Mount:

@@ -74,6 +74,13 @@ _FLAGS = {
     "task.container.healthcheck.test": "--health-cmd",
     "task.container.healthcheck.http": "--health-http",
     "task.container.healthcheck.tcp": "--health-tcp",
+    "task.container.block_io.weight": "--blkio-weight",
+    "task.container.block_io.weights": "--blkio-weight-device",
+    **{
+        f"task.container.block_io.{way}_{unit}": f"--device-{way}-{unit}"
+        for way in ("read", "write")
+        for unit in ("bps", "iops")
+    },
     "task.container.cpu.shares": "--cpu-shares",
     "task.container.cpu.period_us": "--cpu-period",
     "task.container.cpu.quota_us": "--cpu-quota",

@@ -68,7 +68,7 @@ def _switch(field: str) -> Apply:
 
 
 def _limit_pids(spec: ServiceSpec, value: str) -> None:
-    spec.task.limits.pids = count("--limit-pids", value)
+    spec.task.limits.pids = -1 if value == "-1" else count("--limit-pids", value)
 
 
 def _max_per_node(spec: ServiceSpec, value: str) -> None:
@@ -120,7 +120,7 @@ SCALARS = (
     Scalar("--endpoint-mode", "MODE", "The name leads to one address (vip) or to all tasks (dnsrr).", _endpoint_mode),
     Scalar("--limit-cpu", "CPUS", "Most CPU a task may use, like 0.5.", _set("limits", "nano_cpus", parse_nano_cpus)),
     Scalar("--limit-memory", "SIZE", "Most memory, like 64M.", _set("limits", "memory_bytes", parse_bytes)),
-    Scalar("--limit-pids", "NUMBER", "Most processes and threads.", _limit_pids),
+    Scalar("--limit-pids", "NUMBER", "Most processes and threads; -1 for no bound.", _limit_pids),
     Scalar("--reserve-cpu", "CPUS", "CPU set aside on the node.", _set("reservations", "nano_cpus", parse_nano_cpus)),
     Scalar(
         "--reserve-memory", "SIZE", "Memory set aside on the node.", _set("reservations", "memory_bytes", parse_bytes)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cli.flags.block_io import weigh
 from cli.flags.entries import drop
 from cli.flags.logs import set_log_driver
 from cli.flags.scalars import Apply, Scalar, choice, count
@@ -12,12 +13,11 @@ from shoal.errors import InvalidInput
 
 MODES = {"private": 0, "host": 1}
 REFUSED = {
-    "--blkio-weight": "weights of block devices are not supported",
-    "--cgroup-parent": "every container has its own cgroup below Shoal's",
+    "--cgroup-parent": "every container has its own cgroup below Shoal's; give --limit-cpu and --limit-memory",
     "--cgroupns": "every container has a cgroup namespace of its own",
     "--credential-spec": "it is for Windows",
     "--isolation": "it is for Windows",
-    "--mac-address": "addresses are given by the networks",
+    "--mac-address": "networks are routed, so nobody sees a container's; ask for an address by --network name=…,ip=…",
     "--runtime": "the node chooses its OCI runtime",
     "--with-registry-auth": "each node has its own credentials (`shoal-agent run --registries-file`)",
     "--storage-opt": "the size of a root file system cannot be bound; mount a volume or a tmpfs",
@@ -189,6 +189,7 @@ TUNING_SCALARS = (
     Scalar("--memory-reservation", "SIZE", "Memory that it keeps while others run short.", _soft_limit),
     Scalar("--oom-kill-disable", "", "Let processes wait for memory in place of killing them.", _no_oom_kill),
     Scalar("--oom-score-adj", "NUMBER", "-1000 to 1000: who is killed first when the node runs short.", _oom_score),
+    Scalar("--blkio-weight", "NUMBER", "10 to 1000: weight against others when block devices are busy.", weigh),
     Scalar("--log-driver", "DRIVER", "Where logs are kept: local or json-file, which mean the same.", set_log_driver),
     *(
         Scalar(flag, "" if flag in _SWITCHES else "VALUE", f"Not supported: {why}.", _refuse(flag, why))

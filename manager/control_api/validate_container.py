@@ -21,6 +21,7 @@ from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
 from shoal.errors import Fault, InvalidInput
+from shoal.tmpfs_options import KNOWN, is_option
 
 # fmt: off
 # capabilities(7), Linux 6.1.
@@ -148,13 +149,16 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
         yield Fault(f"{path}.target", "must not be the root directory")
     if mount.type == Mount.BIND:
         yield from check_absolute(f"{path}.source", mount.source)
-        if mount.tmpfs_bytes or mount.tmpfs_mode:
-            yield Fault(path, "size and mode are for tmpfs only")
+        if mount.tmpfs_bytes or mount.tmpfs_mode or mount.tmpfs_options:
+            yield Fault(path, "size, mode and other options are for tmpfs only")
     elif mount.type == Mount.TMPFS:
         if mount.source:
             yield Fault(f"{path}.source", "a tmpfs has no source")
         yield from check_range(f"{path}.tmpfs_bytes", mount.tmpfs_bytes, 0, bounds.MEMORY_MOST_BYTES, "bytes")
         yield from check_range(f"{path}.tmpfs_mode", mount.tmpfs_mode, 0, 0o7777)
+        for index, option in enumerate(mount.tmpfs_options):
+            if not is_option(option):
+                yield Fault(f"{path}.tmpfs_options[{index}]", f'"{option[:80]}" is none of {", ".join(KNOWN)}')
     elif mount.type == Mount.VOLUME:
         yield from check_volume_mount(path, mount)
     else:

@@ -75,7 +75,7 @@ def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:
     if amounts.memory_bytes:
         least, most = bounds.MEMORY_LEAST_BYTES, bounds.MEMORY_MOST_BYTES
         yield from check_range(f"{path}.memory_bytes", amounts.memory_bytes, least, most, "bytes")
-    yield from check_range(f"{path}.pids", amounts.pids, 0, bounds.PIDS_MOST)
+    yield from check_range(f"{path}.pids", amounts.pids, -1 if path.endswith("limits") else 0, bounds.PIDS_MOST)
 
 
 def _check_limits(path: str, task: TaskTemplate) -> Iterator[Fault]:

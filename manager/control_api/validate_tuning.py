@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_absolute, check_hostname, check_range
+from manager.control_api.validate_block_io import check_block_io
 from shoal.amounts import exact_size
 from shoal.api.v1.container_pb2 import ContainerSpec, CpuTuning, Device, MemoryTuning
 from shoal.api.v1.service_pb2 import TaskTemplate
@@ -34,6 +35,7 @@ def check_tuning(path: str, spec: ContainerSpec) -> Iterator[Fault]:
             yield Fault(f"{path}.device_cgroup_rules[{index}]", f'"{rule[:80]}" is not a rule such as "c 10:200 rwm"')
     yield from _check_cpu(f"{path}.cpu", spec.cpu)
     yield from _check_memory(f"{path}.memory", spec.memory)
+    yield from check_block_io(f"{path}.block_io", spec.block_io)
     for key in spec.annotations:
         if not _ANNOTATION.fullmatch(key) or key.startswith(_RESERVED):
             yield Fault(

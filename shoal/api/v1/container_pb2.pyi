@@ -123,6 +123,7 @@ class ContainerSpec(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     DRAIN_MS_FIELD_NUMBER: _builtins.int
+    BLOCK_IO_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -219,6 +220,8 @@ class ContainerSpec(_message.Message):
 
     @_builtins.property
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileReference]: ...
+    @_builtins.property
+    def block_io(self) -> Global___BlockIo: ...
     def __init__(
         self,
         *,
@@ -261,10 +264,11 @@ class ContainerSpec(_message.Message):
         secrets: _abc.Iterable[_file_pb2.FileReference] | None = ...,
         configs: _abc.Iterable[_file_pb2.FileReference] | None = ...,
         drain_ms: _builtins.int | None = ...,
+        block_io: Global___BlockIo | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "block_io", b"block_io", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_ms: _TypeAlias = _typing.Literal["drain_ms"]  # noqa: Y015
     _WhichOneofArgType__drain_ms: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms"]  # noqa: Y015
@@ -276,6 +280,76 @@ class ContainerSpec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_grace_ms) -> _WhichOneofReturnType__stop_grace_ms | None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class BlockIo(_message.Message):
+    """Weights and bounds of block devices; a device is one of the node's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Device(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        PATH_FIELD_NUMBER: _builtins.int
+        AMOUNT_FIELD_NUMBER: _builtins.int
+        path: _builtins.str
+        """Absolute path on the node."""
+        amount: _builtins.int
+        """A weight, bytes a second, or operations a second."""
+        def __init__(
+            self,
+            *,
+            path: _builtins.str = ...,
+            amount: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "path", b"path"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    READ_BPS_FIELD_NUMBER: _builtins.int
+    WRITE_BPS_FIELD_NUMBER: _builtins.int
+    READ_IOPS_FIELD_NUMBER: _builtins.int
+    WRITE_IOPS_FIELD_NUMBER: _builtins.int
+    weight: _builtins.int
+    """10 to 1000, against other containers of the node; 0 means the kernel's default."""
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockIo.Device]:
+        """In place of it, for single devices."""
+
+    @_builtins.property
+    def read_bps(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockIo.Device]:
+        """Bytes a second."""
+
+    @_builtins.property
+    def write_bps(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockIo.Device]: ...
+    @_builtins.property
+    def read_iops(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockIo.Device]:
+        """Operations a second."""
+
+    @_builtins.property
+    def write_iops(self) -> _containers.RepeatedCompositeFieldContainer[Global___BlockIo.Device]: ...
+    def __init__(
+        self,
+        *,
+        weight: _builtins.int = ...,
+        weights: _abc.Iterable[Global___BlockIo.Device] | None = ...,
+        read_bps: _abc.Iterable[Global___BlockIo.Device] | None = ...,
+        write_bps: _abc.Iterable[Global___BlockIo.Device] | None = ...,
+        read_iops: _abc.Iterable[Global___BlockIo.Device] | None = ...,
+        write_iops: _abc.Iterable[Global___BlockIo.Device] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_bps", b"read_bps", "read_iops", b"read_iops", "weight", b"weight", "weights", b"weights", "write_bps", b"write_bps", "write_iops", b"write_iops"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockIo: _TypeAlias = BlockIo  # noqa: Y015
 
 @_typing.final
 class HostNamespaces(_message.Message):
@@ -570,6 +644,7 @@ class Mount(_message.Message):
     READ_ONLY_FIELD_NUMBER: _builtins.int
     TMPFS_BYTES_FIELD_NUMBER: _builtins.int
     TMPFS_MODE_FIELD_NUMBER: _builtins.int
+    TMPFS_OPTIONS_FIELD_NUMBER: _builtins.int
     CREATE_SOURCE_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
@@ -585,6 +660,10 @@ class Mount(_message.Message):
     create_source: _builtins.bool
     """BIND only: make a directory at the source where there is nothing."""
     @_builtins.property
+    def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """TMPFS only: further options of mount(8), "uid=1000" or "exec"; nosuid, nodev and noexec unless they say otherwise."""
+
+    @_builtins.property
     def volume(self) -> Global___VolumeUse:
         """VOLUME only: everything below; name and options are put by a manager."""
 
@@ -597,12 +676,13 @@ class Mount(_message.Message):
         read_only: _builtins.bool = ...,
         tmpfs_bytes: _builtins.int = ...,
         tmpfs_mode: _builtins.int = ...,
+        tmpfs_options: _abc.Iterable[_builtins.str] | None = ...,
         create_source: _builtins.bool = ...,
         volume: Global___VolumeUse | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "type", b"type", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -123,7 +123,7 @@ class Resources(_message.Message):
     memory_bytes: _builtins.int
     """Bytes."""
     pids: _builtins.int
-    """Processes and threads together; 0 means the default."""
+    """Processes and threads together; 0 means the default, and -1 as a limit that there is none."""
     @_builtins.property
     def generic(self) -> _containers.RepeatedCompositeFieldContainer[Global___GenericResource]:
         """Whatever else a node has and tasks reserve, each kind once."""

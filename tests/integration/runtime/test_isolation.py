@@ -11,7 +11,7 @@ import pytest
 from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS
 from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import ContainerRequest, Image
-from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.container_pb2 import BlockIo, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
 from tests.fakes.containers import Ends, build_image, container_request, real_runtime, shell
@@ -90,6 +90,27 @@ def test_limits_are_in_the_cgroup(tmp_path: Path) -> None:
         assert stats.keys() == {request.task_id}
         assert stats[request.task_id].pids == 1
         assert stats[request.task_id].cpu_ns > 0
+
+    with_runtime(tmp_path, body)
+
+
+def test_bounds_of_block_devices_and_processes_are_in_the_cgroup(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        name = next(path.name for path in sorted(Path("/sys/block").iterdir()) if Path("/dev", path.name).exists())
+        number = Path("/sys/block", name, "dev").read_text().strip()
+        bounds = BlockIo()
+        bounds.read_bps.add(path=f"/dev/{name}", amount=1 << 20)
+        memory = Mount(type=Mount.TMPFS, target="/tmp", tmpfs_options=["uid=7", "exec"])
+        spec = {"block_io": bounds, "mounts": [memory]}
+        request = shell(image, "sleep 1000", limits=Resources(pids=-1), **spec)
+        pid = (await runtime.start(request)).pid
+        found = cgroup_file(pid, "blkio", "blkio.throttle.read_bps_device", "io.max")
+        assert found.startswith(f"{number} ") and str(1 << 20) in found
+        assert cgroup_file(pid, "pids", "pids.max", "pids.max") == "max"
+        owner = Path(f"/proc/{pid}/root/tmp").stat()
+        options = next(line for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines() if " /tmp " in line)
+        assert owner.st_uid == 7
+        assert "noexec" not in options
 
     with_runtime(tmp_path, body)
 

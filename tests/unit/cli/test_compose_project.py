@@ -266,3 +266,46 @@ def test_words_to_people_and_what_is_shoals_own_of_a_port() -> None:
     text = "{target: 80, published: 8080, name: web, app_protocol: http, x-traffic: local, x-other: 1}"
     (port,) = project(f"services: {{web: {{image: x, ports: [{text}]}}}}").services[0].endpoint.ports
     assert (port.published, port.local_only) == (8080, True)
+
+
+def test_bounds_of_block_devices_memory_and_processes() -> None:
+    text = """
+services:
+  web:
+    image: x
+    blkio_config:
+      weight: 300
+      weight_device: [{path: /dev/sda, weight: 400}]
+      device_read_bps: [{path: /dev/sdb, rate: 12mb}]
+      device_read_iops: [{path: /dev/sdb, rate: 120}]
+      device_write_bps: [{path: /dev/sdb, rate: 1024k}]
+      device_write_iops: [{path: /dev/sdb, rate: "${RATE:-30}"}]
+    tmpfs: ["/run:size=1m,mode=755,uid=1009,gid=1009,exec,ro"]
+    pids_limit: -1
+"""
+    (web,) = project(text).services
+    bounds = web.task.container.block_io
+    assert (bounds.weight, [(each.path, each.amount) for each in bounds.weights]) == (300, [("/dev/sda", 400)])
+    rates = [(each.path, each.amount) for each in (*bounds.read_bps, *bounds.write_bps)]
+    assert rates == [("/dev/sdb", 12 << 20), ("/dev/sdb", 1 << 20)]
+    assert [each.amount for each in (*bounds.read_iops, *bounds.write_iops)] == [120, 30]
+    (memory,) = web.task.container.mounts
+    assert (memory.tmpfs_bytes, memory.tmpfs_mode, memory.read_only) == (1 << 20, 0o755, True)
+    assert list(memory.tmpfs_options) == ["uid=1009", "gid=1009", "exec"]
+    assert web.task.limits.pids == -1
+
+
+@pytest.mark.parametrize(("limit", "told"), [(100, False), (101, True)])
+def test_a_limit_that_is_there_twice_is_the_same(limit: int, told: bool) -> None:
+    limits = "deploy: {resources: {limits: {pids: 100, memory: 1G, cpus: '0.5'}}}"
+    text = f"services: {{web: {{image: x, {limits}, pids_limit: {limit}, mem_limit: 1024m, cpus: 0.5}}}}"
+    if not told:
+        assert project(text).services[0].task.limits.pids == 100
+        return
+    (fault,) = faults(text)
+    assert "services.web.pids_limit: says another thing than deploy.resources.limits" in fault
+
+
+def test_an_option_that_memory_has_not() -> None:
+    (fault,) = faults("services: {web: {image: x, tmpfs: '/run:speed=1'}}")
+    assert "services.web.tmpfs: tmpfs '/run:speed=1': 'speed=1' is none of size=BYTES" in fault

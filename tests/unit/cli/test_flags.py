@@ -146,3 +146,16 @@ def test_traffic_of_a_port_may_stay_on_the_node() -> None:
     for text in ("8080:80,traffic=local", "published=8080,target=80,traffic=local"):
         (port,) = parse_publish(text)
         assert (port.published, port.target, port.local_only, port.mode) == (8080, 80, True, PublishedPort.INGRESS)
+
+
+def test_bounds_of_block_devices() -> None:
+    spec = ServiceSpec()
+    given = ("/dev/sda:1m", "/dev/sdb:2m", "/dev/sda:3m")
+    apply_flags(spec, {"device_read_bps": given, "blkio_weight": "300", "blkio_weight_device": ("/dev/sda:10",)})
+    bounds = spec.task.container.block_io
+    assert {each.path: each.amount for each in bounds.read_bps} == {"/dev/sdb": 2 << 20, "/dev/sda": 3 << 20}
+    assert (bounds.weight, bounds.weights[0].amount) == (300, 10)
+    apply_flags(spec, {"device_read_bps_rm": ("/dev/sda",)})
+    assert [each.path for each in bounds.read_bps] == ["/dev/sdb"]
+    for text in ("/dev/sda", "sda:1m", "/dev/sda:fast"):
+        assert len(apply_flags(spec, {"device_read_bps": (text,)})) == 1

@@ -97,6 +97,32 @@ BAD: dict[str, tuple[Edit, str]] = {
         lambda s: s.task.container.mounts.add(type=Mount.TMPFS, source="/a", target="/b"),
         "task.container.mounts[0].source",
     ),
+    "unknown option of a tmpfs": (
+        lambda s: s.task.container.mounts.add(type=Mount.TMPFS, target="/b", tmpfs_options=["exec", "size=1"]),
+        "task.container.mounts[0].tmpfs_options[1]",
+    ),
+    "option of a tmpfs elsewhere": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/b", tmpfs_options=["exec"]),
+        "task.container.mounts[0]",
+    ),
+    "weight of block devices": (
+        lambda s: setattr(s.task.container.block_io, "weight", 9),
+        "task.container.block_io.weight",
+    ),
+    "relative block device": (
+        lambda s: s.task.container.block_io.read_bps.add(path="sda", amount=1),
+        "task.container.block_io.read_bps[0].path",
+    ),
+    "no rate": (
+        lambda s: s.task.container.block_io.write_iops.add(path="/dev/sda"),
+        "task.container.block_io.write_iops[0].amount",
+    ),
+    "block device twice": (
+        lambda s: [s.task.container.block_io.read_bps.add(path="/dev/sda", amount=n) for n in (1, 2)],
+        "task.container.block_io.read_bps[1]",
+    ),
+    "pids below no bound": (lambda s: setattr(s.task.limits, "pids", -2), "task.limits.pids"),
+    "no bound of pids reserved": (lambda s: setattr(s.task.reservations, "pids", -1), "task.reservations.pids"),
     "mount of no type": (lambda s: s.task.container.mounts.add(target="/b"), "task.container.mounts[0].type"),
     "bad extra host": (lambda s: s.task.container.extra_hosts.append("db"), "task.container.extra_hosts[0]"),
     "bad resolver": (

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.block_io import block_io_section, device_numbers
 from agent.runtime.capabilities import ALL, DEFAULT, capabilities_of, resolve_capabilities
 from agent.runtime.oci_process import command_line, environment
 from agent.runtime.oci_spec import HostFacts, oci_spec
 from agent.runtime.seccomp import load_profile, seccomp_section
 from agent.runtime.users import User, resolve_user
 from agent.worker.seams import ContainerRequest, Image, ImageConfig
-from shoal.api.v1.container_pb2 import ContainerSpec, Mount, Ulimit
+from shoal.api.v1.container_pb2 import BlockIo, ContainerSpec, Mount, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.errors import InvalidInput
@@ -144,6 +145,49 @@ def test_mounts_are_ordered_parents_first() -> None:
     assert [entry["destination"] for entry in made] == ["/data", "/data/cache"]
     assert "ro" in made[0]["options"]
     assert {"mode=700", "size=1024"} <= set(made[1]["options"])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["nosuid", "nodev", "noexec"]),
+        (["exec", "uid=7", "gid=8"], ["nosuid", "nodev", "exec", "uid=7", "gid=8"]),
+        (["noexec", "noatime"], ["nosuid", "nodev", "noexec", "noatime"]),
+    ],
+)
+def test_options_of_memory(options: list[str], expected: list[str]) -> None:
+    (made,) = spec_of(mounts=[Mount(type=Mount.TMPFS, target="/x", tmpfs_options=options)])["mounts"][-1:]
+    assert made["options"] == [*expected, "rw", "mode=1777"]
+
+
+def test_no_bound_on_processes() -> None:
+    assert "pids" not in spec_of(limits=Resources(pids=-1))["linux"]["resources"]
+
+
+def test_block_devices_by_number() -> None:
+    wanted = BlockIo(weight=300)
+    wanted.weights.add(path="/dev/sda", amount=400)
+    wanted.read_bps.add(path="/dev/sdb", amount=1024)
+    wanted.write_iops.add(path="/dev/sdb", amount=30)
+    assert block_io_section(wanted, {"/dev/sda": (8, 0), "/dev/sdb": (8, 16)}) == {
+        "weight": 300,
+        "weightDevice": [{"major": 8, "minor": 0, "weight": 400}],
+        "throttleReadBpsDevice": [{"major": 8, "minor": 16, "rate": 1024}],
+        "throttleWriteIOPSDevice": [{"major": 8, "minor": 16, "rate": 30}],
+    }
+    assert block_io_section(BlockIo(), {}) == {}
+
+
+def test_what_is_no_block_device_is_bad_input() -> None:
+    wanted = BlockIo()
+    wanted.read_bps.add(path="/dev/null", amount=1)
+    wanted.write_bps.add(path="/dev/nowhere", amount=1)
+    with pytest.raises(InvalidInput) as told:
+        device_numbers(wanted)
+    assert [fault.path for fault in told.value.faults] == [
+        "spec.block_io.read_bps[0].path",
+        "spec.block_io.write_bps[0].path",
+    ]
 
 
 @pytest.mark.parametrize(
