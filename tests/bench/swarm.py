@@ -5,6 +5,7 @@ below one directory. The image comes from a registry in the same namespace, so t
 nobody, as ours do.
 """
 
+import errno
 import http.client
 import io
 import json
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -230,12 +232,22 @@ def clean(root: Path) -> None:
         if place.startswith(f"{root}/"):
             _run("umount", place)
     for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]:
-        ours = hierarchy / containers_cgroup().lstrip("/")
-        for directory in sorted(ours.rglob("*/"), reverse=True) if ours.is_dir() else ():
-            directory.rmdir()
-        if ours.is_dir():
-            ours.rmdir()
+        _remove_cgroup(hierarchy / containers_cgroup().lstrip("/"))
     shutil.rmtree(root / "data", ignore_errors=True)
+
+
+def _remove_cgroup(cgroup: Path) -> None:
+    """With those below it. What ran in it may take a moment to go, even when nobody lists it any more."""
+    for directory in (*sorted(cgroup.rglob("*/"), reverse=True), cgroup) if cgroup.is_dir() else ():
+        _until(partial(_removed, directory), READY_SECONDS)
+
+
+def _removed(directory: Path) -> bool:
+    try:
+        directory.rmdir()
+    except OSError as error:
+        return error.errno != errno.EBUSY
+    return True
 
 
 def _run(*command: str) -> None:
