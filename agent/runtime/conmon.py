@@ -9,12 +9,12 @@ import json
 import os
 import re
 import select
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.runtime.places import Places
+from agent.runtime.spawning import spawn_program
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.errors import Fault, InvalidInput, Unavailable
 
@@ -62,13 +62,10 @@ def spawn(arguments: list[str], directory: Path) -> tuple[int, int]:
     sync = 3
     # A descriptor duplicated onto itself would keep its close-on-exec flag.
     moved = os.dup(write_end) if write_end == sync else write_end
-    actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, null, 1), (os.POSIX_SPAWN_DUP2, null, 2)]
-    actions.append((os.POSIX_SPAWN_DUP2, moved, sync))
+    descriptors = [(null, 0), (null, 1), (null, 2), (moved, sync)]
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync)}
     try:
-        pid = os.posix_spawn(
-            arguments[0], arguments, environment, file_actions=actions, setsigmask=[], setsigdef=[signal.SIGPIPE]
-        )
+        pid = spawn_program(arguments, environment, descriptors=descriptors)
     except OSError:
         os.close(read_end)
         raise

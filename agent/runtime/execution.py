@@ -24,6 +24,7 @@ from agent.runtime.linux import CLONE_FS, CLONE_NEWNET, set_namespace, unshare
 from agent.runtime.places import Places, Record, open_process
 from agent.runtime.root_file_system import private_mounts
 from agent.runtime.scrap import ended, reap
+from agent.runtime.spawning import spawn_program
 from shoal.errors import NotFound, Unavailable
 
 MAX_OUTPUT = 4096
@@ -158,19 +159,12 @@ class Executor:
         arguments = [program, "--root", str(root), "exec", "--process", str(process), record.task_id]
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        actions = [(os.POSIX_SPAWN_DUP2, null, 0), *((os.POSIX_SPAWN_DUP2, write_end, each) for each in (1, 2))]
+        descriptors = [(null, 0), (write_end, 1), (write_end, 2)]
         # The program gets the write end as anybody would: blocking.
         os.set_blocking(write_end, True)
         try:
             with self._without_hidden(record.program):
-                pid = os.posix_spawn(
-                    program,
-                    arguments,
-                    {"PATH": os.defpath},
-                    file_actions=actions,
-                    setsigmask=[],
-                    setsigdef=[signal.SIGPIPE],
-                )
+                pid = spawn_program(arguments, {"PATH": os.defpath}, descriptors=descriptors)
         except OSError as error:
             os.close(read_end)
             raise Unavailable(f"{record.program} cannot be run: {error.strerror}") from error
