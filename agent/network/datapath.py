@@ -29,6 +29,7 @@ from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable
 from agent.network.nftables.ruleset import definition
+from agent.network.obstacles import Ports
 from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
 from agent.network.removal import remove_everything
 from agent.network.settings import NetworkSettings
@@ -115,6 +116,18 @@ class Datapath:
     def host_prefixes(self) -> list[messages.Network]:
         """What the host routes besides us."""
         return host_prefixes(self._connection)
+
+    def ports(self) -> Ports:
+        """What others must reach on this host.
+
+        Raises:
+            Unavailable: the underlay's interface is gone.
+        """
+        try:
+            name = socket.if_indextoname(self.underlay.link)
+        except OSError as error:
+            raise Unavailable(f"the interface of {self.underlay.address} is gone") from error
+        return Ports(name, self.underlay.address, self._settings.vxlan_port, self._settings.agent_port)
 
     def _elements(self) -> nft.Elements:
         return nft.elements(self._live.whole, self.attachments, self.local_pool)

@@ -1,13 +1,19 @@
 """Other programs' rules and settings of this host that stand in the way of containers' traffic, and what to do."""
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.network.names import FAMILY, LINK_PREFIX, TABLE, VXLAN_DEVICE
+from agent.network.firewall import Objects, Packet, drops
+from agent.network.names import FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
+from agent.network.netlink.messages import Address
 
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
+_A_CONTAINER = LINK_PREFIX + "0"
+"""Any of their links."""
+_LINKS = f'{{ "{LINK_PREFIX}*", "{VXLAN_DEVICE}" }}'
+_BOTH_WAYS = f"iifname {_LINKS} accept; insert rule CHAIN oifname {_LINKS} accept"
 _STRICT, _LOOSE = 1, 2
 """Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
 nothing leads to."""
@@ -32,36 +38,83 @@ def loosen() -> bool:
     return True
 
 
-def dropping_chains(chains: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Family, table and name of other programs' chains that drop what is forwarded unless a rule lets it pass. Pure."""
+@dataclass(frozen=True)
+class Ports:
+    """What other machines must reach on this one, at the interface of the underlay.
+
+    Attributes:
+        link: name of that interface.
+        address: this node's, by which the others reach it.
+        vxlan: UDP port of the tunnels.
+        agent: TCP port of the agent's own server.
+    """
+
+    link: str
+    address: Address
+    vxlan: int
+    agent: int
+
+
+@dataclass(frozen=True)
+class _Need:
+    """Packets that have to pass, the families of tables that see them, and a rule that lets them pass."""
+
+    packet: Packet
+    families: Collection[str]
+    rule: str
+
+
+def _forwarded(ports: Ports) -> list[_Need]:
+    ways = (
+        ("what containers send", _A_CONTAINER, VXLAN_DEVICE),
+        ("what containers send", _A_CONTAINER, ports.link),
+        ("what is sent to containers", VXLAN_DEVICE, _A_CONTAINER),
+        ("what is sent to containers", ports.link, _A_CONTAINER),
+    )
     return [
-        (chain["family"], chain["table"], chain["name"])
-        for chain in chains
-        if (chain.get("hook"), chain.get("policy")) == ("forward", "drop")
-        and chain["family"] in ("ip", "ip6", "inet")
-        and (chain["family"], chain["table"]) != (FAMILY, TABLE)
+        _Need(Packet(what, {"iifname": come, "oifname": go, "ct state": "new"}), ("ip", "ip6", "inet"), _BOTH_WAYS)
+        for what, come, go in ways
     ]
 
 
-def lets_us_pass(table: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether some rule of a table names our containers' links. Pure."""
-    return any("rule" in entry and f'"{LINK_PREFIX}' in json.dumps(entry) for entry in table)
+_NEW = {"ct state": "new", "ct status": "none"}
+
+
+def _received(ports: Ports) -> list[_Need]:
+    family = "ip" if ports.address.version == 4 else "ip6"
+    question = _NEW | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": 53, "ip daddr": str(GATEWAY)}
+    tunnel = _NEW | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan, "ct state": "untracked"}
+    manager = _NEW | {"iifname": ports.link, "l4proto": "tcp", "tcp dport": ports.agent}
+    asked = "what containers ask the node's resolver"
+    others = f"what other nodes send to containers of this one (UDP port {ports.vxlan})"
+    told = f"what managers ask of this node (TCP port {ports.agent})"
+    return [
+        _Need(Packet(asked, question), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept'),
+        _Need(Packet(others, tunnel), (family, "inet"), f"udp dport {ports.vxlan} accept"),
+        _Need(Packet(told, manager), (family, "inet"), f"tcp dport {ports.agent} accept"),
+    ]
 
 
 def obstacles(
-    list_chains: Callable[[], Iterable[Mapping[str, Any]]],
-    list_table: Callable[[str, str], Sequence[Mapping[str, Any]]],
+    list_chains: Callable[[], Iterable[Mapping[str, Any]]], list_table: Callable[[str, str], Objects], ports: Ports
 ) -> Iterator[str]:
-    """A line for each chain that drops containers' traffic, with the command that lets it pass.
+    """A line for each chain of another program that drops what has to pass for certain, with the command that helps.
 
     Raises:
         Unavailable: the kernel does not tell.
     """
-    for family, table, name in dropping_chains(list_chains()):
-        if not lets_us_pass(list_table(family, table)):
-            links = f'{{ "{LINK_PREFIX}*", "{VXLAN_DEVICE}" }}'
+    needs = {"forward": _forwarded(ports), "input": _received(ports)}
+    for chain in list_chains():
+        family, table, name = (str(chain[key]) for key in ("family", "table", "name"))
+        if chain.get("hook") not in needs or (family, table) == (FAMILY, TABLE):
+            continue
+        due = [need for need in needs[str(chain["hook"])] if family in need.families]
+        rules = list_table(family, table) if due else ()
+        dropped = [need for need in due if drops(rules, name, need.packet)]
+        for rule, need in reversed({need.rule: need for need in reversed(dropped)}.items()):
+            place = f"{family} {table} {name}"
             yield (
-                f"the chain {name} of nftables table {family} {table} drops what containers send: let it pass, by "
-                f"nft 'insert rule {family} {table} {name} iifname {links} accept; "
-                f"insert rule {family} {table} {name} oifname {links} accept'"
+                f"the chain {name} of nftables table {family} {table} drops {need.packet.what}: let it pass in the "
+                f"settings of the firewall whose it is, or until that is loaded again by nft 'insert rule {place} "
+                f"{rule.replace('CHAIN', place)}'"
             )

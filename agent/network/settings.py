@@ -15,6 +15,7 @@ class NetworkSettings:
         vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
         vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
         wireguard_port: UDP port of encrypted networks' tunnels, and the next one, which is used in turn with it.
+        agent_port: TCP port of the agent's own server, which managers must reach.
         local_pool: subnet of this node only, for containers without any network; None for one that is chosen.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
         verify_seconds: how often the kernel's tables are compared with what they should be.
@@ -28,6 +29,7 @@ class NetworkSettings:
     vni: int = 4096
     vxlan_port: int = 4789
     wireguard_port: int = 51830
+    agent_port: int = 7441
     local_pool: IPv4Network | None = None
     spare_namespaces: int = 8
     verify_seconds: float = 20.0

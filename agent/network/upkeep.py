@@ -114,7 +114,7 @@ class Upkeep:
         except Unavailable as error:
             log.warning("It is not written on our device whose it is: %s", error)
         try:
-            self._obstacles = await self._in_kernel(_obstacles)
+            self._obstacles = await self._in_kernel(lambda: _obstacles(self._datapath))
             self._prefixes = list(map(str, await self._in_kernel(self._datapath.host_prefixes)))
         except Unavailable as error:
             log.warning("It is not known which rules of others drop traffic, or what the host routes: %s", error)
@@ -143,9 +143,9 @@ class Upkeep:
         )
 
 
-def _obstacles() -> list[str]:
+def _obstacles(datapath: Datapath) -> list[str]:
     nftables = Nftables()
     try:
-        return list(obstacles(nftables.list_chains, nftables.list_table))
+        return list(obstacles(nftables.list_chains, nftables.list_rules, datapath.ports()))
     finally:
         nftables.close()

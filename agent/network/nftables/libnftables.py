@@ -3,6 +3,7 @@
 import ctypes
 import ctypes.util
 import json
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,10 @@ from shoal.errors import Unavailable
 _JSON_OUTPUT = 1 << 4
 _NUMERIC = 1 << 7 | 1 << 8 | 1 << 9 | 1 << 10
 """Priorities, protocols, time and symbols as numbers (NFT_CTX_OUTPUT_NUMERIC_*)."""
+_HANDLES = 1 << 3
+_WITH_HANDLE = re.compile(r"^\s*(.*) # handle (\d+)$", re.MULTILINE)
+_TERSE = 1 << 11
+"""Without elements of sets (NFT_CTX_OUTPUT_TERSE)."""
 _NAMES = ("libnftables.so.1", "libnftables.so")
 
 
@@ -58,11 +63,27 @@ class Nftables:
 
     def list_table(self, family: str, name: str) -> Sequence[dict[str, Any]]:
         """The objects of a table as libnftables-json(5) has them; none when there is no such table."""
+        return self._list_table(family, name, _NUMERIC)
+
+    def list_rules(self, family: str, name: str) -> Sequence[dict[str, Any]]:
+        """The same without elements of sets, with protocols and states by their names, and with what nft says of rules
+        of iptables that have no form of their own there ("text")."""
+        objects = self._list_table(family, name, _TERSE)
+        if any("xt" in each for entry in objects for each in entry.get("rule", {}).get("expr", ())):
+            with self._lock:
+                text = self._execute(f"list table {family} {name}", _TERSE | _HANDLES)
+            said = {int(number): line for line, number in _WITH_HANDLE.findall(text)}
+            for entry in objects:
+                if "rule" in entry:
+                    entry["rule"]["text"] = said.get(entry["rule"]["handle"], "")
+        return objects
+
+    def _list_table(self, family: str, name: str, flags: int) -> Sequence[dict[str, Any]]:
         with self._lock:
             tables = json.loads(self._execute(f"list tables {family}", _JSON_OUTPUT))["nftables"]
             if not any(entry.get("table", {}).get("name") == name for entry in tables):
                 return ()
-            output = self._execute(f"list table {family} {name}", _JSON_OUTPUT | _NUMERIC)
+            output = self._execute(f"list table {family} {name}", _JSON_OUTPUT | flags)
         return list(json.loads(output)["nftables"])
 
     def list_chains(self) -> Sequence[dict[str, Any]]:

@@ -144,6 +144,27 @@ def test_a_chain_that_drops_what_containers_send_is_told_with_the_command_that_h
     assert not condition(hosts.one).problems
 
 
+def test_a_firewall_that_drops_what_comes_to_this_host_is_told_until_it_lets_that_pass(hosts: Hosts) -> None:
+    hosts.start()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply([network(1)], [here, there])
+    one, two = (hosts.attach(host, task(of)).netns_fd for host, of in ((hosts.one, here), (hosts.two, there)))
+    for rule in ("-P INPUT DROP", "-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"):
+        run(hosts.one.descriptor, "iptables-nft", *rule.split())
+    assert not pings(two, "10.99.1.1")
+    told = condition(hosts.one).problems
+    assert [text.partition(" drops ")[2].partition(":")[0] for text in told] == [
+        "what containers ask the node's resolver",
+        "what other nodes send to containers of this one (UDP port 4789)",
+        "what managers ask of this node (TCP port 7441)",
+    ]
+    for problem in told:
+        hosts.one.nft(problem.partition("nft '")[2].rstrip("'"))
+    assert not condition(hosts.one).problems
+    assert pings(two, "10.99.1.1")
+    assert "find nobody.: SERVFAIL" in run(one, "busybox", "nslookup", "nobody.", "169.254.1.1", check=False)
+
+
 def test_repairs_are_told_once_a_while(hosts: Hosts) -> None:
     hosts.start()
     hosts.apply([network(1)], [endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)])

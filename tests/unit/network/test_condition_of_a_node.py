@@ -3,6 +3,7 @@
 import asyncio
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from agent.network.condition import QUIET_SECONDS, Condition
 from agent.network.host_listeners import ProgramNames, foreign, listeners, programs_at
 from agent.network.netlink.inventory import Link
 from agent.network.netlink.sockets import Socket
-from agent.network.obstacles import obstacles
+from agent.network.obstacles import Ports, obstacles
 from agent.network.ownership import leftover, owner_of
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
 from tests.fakes.virtual_time import run_virtual
@@ -102,21 +103,33 @@ def test_programs_are_found_by_their_sockets(tmp_path: Path) -> None:
     assert 78 not in names.of([77])
 
 
+PORTS = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441)
 DROPPING = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}
 
 
+def told_of(chain: dict[str, str], *rules: dict[str, Any]) -> list[str]:
+    listed: list[dict[str, Any]] = [{"chain": chain}, {"rule": {"chain": chain["name"], "expr": rules}}]
+    return list(obstacles(lambda: [chain], lambda family, table: listed, PORTS))
+
+
 @pytest.mark.parametrize(
-    "change", [{"policy": "accept"}, {"hook": "input"}, {"family": "inet", "table": "shoal"}, {"family": "bridge"}]
+    "change", [{"policy": "accept"}, {"hook": "output"}, {"family": "inet", "table": "shoal"}, {"family": "bridge"}]
 )
 def test_chains_that_let_us_pass_are_no_obstacles(change: dict[str, str]) -> None:
-    assert not list(obstacles(lambda: [DROPPING | change], lambda family, table: ()))
+    assert not told_of(DROPPING | change)
 
 
-def test_a_chain_that_drops_is_one_until_a_rule_names_our_links() -> None:
-    (told,) = obstacles(lambda: [DROPPING], lambda family, table: ({"rule": {"expr": [{"drop": None}]}},))
-    assert "insert rule ip filter FORWARD iifname" in told
-    rule = {"rule": {"expr": [{"match": {"right": "sh-*"}}]}}
-    assert not list(obstacles(lambda: [DROPPING], lambda family, table: (rule,)))
+def test_each_chain_that_drops_is_told_once_with_the_command_that_helps() -> None:
+    (told,) = told_of(DROPPING)
+    assert "insert rule ip filter FORWARD iifname" in told and "insert rule ip filter FORWARD oifname" in told
+    asked, tunnel, manager = told_of(DROPPING | {"name": "INPUT", "hook": "input"})
+    assert "INPUT of nftables table ip filter drops what containers ask the node's resolver" in asked
+    assert "insert rule ip filter INPUT udp dport 4789 accept" in tunnel
+    assert "insert rule ip filter INPUT tcp dport 7441 accept" in manager
+    other: dict[str, Any] = {"match": {"left": {"meta": {"key": "iifname"}}, "op": "!=", "right": "sh-*"}}
+    unknown = {"xt": {"type": "match", "name": "multiport"}}
+    (asked,) = told_of(DROPPING | {"hook": "input"}, other, unknown, {"accept": None})
+    assert "what containers ask" in asked
 
 
 def link(name: str, alias: str = "") -> Link:
