@@ -239,7 +239,7 @@ def clean(root: Path) -> None:
 def _remove_cgroup(cgroup: Path) -> None:
     """With those below it. What ran in it may take a moment to go, even when nobody lists it any more."""
     for directory in (*sorted(cgroup.rglob("*/"), reverse=True), cgroup) if cgroup.is_dir() else ():
-        _until(partial(_removed, directory), READY_SECONDS)
+        wait_until(partial(_removed, directory), READY_SECONDS)
 
 
 def _removed(directory: Path) -> bool:
