@@ -83,4 +83,9 @@ class ProgramNames:
                     for link in (process / "fd").iterdir():
                         with suppress(OSError):
                             if (inode := wanted.get(str(link.readlink()))) is not None:
-                                self._known[inode] = (process / "comm").read_text().strip()
+                                self._known[inode] = _name(process)
+
+
+def _name(process: Path) -> str:
+    """Any bytes may be in it."""
+    return (process / "comm").read_text(errors="replace").strip()

@@ -104,6 +104,9 @@ def process_of(task_id: str) -> int | None:
     for entry in _PROC.iterdir():
         if entry.name.isdecimal():
             with suppress(OSError):  # it has ended
-                if task_id in (entry / "cgroup").read_text() and (entry / "ns" / "net").stat().st_ino != own:
+                if (
+                    task_id in (entry / "cgroup").read_text(errors="replace")
+                    and (entry / "ns" / "net").stat().st_ino != own
+                ):
                     return int(entry.name)
     return None

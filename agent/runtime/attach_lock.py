@@ -85,7 +85,7 @@ class AttachLock:
 
     def _take_while_needed(self) -> None:
         """Where this process is, is read anew for each run of starts: a host's administrator may move it."""
-        file = own_processes_file(self._layout, _OWN.read_text())
+        file = own_processes_file(self._layout, _OWN.read_text(errors="surrogateescape"))
         if file is None:
             raise FileNotFoundError(f"{_OWN} names no hierarchy that is mounted")
         descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from agent.health.probes import Execution
 from agent.runtime.conmon import Program
 from agent.runtime.linux import CLONE_FS, CLONE_NEWNET, set_namespace, unshare
 from agent.runtime.places import Places, Record, open_process
+from agent.runtime.processes import children, descendants, status
 from agent.runtime.root_file_system import private_mounts
 from agent.runtime.scrap import ended, reap
 from agent.runtime.spawning import spawn_program
@@ -98,7 +99,7 @@ class Executor:
     async def _finish(self, started: _Started) -> int:
         """Kill what still runs; the exit code, 128 + the signal's number when one ended it."""
         if not ended(started.pidfd, 0):
-            for pid in list(_descendants(started.pid)):
+            for pid in list(descendants(started.pid)):
                 _kill(pid)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -130,16 +131,16 @@ class Executor:
         the container is waited for.
         """
         self._sweeps -= 1
-        depth = len(_status("self")["NSpid"].split())
-        for pid in _children():
-            status = _status(pid)
-            inside = _is_inside(status, depth)
-            if int(pid) in self._tracked or not (inside or status.get("Name", "").startswith(("crun", "runc"))):
+        depth = len(status("self")["NSpid"].split())
+        for pid in children("self"):
+            found = status(pid)
+            inside = _is_inside(found, depth)
+            if pid in self._tracked or not (inside or found.get("Name", "").startswith(("crun", "runc"))):
                 continue
             if inside:
-                _kill(int(pid))
+                _kill(pid)
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(int(pid), os.WNOHANG)
+                os.waitpid(pid, os.WNOHANG)
 
     async def open_socket(self, record: Record, family: socket.AddressFamily) -> socket.socket:
         """A non-blocking TCP socket in the container's network namespace. Raises as `execute`."""
@@ -252,32 +253,7 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _children() -> Iterator[str]:
-    for thread in Path("/proc/self/task").iterdir():
-        yield from (thread / "children").read_text().split()
-
-
-def _status(pid: str) -> Mapping[str, str]:
-    """Fields of a process (proc(5), status); empty when there is no such process."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except (FileNotFoundError, ProcessLookupError):
-        return {}
-    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
 def _is_inside(status: Mapping[str, str], depth: int) -> bool:
     """Whether it is in a container; not as its first process, which is not to be touched."""
     numbers = status.get("NSpid", "").split()
     return len(numbers) > depth and numbers[-1] != "1"
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    """Children, and theirs (proc(5), task/<tid>/children)."""
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (thread / "children").read_text().split()):
-                yield child
-                yield from _descendants(child)
-    except (FileNotFoundError, ProcessLookupError):
-        return

@@ -13,6 +13,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from agent.runtime.processes import status
 from shoal.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -85,6 +86,5 @@ def verify_filtered(pid: int) -> None:
     Raises:
         Unavailable: it does not.
     """
-    status = Path(f"/proc/{pid}/status").read_text()
-    if "\nSeccomp:\t2\n" not in status:
+    if status(pid).get("Seccomp") != "2":
         raise Unavailable("the OCI runtime did not apply the seccomp filter; the container was not started")

@@ -31,7 +31,7 @@ def process_section(
         InvalidInput: no command, an unknown capability or limit.
     """
     spec = request.spec
-    section: dict[str, Any] = {
+    return {
         "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(command_line(spec, request.image.config)),
@@ -40,8 +40,9 @@ def process_section(
         "capabilities": _capability_sets(spec, user, available),
         "rlimits": _rlimits(spec.ulimits, most_open_files),
         "noNewPrivileges": spec.no_new_privileges,
+        # Said in any case: what a container inherits is the agent's, which the kernel is to kill last.
+        "oomScoreAdj": spec.oom_score_adj,
     }
-    return section | ({"oomScoreAdj": spec.oom_score_adj} if spec.oom_score_adj else {})
 
 
 def hostname(request: ContainerRequest) -> str:

@@ -5,12 +5,12 @@ import logging
 import os
 import resource
 import shutil
-import signal as signals
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from signal import SIGKILL
 from types import TracebackType
 from typing import Self
 
@@ -28,12 +28,14 @@ from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, un
 from agent.runtime.log_lines import LogRecord
 from agent.runtime.logs import Logs
 from agent.runtime.places import Places, Record, read_record
+from agent.runtime.processes import mount_table
 from agent.runtime.rotation import rotate_if_large
 from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
+from shoal.signal_names import number_of
 from shoal.task_group import TaskGroup
 from shoal.trees import delete_trees
 
@@ -77,7 +79,7 @@ class OciRuntime:
         host_only: Path | None = None,
     ) -> None:
         self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
-        self._layout = parse_layout(Path("/proc/self/mountinfo").read_text())
+        self._layout = parse_layout(mount_table())
         self._cgroups = Cgroups(layout=self._layout, parent=cgroup_parent.rstrip("/"))
         self._on_exit = on_exit
         self._clock = clock
@@ -140,12 +142,10 @@ class OciRuntime:
 
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`. Raises InvalidInput for a name that is no signal."""
-        try:
-            number = signals.Signals[signal if signal.startswith("SIG") else f"SIG{signal}"]
-        except KeyError:
-            raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM") from None
+        if (number := number_of(signal)) is None:
+            raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM")
         self._watch.send(task_id, number)
-        if number == signals.SIGKILL:
+        if number == SIGKILL:
             await asyncio.to_thread(self._cgroups.kill, task_id)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
@@ -231,7 +231,7 @@ class OciRuntime:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         run = self._places.run
         run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), run)
+        kind = mounted_kind(mount_table(), run)
         if kind is None or kind[0] != "tmpfs":
             mount(_TMPFS_SOURCE, str(run), "tmpfs", MS_NOSUID | MS_NODEV, "mode=0700")
         self._places.make()
@@ -293,7 +293,7 @@ class OciRuntime:
         self._cgroups.remove_parent()
         state = self._places
         delete_trees(state.uppers, state.trash, state.logs_root, state.filters, state.base)
-        kind = mounted_kind(Path("/proc/self/mountinfo").read_text(), self._places.run)
+        kind = mounted_kind(mount_table(), self._places.run)
         if kind == ("tmpfs", _TMPFS_SOURCE):
             unmount(self._places.run)
         else:

@@ -16,7 +16,7 @@ def mount_points(mountinfo: str) -> list[Path]:
 
 def mounted_below(directory: Path) -> list[Path]:
     """Mount points at the directory and below it, the innermost last."""
-    points = mount_points(Path("/proc/self/mountinfo").read_text())
+    points = mount_points(Path("/proc/self/mountinfo").read_text(errors="surrogateescape"))
     return [point for point in points if point == directory or directory in point.parents]
 
 

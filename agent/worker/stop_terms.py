@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shoal.api.v1.service_pb2 import Endpoint, ServiceRevision
+from shoal.signal_names import number_of
 
 DEFAULT_GRACE_MS = 10_000
 DEFAULT_DRAIN_MS = 5_000
@@ -10,9 +11,16 @@ DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
 def stop_signal(revision: ServiceRevision | None, of_image: str) -> str:
-    """The spec's, else the image's, else SIGTERM."""
+    """The spec's, else the image's, else SIGTERM. One that is none counts for nothing."""
     own = revision.spec.task.container.stop_signal if revision is not None else ""
-    return own or of_image or DEFAULT_STOP_SIGNAL
+    return next((each for each in (own, of_image) if number_of(each) is not None), DEFAULT_STOP_SIGNAL)
+
+
+def odd_stop_signal(of_image: str) -> str:
+    """What the user is told of an image whose stop signal is none; empty where it is one."""
+    if not of_image or number_of(of_image) is not None:
+        return ""
+    return f"the image's stop signal {of_image[:40]!a} is none; {DEFAULT_STOP_SIGNAL} is taken"
 
 
 def grace_seconds(revision: ServiceRevision | None) -> float:

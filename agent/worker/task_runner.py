@@ -14,7 +14,7 @@ from agent.worker.endings import final_state, one_line, why
 from agent.worker.faults import line_of
 from agent.worker.request import container_request
 from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
-from agent.worker.stop_terms import drain_terms, grace_seconds, stop_signal
+from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal, stop_signal
 from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
@@ -196,6 +196,7 @@ class TaskRunner:
             report("getting the image")
             self._image = await self._tools.images.ensure(container.image, report)
             self._image_stop_signal = self._image.config.stop_signal
+            self._status.notice = odd_stop_signal(self._image_stop_signal)
             self._watches.choose(revision, self._task, self._image.config)
             self._status.image_digest = self._image.digest
             self._supplies = await gather(self._tools, self._task, container, report)

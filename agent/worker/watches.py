@@ -85,4 +85,5 @@ def set_health(status: TaskStatus, *, health: TaskStatus.Health.ValueType, line:
 
 
 def set_opening(status: TaskStatus, *, opening: bool, notice: str) -> None:
-    status.opening, status.notice = opening, notice
+    status.opening = opening
+    status.notice = "; ".join(filter(None, [status.notice, notice]))

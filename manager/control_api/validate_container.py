@@ -1,7 +1,6 @@
 """What makes a container's spec valid. Pure: yields every fault."""
 
 import re
-import signal
 from collections.abc import Iterator
 
 from manager.control_api import bounds
@@ -21,6 +20,7 @@ from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
 from shoal.errors import Fault, InvalidInput
+from shoal.signal_names import number_of
 from shoal.tmpfs_options import KNOWN, is_option
 
 # fmt: off
@@ -43,11 +43,9 @@ ULIMITS = frozenset(
     }
 )
 # fmt: on
-SIGNALS = frozenset(item.name for item in signal.Signals)
 
 _ENV_NAME = re.compile(r"[^=\x00-\x1f\x7f]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
-_REALTIME_SIGNAL = re.compile(r"SIGRT(?:MIN(?:\+(?:[1-9]|[12][0-9]|30))?|MAX(?:-(?:[1-9]|[12][0-9]|30))?)")
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][a-zA-Z0-9_*-]+)+")
 # Those that the kernel keeps for each namespace, and that Docker lets a container set.
 _SYSCTLS = ("net.", "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm")
@@ -90,8 +88,11 @@ def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
             yield Fault(f"{path}.env[{index}]", f'"{entry[:80]}" must be NAME=value')
     if spec.working_dir:
         yield from check_absolute(f"{path}.working_dir", spec.working_dir)
-    if spec.stop_signal and spec.stop_signal not in SIGNALS and not _REALTIME_SIGNAL.fullmatch(spec.stop_signal):
-        yield Fault(f"{path}.stop_signal", f'"{spec.stop_signal[:80]}" is not a signal name such as SIGTERM')
+    if spec.stop_signal and number_of(spec.stop_signal) is None:
+        yield Fault(
+            f"{path}.stop_signal",
+            f'"{spec.stop_signal[:80]}" is no signal: it must be one like SIGTERM, 15 or SIGRTMIN+3',
+        )
     if spec.HasField("stop_grace_ms"):
         yield from check_duration(f"{path}.stop_grace_ms", spec.stop_grace_ms, bounds.GRACE_MS)
     if spec.HasField("drain_ms"):

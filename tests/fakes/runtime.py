@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from signal import Signals
 
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.errors import AlreadyExists, Fault, InvalidInput
+from shoal.signal_names import number_of
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,14 @@ class FakeRuntime:
 
     async def signal(self, task_id: str, signal: str) -> None:
         """As `Runtime.signal`."""
-        if signal not in Signals.__members__:
+        if number_of(signal) is None:
             raise InvalidInput(f"{signal!r} is no signal; write it like SIGTERM")
         self.signals.append((task_id, signal))
         if isinstance(self.containers.get(task_id), Running):
             codes = {**self._behaviour(self.requests[task_id]).on_signal, "SIGKILL": 137}
-            if signal in codes:
-                self.end(task_id, codes[signal])
+            code = next((code for name, code in codes.items() if number_of(name) == number_of(signal)), None)
+            if code is not None:
+                self.end(task_id, code)
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`."""

@@ -120,6 +120,18 @@ def test_a_program_handles_its_stop_signal(check: Callable[[Promise], None]) -> 
     check(promise)
 
 
+def test_signals_may_be_named_as_docker_does(check: Callable[[Promise], None]) -> None:
+    async def promise(runtime: Runtime, ends: Ends, image: Image) -> None:
+        for name in ("9", "kill"):
+            request = container_request(image, *SLEEP)
+            await runtime.start(request)
+            await runtime.signal(request.task_id, "RTMIN+3")
+            await runtime.signal(request.task_id, name)
+            assert (await ends.of(request.task_id)).code == 137
+
+    check(promise)
+
+
 def test_signals_by_name_only_and_to_nobody_without_error(check: Callable[[Promise], None]) -> None:
     async def promise(runtime: Runtime, ends: Ends, image: Image) -> None:
         await runtime.signal("0000000000000", "SIGTERM")

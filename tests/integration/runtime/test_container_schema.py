@@ -141,6 +141,24 @@ def test_namespaces_of_the_host(tmp_path: Path) -> None:
     started(tmp_path, look, host_namespaces=HostNamespaces(pid=True, ipc=True, uts=True))
 
 
+def test_a_container_does_not_inherit_how_soon_its_agent_is_killed(tmp_path: Path) -> None:
+    own = Path("/proc/self/oom_score_adj")
+    before = own.read_text()
+
+    async def run() -> None:
+        async with real_runtime(tmp_path) as (runtime, ends):
+            request = shell(build_image(tmp_path), "cat /proc/self/oom_score_adj")
+            await runtime.start(request)
+            await ends.of(request.task_id)
+            assert [record.data async for record in runtime.logs(request.task_id)] == [b"0"]
+
+    own.write_text("500")  # any other than 0; less is not for everybody to set
+    try:
+        asyncio.run(run())
+    finally:
+        own.write_text(before)
+
+
 def test_domain_name_ulimits_oom_score_and_sysctls(tmp_path: Path) -> None:
     told = outputs(
         tmp_path,

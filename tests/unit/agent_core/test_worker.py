@@ -8,7 +8,7 @@ import pytest
 
 from agent.journal.journal import Journal
 from agent.journal.record_log import frame
-from agent.worker.seams import Running
+from agent.worker.seams import ImageConfig, Running
 from agent.worker.worker import Worker
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.task_pb2 import TaskState
@@ -108,6 +108,33 @@ def test_stop_is_by_signal_and_the_log_stays_until_the_task_is_gone(machine: Mac
         worker.take(Assignments(removed_tasks=["t1"]))
         await machine.until_true(lambda: not worker.knows("t1"))
         assert not machine.runtime.logs_kept
+
+    scenario(machine, play)
+
+
+def test_an_image_whose_stop_signal_is_none_gets_sigterm_and_that_is_told(machine: Machine) -> None:
+    machine.images.config = ImageConfig(command=("/serve",), stop_signal="SIGFOO")
+
+    async def play(worker: Worker) -> None:
+        worker.take(assign(task("t1")))
+        status = await machine.until("t1", S.RUNNING)
+        assert status.notice == "the image's stop signal 'SIGFOO' is none; SIGTERM is taken"
+        worker.take(assign(task("t1", desired=S.SHUTDOWN)))
+        await machine.until("t1", S.SHUTDOWN)
+        assert machine.runtime.signals == [("t1", "SIGTERM")]
+
+    scenario(machine, play)
+
+
+def test_the_stop_signal_of_an_image_is_sent_as_it_names_it(machine: Machine) -> None:
+    machine.images.config = ImageConfig(command=("/serve",), stop_signal="SIGRTMIN+3")
+
+    async def play(worker: Worker) -> None:
+        worker.take(assign(task("t1")))
+        assert not (await machine.until("t1", S.RUNNING)).notice
+        worker.take(assign(task("t1", desired=S.SHUTDOWN)))
+        await machine.until("t1", S.SHUTDOWN)
+        assert machine.runtime.signals[0] == ("t1", "SIGRTMIN+3")
 
     scenario(machine, play)
 

@@ -45,6 +45,11 @@ def spec_of(
     return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", files={}, host=HOST)
 
 
+@pytest.mark.parametrize("score", [0, 500, -1000])
+def test_how_soon_the_kernel_kills_it_is_never_left_to_what_it_would_inherit(score: int) -> None:
+    assert spec_of(oom_score_adj=score)["process"]["oomScoreAdj"] == score
+
+
 @pytest.mark.parametrize(
     ("entrypoint", "command", "expected"),
     [
