@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import meta_pb2 as _meta_pb2
+from shoal.api.v1 import service_pb2 as _service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -273,8 +274,7 @@ class HostListener(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
     PROGRAM_FIELD_NUMBER: _builtins.int
-    protocol: _builtins.int
-    """shoal.api.v1.PublishedPort.Protocol"""
+    protocol: _service_pb2.PublishedPort.Protocol.ValueType
     port: _builtins.int
     address: _builtins.str
     """Empty means every address of the node."""
@@ -283,7 +283,7 @@ class HostListener(_message.Message):
     def __init__(
         self,
         *,
-        protocol: _builtins.int = ...,
+        protocol: _service_pb2.PublishedPort.Protocol.ValueType = ...,
         port: _builtins.int = ...,
         address: _builtins.str = ...,
         program: _builtins.str = ...,

@@ -36,21 +36,21 @@ async def listen(api: Api, node_id: str, hostname: str, *ports: int, program: st
 @pytest.mark.parametrize(
     ("listener", "port", "answer"),
     [
-        (HostListener(protocol=1, port=80), PublishedPort(published=80), True),
-        (HostListener(protocol=2, port=80), PublishedPort(published=80), False),
-        (HostListener(protocol=1, port=80), PublishedPort(published=80, host_address="10.0.0.1"), True),
-        (HostListener(protocol=1, port=80, address="127.0.0.1"), PublishedPort(published=80), True),
+        (HostListener(protocol=PublishedPort.TCP, port=80), PublishedPort(published=80), True),
+        (HostListener(protocol=PublishedPort.UDP, port=80), PublishedPort(published=80), False),
+        (HostListener(protocol=PublishedPort.TCP, port=80), PublishedPort(published=80, host_address="10.0.0.1"), True),
+        (HostListener(protocol=PublishedPort.TCP, port=80, address="127.0.0.1"), PublishedPort(published=80), True),
         (
-            HostListener(protocol=1, port=80, address="127.0.0.1"),
+            HostListener(protocol=PublishedPort.TCP, port=80, address="127.0.0.1"),
             PublishedPort(published=80, host_address="::1"),
             False,
         ),
         (
-            HostListener(protocol=2, port=53, address="127.0.0.53"),
+            HostListener(protocol=PublishedPort.UDP, port=53, address="127.0.0.53"),
             PublishedPort(published=53, protocol=UDP),
             False,
         ),
-        (HostListener(protocol=2, port=53), PublishedPort(published=53, protocol=UDP), True),
+        (HostListener(protocol=PublishedPort.UDP, port=53), PublishedPort(published=53, protocol=UDP), True),
     ],
 )
 def test_who_has_a_port(listener: HostListener, port: PublishedPort, answer: bool) -> None:

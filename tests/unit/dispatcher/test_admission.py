@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from manager.dispatcher import admission
 from shoal.api.v1.dispatcher_pb2 import VolumeReport
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NodeDescription, OverlayKey
+from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import Exhausted, InvalidInput
@@ -97,7 +98,7 @@ def test_no_volume_is_left_out_of_a_report(seed: int) -> None:
 def test_what_is_within_bounds_is_kept_as_it_is() -> None:
     told = TaskStatus(task_id="t1", state=TaskState.RUNNING, at_ms=NOW_MS, message="pulling 3 of 5 layers …", pid=7)
     assert admission.status(told, NOW_MS) is told
-    listener = HostListener(protocol=1, port=80, program="nginx")
+    listener = HostListener(protocol=PublishedPort.TCP, port=80, program="nginx")
     condition = NetworkCondition(problems=["a port is taken"], listeners=[listener])
     assert admission.condition(condition, NOW_MS) == condition
     about = NodeDescription(hostname="h1", address="2001:db8::1", vtep_mac="02:56:00:00:00:01", features=["wireguard"])

@@ -14,6 +14,7 @@ from agent.network.netlink.sockets import Socket
 from agent.network.obstacles import Ports, obstacles
 from agent.network.ownership import leftover, owner_of
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
+from shoal.api.v1.service_pb2 import PublishedPort
 from tests.fakes.virtual_time import run_virtual
 
 
@@ -84,8 +85,8 @@ def test_listeners_of_both_families_are_one() -> None:
         [socket(80), socket(80, address="::", inode=8), socket(22, address="::ffff:10.0.0.1")], {8: "nginx"}
     )
     assert found == [
-        HostListener(protocol=1, port=22, address="10.0.0.1"),
-        HostListener(protocol=1, port=80, program="nginx"),
+        HostListener(protocol=PublishedPort.TCP, port=22, address="10.0.0.1"),
+        HostListener(protocol=PublishedPort.TCP, port=80, program="nginx"),
     ]
     assert programs_at(found, 6, 80) == "nginx"
     assert programs_at(found, 6, 22) == "another program"
