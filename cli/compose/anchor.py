@@ -1,5 +1,6 @@
 """Relative paths of a file that lies elsewhere than the main one, as absolute ones."""
 
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ def _mount(item: Any, directory: Path) -> Any:
     return item
 
 
+def absolute(path: str, directory: Path) -> str:
+    """A path of the host as it is written, from the directory on: where a node's links lead is the node's to know."""
+    return normpath(directory / Path(path).expanduser())
+
+
 def _absolute(value: Any, directory: Path) -> Any:
-    if not isinstance(value, str) or value.startswith(("~", "/")):
-        return value
-    return str((directory / value).resolve())
+    return absolute(value, directory) if isinstance(value, str) and not value.startswith(("~", "/")) else value

@@ -1,5 +1,6 @@
 """`deploy`, `ports`, `networks` and `logging` of a Compose service, to the service schema."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec, Updat
 from shoal.errors import InvalidInput
 
 Value = Any
+_LABEL = re.compile(r"((?!node\.|engine\.)[A-Za-z0-9][\w.-]*)\s*=\s*([^=~\s].*)")
 
 
 def mode(spec: ServiceSpec, deploy: Mapping[str, Value]) -> None:
@@ -36,7 +38,7 @@ def platform(spec: ServiceSpec, value: str | None) -> None:
         return
     system, _, rest = value.partition("/")
     architecture, _, variant = rest.partition("/")
-    if variant:
+    if variant and (architecture, variant) != ("arm64", "v8"):  # which all of them are
         raise InvalidInput(f"{value!r}: the variant is the node's to choose; write {system}/{architecture}")
     constraints = spec.task.placement.constraints
     constraints.append(f"node.platform.os == {system}")
@@ -91,12 +93,18 @@ def placement(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
 
     A preference has the extensions `x-weight`, and `x-binpack` in place of `spread`.
     """
-    spec.task.placement.constraints.extend(texts(value.get("constraints")))
+    spec.task.placement.constraints.extend(map(_constraint, texts(value.get("constraints"))))
     for preference in value.get("preferences") or []:
         add_preference(spec, _preference(preference))
     for affinity in value.get("x-affinities") or []:
         add_affinity(spec, str(affinity))
     spec.task.placement.max_per_node = number(value.get("max_replicas_per_node", 0))
+
+
+def _constraint(text: str) -> str:
+    """A label of the node may be meant by its name alone, as the specification's example has it: disktype=ssd."""
+    match = _LABEL.fullmatch(text)
+    return f"node.labels.{match[1]} == {match[2]}" if match is not None else text
 
 
 def _preference(value: Mapping[str, Value]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cli.compose.anchor import absolute
 from cli.compose.external import cluster_name, is_external
 from cli.compose.tree import YamlPath
 from cli.compose.values import octal, pairs, scalar
@@ -75,7 +76,7 @@ def without_effect(entry: Any) -> str:
 def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
     """Paths of the host made absolute, volumes under the names that the cluster has for them."""
     if mount.type == Mount.BIND:
-        mount.source = str((directory / Path(mount.source).expanduser()).resolve())
+        mount.source = absolute(mount.source, directory)
     elif mount.type == Mount.VOLUME and mount.source:
         if mount.source not in known:
             raise InvalidInput(f"volume {mount.source!r} is not among the file's volumes")

@@ -108,7 +108,7 @@ SETTERS: Mapping[str, Setter] = {
     "stdin_open": _flag("stdin_open"),
     "domainname": _domain,
     "pid": _sharing("pid"),
-    "ipc": _sharing("ipc"),
+    "ipc": lambda spec, value: share(spec, "ipc", "private" if value == "shareable" else scalar(value)),
     "uts": _sharing("uts"),
     "userns_mode": lambda spec, value: users_of_host(spec, scalar(value)),
     "cgroup": _own_cgroup_namespace,

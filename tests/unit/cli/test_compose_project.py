@@ -309,3 +309,31 @@ def test_a_limit_that_is_there_twice_is_the_same(limit: int, told: bool) -> None
 def test_an_option_that_memory_has_not() -> None:
     (fault,) = faults("services: {web: {image: x, tmpfs: '/run:speed=1'}}")
     assert "services.web.tmpfs: tmpfs '/run:speed=1': 'speed=1' is none of size=BYTES" in fault
+
+
+def test_links_of_this_machine_are_not_followed_in_the_paths_of_nodes(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    text = f"services: {{web: {{image: x, volumes: ['{tmp_path}/link/a/../b:/b', './c/../d:/d', '~/e:/e']}}}}"
+    sources = [mount.source for mount in project(text).services[0].task.container.mounts]
+    assert sources == [f"{tmp_path}/link/b", "/srv/shop/d", str(Path.home() / "e")]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "expected"),
+    [
+        ("disktype=ssd", "node.labels.disktype == ssd"),
+        ("node.labels.disk == ssd", "node.labels.disk == ssd"),
+        ("node.role=worker", "node.role=worker"),
+        ("disk == ssd", "disk == ssd"),
+        ("disk =~ s.*", "disk =~ s.*"),
+    ],
+)
+def test_a_constraint_on_a_label_by_its_name_alone(constraint: str, expected: str) -> None:
+    text = f"services: {{web: {{image: x, deploy: {{placement: {{constraints: ['{constraint}']}}}}}}}}"
+    assert list(project(text).services[0].task.placement.constraints) == [expected]
+
+
+def test_forms_that_say_what_is_the_case_anyway() -> None:
+    (web,) = project("services: {web: {image: x, ipc: shareable, platform: linux/arm64/v8}}").services
+    assert not web.task.container.host_namespaces.ipc
+    assert list(web.task.placement.constraints) == ["node.platform.os == linux", "node.platform.arch == arm64"]
