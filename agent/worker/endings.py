@@ -32,8 +32,8 @@ def why(end: Exit, memory_limit: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line, cut to what a list can show."""
-    return " ".join(text.split())[:MAX_MESSAGE]
+    """The text on one line, cut to what a list can show; of a file's name that is no text, question marks."""
+    return " ".join(text.split())[:MAX_MESSAGE].encode(errors="replace").decode()
 
 
 def _signal_name(code: int) -> str:

@@ -3,8 +3,7 @@
 OCI distribution-spec, "Error Codes": `{"errors": [{"code": …, "message": …}]}`.
 """
 
-import json
-
+from shoal.distribution.documents import parse_object
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 
 _LONGEST = 200
@@ -32,9 +31,10 @@ def refusal(status: int, body: bytes, *, what: str, host: str) -> ShoalError:
 
 def _said(body: bytes) -> str:
     try:
-        errors = json.loads(body)["errors"]
-        texts = [str(each.get("message") or each.get("code") or "") for each in errors]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        errors = parse_object(body, "the answer").get("errors")
+    except InvalidInput:
         return ""
+    told = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
+    texts = [str(each.get("message") or each.get("code") or "") for each in told]
     text = " ".join("; ".join(filter(None, texts)).split())[:_LONGEST]
     return f": {text}" if text else ""

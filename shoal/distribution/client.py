@@ -98,7 +98,7 @@ class Repository:
     @asynccontextmanager
     async def blob_stream(self, descriptor: Descriptor, offset: int = 0) -> AsyncGenerator[BlobStream]:
         """A blob from `offset` on (RFC 9110 section 14, one byte range). Not verified: see `BlobStream`."""
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
         what, expect = self._what(descriptor.digest), frozenset({200, 206} if offset else {200})
         call = Call("GET", self._blob(descriptor.digest), what, self.pull_scopes, headers, expect=expect)
         async with self.transport.stream(call) as response:

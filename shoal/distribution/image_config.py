@@ -1,10 +1,10 @@
 """The configuration of an image (OCI image-spec, config.md), as far as this project needs it. Pure."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
+from shoal.distribution.documents import parse_object
 from shoal.distribution.manifests import Platform
 from shoal.errors import InvalidInput
 
@@ -29,12 +29,7 @@ def parse_config(content: bytes) -> ParsedConfig:
     Raises:
         InvalidInput: it is not one.
     """
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the image's configuration is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidInput("the image's configuration is not a JSON object")
+    document = parse_object(content, "the image's configuration")
     rootfs, settings = document.get("rootfs"), document.get("config") or {}
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     if not isinstance(diff_ids, list) or not all(isinstance(each, str) and is_digest(each) for each in diff_ids):

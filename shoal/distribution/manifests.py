@@ -3,12 +3,12 @@
 OCI image-spec manifest.md, image-index.md, descriptor.md; Docker "Image Manifest Version 2, Schema 2".
 """
 
-import json
 import platform as host
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
+from shoal.distribution.documents import parse_object
 from shoal.errors import InvalidInput, NotFound
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -29,6 +29,7 @@ MAX_LAYERS = 500
 """The kernel's overlayfs takes no more lower directories."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_VARIANT_DIGITS = 4
 _ARM_VARIANTS = {"armv7l": "v7", "armv6l": "v6"}
 
 
@@ -135,19 +136,13 @@ def _variant(platform: Platform | None) -> int:
         return 0
     digits = platform.variant.removeprefix("v")
     default = {"arm": 7, "arm64": 8, "amd64": 1}.get(platform.architecture, 0)
-    return int(digits) if digits.isdecimal() else default
+    return int(digits) if digits.isdecimal() and len(digits) <= _VARIANT_DIGITS else default
 
 
 def _object(content: bytes) -> Mapping[str, object]:
     if len(content) > MAX_MANIFEST_BYTES:
         raise InvalidInput(f"the manifest has {len(content)} bytes; at most {MAX_MANIFEST_BYTES} are taken")
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(f"the manifest is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidInput("the manifest is not a JSON object")
-    return document
+    return parse_object(content, "the manifest")
 
 
 def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:

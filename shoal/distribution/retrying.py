@@ -15,6 +15,7 @@ class RetryPolicy:
         first_seconds: wait after the first failure; doubles with each.
         longest_seconds: no wait is longer, whatever the registry asks for.
         connect_seconds: for the connection; `idle_seconds` for silence on it.
+        answer_seconds: for the whole body of an answer that is not a layer.
     """
 
     attempts: int = 4
@@ -22,6 +23,7 @@ class RetryPolicy:
     longest_seconds: float = 10.0
     connect_seconds: float = 5.0
     idle_seconds: float = 30.0
+    answer_seconds: float = 60.0
 
     def delay(self, failures: int, retry_after: str = "") -> float:
         """Seconds to wait after so many failures: what `Retry-After` asks (in seconds), else backoff with jitter."""

@@ -3,11 +3,11 @@
 Distribution "Token Authentication Specification": the realm takes service and scopes and answers with a token.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from shoal.errors import Unauthenticated
+from shoal.distribution.documents import parse_object
+from shoal.errors import InvalidInput, Unauthenticated
 
 Scopes = tuple[str, ...]
 """`repository:<path>:<actions>`, one for each repository that a request touches."""
@@ -66,11 +66,11 @@ def parse_token(content: bytes, now: float, *, realm: str) -> Token:
         Unauthenticated: the answer holds none.
     """
     try:
-        document = json.loads(content)
+        document = parse_object(content, "the answer")
         text = document.get("token") or document.get("access_token")
-        lifetime = float(document.get("expires_in") or DEFAULT_LIFETIME_SECONDS)
-    except (ValueError, AttributeError, TypeError) as error:
+        lifetime = float(str(document.get("expires_in") or DEFAULT_LIFETIME_SECONDS))
+    except (InvalidInput, ValueError) as error:
         raise Unauthenticated(f"token server {realm} gave an answer that makes no sense; check its address") from error
-    if not isinstance(text, str) or not text or not text.isprintable():
+    if not isinstance(text, str) or not text or not (text.isascii() and text.isprintable()):
         raise Unauthenticated(f"token server {realm} gave no token; check username and password in registries.toml")
     return Token(text, now + lifetime * _MARGIN)

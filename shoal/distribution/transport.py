@@ -24,6 +24,9 @@ from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 _log = logging.getLogger(__name__)
 _MAX_REDIRECTS = 5
 _MAX_ERROR_BYTES = 64 << 10
+_MAX_TOKEN_BYTES = 1 << 20
+_BROKEN = (httpx.HTTPError, httpx.InvalidURL, ValueError)
+"""What a connection that breaks raises, and an answer that makes no sense: in HTTP, or in a URL that it names."""
 
 Body = bytes | Callable[[], AsyncIterator[bytes]]
 """A request's body; a stream is made anew for each try."""
@@ -68,7 +71,8 @@ class Transport:
         self._token_lock = asyncio.Lock()
         self._trust = _Trust(registry)
         timeout = httpx.Timeout(policy.idle_seconds, connect=policy.connect_seconds)
-        self._client = httpx.AsyncClient(verify=self._trust.context, timeout=timeout, trust_env=True)
+        plain = {"Accept-Encoding": "identity"}
+        self._client = httpx.AsyncClient(verify=self._trust.context, timeout=timeout, trust_env=True, headers=plain)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -86,7 +90,7 @@ class Transport:
         response = await self._answer(call)
         try:
             yield response
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise self._broken(call, str(response.request.url), error) from error
         finally:
             await response.aclose()
@@ -94,7 +98,7 @@ class Transport:
     async def send(self, call: Call, *, limit: int = _MAX_ERROR_BYTES) -> tuple[httpx.Response, bytes]:
         """The answer with its body of at most `limit` bytes. Raises as `stream` does."""
         async with self.stream(call) as response:
-            return response, await _read(response, limit, call.what)
+            return response, await self._read(response, limit, call.what)
 
     async def _answer(self, call: Call) -> httpx.Response:
         """Try each endpoint in turn until one answers; what a registry decides (no such image) is not asked again."""
@@ -112,7 +116,7 @@ class Transport:
             retry_after = ""
             try:
                 response = await self._authenticated(call, url)
-            except httpx.TransportError as error:
+            except _BROKEN as error:
                 if failures == self._policy.attempts:
                     raise self._broken(call, url, error) from error
             else:
@@ -132,8 +136,7 @@ class Transport:
         if response.status_code != 401:
             return response
         header = response.headers.get("WWW-Authenticate", "")
-        body = await _read(response, _MAX_ERROR_BYTES, call.what, strict=False)
-        await response.aclose()
+        body = await self._said(response, call)
         self._tokens.drop(call.scopes, sent or "")
         authorization = await self._login(header, call, url, sent)
         if authorization is None:
@@ -188,37 +191,52 @@ class Transport:
         headers = {"Authorization": authorization} if authorization else {}
         self._trust.ready_for(realm)
         try:
-            response = await self._client.get(
-                realm, params=httpx.QueryParams(tuple(token_query(parameters, call.scopes))), headers=headers
-            )
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+            query = httpx.QueryParams(tuple(token_query(parameters, call.scopes)))
+            async with self._client.stream("GET", realm, params=query, headers=headers) as response:
+                content = await self._read(response, _MAX_TOKEN_BYTES, f"a token for {call.what}")
+        except _BROKEN as error:
             raise Unavailable(
                 f"token server {realm} of registry {_host(url)} cannot be reached: {_text(error)}"
             ) from error
         if response.status_code != 200:
-            raise refusal(response.status_code, response.content, what=call.what, host=_host(url))
-        token = parse_token(response.content, self._clock(), realm=realm)
+            raise refusal(response.status_code, content, what=call.what, host=_host(url))
+        token = parse_token(content, self._clock(), realm=realm)
         self._tokens.put(call.scopes, token)
         return token.text
 
     async def _refused(self, call: Call, response: httpx.Response) -> Exception:
-        body = await _read(response, _MAX_ERROR_BYTES, call.what, strict=False)
-        await response.aclose()
+        body = await self._said(response, call)
         return refusal(response.status_code, body, what=call.what, host=_host(str(response.url)))
+
+    async def _said(self, response: httpx.Response, call: Call) -> bytes:
+        """The body of a refusal, which is no loss where it cannot be read. Ends the answer."""
+        try:
+            return await self._read(response, _MAX_ERROR_BYTES, call.what)
+        except (*_BROKEN, InvalidInput, Unavailable):
+            return b""
+        finally:
+            await response.aclose()
+
+    async def _read(self, response: httpx.Response, limit: int, what: str) -> bytes:
+        """The body as it came. None was asked to be compressed: a few bytes could become as many as fill the memory."""
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise InvalidInput(
+                f"the registry's answer for {what} is encoded as {encoding[:40]!a}, which nobody asked for"
+            )
+        found = bytearray()
+        try:
+            async with asyncio.timeout(self._policy.answer_seconds):
+                async for chunk in response.aiter_raw():
+                    found += chunk
+                    if len(found) > limit:
+                        raise InvalidInput(f"the registry's answer for {what} has more than the {limit} bytes taken")
+        except TimeoutError:
+            raise Unavailable(f"the registry's answer for {what} did not end in time") from None
+        return bytes(found)
 
     def _broken(self, call: Call, url: str, error: Exception) -> Unavailable:
         return Unavailable(f"registry {_host(url)} cannot be reached for {call.what}: {_text(error)}")
-
-
-async def _read(response: httpx.Response, limit: int, what: str, *, strict: bool = True) -> bytes:
-    found = bytearray()
-    async for chunk in response.aiter_bytes():
-        found += chunk
-        if len(found) > limit:
-            if strict:
-                raise InvalidInput(f"the registry's answer for {what} has more than the {limit} bytes that are taken")
-            break
-    return bytes(found)
 
 
 class _Trust:

@@ -126,7 +126,10 @@ def _location(response: httpx.Response) -> str:
     location = response.headers.get("Location", "")
     if not location:
         raise InvalidInput(f"registry {response.url.host} opened an upload without saying where")
-    return str(response.url.join(location))
+    try:
+        return str(response.url.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise InvalidInput(f"registry {response.url.host} opened an upload at no URL: {error}") from error
 
 
 def _with_query(url: str, name: str, value: str) -> str:
