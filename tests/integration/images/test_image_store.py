@@ -5,6 +5,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +15,18 @@ import pytest
 from agent.images.collection import CollectPolicy
 from agent.images.store import ImageStore
 from cli.images.archive import open_source
-from cli.images.pack import write_archive
+from cli.images.pack import Layer, write_archive
 from cli.images.push import push
+from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
 from shoal.errors import InvalidInput, NotFound
 from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of, settings, store_in, tar_of
 from tests.integration.registry_fixture import free_port, running_registry
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 ALWAYS_SHORT = CollectPolicy(low_fraction=1.1, grace_seconds=0.0)
 SHARED = layer_of(entry("shared", b"shared"))
@@ -48,6 +55,22 @@ def test_unused_images_and_their_own_layers_are_collected(tmp_path: Path) -> Non
             assert not gone.layers[0].exists()
             assert await store.ensure(kept.reference, ignore) == kept
             assert (await store.ensure(gone.reference, ignore)).layers[0].is_dir()
+            await store.aclose()
+
+    asyncio.run(run())
+
+
+def test_layers_of_zstd_are_pulled_as_others_are(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            content = tar_of([entry("own", b"of zstd")])
+            layers = [SHARED, Layer(zstd.compress(content), digest_of(content))]
+            write_archive(tmp_path / "z.tar", [image_of(*layers)], tag="1")
+            reference = f"127.0.0.1:{server.port}/z:1"
+            await push(tmp_path / "z.tar", reference, Registries(), ignore)
+            store = store_in(tmp_path / "images", Registries())
+            image = await store.ensure(reference, ignore)
+            assert (image.layers[0] / "own").read_bytes() == b"of zstd"
             await store.aclose()
 
     asyncio.run(run())

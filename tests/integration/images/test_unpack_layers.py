@@ -151,7 +151,7 @@ def test_a_link_that_points_out_does_not_lead_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("blob", "told"),
     [
-        (b"\x28\xb5\x2f\xfd" + b"\0" * 64, "zstd"),
+        (b"\x28\xb5\x2f\xfd" + b"\0" * 64, "compression is broken"),
         (b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"garbage" * 10, "compression is broken"),
         (layer_of(entry("a", os.urandom(5000))).blob[:-2000], "compression is broken"),
         (b"no tar at all" * 100, "not a tar archive"),

@@ -9,7 +9,7 @@ import pytest
 from agent.session.backoff import LAST_SECONDS, delays
 from agent.session.managers import ManagerList
 from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
-from agent.worker.endings import final_state, why
+from agent.worker.endings import final_state, one_line, why
 from agent.worker.etc_files import etc_files, hostname
 from agent.worker.seams import Exit, Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
@@ -146,3 +146,8 @@ def test_what_was_not_acknowledged_is_sent_again_unless_there_is_news() -> None:
         }
 
     run_virtual(scenario())
+
+
+def test_a_message_is_one_line_that_can_be_sent() -> None:
+    assert one_line("two\n lines of \udcff\ud800") == "two lines of ??"
+    TaskStatus(message=one_line("\udcff"))

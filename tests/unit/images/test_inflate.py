@@ -1,0 +1,92 @@
+"""Layers as they are compressed: in members and frames, in bounded pieces, and broken."""
+
+import gzip
+import io
+import os
+import sys
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.images.inflate import MOST_WINDOW_BITS, PIECE, inflated
+from agent.images.layer_stream import LayerStream
+from shoal.errors import InvalidInput, Unavailable
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+SKIPPED = b"\x5e\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+RANDOM = os.urandom(700_000)
+
+
+def whole(blob: bytes) -> bytes:
+    return b"".join(inflated(io.BytesIO(blob)))
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(5 * PIECE), RANDOM, RANDOM[:100] * 50_000])
+def test_what_was_compressed_comes_back(content: bytes) -> None:
+    assert whole(content) == content
+    assert whole(gzip.compress(content)) == content
+    assert whole(zstd.compress(content)) == content
+
+
+@given(st.lists(st.binary(max_size=3000), min_size=1, max_size=5))
+def test_members_and_frames_are_one_after_the_other(parts: list[bytes]) -> None:
+    assert whole(b"".join(map(gzip.compress, parts)) + bytes(600)) == b"".join(parts)
+    frames = [SKIPPED + zstd.compress(part) for part in parts]
+    assert whole(b"".join(frames) + SKIPPED) == b"".join(parts)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+def test_no_piece_is_large_however_well_it_was_compressed(compress: object) -> None:
+    assert callable(compress)
+    pieces = [len(piece) for piece in inflated(io.BytesIO(compress(bytes(64 * PIECE))))]
+    assert sum(pieces) == 64 * PIECE and max(pieces) <= PIECE
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize(
+    "damage", [lambda blob: blob[:-1], lambda blob: blob[:50], lambda blob: blob[:20] + bytes(400)]
+)
+def test_broken_compression_is_told(compress: object, damage: object) -> None:
+    assert callable(compress) and callable(damage)
+    with pytest.raises(InvalidInput, match="compression is broken"):
+        whole(damage(compress(RANDOM)))
+
+
+@pytest.mark.parametrize(("bits", "taken"), [(MOST_WINDOW_BITS, True), (MOST_WINDOW_BITS + 1, False)])
+def test_a_frame_that_wants_much_memory_is_refused(bits: int, taken: bool) -> None:
+    compressor = zstd.ZstdCompressor(options={zstd.CompressionParameter.window_log: bits})
+    blob = compressor.compress(b"x" * 1000, zstd.ZstdCompressor.FLUSH_BLOCK) + compressor.flush()
+    if taken:
+        assert whole(blob) == b"x" * 1000
+    else:
+        with pytest.raises(InvalidInput, match="too much memory"):
+            whole(blob)
+
+
+def test_frames_of_nothing_can_be_stopped() -> None:
+    stop = threading.Event()
+
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            stop.set()
+            return (zstd.compress(b"") * 100)[:size]
+
+    stream = LayerStream(Endless(), directory_fd=-1, reserve_bytes=0, stop=stop)
+    with pytest.raises(Unavailable, match="stopped"):
+        stream.read(1)
+
+
+def test_damage_to_zstd_never_surprises() -> None:
+    blob = bytearray(zstd.compress(RANDOM[:5000] * 3))
+    for at in range(0, len(blob), 37):
+        damaged = bytes(blob[:at]) + bytes([blob[at] ^ 0xFF]) + bytes(blob[at + 1 :])
+        try:
+            whole(damaged)
+        except InvalidInput:
+            continue
