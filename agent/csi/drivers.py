@@ -8,8 +8,9 @@ from pathlib import Path
 
 from agent.csi.plugin import Plugin
 from agent.csi.sockets import DriverSocket, find_sockets
+from agent.worker.faults import line_of
 from shoal.api.v1.node_pb2 import CsiDriver
-from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.errors import Refused, Unavailable
 from shoal.task_group import TaskGroup
 
 LOOK_SECONDS = 1.0
@@ -108,10 +109,11 @@ class Drivers:
             if known.described is None or known.problem:
                 await self._meet(known)
             await known.probing.probe()
-        except ShoalError as error:
-            if known.problem != str(error):
-                _log.warning("%s: %s", known.socket.path, error)
-            known.problem = str(error)
+        except Exception as error:
+            problem = line_of(f"the driver at {known.socket.path}", error)
+            if known.problem != problem:
+                _log.warning("%s: %s", known.socket.path, problem)
+            known.problem = problem
         else:
             known.problem = ""
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -139,11 +139,12 @@ def write_record(bundle: Path, record: Record) -> None:
 
 
 def read_record(bundle: Path) -> Record | None:
-    """None when there is none: the start was not finished."""
+    """None when there is none: the start was not finished. What a newer version added to it is passed over."""
     try:
-        return Record(**json.loads((bundle / "record.json").read_bytes()))
+        told = json.loads((bundle / "record.json").read_bytes())
     except FileNotFoundError:
         return None
+    return Record(**{each.name: told[each.name] for each in fields(Record)})
 
 
 def process_started(pid: int) -> int | None:

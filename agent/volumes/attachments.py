@@ -9,11 +9,11 @@ from typing import Protocol
 
 from agent.volumes.attachment_step import Facts, Step, next_step, report, usable
 from agent.volumes.news import News
+from agent.worker.faults import line_of
 from agent.worker.seams import Report, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeAttachment
 from shoal.api.v1.volume_pb2 import HeldPublication
-from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -127,9 +127,9 @@ class Attachments:
         problem = ""
         try:
             await (self._mount(volume_id) if step is Step.MOUNT else self._release(volume_id))
-        except ShoalError as error:
-            problem = str(error)
-            _log.warning("volume %s cannot be %s yet: %s", volume_id, _DOING[step], error)
+        except Exception as error:
+            problem = line_of(f"volume {volume_id}", error)
+            _log.warning("volume %s cannot be %s yet: %s", volume_id, _DOING[step], problem)
         self._problems[volume_id] = problem
         self._tell()
         return not problem

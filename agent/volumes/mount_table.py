@@ -49,7 +49,10 @@ def let_go(directory: Path) -> None:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unavailable(f"{' '.join(command)}: {error}") from error
     if done.returncode:
         raise Unavailable(f"{' '.join(command)}: {' '.join(done.stderr.split())[-300:]}")
 

@@ -204,7 +204,7 @@ class TaskRunner:
             async with self._tools.attachments:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
         except Exception as error:
-            await self._end(TaskState.REJECTED, line_of(self._task.id, error))
+            await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
 
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None and self._supplies is not None
@@ -213,7 +213,7 @@ class TaskRunner:
             try:
                 running = await self._tools.runtime.start(self._request(self._image, self._sandbox, self._supplies))
             except Exception as error:
-                await self._end(TaskState.REJECTED, line_of(self._task.id, error))
+                await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
             else:
                 # An exit may have been told before the start returned.
                 self._found = self._found or running
@@ -299,7 +299,7 @@ class TaskRunner:
         try:
             await work
         except Exception as error:
-            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(self._task.id, error))
+            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(f"task {self._task.id}", error))
             await asyncio.sleep(RETRY_SECONDS)
 
     def _is_unhealthy(self) -> bool:

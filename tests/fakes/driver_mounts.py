@@ -16,7 +16,7 @@ class FakeDriverMounts:
 
     Attributes:
         disk: records by volume id. mounted: ids of what is mounted. calls: what was asked, "mount v1".
-        failures: how many of the next calls fail.
+        failures: how many of the next calls fail, with `failure`.
     """
 
     def __init__(self, disk: dict[str, VolumeAttachment] | None = None) -> None:
@@ -24,6 +24,7 @@ class FakeDriverMounts:
         self.mounted: set[str] = set()
         self.calls: list[str] = []
         self.failures = 0
+        self.failure: Exception = Unavailable("driver x is away")
 
     def records(self) -> Iterator[VolumeAttachment]:
         yield from list(self.disk.values())
@@ -45,7 +46,7 @@ class FakeDriverMounts:
         self.calls.append(f"{what} {volume_id}")
         if self.failures:
             self.failures -= 1
-            raise Unavailable("driver x is away")
+            raise self.failure
 
 
 def host_volumes(directory: Path, now_ms: Callable[[], int], mounts: FakeDriverMounts | None = None) -> HostVolumes:

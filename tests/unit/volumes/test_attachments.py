@@ -76,6 +76,17 @@ def test_a_task_waits_until_it_is_there_and_tells_why() -> None:
     with_rig(scenario)
 
 
+def test_a_fault_at_one_volume_is_told_as_its_own_and_tried_again() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.mounts.failures, rig.mounts.failure = 1, ValueError("odd")
+        rig.say(VolumePublication.READY)
+        await rig.until(lambda: bool(rig.report().problem))
+        assert "ValueError: odd" in rig.report().problem
+        await rig.until(lambda: rig.report().mounted)
+
+    with_rig(scenario)
+
+
 def test_it_is_let_go_of_only_after_the_last_container() -> None:
     async def scenario(rig: Rig) -> None:
         rig.say(VolumePublication.READY)
