@@ -65,8 +65,12 @@ class Filters:
             _log.warning("the OCI runtime shows no compiled seccomp filter at %s; each start compiles it", compiled)
             return
         half = self._directory / f"{key}.{compiled.parent.name}"
-        half.write_bytes(content)
-        half.rename(self._directory / key)
+        try:
+            half.write_bytes(content)
+            half.rename(self._directory / key)
+        except OSError as error:
+            half.unlink(missing_ok=True)
+            _log.warning("a compiled seccomp filter is not kept, and each start compiles it: %s", error)
 
     def _load(self, key: str) -> str | None:
         try:
