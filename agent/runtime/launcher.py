@@ -238,7 +238,7 @@ class Launcher:
             _write_byte(root / task_id / "exec.fifo", pid)
             return
         command = [str(program.path), "--root", str(root), "start", task_id]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise Unavailable(f"runc could not start the container: {' '.join(done.stderr.split())[-400:]}")
 

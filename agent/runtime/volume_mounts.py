@@ -104,7 +104,9 @@ def _mount_file_system(point: Path, source: VolumeSource) -> None:
     options = ["-o", source.options["o"]] if source.options.get("o") else []
     command = ["mount", "-t", source.options["type"], *options, "--", source.options["device"], str(point)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=MOUNT_SECONDS, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=MOUNT_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         device = source.options["device"]
         raise Unavailable(f"mounting {device} for the volume took more than {MOUNT_SECONDS:g} s") from None
@@ -136,7 +138,7 @@ def _fill(data: Path, root: Path, target: str) -> None:
 def _copy(image: int, data: Path) -> None:
     """A copy that is interrupted leaves nothing, lest the rest be taken for the whole."""
     command = ["cp", "-a", "--", f"/proc/self/fd/{image}/.", str(data)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=(image,))
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, pass_fds=(image,))
     if done.returncode:
         delete_trees(*data.iterdir())
         raise Unavailable(f"the volume cannot be filled from the image: {' '.join(done.stderr.split())[-300:]}")
