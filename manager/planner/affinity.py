@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from manager.planner.constraints import fact
 from manager.planner.demand import SAME_NODE, Demand
+from manager.planner.effective import effective
 from manager.planner.filters import Reason, standing
 from manager.planner.ledger import Host, Ledger
 from manager.store.tables import View
@@ -115,7 +116,8 @@ def _own(view: View, ledger: Ledger, affinity: Affinity) -> _Wish:
 def shy_services(view: View) -> dict[str, list[Shy]]:
     """Services whose tasks have to be away from others', by the names of those others."""
     found: dict[str, list[Shy]] = {}
-    for service in view.services.values():
+    for newest in view.services.values():
+        service = effective(view, newest)
         for affinity in service.spec.task.placement.affinities:
             if affinity.anti and not affinity.weight:
                 found.setdefault(affinity.service, []).append((service, affinity))

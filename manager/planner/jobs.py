@@ -211,7 +211,8 @@ class _JobPass:
         if not work.needs:
             return
         draft = self._draft
-        placing = Placing(draft, service_id=self._id, revision=run.revision, demand=demand, run=run.number)
+        spec, number = self._spec_of(run), run.number
+        placing = Placing(draft, service_id=self._id, spec=spec, revision=run.revision, demand=demand, run=number)
         if is_on_each_node(self._spec):
             for key, need in work.needs:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))

@@ -17,7 +17,7 @@ from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
 from manager.planner.slot_volumes import SlotVolumes, waiting
 from shoal.api.v1.meta_pb2 import GenericResource
-from shoal.api.v1.service_pb2 import PublishedPort
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
 
 
@@ -48,11 +48,12 @@ class Placing:
         besides: how many tasks were placed beside their predecessors.
     """
 
-    def __init__(self, draft: Draft, *, service_id: str, revision: int, demand: Demand, run: int = 0) -> None:
-        """`run` is that of a job's tasks."""
+    def __init__(
+        self, draft: Draft, *, service_id: str, spec: ServiceSpec, revision: int, demand: Demand, run: int = 0
+    ) -> None:
+        """`spec` is that in force, which may be an earlier one; `run` is that of a job's tasks."""
         self._draft = draft
         self._service_id, self._revision = service_id, revision
-        spec = draft.view.services[service_id].spec
         self._company = Company(draft.view, draft.ledger, spec, draft.shy_of(spec.name))
         near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
         self._preemption = Preemption(draft, demand, service=spec.name, spared=near)

@@ -82,7 +82,7 @@ class _ServicePass:
         """Ids of tasks that move because the user wants the service evened out, with their nodes; wakes their slots."""
         if self._is_global or self._trial.is_on:
             return {}
-        found = find_leaving(self._draft, self._newest, self._roll, self._demand)
+        found = find_leaving(self._draft, self._service, self._roll, self._demand)
         if found is None:
             self._evened_at_ms = self._newest.rebalance_at_ms
         for task, _ in found or ():
@@ -302,7 +302,8 @@ class _ServicePass:
         if not self._needs:
             return
         draft = self._draft
-        placing = Placing(draft, service_id=self._id, revision=self._wanted.revision, demand=self._demand)
+        revision, demand = self._wanted.revision, self._demand
+        placing = Placing(draft, service_id=self._id, spec=self._spec, revision=revision, demand=demand)
         if self._is_global:
             for key, need in self._needs:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))

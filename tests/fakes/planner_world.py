@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import count
+from zlib import crc32
 
 from google.protobuf.message import Message
 
@@ -66,8 +67,9 @@ class World:
         availability: NodeSpec.Availability.ValueType = NodeSpec.ACTIVE,
         generic: Iterable[GenericResource] = (),
         platform: str = "",
+        beside: str = "",
     ) -> None:
-        """A node that is ready."""
+        """A node that is ready; `beside` names a manager on the same host."""
         spec = NodeSpec(availability=availability, labels=dict(labels or {}))
         self.put(kinds.NODE, name, Node(meta=Meta(id=name), spec=spec))
         resources = Resources(nano_cpus=4 * 10**9, memory_bytes=memory, generic=generic)
@@ -75,6 +77,7 @@ class World:
         kind = Platform(os=system, architecture=architecture)
         description = NodeDescription(hostname=name, resources=resources, platform=kind)
         status = NodeStatus(node_id=name, state=NodeStatus.READY, since_ms=self.now_ms, description=description)
+        status.beside_manager = beside
         self.put(kinds.NODE_STATUS, name, status)
 
     def set_state(self, name: str, state: NodeStatus.State.ValueType) -> None:
@@ -97,6 +100,13 @@ class World:
         status.CopyFrom(self.tables.node_status[name])
         tcp = PublishedPort.TCP
         status.network.listeners.append(HostListener(protocol=tcp, port=port, program=program, address=address))
+        self.put(kinds.NODE_STATUS, name, status)
+
+    def hush(self, name: str) -> None:
+        """No program of the host has a port any more."""
+        status = NodeStatus()
+        status.CopyFrom(self.tables.node_status[name])
+        status.ClearField("network")
         self.put(kinds.NODE_STATUS, name, status)
 
     def network(self, name: str, subnet: str = "") -> None:
@@ -200,26 +210,39 @@ class World:
         if task.id in self.tables.tasks and forward(old, new):
             self.put(kinds.TASK_STATUS, task.id, new)
 
-    def obey(self) -> bool:
-        """All agents of ready nodes do at once what is wanted of their tasks; whether there was anything to do."""
-        busy = False
-        for task in list(self.tables.tasks.values()):
+    def obey(self, *, at_once: int | None = None) -> bool:
+        """All agents of ready nodes do at once what is wanted of their tasks; whether there was anything to do.
+
+        Args:
+            at_once: of that many tasks, those with the least hash of their ids; None: of all.
+        """
+        busy = 0
+        tasks = list(self.tables.tasks.values())
+        if at_once is not None:
+            tasks.sort(key=lambda task: crc32(task.id.encode()))
+        for task in tasks:
+            if busy == at_once:
+                break
             status = self.tables.node_status.get(task.node_id)
             if status is None or status.state != NodeStatus.READY or is_terminal(self.state(task)):
                 continue
             if is_wanted(task) and self.state(task) < TaskState.RUNNING:
                 self.report(task, TaskState.RUNNING)
-                busy = True
+                busy += 1
             elif not is_wanted(task):
                 self.report(task, TaskState.SHUTDOWN)
-                busy = True
-        return busy
+                busy += 1
+        return bool(busy)
 
-    def settle(self, *, rounds: int = 300) -> None:
-        """Plan and obey, and let time pass where something is due, until nothing happens any more."""
+    def settle(self, *, rounds: int = 300, at_once: int | None = None) -> None:
+        """Plan and obey, and let time pass where something is due, until nothing happens any more.
+
+        Args:
+            at_once: as for `obey`.
+        """
         for _ in range(rounds):
             outcome = self.plan()
-            if self.obey() or outcome.writes:
+            if self.obey(at_once=at_once) or outcome.writes:
                 continue
             due = self.agenda.wake_at_ms()
             if due is None or due > self.now_ms + 600_000:

@@ -16,6 +16,7 @@ from shoal.api.v1.service_pb2 import GlobalJob, JobRun, ReplicatedJob, RestartPo
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
+from tests.unit.planner.model_cluster import COUNTED
 
 NODES = ["h1", "h2", "h3"]
 JOB = "job"
@@ -60,6 +61,8 @@ class Batch(RuleBasedStateMachine):
         self.dues: dict[int, int] = {}
         self.done: set[tuple[int, int | str]] = set()
         self.seen: set[str] = set()
+        self.plans_counted = 0
+        COUNTED["clusters"] += 1
 
     @initialize(data=st.data(), everywhere=st.booleans(), scheduled=st.booleans())
     def found(self, data: st.DataObject, everywhere: bool, scheduled: bool) -> None:
@@ -175,6 +178,12 @@ class Batch(RuleBasedStateMachine):
         )
         assert len(slots) == run.completed
         assert (run.completed == wanted) == (run.state == JobRun.SUCCEEDED)
+
+    @invariant()
+    def count(self) -> None:
+        COUNTED["steps"] += 1
+        COUNTED["passes"] += self.world.plans - self.plans_counted
+        self.plans_counted = self.world.plans
 
     @invariant()
     def each_due_time_has_one_run(self) -> None:

@@ -156,3 +156,32 @@ def test_a_rollback_with_continue_goes_on_over_failures() -> None:
     world.settle()
     assert update_of(world).state == UpdateStatus.COMPLETED
     assert len(world.running("web")) == 4
+
+
+def test_a_rollback_returns_to_the_company_that_the_earlier_template_asked_for() -> None:
+    world = World()
+    world.node("h1")
+    world.service("web", spec(FIRST, UpdateConfig(), None, replicas=1))
+    world.settle()
+    lonely = spec(BAD, UpdateConfig(), None, replicas=1)
+    lonely.task.placement.affinities.add(service="nobody")
+    world.service("web", lonely)
+    world.settle()  # no node is near, so the update makes no progress
+    assert update_of(world).state == UpdateStatus.ROLLED_BACK
+    assert len(world.running("web")) == 1
+
+
+def test_others_keep_away_from_it_by_the_template_in_force() -> None:
+    world = World()
+    world.node("h1")
+    world.service("web", spec(FIRST, UpdateConfig(), None, replicas=1))
+    world.service("db", spec(FIRST, UpdateConfig(), None, replicas=0))
+    world.settle()
+    shy = spec(BAD, UpdateConfig(), None, replicas=1)
+    shy.task.placement.affinities.add(service="db", anti=True)
+    shy.task.placement.affinities.add(service="nobody")
+    world.service("web", shy)
+    world.settle()
+    world.service("db", spec(FIRST, UpdateConfig(), None, replicas=1))
+    world.settle()
+    assert len(world.running("web")) == len(world.running("db")) == 1

@@ -1,0 +1,10 @@
+"""Tells at the end of a run how far the models have gone."""
+
+import pytest
+
+from tests.unit.planner.model_cluster import COUNTED, counted
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if COUNTED:
+        terminalreporter.write_line(f"models of the planner: {counted()}")

@@ -1,0 +1,348 @@
+"""The planner against a simulated cluster: nodes that die, return and lie, users who change their minds, leaders that
+change between any two commits. `World.plan` checks that passes are repeatable and that incremental equals full.
+"""
+
+from collections import Counter
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from manager.planner.effective import current_update, effective
+from manager.planner.template import Wanted
+from manager.store import kinds
+from shoal.api.v1.control_pb2 import SteerUpdateRequest
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, Global, Service, ServiceSpec, UpdateConfig, UpdateStatus
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.task_states import is_terminal, is_wanted
+from tests.fakes.planner_world import World
+from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed
+from tests.unit.planner.model_specs import FEATURES, GENERIC, IMAGES, MIB, NETWORKS, NODES, SERVICES, specs
+
+STEER = SteerUpdateRequest
+COUNTED: Counter[str] = Counter()
+"""Of the whole process: clusters, steps, passes."""
+
+
+def counted() -> str:
+    """ "60 clusters, 2,460 steps, 1,320 passes" """
+    return ", ".join(f"{COUNTED[what]:,} {what}" for what in ("clusters", "steps", "passes"))
+
+
+services = st.sampled_from(SERVICES)
+nodes = st.sampled_from(NODES)
+
+
+class Cluster(RuleBasedStateMachine):
+    """What happens to a cluster, in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.ids: dict[str, str] = {}
+        self.made = 0
+        self.places: dict[str, str] = {}
+        self.desires: dict[str, int] = {}
+        self.in_force: dict[str, Service] = {}
+        self.plans_counted = 0
+        self.features: list[str] = []
+        COUNTED["clusters"] += 1
+
+    @initialize(size=st.integers(1, 3), features=st.sets(st.sampled_from(FEATURES), max_size=5))
+    def found(self, size: int, features: set[str]) -> None:
+        self.features = sorted(features)
+        for name in NETWORKS:
+            self.world.network(name, "10.7.0.0/28" if name == "back" else "")
+        for name in NODES[:size]:
+            self.add_node(name)
+
+    # The user.
+
+    @rule(name=services, image=st.sampled_from(IMAGES))
+    def change_image(self, name: str, image: str) -> None:
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is not None:
+            spec = ServiceSpec()
+            spec.CopyFrom(service.spec)
+            spec.task.container.image = image
+            self.world.service(self.ids[name], spec)
+
+    @rule(name=services, data=st.data())
+    def deploy(self, name: str, data: st.DataObject) -> None:
+        spec = data.draw(specs(self.features))
+        identifier = self._id(name)
+        old = self.world.tables.services.get(identifier)
+        if old is not None and old.spec.WhichOneof("mode") != spec.WhichOneof("mode"):
+            spec.ClearField(spec.WhichOneof("mode") or "global")
+            if old.spec.HasField("replicated"):
+                spec.replicated.CopyFrom(old.spec.replicated)
+            else:
+                getattr(spec, "global").CopyFrom(Global())
+        self.world.service(identifier, spec)
+
+    def _id(self, name: str) -> str:
+        """As with real ids, one that is gone does not come back."""
+        if name not in self.ids:
+            self.made += 1
+            self.ids[name] = f"{name}{self.made}"
+        return self.ids[name]
+
+    @rule(name=services, image=st.sampled_from(IMAGES), rounds=st.integers(0, 4))
+    def there_and_back(self, name: str, image: str, rounds: int) -> None:
+        """An update comes so far, and is taken back."""
+        self.change_image(name, image)
+        self._go_on(rounds)
+        self.roll_back(name)
+        self._go_on(3)
+
+    @rule(name=services, other=services, more=st.integers(1, 2), at_once=st.sampled_from([None, 1, 2]))
+    def contend(self, name: str, other: str, more: int, at_once: int | None) -> None:
+        """Another service wants what this one has, or more of it, and comes before it."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is None or name == other or self.ids.get(other, "") in self.world.tables.services:
+            return
+        self.world.settle()
+        spec = ServiceSpec()
+        spec.CopyFrom(service.spec)
+        spec.priority += 5
+        for each in spec.task.reservations.generic:
+            each.count = min(3, each.count * more)
+        self.world.service(self._id(other), spec)
+        self.plan(None)
+        self.world.settle(at_once=at_once)
+
+    def _go_on(self, rounds: int) -> None:
+        for _ in range(rounds):
+            self.plan(None)
+            self.world.obey()
+
+    @rule(name=services)
+    def roll_back(self, name: str) -> None:
+        """To the revision before, as the user asks for it."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is not None and service.revision > 1:
+            earlier = self.world.tables.revisions[f"{service.meta.id}/{service.revision - 1}"]
+            self.world.service(service.meta.id, earlier.spec, rollback=True)
+
+    @rule(name=services, replicas=st.integers(0, 9))
+    def autoscale(self, name: str, replicas: int) -> None:
+        """The autoscaler has a number, of this service or of an earlier one of this name."""
+        if name in self.ids:
+            status = AutoscaleStatus(service_id=self.ids[name], replicas=replicas)
+            self.world.put(kinds.AUTOSCALE, self.ids[name], status)
+
+    @rule(name=services, replicas=st.integers(0, 9))
+    def scale(self, name: str, replicas: int) -> None:
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is not None and service.spec.HasField("replicated"):
+            spec = ServiceSpec()
+            spec.CopyFrom(service.spec)
+            spec.replicated.replicas = replicas
+            self.world.service(self.ids[name], spec)
+
+    @rule(name=services)
+    def rebalance(self, name: str) -> None:
+        if self.ids.get(name, "") in self.world.tables.services:
+            self.world.rebalance(self.ids[name])
+
+    @rule(name=services, action=st.sampled_from([STEER.PAUSE, STEER.RESUME, STEER.RESUME, STEER.PROMOTE]))
+    def steer(self, name: str, action: STEER.Action.ValueType) -> None:
+        if self.ids.get(name, "") in self.world.tables.services:
+            self.world.steer(self.ids[name], action)
+
+    @rule(name=services)
+    def remove_service(self, name: str) -> None:
+        identifier = self.ids.pop(name, None)
+        if identifier is not None:
+            self.world.put(kinds.SERVICE, identifier, None)
+
+    @rule(name=nodes, availability=st.sampled_from([NodeSpec.ACTIVE, NodeSpec.PAUSE, NodeSpec.DRAIN]))
+    def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_availability(name, availability)
+
+    # Nodes.
+
+    @rule(name=nodes)
+    def add_node(self, name: str) -> None:
+        if name not in self.world.tables.nodes:
+            zone = "ab"[NODES.index(name) % 2]
+            platform = "linux/arm64" if name == "h5" else "linux/amd64"
+            beside = "m1" if name in ("h1", "h4") else ""
+            labels = {"zone": zone}
+            self.world.node(name, memory=1000 * MIB, labels=labels, generic=GENERIC, platform=platform, beside=beside)
+
+    @rule(name=nodes, address=st.sampled_from(["", "127.0.0.1"]))
+    def a_program_takes_the_port(self, name: str, address: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.listen(name, 8080, "nginx", address=address)
+
+    @rule(name=nodes)
+    def the_program_ends(self, name: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.hush(name)
+
+    @rule(name=nodes)
+    def die(self, name: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.DOWN)
+
+    @rule(name=nodes)
+    def come_back(self, name: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.READY)
+
+    @rule(name=nodes)
+    def remove_node(self, name: str) -> None:
+        status = self.world.tables.node_status.get(name)
+        if status is not None and status.state == NodeStatus.DOWN:
+            self.world.put(kinds.NODE, name, None)
+            self.world.put(kinds.NODE_STATUS, name, None)
+
+    # Agents.
+
+    @rule(data=st.data(), skew_ms=st.sampled_from([0, 0, 0, -100_000, 100_000]))
+    def report(self, data: st.DataObject, skew_ms: int) -> None:
+        """Some tasks go on, or fail; those on nodes that are down report late, if ever."""
+        tasks = sorted(
+            (task for task in self.world.tables.tasks.values() if task.node_id and self._is_up(task)),
+            key=lambda task: task.id,
+        )
+        if not tasks:
+            return
+        for task in data.draw(st.lists(st.sampled_from(tasks), max_size=6, unique_by=lambda task: task.id)):
+            ahead = [TaskState.STARTING, TaskState.RUNNING, TaskState.RUNNING, TaskState.FAILED, TaskState.REJECTED]
+            ahead.append(TaskState.COMPLETE)
+            stopped = [TaskState.SHUTDOWN, TaskState.FAILED]
+            state = data.draw(st.sampled_from(ahead if is_wanted(task) else stopped))
+            self.world.report(task, state, at_ms=self.world.now_ms + skew_ms)
+
+    @rule()
+    def obey(self) -> None:
+        self.world.obey()
+
+    @rule(milliseconds=st.sampled_from([100, 1_000, 5_000, 60_000, 25 * 3_600_000]))
+    def wait(self, milliseconds: int) -> None:
+        self.world.now_ms += milliseconds
+
+    # The leader.
+
+    @rule()
+    def plan_twice(self) -> None:
+        """Twice with agents that obey in between: so services come to run in spite of all."""
+        self.plan(None)
+        self.world.obey()
+        self.plan(None)
+
+    @rule(cut=st.one_of(st.none(), st.none(), st.integers(0, 12)))
+    def plan_partly(self, cut: int | None) -> None:
+        self.plan(cut)
+
+    def plan(self, cut: int | None) -> None:
+        before = dict(self.world.tables.tasks)
+        tables = self.world.tables
+        self.in_force = {name: effective(tables, service) for name, service in tables.services.items()}
+        outcome = self.world.plan(cut=cut)
+        pace = Pace(tables, before, outcome.writes)
+        for service in tables.services.values():
+            pace.check(service)
+        for task in tables.tasks.values():
+            if task.node_id and (task.id not in before or not before[task.id].node_id):
+                check_placed(tables, task, self.in_force)
+        if cut is None:
+            self._check_displaced(before)
+            self._check_numbers()
+
+    def _check_displaced(self, before: dict[str, Task]) -> None:
+        for task in self.world.tables.tasks.values():
+            if task.reason.startswith("displaced by ") and before[task.id].reason != task.reason:
+                check_displaced(self.world.tables, task)
+
+    def _check_numbers(self) -> None:
+        """Never more than wanted and the update's surplus."""
+        for name, service in self.world.tables.services.items():
+            update = service.spec.update
+            surplus = (update.parallelism or 1) if update.order == UpdateConfig.START_FIRST else 0
+            if service.spec.HasField("replicated"):
+                slots = Counter(task.slot for task in self.world.wanted(name))
+                assert len(slots) <= self.in_force[name].spec.replicated.replicas
+                assert max(slots.values(), default=0) <= 2
+                doubled = sum(number - 1 for number in slots.values())
+                # A smaller surplus may have been asked for while there was a greater one: it is not taken back.
+                assert doubled <= max(surplus, 3)
+            else:
+                assert max(self.world.by_node(name).values(), default=0) <= 2
+
+    def _is_up(self, task: Task) -> bool:
+        status = self.world.tables.node_status.get(task.node_id)
+        return status is not None and status.state == NodeStatus.READY
+
+    # What always holds.
+
+    @invariant()
+    def count(self) -> None:
+        COUNTED["steps"] += 1
+        COUNTED["passes"] += self.world.plans - self.plans_counted
+        self.plans_counted = self.world.plans
+
+    @invariant()
+    def nothing_is_owned_twice(self) -> None:
+        addresses: Counter[tuple[str, str]] = Counter()
+        ports: Counter[tuple[str, int, int, str]] = Counter()
+        for task in self.world.tables.tasks.values():
+            if not is_terminal(self.world.state(task)):
+                addresses.update((held.network_id, held.address) for held in task.addresses)
+                ports.update((task.node_id, port.protocol, port.published, port.host_address) for port in task.ports)
+        self._check_generic()
+        assert not [address for address, owners in addresses.items() if owners > 1]
+        assert not [port for port, owners in ports.items() if owners > 1]
+        everywhere = {port[:3] for port in ports if not port[3]}
+        assert not [port for port in ports if port[3] and port[:3] in everywhere]
+
+    def _check_generic(self) -> None:
+        names: Counter[tuple[str, str, str]] = Counter()
+        seats: Counter[str] = Counter()
+        for task in self.world.tables.tasks.values():
+            if not is_terminal(self.world.state(task)):
+                names.update((task.node_id, each.kind, name) for each in task.generic for name in each.names)
+                seats.update({task.node_id: sum(each.count for each in task.generic)})
+        assert max(names.values(), default=0) <= 1
+        assert max(seats.values(), default=0) <= 2
+
+    @invariant()
+    def nodes_stay_and_desires_go_forward(self) -> None:
+        for task in self.world.tables.tasks.values():
+            if task.node_id:
+                assert self.places.setdefault(task.id, task.node_id) == task.node_id
+            assert task.desired_state >= self.desires.get(task.id, 0)
+            self.desires[task.id] = task.desired_state
+
+    @precondition(lambda self: self.world.plans % 4 > 1)
+    @rule(at_once=st.sampled_from([None, 1, 2]))
+    def heal(self, at_once: int | None) -> None:
+        """With all nodes well and agents that obey, everything that may run does, or says why not.
+
+        Args:
+            at_once: how many tasks come to what is wanted of them between two passes; None: all.
+        """
+        for name in self.world.tables.nodes:
+            self.world.set_state(name, NodeStatus.READY)
+            self.world.set_availability(name, NodeSpec.ACTIVE)
+        self.world.settle(at_once=at_once)
+        Rest(self.world.tables).check()
+        for service in self.world.tables.services.values():
+            self._check_update_ended(service)
+
+    def _check_update_ended(self, service: Service) -> None:
+        """With agents that answer, an update ends, and everything runs what it led to."""
+        tables = self.world.tables
+        update = current_update(tables, service)
+        if update is None:
+            return
+        assert update.state not in (UpdateStatus.UPDATING, UpdateStatus.ROLLING_BACK), update
+        assert bool(update.finished_at_ms) == (update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK))
+        assert update.message or update.state in (UpdateStatus.COMPLETED, UpdateStatus.CANARY)
+        if update.state in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK) and "are left" not in update.message:
+            wanted = Wanted(tables, effective(tables, service))
+            running = self.world.running(service.meta.id)
+            assert not [task for task in running if wanted.differs(task) and service.spec.HasField("replicated")]
