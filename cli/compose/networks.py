@@ -55,7 +55,7 @@ def in_order(settings: Mapping[str, Any], add: AddFault | None = None) -> list[s
 def _priority(settings: Value, name: str, add: AddFault | None) -> float:
     try:
         return float((settings or {}).get("priority") or 0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):
         if add is not None:
             add((name, "priority"), "is not a number")
         return 0

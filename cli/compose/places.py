@@ -46,7 +46,7 @@ def _wanted(tree: object, path: YamlPath) -> _Wanted:
     if len(path) < 2 or path[0] not in _SECTIONS or not isinstance(tree, Mapping):
         return _Wanted(path)
     section, name = str(path[0]), _own_name(tree, path)
-    entry = (tree.get(section) or {}).get(name) or {}
+    entry = _mapping(_mapping(tree.get(section)).get(name))
     candidates = []
     for key, rest in keys_of(section, path[2:]):
         key, rest = _own_index(entry, key, rest) if section == "services" else (_own_pool(entry, key, path[2:]), rest)
@@ -56,7 +56,7 @@ def _wanted(tree: object, path: YamlPath) -> _Wanted:
 
 def _own_name(tree: Mapping[str, Any], path: YamlPath) -> str | int:
     """The name that the file has for it; managers know things by the cluster's (`name`)."""
-    entries = tree.get(str(path[0])) or {}
+    entries = _mapping(tree.get(str(path[0])))
     own = (key for key, body in entries.items() if isinstance(body, Mapping) and body.get("name") == path[1])
     return path[1] if path[1] in entries else next(own, path[1])
 
@@ -66,8 +66,10 @@ def _own_pool(network: Mapping[str, Any], key: YamlPath, field: YamlPath) -> Yam
     if key[:2] != ("ipam", "config"):
         return key
     six = str(field[0]).endswith("6")
-    pools = (network.get("ipam") or {}).get("config") or []
-    own = [index for index, pool in enumerate(pools) if any(":" in str(text) for text in (pool or {}).values()) == six]
+    pools = _items(_mapping(network.get("ipam")).get("config"))
+    own = [
+        index for index, pool in enumerate(pools) if any(":" in str(each) for each in _mapping(pool).values()) == six
+    ]
     return (*key[:2], *own[:1], *key[2:])
 
 
@@ -88,7 +90,7 @@ def _entry(service: Mapping[str, Any], key: str, index: int) -> YamlPath:
         case "networks":
             return tuple(in_order(value)[index : index + 1]) if isinstance(value, dict) else (index,)
         case "ports":
-            owners = [number for number, port in enumerate(value or []) for _ in range(_ports(port))]
+            owners = [number for number, port in enumerate(_items(value)) for _ in range(_ports(port))]
             return tuple(owners[index : index + 1])
         case "volumes":  # mounts in memory come first
             return (index - len(texts(service.get("tmpfs"))),) if index >= len(texts(service.get("tmpfs"))) else (-1,)
@@ -135,6 +137,10 @@ def _present(tree: object, path: YamlPath) -> YamlPath:
         tree = tree[part]  # type: ignore[index]
         parts = [] if part == whole else parts[1:]
     return tuple(found)
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _items(tree: object) -> Sequence[object]:

@@ -68,7 +68,8 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
         spec.name, spec.stack = full_name(request.stack, sent.name), request.stack
         for attachment in cluster_networks(spec.task):
             full = full_name(request.stack, attachment.network)
-            if attachment.network not in own and full in own:
+            # A service that names its stack itself has full names: one of another owner's (Compose `external`) stays.
+            if not sent.stack and attachment.network not in own and full in own:
                 attachment.network = full
             short = short_name(request.stack, spec.name)
             if short not in attachment.aliases:

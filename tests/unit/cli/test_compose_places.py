@@ -153,3 +153,14 @@ def test_every_field_of_a_spec_is_told_by_a_key_of_the_file(section: str) -> Non
                     break
                 known = known[part]
     assert not unknown
+
+
+@pytest.mark.parametrize("value", ["5", "[a]", "text", "{web: [a], front: 5}", "{web: {networks: {a: [1]}, ports: 7}}"])
+@pytest.mark.parametrize(
+    "path",
+    ["services.web.endpoint.ports[1].published", "services.web.task.networks[0].address", "networks.front.subnet6"],
+)
+def test_a_model_with_faults_of_its_own_is_no_hindrance(value: str, path: str) -> None:
+    tree = read(Path("shop.yaml"), f"services: {value}\nnetworks: {value}\n").value
+    (fault,) = located(tree, [Fault(path, "wrong")], Faults())
+    assert str(fault).endswith(": wrong")

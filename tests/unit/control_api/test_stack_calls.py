@@ -11,6 +11,7 @@ from manager.store import kinds
 from manager.store.changes import put
 from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.control_pb2 import (
+    CreateNetworkRequest,
     CreateServiceRequest,
     DeployStackRequest,
     DeployStackResponse,
@@ -112,6 +113,20 @@ def test_a_network_may_have_a_name_of_its_own() -> None:
         assert actions(answer) == ["create network corp", "create service shop_web"]
         await api.stacks.remove(RemoveStackRequest(stack="shop"))
         assert not api.store.tables.networks
+
+    with_api(scenario)
+
+
+def test_anothers_network_is_not_taken_for_the_stacks_own() -> None:
+    async def scenario(api: Api) -> None:
+        others = (await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="front")))).network
+        request = shop(spec_of("web"))  # which brings a network "front" of its own
+        request.networks[0].name, request.networks[0].stack = "shop_front", "shop"
+        request.services[0].name, request.services[0].stack = "shop_web", "shop"
+        await api.stacks.deploy(request)
+        web = api.store.tables.service_named("shop_web")
+        assert web is not None
+        assert [each.network for each in web.spec.task.networks] == [others.meta.id]
 
     with_api(scenario)
 
