@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 
 from manager.store.changes import put
 from manager.store.etcd import Etcd
@@ -32,22 +33,15 @@ TASKS, ROUNDS = 1_000, 20
 RECORD = "record"
 """Id and host name of the node that is only a record."""
 PATIENCE_SECONDS = 60.0
+BEGIN_SECONDS = 2.0
 PAUSE_SECONDS = 0.3
 """Between changes, so that each is measured alone."""
-
-
-_PROBE = (
-    "add table inet probe; add set inet probe s { type ipv4_addr; }; add element inet probe s { 192.0.2.77 };"
-    " delete table inet probe"
-)
-"""A transaction that changes nothing, of which the monitor tells."""
 
 
 class Kernel:
     """What the kernel of one host tells of elements of nftables, with the time of it."""
 
-    def __init__(self, enter: Sequence[str], told: "subprocess.Popen[str]") -> None:
-        self._enter = enter
+    def __init__(self, told: "subprocess.Popen[str]") -> None:
         self._told = told
         self._lines: list[tuple[float, str]] = []
         self._news = threading.Condition()
@@ -62,13 +56,14 @@ class Kernel:
                 self._news.notify_all()
 
     def _begin(self) -> None:
-        """Wait until the monitor has read all that there is, and tells what comes."""
+        """Wait until the monitor has read all that there is, and hears what comes (/proc/net/netlink: its groups)."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not any("192.0.2.77" in line for _, line in self._lines):
+        place = Path(f"/proc/{self._told.pid}/net/netlink")
+        while not any(_hears(line.split()) for line in place.read_text().splitlines()):
             if time.monotonic() > deadline:
-                raise RuntimeError("nft monitor tells nothing")
-            subprocess.run([*self._enter, "nft", _PROBE], check=True)
+                raise RuntimeError("nft monitor does not begin")
             time.sleep(PAUSE_SECONDS)
+        time.sleep(BEGIN_SECONDS)
 
     def forget(self) -> None:
         """What was told so far."""
@@ -87,6 +82,11 @@ class Kernel:
         return next(found, 0.0)
 
 
+def _hears(columns: Sequence[str]) -> bool:
+    """Whether a socket is one of netfilter's (12) and in a group."""
+    return columns[1] == "12" and int(columns[3], 16) > 0
+
+
 @contextmanager
 def kernels(bed: Bed) -> Iterator[list[Kernel]]:
     """Those of all hosts."""
@@ -98,7 +98,7 @@ def kernels(bed: Bed) -> Iterator[list[Kernel]]:
             process = subprocess.Popen(monitor, stdout=subprocess.PIPE, text=True)
             stack.callback(process.wait)
             stack.callback(process.terminate)
-            found.append(Kernel(enter, process))
+            found.append(Kernel(process))
         yield found
 
 

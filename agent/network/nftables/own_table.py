@@ -93,8 +93,12 @@ class OwnTable:
 
     def _load(self, elements: nft.Elements) -> None:
         """Rules and elements in one transaction: at no moment is there a table without its elements."""
+        self._right = None
+        first = self._generation()
         self._nftables.run(self._definition + nft.transaction(nft.NONE, elements))
         self._loaded = skeleton(self._list())
+        if self._generation() == first + 1:
+            self._right = (first + 1, _digest(elements))
 
     def _list(self) -> Sequence[Mapping[str, Any]]:
         return self._nftables.list_table(FAMILY, TABLE)
