@@ -99,11 +99,6 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
             "type filter hook output priority raw; policy accept;",
             f"{tunnel} notrack",
         ),
-        "segment_size": (
-            "type filter hook forward priority mangle; policy accept;",
-            f"oifname {_CONTAINER} {clamp}",
-            f"iifname {_CONTAINER} {clamp}",
-        ),
         "forward": (
             "type filter hook forward priority filter; policy accept;",
             *both(
@@ -119,6 +114,7 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
             f"oifname {{ {_OVERLAY}, {_TUNNEL} }} drop",
         ),
         "from_container": (
+            clamp,
             "ct state established,related accept",
             "ct state invalid drop",
             # Else a container could write frames into the overlay, with this node's address around them.
@@ -137,12 +133,14 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
             "reject with icmpx type admin-prohibited",
         ),
         "from_overlay": (
+            clamp,
             "ct state established,related accept",
             *both(f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept"),
             f"oifname {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
             "drop",
         ),
         "to_container": (
+            clamp,
             "ct state established,related accept",
             "ct status dnat accept",
             "drop",
@@ -188,28 +186,14 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
             published6,
         ),
         "publish_to_host": ("type nat hook output priority -100; policy accept;", published, published_here6),
-        # From outside the network a virtual address leads nowhere.
-        "to_virtual": ("ip saddr . ip daddr != @pairs return", *balance_rules(Kind.VIRTUAL)),
+        # What comes to the end of these two found no backend. From outside the network a virtual address leads nowhere.
+        "to_virtual": ("ip saddr . ip daddr != @pairs goto refuse", *balance_rules(Kind.VIRTUAL), "goto refuse"),
         "to_published": (
             "dnat ip to meta l4proto . ip daddr . th dport map @published_at",
             "dnat ip to meta l4proto . th dport map @published",
             *balance_rules(Kind.MESH_AT),
             *balance_rules(Kind.MESH),
-        ),
-        # What still has a frontend's address after the translation found no backend.
-        "without_backend": (
-            "type filter hook prerouting priority -90; policy accept;",
-            *both(
-                "ct state new ip daddr @virtuals goto refuse",
-                "ct state new meta nfproto ipv4 fib daddr type local meta l4proto . th dport @mesh_ports goto refuse",
-            ),
-        ),
-        "without_backend_here": (
-            "type filter hook output priority -90; policy accept;",
-            *both(
-                f"ct state new ip daddr != {GATEWAY} fib daddr type local"
-                " meta l4proto . th dport @mesh_ports goto refuse"
-            ),
+            "meta l4proto . th dport @mesh_ports goto refuse",
         ),
         "refuse": ("meta l4proto tcp reject with tcp reset", "reject with icmpx type port-unreachable"),
         "source": (
