@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
@@ -41,15 +41,22 @@ log = logging.getLogger(__name__)
 
 
 class Datapath:
-    """Devices, routes, neighbours, forwarding entries and rules of this node's network namespace."""
+    """Devices, routes, neighbours, forwarding entries and rules of this node's network namespace.
 
-    def __init__(self, *, underlay_address: Address, settings: NetworkSettings) -> None:
+    Args:
+        resolver_ports: where the resolver listens, by protocol.
+    """
+
+    def __init__(
+        self, *, underlay_address: Address, settings: NetworkSettings, resolver_ports: Mapping[int, int]
+    ) -> None:
         self._settings = settings
         self._connection = Connection()
         self._nftables = Nftables()
         self._generation = KernelGeneration()
         self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
         self.findings = Findings()
+        self._resolver = nft.of_resolver(resolver_ports)
         self._live = LiveTables()
         self._balance = Balance()
         self._attachments: dict[str, Attachment] = {}
@@ -100,7 +107,7 @@ class Datapath:
         present = self._table.present()
         before = nft.pool_of(present)
         self._choose_pool(before)
-        outdated = nft.of_pools(before) if before is not None else nft.NONE
+        outdated = nft.merged(nft.of_pools(before) if before is not None else nft.NONE, nft.resolver_of(present))
         try:
             self._table.begin(self._elements(), outdated=outdated)
         except Unavailable as error:
@@ -130,7 +137,7 @@ class Datapath:
         return Ports(name, self.underlay.address, self._settings.vxlan_port, self._settings.agent_port)
 
     def _elements(self) -> nft.Elements:
-        return nft.elements(self._live.whole, self.attachments, self.local_pool)
+        return nft.merged(nft.elements(self._live.whole, self.attachments, self.local_pool), self._resolver)
 
     def _all_elements(self) -> nft.Elements:
         return nft.merged(self._elements(), self._balance.elements())

@@ -20,6 +20,7 @@ from agent.network.attachment import Attachment, read_alias
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.dns.askers import Askers
+from agent.network.dns.listening import listening
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import HostResolvers, Upstream
 from agent.network.dns.zone import NameTable
@@ -109,8 +110,10 @@ class NodeNetwork:
         opened.callback(ownership.take(self._node_id).close)
         for executor in (self._kernel, self._maker):
             opened.callback(executor.shutdown)
+        at = listening(GATEWAY)
+        opened.callback(at.close)
         self._datapath = await self._in_kernel(
-            lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings)
+            lambda: Datapath(underlay_address=self._underlay_address, settings=self._settings, resolver_ports=at.ports)
         )
         opened.push_async_callback(self._in_kernel, self._datapath.close)
         self._arrivals = Arrivals(links=self._datapath, in_kernel=self._in_kernel)
@@ -142,7 +145,7 @@ class NodeNetwork:
             compared=self.encryption.compared,
         )
         await self.upkeep.look_around()
-        await self._dns.start(str(GATEWAY))
+        await self._dns.start(at)
         opened.push_async_callback(self._dns.stop)
 
     async def stop(self) -> None:

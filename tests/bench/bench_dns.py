@@ -12,12 +12,14 @@ import select
 import socket
 import time
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 import dns.message
 
 from agent.network.dns.askers import Asker
+from agent.network.dns.listening import listening
 from agent.network.dns.server import DnsServer
 from agent.network.dns.upstream import Upstream
 from agent.network.dns.zone import zone
@@ -42,12 +44,10 @@ def serve(ready: Connection) -> None:
             shuffle=random.Random(1),
         )
         server.zone = zone([network(1)], tasks, [])
-        with socket.socket(type=socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        await server.start("127.0.0.1", port)
+        at = listening(IPv4Address("127.0.0.1"))
+        await server.start(at)
         before = processor_seconds()
-        ready.send(port)
+        ready.send(at.ports[socket.IPPROTO_UDP])
         await asyncio.get_running_loop().run_in_executor(None, ready.recv)
         ready.send(processor_seconds() - before)
         await server.stop()

@@ -1,4 +1,4 @@
-"""The resolver of this node's containers, on UDP and TCP port 53 of the gateway address."""
+"""The resolver of this node's containers, which they have on UDP and TCP port 53 of the gateway address."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ import dns.rcode
 from agent.network.dns.answer import Forward, parsed, refusal
 from agent.network.dns.askers import Asker
 from agent.network.dns.kept import KeptAnswers
+from agent.network.dns.listening import Listening
 from agent.network.dns.upstream import Upstream
 from agent.network.dns.zone import Zone
-from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,21 +52,11 @@ class DnsServer:
     def zone(self, zone: Zone) -> None:
         self._answers.zone = zone
 
-    async def start(self, address: str, port: int = 53) -> None:
-        """Listen on both transports.
-
-        Raises:
-            Unavailable: the address cannot be bound.
-        """
+    async def start(self, at: Listening) -> None:
+        """Answer at both sockets, which are closed by `stop`."""
         loop = asyncio.get_running_loop()
-        try:
-            self._datagrams, _ = await loop.create_datagram_endpoint(
-                lambda: _Datagrams(self._receive), local_addr=(address, port)
-            )
-            self._listener = await asyncio.start_server(self._serve_connection, address, port)
-        except OSError as error:
-            await self.stop()
-            raise Unavailable(f"The resolver cannot listen on {address} port {port}: {error.strerror}") from error
+        self._datagrams, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._receive), sock=at.datagrams)
+        self._listener = await asyncio.start_server(self._serve_connection, sock=at.connections)
 
     async def stop(self) -> None:
         """Stop listening; queries under way are dropped, their askers ask again."""

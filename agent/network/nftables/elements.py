@@ -56,6 +56,19 @@ def of_pools(local_pool: IPv4Network) -> Elements:
     return found
 
 
+def of_resolver(ports: Mapping[int, int]) -> Elements:
+    """The part that leads the containers' questions to where the resolver listens, by protocol."""
+    return {
+        "resolver": frozenset(f"{protocol} : {port}" for protocol, port in ports.items()),
+        "resolver_at": frozenset(f"{protocol} . {port}" for protocol, port in ports.items()),
+    }
+
+
+def resolver_of(found: Elements) -> Elements:
+    """The same of the process that wrote these elements."""
+    return {name: found[name] for name in ("resolver", "resolver_at")}
+
+
 def pool_of(found: Elements) -> IPv4Network | None:
     """The node's own pool of the agent that wrote these elements, None where it wrote none."""
     pools = found["node_only"] - {_LOOPBACK}

@@ -26,12 +26,17 @@ _SETS = {
     **BALANCE_SETS,
 }
 _MAPS = {
+    "resolver": "type inet_proto : inet_service;",  # the same, of containers' port 53
     "published": "type inet_proto . inet_service : ipv4_addr . inet_service;",
     "published_at": "type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service;",
     **BALANCE_MAPS,
 }
 _NAMES6 = {name: name6(name) for name in (*_SETS, *_MAPS)}
-SETS = {**_SETS, **{_NAMES6[name]: text6(body, {}) for name, body in _SETS.items()}}
+SETS = {
+    "resolver_at": "type inet_proto . inet_service;",  # where the node's resolver listens
+    **_SETS,
+    **{_NAMES6[name]: text6(body, {}) for name, body in _SETS.items()},
+}
 MAPS = {
     "entries": "type ether_addr : mark;",  # by VTEP: the mark of what came in by that node
     **_MAPS,
@@ -94,7 +99,15 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
         "check_sender": (
             *both("iifname . ip saddr != @owners drop", "ip daddr 127.0.0.0/8 drop"),
             "ip6 daddr { fe80::/10, ff00::/8 } drop",
+            # Before tracking, so that a question costs no translation; the answer is turned back behind it.
+            f"ip daddr {GATEWAY} udp dport 53 udp dport set meta l4proto map @resolver",
+            f"ip daddr {GATEWAY} tcp dport 53 tcp dport set meta l4proto map @resolver",
         ),
+        "resolver_answers": (
+            "type filter hook output priority mangle; policy accept;",
+            f"oifname {_CONTAINER} ip saddr {GATEWAY} meta l4proto . th sport @resolver_at goto from_port_53",
+        ),
+        "from_port_53": ("udp sport set 53", "tcp sport set 53"),
         "own_tunnel": (
             "type filter hook output priority raw; policy accept;",
             f"{tunnel} notrack",
@@ -156,8 +169,7 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
         "container_to_host": (
             "ct state established,related accept",
             f"udp dport {port} drop",
-            f"ip daddr {GATEWAY} udp dport 53 accept",
-            f"ip daddr {GATEWAY} tcp dport 53 accept",
+            f"ip daddr {GATEWAY} meta l4proto . th dport @resolver_at accept",
             *both(
                 f"ip daddr {GATEWAY} icmp type echo-request accept",
                 f"ip daddr {GATEWAY} reject with icmpx type port-unreachable",

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import IPv4Address
 
 import dns.flags
@@ -61,6 +61,32 @@ def upstream(descriptor: int) -> Iterator[list[str]]:
             waker.sendto(b"", ("172.31.0.100", 53))
         thread.join()
         server.close()
+
+
+def test_the_hosts_own_port_53_may_be_anothers(hosts: Hosts) -> None:
+    with inside(hosts.one.descriptor), ExitStack() as held:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            before = held.enter_context(socket.socket(type=kind))
+            before.bind(("", 53))
+        before.listen()
+        hosts.start()
+    web = endpoint(1, hosts.one, 1)
+    hosts.apply([network(1)], [web])
+    inner = hosts.attach(hosts.one, task(web)).netns_fd
+    for _ in range(3):
+        assert addresses(ask(inner, "web")) == {"10.99.1.1"}
+        assert addresses(ask(inner, "web", tcp=True)) == {"10.99.1.1"}
+    with inside(hosts.one.descriptor), socket.create_server(("", 53)), socket.socket(type=socket.SOCK_DGRAM) as later:
+        later.bind(("", 53))
+        assert addresses(ask(inner, "web", tcp=True)) == {"10.99.1.1"}
+        assert addresses(ask(inner, "web")) == {"10.99.1.1"}
+
+    hosts.one.stop()
+    hosts.one.start()
+    hosts.one.call(hosts.one.network.recover([task(web)]))
+    hosts.apply([network(1)], [web])
+    assert addresses(ask(inner, "web")) == {"10.99.1.1"}
+    assert hosts.one.call(hosts.one.network.verify()) == []
 
 
 def test_names_lead_to_ready_tasks_of_the_askers_networks(hosts: Hosts) -> None:
