@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 
-from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NetworkRepair
+from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NetworkRepair, PathFault
 
 MOST_PROBLEMS = 20
 MOST_LISTENERS = 256
@@ -25,6 +25,7 @@ class Condition:
         self._current = NetworkCondition()
         self._of_network = NetworkCondition()
         self._of_disk = ""
+        self._paths: Sequence[PathFault] = ()
         self._changed = asyncio.Event()
 
     @property
@@ -62,10 +63,16 @@ class Condition:
         )
         self._take()
 
+    def note_paths(self, faults: Sequence[PathFault]) -> None:
+        """These paths to other nodes are bad now, no others."""
+        self._paths = faults
+        self._take()
+
     def _take(self) -> None:
         new = NetworkCondition()
         new.CopyFrom(self._of_network)
         new.problems[:] = [*filter(None, [self._of_disk]), *self._of_network.problems][:MOST_PROBLEMS]
+        new.paths.extend(self._paths)
         if self._current.HasField("repaired"):
             new.repaired.CopyFrom(self._current.repaired)
         if new != self._current:

@@ -91,6 +91,10 @@ class Datapath:
         """Whether the overlay leads to the node of this underlay address. Safe from any thread."""
         return node in self._live.whole.peers
 
+    def peers(self) -> dict[Address, str]:
+        """The nodes that the overlay leads to, with the MAC addresses of their tunnels' ends."""
+        return dict(self._live.whole.peers)
+
     def close(self) -> None:
         self._nftables.close()
         self._generation.close()

@@ -32,6 +32,7 @@ from agent.network.meaning import Meaning, Understood
 from agent.network.names import GATEWAY
 from agent.network.namespaces import Namespace, NamespacePool
 from agent.network.netlink.connection import Connection
+from agent.network.path_watch import PathWatch
 from agent.network.ports import PortHolder
 from agent.network.probing import Probing
 from agent.network.settings import NetworkSettings
@@ -127,8 +128,13 @@ class NodeNetwork:
         self._spares = Spares(
             pool=self._pool, in_maker=self._in_maker, least=self._settings.spare_namespaces, clock=time.monotonic
         )
-        self.probing = Probing(underlay=self._datapath.underlay, has_tunnel=self._datapath.leads_to)
+        self.probing = Probing(underlay=lambda: self._datapath.underlay, has_tunnel=self._datapath.leads_to)
         opened.callback(self.probing.close)
+        self._paths = PathWatch(
+            peers=partial(self._in_kernel, self._datapath.peers),
+            look=self.probing.look,
+            note=self.condition.note_paths,
+        )
         self._host = HostPorts(holder=self._ports)
         opened.callback(self._host.close)
         flows = Flows()
@@ -312,6 +318,7 @@ class NodeNetwork:
             work.create_task(self._spares.run(), name="spare network namespaces")
             work.create_task(self._sweep(), name="links of ended tasks")
             work.create_task(self.encryption.run(), name="encrypted tunnels")
+            work.create_task(self._paths.run(), name="paths to other nodes")
             work.create_task(self.upkeep.watch_ports(), name="ports of the host")
             work.create_task(self.upkeep.run(self._settings.verify_seconds), name="comparison of the network")
 

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from agent.network.echoes import SMALLEST_BYTES, IcmpEchoes, TunnelEchoes
 from agent.network.netlink.messages import Address
 from agent.network.underlay import Underlay
+from shoal.api.v1.node_pb2 import PathFault
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.errors import Fault, InvalidInput
 from shoal.task_group import TaskGroup
@@ -28,15 +29,16 @@ class Probing:
     """Asks other nodes, and lets them ask this one. Make and close it in the event loop.
 
     Args:
+        underlay: this node's place on it, as it is now.
         has_tunnel: whether the overlay leads to the node of an underlay address.
     """
 
-    def __init__(self, *, underlay: Underlay, has_tunnel: Callable[[Address], bool]) -> None:
+    def __init__(self, *, underlay: Callable[[], Underlay], has_tunnel: Callable[[Address], bool]) -> None:
         self._underlay = underlay
         self._has_tunnel = has_tunnel
-        self._icmp = IcmpEchoes(underlay.address)
+        self._icmp = IcmpEchoes(underlay().address)
         try:
-            self._tunnel = TunnelEchoes(underlay.vtep_mac)
+            self._tunnel = TunnelEchoes(underlay().vtep_mac)
         except BaseException:
             self._icmp.close()
             raise
@@ -71,18 +73,53 @@ class Probing:
     async def _node(self, target: ProbedNode, probes: int) -> NodeReach:
         address = ip_address(target.address)
         reach = NodeReach(node_id=target.node_id)
-        underlay = await measure(
-            lambda size, seconds: self._icmp.ask(address, size, seconds), probes=probes, expected=self._underlay.mtu
-        )
-        reach.underlay.CopyFrom(underlay)
+        own = self._underlay()
+        reach.underlay.CopyFrom(await measure(self._by_underlay(address), probes=probes, expected=own.mtu))
         if target.vtep_mac and self._has_tunnel(address):
-            overlay = await measure(
-                lambda size, seconds: self._tunnel.ask(target.vtep_mac, size, seconds),
-                probes=probes,
-                expected=self._underlay.overlay_mtu,
-            )
-            reach.overlay.CopyFrom(overlay)
+            tunnel = self._by_tunnel(target.vtep_mac)
+            reach.overlay.CopyFrom(await measure(tunnel, probes=probes, expected=own.overlay_mtu))
         return reach
+
+    def _by_underlay(self, address: Address) -> Ask:
+        return lambda size, seconds: self._icmp.ask(address, size, seconds)
+
+    def _by_tunnel(self, mac: str) -> Ask:
+        return lambda size, seconds: self._tunnel.ask(mac, size, seconds)
+
+    async def look(self, address: Address, mac: str) -> PathFault | None:
+        """What is wrong with the path to a node that the overlay leads to, by as few packets as may be.
+
+        None too for a node that does not answer at all: others tell of that.
+        """
+        own = self._underlay()
+        fault = await path_fault(
+            self._by_underlay(address), self._by_tunnel(mac), underlay_mtu=own.mtu, overlay_mtu=own.overlay_mtu
+        )
+        if fault is not None:
+            fault.address = str(address)
+        return fault
+
+
+async def path_fault(underlay: Ask, tunnel: Ask, *, underlay_mtu: int, overlay_mtu: int) -> PathFault | None:
+    """The worse of what two ways to a node let through, None where both are as they should be.
+
+    Args:
+        underlay_mtu, overlay_mtu: what should pass, bytes.
+    """
+    if not await _passes(tunnel, overlay_mtu):
+        if await _passes(tunnel, SMALLEST_BYTES):
+            passing = await largest(tunnel, overlay_mtu)
+            # Else it was lost packets, not their size.
+            return _fault(passing, overlay_mtu, tunnel=True) if passing < overlay_mtu else None
+        return _fault(0, overlay_mtu, tunnel=True) if await _passes(underlay, SMALLEST_BYTES) else None
+    if await _passes(underlay, underlay_mtu) or not await _passes(underlay, SMALLEST_BYTES):
+        return None
+    passing = await largest(underlay, underlay_mtu)
+    return _fault(passing, underlay_mtu, tunnel=False) if passing < underlay_mtu else None
+
+
+def _fault(mtu: int, expected: int, *, tunnel: bool) -> PathFault:
+    return PathFault(tunnel=tunnel, mtu=mtu, expected_mtu=expected)
 
 
 async def measure(ask: Ask, *, probes: int, expected: int) -> Path:

@@ -230,6 +230,20 @@ def _node_status(seen: Seen, old: Message | None, new: Message | None, view: Vie
         for warning in NodeWarnings(view).mtu(new.description):
             yield _of_node(seen, hostname, "problem", warning)
     yield from _network_condition(seen, hostname, before.network, new.network)
+    yield from _paths(seen, hostname, before.network, new.network, view)
+
+
+def _paths(seen: Seen, hostname: str, old: NetworkCondition, new: NetworkCondition, view: View) -> Iterator[Event]:
+    if old.paths == new.paths:
+        return
+    words = NodeWarnings(view)
+    before, after = ([words.path(each) for each in condition.paths] for condition in (old, new))
+    for text in after:
+        if text not in before:
+            yield _of_node(seen, hostname, "problem", text)
+    for text in before:
+        if text not in after:
+            yield _of_node(seen, hostname, "solved", text)
 
 
 def _network_condition(seen: Seen, hostname: str, old: NetworkCondition, new: NetworkCondition) -> Iterator[Event]:

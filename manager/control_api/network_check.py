@@ -2,8 +2,9 @@
 
 import asyncio
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from manager.control_api.lookup import find_network, hostname_of
@@ -22,6 +23,7 @@ from shoal.task_states import is_wanted, observed
 
 CHECK_SECONDS = 60.0
 MOST_PORTS = 1_000
+_NAMES: Mapping[int, str] = {PublishedPort.UDP: "udp", PublishedPort.SCTP: "sctp"}
 _TCP = (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP)
 
 
@@ -35,12 +37,13 @@ class Prober(Protocol):
 
 @dataclass(frozen=True)
 class Target:
-    """A published port on a node."""
+    """A published port on a node; `protocol` is of shoal.api.v1.PublishedPort."""
 
     service: str
     node_id: str
     address: str
     port: int
+    protocol: int
 
 
 class NetworkCheck:
@@ -64,7 +67,9 @@ class NetworkCheck:
                 node_id: group.create_task(self._probe(view, nodes[node_id], probes))
                 for node_id, (probes, _) in asked.items()
             }
-        response = CheckNetworkResponse(problems=_away(view, nodes, whole=not request.network))
+        response = CheckNetworkResponse(
+            problems=_away(view, nodes, whole=not request.network), unprobed=unprobed(view, nodes.values())
+        )
         for node_id, task in running.items():
             answer = task.result()
             if isinstance(answer, str):
@@ -113,7 +118,7 @@ def _request(view: View, node_id: str, nodes: Mapping[str, NodeStatus]) -> tuple
     """What one node is to probe: all others, and the published ports of the next one, so that each is tried once."""
     order = sorted(nodes)
     following = order[(order.index(node_id) + 1) % len(order)]
-    targets = published(view, nodes[following])[:MOST_PORTS]
+    targets = [target for target in published(view, nodes[following]) if target.protocol in _TCP][:MOST_PORTS]
     request = ProbeRequest(
         nodes=[_probed(status) for other, status in nodes.items() if other != node_id],
         ports=[ProbedPort(address=target.address, port=target.port) for target in targets],
@@ -127,7 +132,7 @@ def _probed(status: NodeStatus) -> ProbedNode:
 
 
 def published(view: View, status: NodeStatus) -> list[Target]:
-    """TCP ports that the node is to answer at: those of its running tasks, and those of the mesh."""
+    """Ports that the node is to answer at: those of its running tasks, and those of the mesh."""
     found: dict[Target, None] = {}
     address = status.description.address
     for task in view.tasks_on(status.node_id).values():
@@ -136,14 +141,25 @@ def published(view: View, status: NodeStatus) -> list[Target]:
         revision = view.revision_of(task.service_id, task.revision)
         name = revision.spec.name if revision is not None else task.service_id
         for port in task.ports:
-            if port.protocol in _TCP and _is_probed(port.host_address, address):
-                found[Target(name, status.node_id, _reached_at(port.host_address, address), port.published)] = None
+            if _is_probed(port.host_address, address):
+                place = _reached_at(port.host_address, address)
+                found[Target(name, status.node_id, place, port.published, port.protocol)] = None
     for service_id, service in view.services.items():
         fronts = view.service_status.get(service_id)
         for mesh in fronts.mesh_ports if fronts is not None else ():
-            if mesh.protocol in _TCP and covers(mesh.host_address, address):
-                found[Target(service.spec.name, status.node_id, address, mesh.published)] = None
+            if covers(mesh.host_address, address):
+                found[Target(service.spec.name, status.node_id, address, mesh.published, mesh.protocol)] = None
     return list(found)
+
+
+def unprobed(view: View, nodes: Iterable[NodeStatus]) -> list[str]:
+    """Published ports of protocols in which an open port need not answer, for the user; the first ones of many."""
+    targets = (target for status in nodes for target in published(view, status) if target.protocol not in _TCP)
+    return [
+        f"{target.port}/{_NAMES.get(target.protocol, target.protocol)} of {target.service}"
+        f" on {hostname_of(view, target.node_id)}"
+        for target in islice(targets, MOST_PORTS)
+    ]
 
 
 def _is_probed(host_address: str, node_address: str) -> bool:

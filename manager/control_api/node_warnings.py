@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from manager.store.tables import View
-from shoal.api.v1.node_pb2 import NodeDescription
+from shoal.api.v1.node_pb2 import NodeDescription, PathFault
 
 
 class NodeWarnings:
@@ -27,12 +27,21 @@ class NodeWarnings:
         status = self._view.node_status.get(node_id)
         if status is not None:
             yield from status.network.problems
+            yield from map(self.path, status.network.paths)
             about = status.description
             yield from self.mtu(about)
             yield from self._port(about)
             for text in about.host_prefixes:
                 yield from self._overlaps(text, f"its route to {text}")
             yield from self._overlaps(about.local_pool, f"its pool {about.local_pool}, for tasks without a network,")
+
+    def path(self, fault: PathFault) -> str:
+        """A line on a path to another node that does not let enough through."""
+        other = hostname_at(self._view, fault.address)
+        if not fault.mtu:
+            return f"nothing passes through the tunnel to node {other}: is its UDP port open on the way, and there?"
+        what = "through the tunnel to" if fault.tunnel else "unfragmented to"
+        return f"only packets of {fault.mtu} bytes pass {what} node {other}, {fault.expected_mtu} should"
 
     def mtu(self, about: NodeDescription) -> Iterator[str]:
         """A line when it differs from what most nodes have."""
@@ -54,6 +63,12 @@ class NodeWarnings:
             network = self._view.networks.get(network_id)
             name = network.spec.name if network is not None else network_id
             yield f"{what} overlaps network {name} ({subnet}), whose tasks cannot go there"
+
+
+def hostname_at(view: View, address: str) -> str:
+    """Of the node with this underlay address; the address where there is none."""
+    abouts = (status.description for status in view.node_status.values())
+    return next((about.hostname for about in abouts if about.address == address and about.hostname), address)
 
 
 def _others(counted: Counter[int], own: int) -> str:

@@ -13,6 +13,7 @@ from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 MOST_PROBLEMS = 20
 MOST_LISTENERS = 256
 MOST_PREFIXES = 256
+MOST_PATHS = 50
 
 NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
@@ -75,6 +76,7 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
         new.network.CopyFrom(condition)
         del new.network.problems[MOST_PROBLEMS:], new.network.listeners[MOST_LISTENERS:]
         new.network.ClearField("host_prefixes")
+        del new.network.paths[MOST_PATHS:]
     if condition.underlay_mtu:
         new.description.underlay_mtu = condition.underlay_mtu
     if condition.host_prefixes:

@@ -1,5 +1,7 @@
 """`shoal network check`: do all nodes reach each other, and do published ports answer."""
 
+from collections.abc import Sequence
+
 import click
 
 from cli.client import Client
@@ -10,6 +12,7 @@ from cli.render.table import show
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
 
 PATHS = ("from", "to", "path", "loss", "median", "worst", "mtu", "verdict")
+MOST_NAMED = 10
 PORTS = ("service", "node", "address", "port", "verdict")
 
 
@@ -18,7 +21,10 @@ PORTS = ("service", "node", "address", "port", "verdict")
 @click.argument("network", default="", shell_complete=names_of("network"))
 @pass_client
 def check(client: Client, *, network: str, form: str) -> None:
-    """Probe from every node to every other one (of NETWORK), and every published TCP port. Fails when one does."""
+    """Probe from every node to every other one (of NETWORK), and every published TCP port. Fails when one does.
+
+    Ports of UDP and SCTP are not probed: an open one need not answer.
+    """
     response = client.call(client.control.CheckNetwork, CheckNetworkRequest(network=network))
     rows = [*path_rows(response), *map(port_row, response.ports)]
     if form == "json":
@@ -28,10 +34,18 @@ def check(client: Client, *, network: str, form: str) -> None:
         if response.ports:
             click.echo()
             show([port_row(port) for port in response.ports], PORTS, form=form)
+    if response.unprobed:
+        click.echo(f"not probed, since no answer would say nothing: {listed(response.unprobed)}", err=True)
     warn(*response.problems)
     wrong = sum(row["verdict"] != "ok" for row in rows) + len(response.problems)
     if wrong:
         raise Failed(f"{wrong} of {len(rows) + len(response.problems)} checks failed")
+
+
+def listed(unprobed: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(unprobed) - MOST_NAMED} more" if len(unprobed) > MOST_NAMED else ""
+    return ", ".join(unprobed[:MOST_NAMED]) + more
 
 
 def path_rows(response: CheckNetworkResponse) -> list[dict[str, object]]:

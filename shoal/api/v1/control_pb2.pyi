@@ -1266,6 +1266,7 @@ class CheckNetworkResponse(_message.Message):
     PAIRS_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    UNPROBED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePair]: ...
     @_builtins.property
@@ -1274,16 +1275,21 @@ class CheckNetworkResponse(_message.Message):
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Nodes that were asked and did not answer, and why, one line each."""
 
+    @_builtins.property
+    def unprobed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Published ports that nobody can say anything of, "53/udp of dns on h1": those whose protocol does not answer by itself."""
+
     def __init__(
         self,
         *,
         pairs: _abc.Iterable[Global___NodePair] | None = ...,
         ports: _abc.Iterable[Global___PortCheck] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
+        unprobed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs", "ports", b"ports", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs", "ports", b"ports", "problems", b"problems", "unprobed", b"unprobed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

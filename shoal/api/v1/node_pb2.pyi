@@ -203,6 +203,7 @@ class NetworkCondition(_message.Message):
     LISTENERS_FIELD_NUMBER: _builtins.int
     UNDERLAY_MTU_FIELD_NUMBER: _builtins.int
     HOST_PREFIXES_FIELD_NUMBER: _builtins.int
+    PATHS_FIELD_NUMBER: _builtins.int
     underlay_mtu: _builtins.int
     """As the underlay's interface has it now, bytes; 0 means as in the description."""
     @_builtins.property
@@ -221,6 +222,10 @@ class NetworkCondition(_message.Message):
     def host_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the host routes now, as `NodeDescription.host_prefixes`; none means as in the description. At most 256."""
 
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathFault]:
+        """Paths to other nodes that do not let through what the overlay sends: at most 50."""
+
     def __init__(
         self,
         *,
@@ -229,14 +234,49 @@ class NetworkCondition(_message.Message):
         listeners: _abc.Iterable[Global___HostListener] | None = ...,
         underlay_mtu: _builtins.int = ...,
         host_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        paths: _abc.Iterable[Global___PathFault] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["repaired", b"repaired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_prefixes", b"host_prefixes", "listeners", b"listeners", "problems", b"problems", "repaired", b"repaired", "underlay_mtu", b"underlay_mtu"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host_prefixes", b"host_prefixes", "listeners", b"listeners", "paths", b"paths", "problems", b"problems", "repaired", b"repaired", "underlay_mtu", b"underlay_mtu"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NetworkCondition: _TypeAlias = NetworkCondition  # noqa: Y015
+
+@_typing.final
+class PathFault(_message.Message):
+    """What an agent found of the path to another node, twice running."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    TUNNEL_FIELD_NUMBER: _builtins.int
+    MTU_FIELD_NUMBER: _builtins.int
+    EXPECTED_MTU_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """Of the other node."""
+    tunnel: _builtins.bool
+    """Through the tunnel; else on the underlay, where larger packets are fragmented, if not lost."""
+    mtu: _builtins.int
+    """The largest packet that passes, bytes; 0 when none does."""
+    expected_mtu: _builtins.int
+    """What should pass, bytes."""
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        tunnel: _builtins.bool = ...,
+        mtu: _builtins.int = ...,
+        expected_mtu: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "expected_mtu", b"expected_mtu", "mtu", b"mtu", "tunnel", b"tunnel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathFault: _TypeAlias = PathFault  # noqa: Y015
 
 @_typing.final
 class NetworkRepair(_message.Message):

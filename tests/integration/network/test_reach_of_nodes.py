@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from ipaddress import ip_address
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
 from shoal.api.v1.streams_pb2 import ProbedNode, ProbedPort, ProbeRequest
@@ -19,6 +20,21 @@ from tests.integration.network.netns_hosts import (
     tcp_echo,
     tcp_exchange,
 )
+
+
+def test_a_path_that_lets_too_little_through_is_found(hosts: Hosts) -> None:
+    hosts.start()
+    here, there = endpoint(1, hosts.one, 1), endpoint(2, hosts.two, 1)
+    hosts.apply([network(1)], [here, there])
+    own = hosts.one.network
+    peer = ip_address(hosts.two.address), hosts.two.peer.vtep_mac
+    assert hosts.one.call(own.probing.look(*peer)) is None
+    for number in (1, 2):
+        ip(hosts.switch, f"link set u{number} mtu 1300")
+    fault = hosts.one.call(own.probing.look(*peer))
+    assert fault is not None
+    assert (fault.address, fault.tunnel, fault.expected_mtu) == (hosts.two.address, True, 1450)
+    assert 1250 <= fault.mtu <= 1254  # a link has room for a VLAN's tag besides
 
 
 def probed(host: Host) -> ProbedNode:

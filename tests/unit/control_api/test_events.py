@@ -17,7 +17,7 @@ from shoal.api.v1.control_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
-from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus, PathFault
 from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import InvalidInput
@@ -101,12 +101,17 @@ def test_the_condition_of_a_nodes_network() -> None:
             repaired.MergeFrom(NetworkRepair(count=4, at_ms=70_000))
             await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
             await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
+            short = PathFault(address="192.0.2.9", tunnel=True, mtu=1350, expected_mtu=1450)
+            await change(api, "n2", NetworkCondition(repaired=repaired, paths=[short]), 1400)
+            await change(api, "n2", NetworkCondition(repaired=repaired), 1400)
             assert await lines(events) == [
                 "node network-repaired h2: the table was missing",
                 "node problem h2: 80/tcp is taken by nginx on this node",
                 "node problem h2: MTU 1400 on the interface of 127.0.0.1; 2 of 3 nodes have 1500",
                 "node network-repaired h2: the table was missing (3 times since the last one told)",
                 "node solved h2: 80/tcp is taken by nginx on this node",
+                "node problem h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
+                "node solved h2: only packets of 1350 bytes pass through the tunnel to node 192.0.2.9, 1450 should",
             ]
 
     with_api(scenario)

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from cli.commands.network.check import listed
 from manager.control_api.network_check import NetworkCheck
 from manager.control_api.seams import AgentAddress
 from manager.store import kinds
@@ -68,6 +69,13 @@ def test_each_node_asks_all_others_and_each_port_is_tried_once() -> None:
     tried = [(port.node_hostname, port.port, port.open, port.from_hostname, port.error) for port in response.ports]
     assert tried == [("h1", 80, True, "h3", ""), ("h1", 81, False, "h3", "connection refused")]
     assert list(response.problems) == ["node h4 is not ready"]
+    assert list(response.unprobed) == ["53/udp of web on h1"]
+
+
+def test_what_is_not_probed_is_told_shortly() -> None:
+    assert listed(["53/udp of dns on h1"]) == "53/udp of dns on h1"
+    many = [f"{port}/udp of web on h1" for port in range(12)]
+    assert listed(many).endswith("9/udp of web on h1 and 2 more")
 
 
 def test_a_node_that_does_not_answer_is_named() -> None:

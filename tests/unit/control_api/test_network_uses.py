@@ -16,7 +16,7 @@ from manager.store.kinds import Kind, M
 from manager.store.tables import Tables
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
-from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus, PathFault
 from shoal.api.v1.service_pb2 import NetworkAttachment, PublishedPort, Service, ServiceSpec, UpdateConfig
 from tests.unit.control_api.control_rig import spec_of
 
@@ -134,6 +134,21 @@ def test_a_pool_that_a_node_has_taken_is_its_own() -> None:
     put(view, kinds.ALLOCATION, "front", NetworkAllocation(network_id="front", subnet="10.5.0.0/24"))
     (line,) = NodeWarnings(view).of("h2")
     assert line.startswith("its pool 10.5.0.0/28, for tasks without a network, overlaps network front (10.5.0.0/24)")
+
+
+def test_paths_that_let_too_little_through_are_told_with_both_nodes() -> None:
+    view = tables()
+    faults = [
+        PathFault(address="192.0.2.2", tunnel=True, mtu=1350, expected_mtu=1450),
+        PathFault(address="192.0.2.9", tunnel=True, expected_mtu=1450),
+        PathFault(address="192.0.2.3", mtu=1400, expected_mtu=1500),
+    ]
+    view.node_status["h1"].network.paths.extend(faults)
+    assert [line.partition(":")[0] for line in NodeWarnings(view).of("h1")] == [
+        "only packets of 1350 bytes pass through the tunnel to node h2, 1450 should",
+        "nothing passes through the tunnel to node 192.0.2.9",
+        "only packets of 1400 bytes pass unfragmented to node h3, 1500 should",
+    ]
 
 
 def test_the_node_whose_tunnels_are_at_another_port_is_told() -> None:

@@ -13,7 +13,7 @@ from agent.network.netlink.inventory import Link
 from agent.network.netlink.sockets import Socket
 from agent.network.obstacles import Ports, obstacles
 from agent.network.ownership import leftover, owner_of
-from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
+from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, PathFault
 from shoal.api.v1.service_pb2 import PublishedPort
 from tests.fakes.virtual_time import run_virtual
 
@@ -62,6 +62,18 @@ def test_the_disk_is_told_of_beside_the_network() -> None:
     assert list(condition.current.problems) == ["full"] and condition.current.underlay_mtu == 1400
     condition.note_disk("")
     assert list(condition.current.problems) == [] and [each.port for each in condition.current.listeners] == [80]
+
+
+def test_paths_and_the_rest_are_told_together() -> None:
+    condition = Condition(now_ms=lambda: 7)
+    condition.note_repair(["the table was missing"])
+    condition.note_paths([PathFault(address="192.0.2.2", mtu=1400)])
+    condition.note(problems=["port taken"], listeners=[], underlay_mtu=1500)
+    told = condition.current
+    assert (told.repaired.count, told.paths[0].mtu, list(told.problems)) == (1, 1400, ["port taken"])
+    condition.note_paths([])
+    assert not condition.current.paths
+    assert condition.current.problems == ["port taken"]
 
 
 def socket(port: int, *, protocol: int = 6, address: str = "0.0.0.0", inode: int = 9) -> Socket:

@@ -1,12 +1,23 @@
 """Paths measured with echoes that a function makes up."""
 
 import asyncio
+from ipaddress import IPv4Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.network.probing import largest, measure
+from agent.network.netlink.messages import Address
+from agent.network.path_watch import (
+    AGAIN_SECONDS,
+    FIRST_SECONDS,
+    MOST_AT_ONCE,
+    MOST_FAULTS,
+    PERIOD_SECONDS,
+    PathBook,
+)
+from agent.network.probing import largest, measure, path_fault
+from shoal.api.v1.node_pb2 import PathFault
 
 
 class Path:
@@ -43,3 +54,63 @@ def test_a_measurement(mtu: int, heard: int, found: int) -> None:
 def test_loss_is_counted_and_does_not_spoil_the_mtu() -> None:
     report = asyncio.run(measure(Path(1450, loses=2).ask, probes=6, expected=1450))
     assert (len(report.answers_us), report.mtu) == (3, 1450)
+
+
+OVERLAY, UNDERLAY = 1450, 1500
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "underlay", "found"),
+    [
+        (OVERLAY, UNDERLAY, None),
+        (1350, 1400, PathFault(tunnel=True, mtu=1350, expected_mtu=OVERLAY)),
+        (OVERLAY, 1400, PathFault(tunnel=False, mtu=1400, expected_mtu=UNDERLAY)),
+        (0, UNDERLAY, PathFault(tunnel=True, mtu=0, expected_mtu=OVERLAY)),
+        (0, 0, None),  # the node is away
+        (OVERLAY, 0, None),  # it does not answer pings
+    ],
+)
+def test_what_is_wrong_with_a_path(tunnel: int, underlay: int, found: PathFault | None) -> None:
+    ways = Path(underlay), Path(tunnel)
+    fault = asyncio.run(path_fault(*(way.ask for way in ways), underlay_mtu=UNDERLAY, overlay_mtu=OVERLAY))
+    assert fault == found
+    if (tunnel, underlay) == (OVERLAY, UNDERLAY):
+        assert [way.asked for way in ways] == [1, 1]
+
+
+ONE, TWO = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
+PEERS: dict[Address, str] = {ONE: "02:56:00:00:00:01", TWO: "02:56:00:00:00:02"}
+
+
+def test_a_path_is_told_when_it_is_bad_twice_running_and_until_it_is_good() -> None:
+    book = PathBook()
+    book.follow(PEERS, 0.0)
+    assert book.due(FIRST_SECONDS - 1) == []
+    assert book.due(FIRST_SECONDS) == list(PEERS.items())
+    bad = PathFault(address=str(ONE), mtu=1400)
+    now = FIRST_SECONDS
+    book.take(TWO, None, now)
+    book.take(ONE, bad, now)
+    assert (book.faults(), book.due(now)) == ([], [])
+    now += AGAIN_SECONDS
+    assert [address for address, _ in book.due(now)] == [ONE]
+    book.take(ONE, bad, now)
+    assert book.faults() == [bad]
+    now += AGAIN_SECONDS
+    book.take(ONE, None, now)
+    assert book.faults() == []
+    assert book.due(now + PERIOD_SECONDS - AGAIN_SECONDS) == [(TWO, PEERS[TWO])]
+
+
+def test_paths_to_nodes_that_are_gone_are_forgotten_and_few_are_asked_at_once() -> None:
+    book = PathBook()
+    many: dict[Address, str] = {ONE + number: "02:56:00:00:00:01" for number in range(100)}
+    book.follow(many, 0.0)
+    assert len(book.due(60.0)) == MOST_AT_ONCE
+    for address in many:
+        book.take(address, PathFault(address=str(address)), 60.0)
+        book.take(address, PathFault(address=str(address)), 90.0)
+    assert len(book.faults()) == MOST_FAULTS
+    book.follow({TWO: PEERS[TWO]}, 100.0)
+    book.take(ONE, PathFault(), 100.0)
+    assert [fault.address for fault in book.faults()] == [str(TWO)]
