@@ -20,6 +20,7 @@ from agent.runtime.devices import all_devices, find_devices
 from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
 from agent.runtime.mounted_files import mount_files
+from agent.runtime.oci_mounts import follows_host
 from agent.runtime.oci_process import command_line
 from agent.runtime.oci_spec import HostFacts, is_filtered, oci_spec
 from agent.runtime.places import Places, Record, process_started, write_record
@@ -131,7 +132,8 @@ class Launcher:
         bundle = self._places.bundle(request.task_id)
         files = self._make_directories(request)
         step("directories")
-        with private_mounts(self._host_mounts, hide=self._layout.hybrid_mount if program.name == "crun" else None):
+        hide = self._layout.hybrid_mount if program.name == "crun" else None
+        with private_mounts(self._host_mounts, hide=hide, follow=follows_host(request.spec)):
             step("mount namespace")
             layers = (*request.image.layers, self._places.base)
             mount_overlay(layers, self._places.upper(request.task_id), bundle / "rootfs")

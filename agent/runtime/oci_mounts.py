@@ -82,12 +82,17 @@ def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
         raise InvalidInput([Fault(f"{path}.type", "must be BIND or TMPFS")])
     if not mount.source.startswith("/"):
         raise InvalidInput([Fault(f"{path}.source", f"{mount.source!r} must be an absolute path on the host")])
-    return bind(mount.source, mount.target, read_only=mount.read_only)
+    return bind(mount.source, mount.target, read_only=mount.read_only, propagation=mount.propagation)
 
 
-def bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
+def follows_host(spec: ContainerSpec) -> bool:
+    """Whether any mount is to show what the host mounts there later."""
+    return any(mount.propagation in ("slave", "rslave") for mount in spec.mounts)
+
+
+def bind(source: str, target: str, *, read_only: bool, propagation: str = "") -> dict[str, Any]:
     """A bind mount of a path on this host."""
-    return _mount(target, "bind", source, ["rbind", "rprivate", "ro" if read_only else "rw"])
+    return _mount(target, "bind", source, ["rbind", propagation or "rprivate", "ro" if read_only else "rw"])
 
 
 def _file(source: Path, file: MountedFile) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.runtime.block_io import Number
 from agent.runtime.devices import DeviceNode, devices_section
-from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, mounts_section
+from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, follows_host, mounts_section
 from agent.runtime.oci_process import hostname, process_section
 from agent.runtime.oci_resources import resources_section
 from agent.runtime.seccomp import SeccompProfile, seccomp_section
@@ -119,6 +119,8 @@ def _linux_section(
             block_devices=block_devices,
         ),
     }
+    if follows_host(spec):
+        section["rootfsPropagation"] = "rslave"
     if devices:
         section["devices"] = devices_section(devices)
     if sysctls := _sysctls(spec, host_network=request.netns_fd == HOST_NETWORK):

@@ -5,13 +5,23 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from agent.runtime.linux import CLONE_NEWNS, MS_PRIVATE, MS_REC, mount, open_in_root, set_namespace, unmount, unshare
+from agent.runtime.linux import (
+    CLONE_NEWNS,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    mount,
+    open_in_root,
+    set_namespace,
+    unmount,
+    unshare,
+)
 
 _LARGEST_ACCOUNT_FILE = 1 << 20
 
 
 @contextmanager
-def private_mounts(host_namespace_fd: int, *, hide: Path | None) -> Generator[None]:
+def private_mounts(host_namespace_fd: int, *, hide: Path | None, follow: bool = False) -> Generator[None]:
     """Give the calling thread a mount namespace of its own; processes spawned inside keep it alive.
 
     The thread must have called unshare(CLONE_FS) before.
@@ -19,10 +29,11 @@ def private_mounts(host_namespace_fd: int, *, hide: Path | None) -> Generator[No
     Args:
         host_namespace_fd: where the thread goes back to at the end.
         hide: a mount to take away from the new namespace.
+        follow: what the host mounts and unmounts later happens in it too, and never the other way round.
     """
     unshare(CLONE_NEWNS)
     try:
-        mount("none", "/", None, MS_REC | MS_PRIVATE)
+        mount("none", "/", None, MS_REC | (MS_SLAVE if follow else MS_PRIVATE))
         if hide is not None:
             unmount(hide)
         yield

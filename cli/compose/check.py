@@ -133,10 +133,6 @@ REFUSED: Mapping[YamlPath, str] = {
     ("services", "external_links"): "there are no containers outside of the cluster to link to; leave it out",
     ("services", "volumes_from"): "tasks may be on several nodes: give both services the same volume instead",
     ("services", "extends"): "is followed in files only",
-    (
-        "services",
-        "pull_policy",
-    ): "an image is pinned by its digest when it is deployed, and pulled where it is missing; leave it out",
     ("services", "provider"): "Shoal runs containers only",
     (
         "services",
@@ -174,6 +170,11 @@ REFUSED: Mapping[YamlPath, str] = {
 }
 """What Compose has and a cluster cannot have, by section and key, with what to do."""
 
+LATER = {
+    "pre_start": "is not supported: let a job do it, which depends_on waits for (service_completed_successfully)",
+}
+"""Keys that the specification's text has and its published schema has not yet, with what to do."""
+
 NO_EFFECT = ("attach", "develop")
 """Keys of services that say something to other tools, and nothing to a cluster."""
 
@@ -197,7 +198,9 @@ def schema_faults(value: Mapping[str, Any]) -> Found:
         nearest = jsonschema.exceptions.best_match([error]) or error
         path = tuple(nearest.absolute_path)
         if unknown := _unknown(nearest):
-            yield from (((*path, key), f"{key!r} is not a key that Compose has here") for key in unknown)
+            yield from (
+                ((*path, key), LATER.get(key, f"{key!r} is not a key that Compose has here")) for key in unknown
+            )
         else:
             yield path, _words(nearest)
     for section in _NAMED:

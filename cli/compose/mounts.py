@@ -8,7 +8,7 @@ from cli.compose.anchor import absolute
 from cli.compose.external import cluster_name, is_external
 from cli.compose.tree import YamlPath
 from cli.compose.values import octal, pairs, scalar
-from cli.flags.mounts import from_fields
+from cli.flags.mounts import FOLLOWING, PRIVATE, from_fields
 from cli.flags.volumes import ACCESS_MODES
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
@@ -17,8 +17,8 @@ from shoal.errors import InvalidInput
 
 _LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "consistency"}
 _RELABEL = {"z", "Z"}
-_PRIVATE = {"private", "rprivate"}
-_MODES = {"rw", "ro", "nocopy", *_PRIVATE, *_RELABEL}
+_PROPAGATIONS = {*PRIVATE, *FOLLOWING, "shared", "rshared"}
+_MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
 WITHOUT_EFFECT = (("bind", "selinux"),)
 """Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
 _OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
@@ -70,7 +70,8 @@ def without_effect(entry: Any) -> str:
         return next((mode for part in str(entry).split(":")[2:] for mode in part.split(",") if mode in _RELABEL), "")
     if "consistency" in entry:
         return "consistency"
-    return next((key for section, key in WITHOUT_EFFECT if key in (entry.get(section) or {})), "")
+    sections = ((entry.get(section), key) for section, key in WITHOUT_EFFECT)
+    return next((key for section, key in sections if isinstance(section, dict) and key in section), "")
 
 
 def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path) -> Mount:
@@ -93,6 +94,7 @@ def _short(entry: str) -> Mount:
     kind = "bind" if source.startswith(("/", ".", "~")) else "volume"
     fields = {"type": kind, "source": source, "target": target, "read_only": str("ro" in modes)}
     fields |= {"create_source": "true"} if kind == "bind" else {}
+    fields |= [("propagation", mode) for mode in modes if mode in _PROPAGATIONS]
     return from_fields(fields | ({"no_copy": "true"} if "nocopy" in modes else {}), entry)
 
 

@@ -94,6 +94,18 @@ def _own_cgroup_namespace(_: ServiceSpec, value: Any) -> None:
         raise InvalidInput(f"{value!r} is not supported; every container has a cgroup namespace of its own (private)")
 
 
+def _pull_policy(_: ServiceSpec, value: Any) -> None:
+    """A deployment asks the registry what a tag means, and nodes pull that very image where they lack it."""
+    if value not in _PULLED_ANYWAY:
+        raise InvalidInput(
+            f"{value!r} is not supported: an image is pinned by its digest when it is deployed, and pulled where it is "
+            f"missing; leave it out, or say one of {', '.join(_PULLED_ANYWAY)}"
+        )
+
+
+_PULLED_ANYWAY = ("always", "missing", "if_not_present")
+
+
 def _flag(field: str) -> Setter:
     return lambda spec, value: setattr(spec.task.container, field, truth(value))
 
@@ -104,6 +116,7 @@ def _domain(spec: ServiceSpec, value: Any) -> None:
 
 SETTERS: Mapping[str, Setter] = {
     "blkio_config": _block_io,
+    "pull_policy": _pull_policy,
     "init": _flag("init"),
     "stdin_open": _flag("stdin_open"),
     "domainname": _domain,

@@ -28,6 +28,9 @@ _KEYS = {
     "per-slot": "per_slot",
     "hold": "hold",
 }
+PRIVATE = ("private", "rprivate")
+FOLLOWING = ("slave", "rslave")
+"""What the node mounts later is seen in the container, and never the other way round."""
 _OPTION = "volume-opt"
 OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot", "hold")
 
@@ -89,10 +92,11 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         raise InvalidInput(f"mount {text!r}: type {kind!r} is not supported; use one of {', '.join(TYPES)}")
     if not fields.get("target"):
         raise InvalidInput(f"mount {text!r}: target is missing")
-    if fields.get("propagation", "rprivate") not in ("private", "rprivate"):
+    propagation = fields.get("propagation", "rprivate")
+    if propagation not in (*PRIVATE, *FOLLOWING):
         raise InvalidInput(
-            f"mount {text!r}: propagation {fields['propagation']!r} is not supported: what is mounted in a container "
-            "stays in it, and what the host mounts later does not reach it"
+            f"mount {text!r}: propagation {propagation!r} is not supported: what is mounted in a container stays in "
+            f"it; use one of {', '.join((*PRIVATE, *FOLLOWING))}"
         )
     mount = Mount(
         type=TYPES[kind],
@@ -100,6 +104,7 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         target=fields["target"],
         read_only=_flag(fields, "read_only"),
         create_source=_flag(fields, "create_source"),
+        propagation=propagation if propagation in FOLLOWING else "",
         tmpfs_bytes=parse_bytes(fields["tmpfs_bytes"]) if "tmpfs_bytes" in fields else 0,
         tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )

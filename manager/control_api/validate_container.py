@@ -46,6 +46,7 @@ ULIMITS = frozenset(
 
 _ENV_NAME = re.compile(r"[^=\x00-\x1f\x7f]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
+PROPAGATIONS = ("slave", "rslave")
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][a-zA-Z0-9_*-]+)+")
 # Those that the kernel keeps for each namespace, and that Docker lets a container set.
 _SYSCTLS = ("net.", "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm")
@@ -164,6 +165,8 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
         yield from check_volume_mount(path, mount)
     else:
         yield Fault(f"{path}.type", "must be bind, tmpfs or volume")
+    if mount.propagation and (mount.type != Mount.BIND or mount.propagation not in PROPAGATIONS):
+        yield Fault(f"{path}.propagation", f"is for bind mounts, and one of {', '.join(PROPAGATIONS)}")
     if mount.create_source and mount.type != Mount.BIND:
         yield Fault(f"{path}.create_source", "is for bind mounts only")
     if mount.HasField("volume") and mount.type != Mount.VOLUME:

@@ -646,6 +646,7 @@ class Mount(_message.Message):
     TMPFS_MODE_FIELD_NUMBER: _builtins.int
     TMPFS_OPTIONS_FIELD_NUMBER: _builtins.int
     CREATE_SOURCE_FIELD_NUMBER: _builtins.int
+    PROPAGATION_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
     source: _builtins.str
@@ -659,6 +660,10 @@ class Mount(_message.Message):
     """Permission bits, TMPFS only; 0 means 01777."""
     create_source: _builtins.bool
     """BIND only: make a directory at the source where there is nothing."""
+    propagation: _builtins.str
+    """BIND only: "rslave" (or "slave", without what is mounted below): what the node mounts there later is seen in the
+    container too. Empty means rprivate: neither sees what the other one mounts.
+    """
     @_builtins.property
     def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """TMPFS only: further options of mount(8), "uid=1000" or "exec"; nosuid, nodev and noexec unless they say otherwise."""
@@ -678,11 +683,12 @@ class Mount(_message.Message):
         tmpfs_mode: _builtins.int = ...,
         tmpfs_options: _abc.Iterable[_builtins.str] | None = ...,
         create_source: _builtins.bool = ...,
+        propagation: _builtins.str = ...,
         volume: Global___VolumeUse | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.runtime.linux import MS_SHARED, mount, unmount
 from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import Image, MountedFile, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
@@ -145,3 +146,32 @@ def test_a_missing_source_is_made_when_asked_for(tmp_path: Path) -> None:
         assert (await ends.of(request.task_id)).code == 0
 
     with_runtime(tmp_path, body)
+
+
+def test_what_the_host_mounts_later_is_seen_where_a_mount_follows_it(tmp_path: Path) -> None:
+    place, late = tmp_path / "shown", tmp_path / "shown/late"
+    place.mkdir()
+    mount("none", str(place), "tmpfs", 0, "size=64k")
+    mount("none", str(place), None, MS_SHARED)
+    late.mkdir()
+
+    async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
+        mounts = [
+            Mount(type=Mount.BIND, source=str(place), target="/follows", propagation="rslave"),
+            Mount(type=Mount.BIND, source=str(place), target="/does-not"),
+        ]
+        waiting = "until test -e /follows/late/file; do sleep 0.05; done"
+        request = shell(image, f"{waiting}; ls /does-not/late", mounts=mounts)
+        await runtime.start(request)
+        mount("none", str(late), "tmpfs", 0, "size=64k")
+        try:
+            (late / "file").touch()
+            assert (await ends.of(request.task_id)).code == 0
+            assert [record.data async for record in runtime.logs(request.task_id)] == []
+        finally:
+            unmount(late)
+
+    try:
+        with_runtime(tmp_path, body)
+    finally:
+        unmount(place)

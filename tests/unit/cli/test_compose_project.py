@@ -337,3 +337,37 @@ def test_forms_that_say_what_is_the_case_anyway() -> None:
     (web,) = project("services: {web: {image: x, ipc: shareable, platform: linux/arm64/v8}}").services
     assert not web.task.container.host_namespaces.ipc
     assert list(web.task.placement.constraints) == ["node.platform.os == linux", "node.platform.arch == arm64"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("'/:/host:ro,rslave'", "rslave"),
+        ("'/:/host:rprivate'", ""),
+        ("{type: bind, source: /, target: /host, bind: {propagation: slave}}", "slave"),
+    ],
+)
+def test_propagation(entry: str, expected: str) -> None:
+    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
+    assert mount.propagation == expected
+
+
+def test_a_container_mounts_nothing_on_its_node() -> None:
+    (fault,) = faults("services: {web: {image: x, volumes: ['/a:/b:rshared']}}")
+    assert "propagation 'rshared' is not supported: what is mounted in a container stays in it; use one of" in fault
+
+
+@pytest.mark.parametrize("part", ["bind: 5", "bind: [selinux]", "volume: 7", "tmpfs: x"])
+def test_a_mount_whose_settings_are_none_is_told(part: str) -> None:
+    told = faults(f"services: {{web: {{image: x, volumes: [{{type: bind, source: /a, target: /b, {part}}}]}}}}")
+    assert any("services.web.volumes[0]" in line for line in told)
+
+
+@pytest.mark.parametrize(("policy", "told"), [("always", 0), ("missing", 0), ("if_not_present", 0), ("never", 1)])
+def test_a_policy_of_pulling_is_what_happens_anyway_or_told(policy: str, told: int) -> None:
+    text = f"services: {{web: {{image: x, pull_policy: {policy}}}}}"
+    if not told:
+        assert project(text) == project("services: {web: {image: x}}")
+        return
+    (fault,) = faults(text)
+    assert "services.web.pull_policy: 'never' is not supported: an image is pinned" in fault

@@ -78,12 +78,12 @@ def test_compose_faults(tmp_path: Path) -> None:
 services:
   db:
     image: hello
-    volumes: [nowhere:/d, "data:/e:shared"]
+    volumes: [nowhere:/d, "data:/e:slow"]
 volumes:
   data: {driver: rexray, x-access-mode: both}
 """)
     with pytest.raises(InvalidInput) as told:
         load_files("shop", [path], {}).settled()
     said = str(told.value)
-    for part in ("'nowhere' is not among", "mode 'shared'", "x-access-mode 'both' is not one of"):
+    for part in ("'nowhere' is not among", "mode 'slow'", "x-access-mode 'both' is not one of"):
         assert part in said, said

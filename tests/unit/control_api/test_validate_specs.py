@@ -123,6 +123,14 @@ BAD: dict[str, tuple[Edit, str]] = {
     ),
     "pids below no bound": (lambda s: setattr(s.task.limits, "pids", -2), "task.limits.pids"),
     "no bound of pids reserved": (lambda s: setattr(s.task.reservations, "pids", -1), "task.reservations.pids"),
+    "propagation to the host": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/b", propagation="rshared"),
+        "task.container.mounts[0].propagation",
+    ),
+    "propagation of a tmpfs": (
+        lambda s: s.task.container.mounts.add(type=Mount.TMPFS, target="/b", propagation="rslave"),
+        "task.container.mounts[0].propagation",
+    ),
     "mount of no type": (lambda s: s.task.container.mounts.add(target="/b"), "task.container.mounts[0].type"),
     "bad extra host": (lambda s: s.task.container.extra_hosts.append("db"), "task.container.extra_hosts[0]"),
     "bad resolver": (

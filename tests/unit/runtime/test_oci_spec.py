@@ -165,6 +165,13 @@ def test_options_of_memory(options: list[str], expected: list[str]) -> None:
     assert made["options"] == [*expected, "rw", "mode=1777"]
 
 
+def test_a_mount_that_follows_the_host() -> None:
+    made = spec_of(mounts=[Mount(type=Mount.BIND, source="/s", target="/x", propagation="rslave")])
+    assert made["mounts"][-1]["options"] == ["rbind", "rslave", "rw"]
+    assert made["linux"]["rootfsPropagation"] == "rslave"
+    assert "rootfsPropagation" not in spec_of()["linux"]
+
+
 def test_no_bound_on_processes() -> None:
     assert "pids" not in spec_of(limits=Resources(pids=-1))["linux"]["resources"]
 
