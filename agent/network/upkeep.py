@@ -2,19 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
 from agent.network import ownership
 from agent.network.balancing.frontends import Services
+from agent.network.comparison import Findings
 from agent.network.condition import Condition
-from agent.network.datapath import Datapath
-from agent.network.flows import Flows
-from agent.network.host_ports import HostPorts
 from agent.network.live_tables import Step
+from agent.network.netlink.messages import Address, Network
 from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import loosen, obstacles
+from agent.network.obstacles import Ports, loosen, obstacles
+from agent.network.underlay import Underlay
+from shoal.api.v1.node_pb2 import HostListener
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,50 @@ class InThread(Protocol):
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
+class Encryption(Protocol):
+    """The part of the encrypted tunnels that is needed here."""
+
+    @property
+    def fault(self) -> str: ...
+
+
+class Kernel(Protocol):
+    """The part of the datapath that is needed here. Calls block."""
+
+    findings: Findings
+
+    @property
+    def underlay(self) -> Underlay: ...
+    @property
+    def tunnels(self) -> Encryption: ...
+    def apply(self, step: Step, services: Services) -> Collection[Address]: ...
+    def verify(self) -> Sequence[str]: ...
+    def host_prefixes(self) -> Sequence[Network]: ...
+    def ports(self) -> Ports: ...
+
+
+class Host(Protocol):
+    """The part of the host's ports that is needed here."""
+
+    led: Services
+
+    def follow(self, services: Services) -> Services: ...
+    async def look(self) -> bool: ...
+    def lasting(self) -> Sequence[HostListener]: ...
+    def problems(self) -> Iterable[str]: ...
+
+
+class Flowing(Protocol):
+    """The part of the flows of datagrams that is needed here."""
+
+    async def lead_anew(self, withdrawn: Collection[Address]) -> None: ...
+
+
 class Upkeep:
     """One node's.
 
     Args:
+        datapath: all calls of it, but for properties, are made by `in_kernel`.
         host: ports of the host.
         flows: of datagrams that are under way.
         in_kernel: runs a function in the datapath's thread.
@@ -46,9 +87,9 @@ class Upkeep:
         self,
         *,
         node_id: str,
-        datapath: Datapath,
-        host: HostPorts,
-        flows: Flows,
+        datapath: Kernel,
+        host: Host,
+        flows: Flowing,
         in_kernel: InThread,
         condition: Condition,
         compared: Callable[[], None] = lambda: None,
@@ -134,7 +175,8 @@ class Upkeep:
             more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
             log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
             self._condition.note_repair(wrong)
-        problems = [*self._datapath.findings.refusals(), *self._host.problems(), *self._obstacles]
+        fault = filter(None, [self._datapath.tunnels.fault])
+        problems = [*self._datapath.findings.refusals(), *fault, *self._host.problems(), *self._obstacles]
         for problem in set(problems) - set(self._condition.current.problems):
             log.warning("%s", problem)
         mtu = self._datapath.underlay.mtu
@@ -143,7 +185,7 @@ class Upkeep:
         )
 
 
-def _obstacles(datapath: Datapath) -> list[str]:
+def _obstacles(datapath: Kernel) -> list[str]:
     nftables = Nftables()
     try:
         return list(obstacles(nftables.list_chains, nftables.list_rules, datapath.ports()))
