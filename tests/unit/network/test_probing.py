@@ -1,6 +1,7 @@
 """Paths measured with echoes that a function makes up."""
 
 import asyncio
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 import pytest
@@ -15,9 +16,11 @@ from agent.network.path_watch import (
     MOST_FAULTS,
     PERIOD_SECONDS,
     PathBook,
+    PathWatch,
 )
 from agent.network.probing import largest, measure, path_fault
 from shoal.api.v1.node_pb2 import PathFault
+from tests.fakes.virtual_time import run_virtual
 
 
 class Path:
@@ -114,3 +117,30 @@ def test_paths_to_nodes_that_are_gone_are_forgotten_and_few_are_asked_at_once() 
     book.follow({TWO: PEERS[TWO]}, 100.0)
     book.take(ONE, PathFault(), 100.0)
     assert [fault.address for fault in book.faults()] == [str(TWO)]
+
+
+def test_the_watch_tells_what_it_finds_until_the_path_is_good() -> None:
+    told: list[list[str]] = []
+    bad = True
+
+    async def peers() -> dict[Address, str]:
+        return PEERS
+
+    async def look(address: Address, mac: str) -> PathFault | None:
+        assert mac == PEERS[address]
+        return PathFault(address=str(address), mtu=1400) if bad and address == TWO else None
+
+    def note(faults: Sequence[PathFault]) -> None:
+        if not told or told[-1] != [fault.address for fault in faults]:
+            told.append([fault.address for fault in faults])
+
+    async def scenario() -> None:
+        nonlocal bad
+        watch = asyncio.create_task(PathWatch(peers=peers, look=look, note=note).run())
+        await asyncio.sleep(FIRST_SECONDS + 2 * AGAIN_SECONDS)
+        bad = False
+        await asyncio.sleep(2 * AGAIN_SECONDS)
+        watch.cancel()
+
+    run_virtual(scenario())
+    assert told == [[], [str(TWO)], []]
