@@ -75,8 +75,7 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
     if condition.ByteSize():
         new.network.CopyFrom(condition)
         del new.network.problems[MOST_PROBLEMS:], new.network.listeners[MOST_LISTENERS:]
-        new.network.ClearField("host_prefixes")
-        del new.network.paths[MOST_PATHS:]
+        del new.network.host_prefixes[MOST_PREFIXES:], new.network.paths[MOST_PATHS:]
     if condition.underlay_mtu:
         new.description.underlay_mtu = condition.underlay_mtu
     if condition.host_prefixes:
