@@ -32,6 +32,7 @@ from agent.network.meaning import Meaning, Understood
 from agent.network.names import GATEWAY
 from agent.network.namespaces import Namespace, NamespacePool
 from agent.network.netlink.connection import Connection
+from agent.network.obstacles import obstacles_here
 from agent.network.path_watch import PathWatch
 from agent.network.ports import PortHolder
 from agent.network.probing import Probing
@@ -148,6 +149,7 @@ class NodeNetwork:
             flows=flows,
             in_kernel=self._in_kernel,
             condition=self.condition,
+            obstacles=lambda: obstacles_here(self._datapath.ports()),
             compared=self.encryption.compared,
         )
         await self.upkeep.look_around()

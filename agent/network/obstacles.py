@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agent.network.firewall import Objects, Packet, drops
 from agent.network.names import FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 from agent.network.netlink.messages import Address
+from agent.network.nftables.libnftables import Nftables
 
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _A_CONTAINER = LINK_PREFIX + "0"
@@ -104,12 +106,13 @@ def obstacles(
         Unavailable: the kernel does not tell.
     """
     needs = {"forward": _forwarded(ports), "input": _received(ports)}
+    listed = cache(list_table)
     for chain in list_chains():
         family, table, name = (str(chain[key]) for key in ("family", "table", "name"))
         if chain.get("hook") not in needs or (family, table) == (FAMILY, TABLE):
             continue
         due = [need for need in needs[str(chain["hook"])] if family in need.families]
-        rules = list_table(family, table) if due else ()
+        rules = listed(family, table) if due else ()
         dropped = [need for need in due if drops(rules, name, need.packet)]
         for rule, need in reversed({need.rule: need for need in reversed(dropped)}.items()):
             place = f"{family} {table} {name}"
@@ -118,3 +121,16 @@ def obstacles(
                 f"settings of the firewall whose it is, or until that is loaded again by nft 'insert rule {place} "
                 f"{rule.replace('CHAIN', place)}'"
             )
+
+
+def obstacles_here(ports: Ports) -> list[str]:
+    """Those of the network namespace that the calling thread is in.
+
+    Raises:
+        Unavailable: the kernel does not tell.
+    """
+    nftables = Nftables()
+    try:
+        return list(obstacles(nftables.list_chains, nftables.list_rules, ports))
+    finally:
+        nftables.close()

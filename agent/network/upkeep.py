@@ -12,8 +12,7 @@ from agent.network.comparison import Findings
 from agent.network.condition import Condition
 from agent.network.live_tables import Step
 from agent.network.netlink.messages import Address, Network
-from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import Ports, loosen, obstacles
+from agent.network.obstacles import loosen
 from agent.network.underlay import Underlay
 from shoal.api.v1.node_pb2 import HostListener
 from shoal.errors import Unavailable
@@ -51,7 +50,6 @@ class Kernel(Protocol):
     def apply(self, step: Step, services: Services) -> Collection[Address]: ...
     def verify(self) -> Sequence[str]: ...
     def host_prefixes(self) -> Sequence[Network]: ...
-    def ports(self) -> Ports: ...
 
 
 class Host(Protocol):
@@ -80,6 +78,8 @@ class Upkeep:
         flows: of datagrams that are under way.
         in_kernel: runs a function in the datapath's thread.
         condition: takes what is found.
+        obstacles: what of other programs stands in the way, in a line each; blocks, in any thread, for as long as their
+            rules are many. Raises Unavailable.
         compared: called after each comparison.
     """
 
@@ -92,6 +92,7 @@ class Upkeep:
         flows: Flowing,
         in_kernel: InThread,
         condition: Condition,
+        obstacles: Callable[[], Sequence[str]],
         compared: Callable[[], None] = lambda: None,
     ) -> None:
         self._node_id = node_id
@@ -101,7 +102,8 @@ class Upkeep:
         self._in_kernel = in_kernel
         self._condition = condition
         self._compared = compared
-        self._obstacles: list[str] = []
+        self._look_for_obstacles = obstacles
+        self._obstacles: Sequence[str] = ()
         self._prefixes: list[str] = []
 
     async def apply(self, step: Step, services: Services) -> None:
@@ -155,7 +157,7 @@ class Upkeep:
         except Unavailable as error:
             log.warning("It is not written on our device whose it is: %s", error)
         try:
-            self._obstacles = await self._in_kernel(lambda: _obstacles(self._datapath))
+            self._obstacles = await asyncio.to_thread(self._look_for_obstacles)
             self._prefixes = list(map(str, await self._in_kernel(self._datapath.host_prefixes)))
         except Unavailable as error:
             log.warning("It is not known which rules of others drop traffic, or what the host routes: %s", error)
@@ -183,11 +185,3 @@ class Upkeep:
         self._condition.note(
             problems=problems, listeners=self._host.lasting(), underlay_mtu=mtu, host_prefixes=self._prefixes
         )
-
-
-def _obstacles(datapath: Kernel) -> list[str]:
-    nftables = Nftables()
-    try:
-        return list(obstacles(nftables.list_chains, nftables.list_rules, datapath.ports()))
-    finally:
-        nftables.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
@@ -13,7 +14,6 @@ from agent.network.comparison import Findings
 from agent.network.condition import Condition
 from agent.network.live_tables import Step
 from agent.network.netlink.messages import Address, Network
-from agent.network.obstacles import Ports
 from agent.network.underlay import Underlay
 from agent.network.upkeep import Upkeep
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
@@ -53,9 +53,6 @@ class Kernel:
     def host_prefixes(self) -> Sequence[Network]:
         return [IPv4Network("192.0.2.0/24")]
 
-    def ports(self) -> Ports:
-        return Ports("eth0", HERE, 4789, 7441)
-
 
 class Host:
     led = Services()
@@ -86,9 +83,22 @@ async def refused(work: Callable[[], T]) -> T:
     raise Unavailable("netlink is away")
 
 
+async def but_for_this_host(work: Callable[[], T]) -> T:
+    """What is no call of the kernel that is made up is refused."""
+    return await (refused(work) if isinstance(work, partial) else at_once(work))
+
+
 def upkeep(kernel: Kernel, condition: Condition, *, away: bool = False) -> Upkeep:
-    in_kernel = refused if away else at_once
-    return Upkeep(node_id="n1", datapath=kernel, host=Host(), flows=Flows(), in_kernel=in_kernel, condition=condition)
+    in_kernel = refused if away else but_for_this_host
+    return Upkeep(
+        node_id="n1",
+        datapath=kernel,
+        host=Host(),
+        flows=Flows(),
+        in_kernel=in_kernel,
+        condition=condition,
+        obstacles=lambda: ["a chain drops"],
+    )
 
 
 def told(kernel: Kernel, work: Callable[[Upkeep], Awaitable[object]], *, away: bool = False) -> NetworkCondition:
@@ -124,4 +134,9 @@ def test_encryption_that_does_not_work_is_a_problem() -> None:
 
 
 def test_a_kernel_that_does_not_answer_ends_no_look() -> None:
-    assert list(told(Kernel(), lambda own: own.look_around(), away=True).problems) == ["80/tcp is taken"]
+    condition = told(Kernel(), lambda own: own.look_around(), away=True)
+    assert list(condition.problems) == ["80/tcp is taken", "a chain drops"]
+
+
+def test_a_look_tells_what_the_host_routes() -> None:
+    assert list(told(Kernel(), lambda own: own.look_around()).host_prefixes) == ["192.0.2.0/24"]
