@@ -124,7 +124,13 @@ async def _patiently(attempt: Callable[[], Awaitable[T]]) -> T:
 
 def _network_settings(settings: AgentSettings) -> NetworkSettings:
     pool = IPv4Network(settings.local_pool) if settings.local_pool else None
-    return NetworkSettings(vxlan_port=settings.vxlan_port, agent_port=settings.stream_port, local_pool=pool)
+    return NetworkSettings(
+        vxlan_port=settings.vxlan_port,
+        agent_port=settings.stream_port,
+        local_pool=pool,
+        overlay_encryption=settings.overlay_encryption,
+        keys_directory=settings.keys_directory,
+    )
 
 
 async def _worker(

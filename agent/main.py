@@ -23,6 +23,7 @@ from agent.settings import (
     AgentSettings,
 )
 from shoal.errors import Refused, ShoalError, Unavailable
+from shoal.overlay_encryption import AUTO, CHOICES
 from shoal.telemetry import logs
 
 Command = Callable[..., Any]
@@ -79,6 +80,13 @@ def main() -> None:
 @_option("--local-pool", default="", metavar="CIDR", help="For containers without a network; chosen by default.")
 @_option("--vxlan-port", default=VXLAN_PORT, show_default=True, help="UDP port of the tunnels, the same on all nodes.")
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
+@_option(
+    "--overlay-encryption",
+    default=AUTO,
+    type=click.Choice(CHOICES),
+    show_default=True,
+    help="For encrypted networks: what the kernel has, or one of them alone.",
+)
 @_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
 @_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")
 @_option("--label", multiple=True, metavar="NAME=VALUE", help="Label of this host: engine.labels.NAME in constraints.")

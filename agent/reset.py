@@ -47,7 +47,7 @@ async def reset(settings: AgentSettings, *, images: bool) -> None:
 
 async def _reset_host(settings: AgentSettings, node_id: str) -> None:
     failures: list[ShoalError] = []
-    for work in (_remove_containers(settings, node_id), _remove_network(node_id)):
+    for work in (_remove_containers(settings, node_id), _remove_network(settings, node_id)):
         try:
             await work
         except ShoalError as error:
@@ -66,8 +66,9 @@ async def _remove_containers(settings: AgentSettings, node_id: str) -> None:
         await runtime.reset()
 
 
-async def _remove_network(node_id: str) -> None:
-    network = NodeNetwork(underlay_address=LOOPBACK, node_id=node_id, settings=NetworkSettings())
+async def _remove_network(settings: AgentSettings, node_id: str) -> None:
+    own = NetworkSettings(keys_directory=settings.keys_directory)
+    network = NodeNetwork(underlay_address=LOOPBACK, node_id=node_id, settings=own)
     await network.start()
     try:
         await network.reset()

@@ -9,6 +9,7 @@ from agent.labels import label_faults
 from agent.resources import resource_faults
 from shoal.errors import Fault, InvalidInput
 from shoal.network_modes import pool_fault
+from shoal.overlay_encryption import AUTO, CHOICES
 from shoal.rpc import addresses
 from shoal.telemetry.logs import LEVELS
 
@@ -45,6 +46,8 @@ class AgentSettings:
         label: what constraints name as `engine.labels.<name>`: `rack=r1`.
         csi: sockets of drivers for volumes, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
         csi_timeout_seconds: how long one call of a driver may take before it is asked again.
+        overlay_encryption: what encrypted networks may use between this node and others: "auto" for what the kernel
+            has, "wireguard" or "esp" for one of them alone.
         parallel_starts: containers started at once; 4 keep two cores busy, and more only wait.
     Raises:
         InvalidInput: all faults at once.
@@ -63,6 +66,7 @@ class AgentSettings:
     vxlan_port: int = VXLAN_PORT
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
+    overlay_encryption: str = AUTO
     resource: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
     csi: tuple[str, ...] = ()
@@ -86,6 +90,7 @@ class AgentSettings:
             ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
             ("--vxlan-port", 0 < self.vxlan_port < 1 << 16, "must be 1 to 65535"),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
+            ("--overlay-encryption", self.overlay_encryption in CHOICES, f"must be one of {', '.join(CHOICES)}"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
             ("--log-level", self.log_level in LEVELS, f"must be one of {', '.join(LEVELS)}"),
         )
@@ -114,6 +119,11 @@ class AgentSettings:
     @property
     def volumes_directory(self) -> Path:
         return self.state_directory / "volumes"
+
+    @property
+    def keys_directory(self) -> Path:
+        """Private keys of encrypted networks, as long as the host is up."""
+        return self.run_directory / "keys"
 
     @property
     def csi_directory(self) -> Path:

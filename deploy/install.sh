@@ -13,7 +13,7 @@
 # Ports to open:
 #   manager   7440/tcp from users and agents (API, mutual TLS), 7442/tcp from agents (joining)
 #   agent     7441/tcp from managers (logs, mutual TLS), 4789/udp from the other agents (VXLAN), and with encrypted
-#             networks 51830/udp and 51831/udp from them (WireGuard)
+#             networks 51830/udp and 51831/udp from them (WireGuard), or IP protocol 50 with 51832/udp and 51833/udp (ESP)
 #   registry  5000/tcp from managers, agents and those who push
 set -eu
 

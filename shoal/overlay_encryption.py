@@ -7,9 +7,11 @@ from shoal.api.v1.node_pb2 import NodeDescription
 OPTION = "encrypted"
 VALUES = {"": True, "true": True, "false": False}
 """Docker's users give the option without a value."""
-FEATURE = "wireguard"
-"""In `NodeDescription.features`."""
-FEATURE_NAME = "WireGuard"
+WIREGUARD, ESP = "wireguard", "esp"
+"""In `NodeDescription.features`: what a node can encrypt by."""
+AUTO = "auto"
+CHOICES = (AUTO, WIREGUARD, ESP)
+"""What an agent may be told to use: what its kernel has, or one of them alone."""
 FIRST_GENERATION = 1
 """Of keys, before they are changed for the first time."""
 
@@ -20,8 +22,24 @@ def is_encrypted(spec: NetworkSpec) -> bool:
 
 
 def can_encrypt(about: NodeDescription) -> bool:
-    """Whether the node may have tasks on encrypted networks."""
-    return FEATURE in about.features
+    """Whether the node has anything to encrypt by."""
+    return WIREGUARD in about.features or ESP in about.features
+
+
+def has_wireguard_alone(about: NodeDescription) -> bool:
+    """Whether nodes without WireGuard cannot speak with it."""
+    return WIREGUARD in about.features and ESP not in about.features
+
+
+def lacks(about: NodeDescription, *, wireguard_only: bool) -> str:
+    """What the node lacks to have tasks on encrypted networks; empty when it may have them.
+
+    Args:
+        wireguard_only: some node of the cluster has WireGuard alone, so all others need it too.
+    """
+    if WIREGUARD in about.features or (ESP in about.features and not wireguard_only):
+        return ""
+    return "WireGuard" if wireguard_only else "WireGuard and IPsec ESP"
 
 
 def key_generation(record: OverlayKeys | None) -> int:

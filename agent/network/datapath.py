@@ -13,13 +13,13 @@ from agent.network.attachment import Attachment, container_messages, host_messag
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Services
 from agent.network.comparison import Comparison, Findings
-from agent.network.encryption.tunnels import Tunnels
+from agent.network.encryption.sealing import Sealing
 from agent.network.host_routes import host_prefixes
 from agent.network.kernel_features import rules_refused
 from agent.network.kernel_state import KernelState, kernel_state, only_ipv4, plan
 from agent.network.live_tables import LiveTables, Step
 from agent.network.local_pool import USUAL, choose_pool, tell_choice
-from agent.network.lost_links import LinkSizes, changed, restored
+from agent.network.lost_links import LinkSizes, Rooms, changed, restored
 from agent.network.namespaces import Namespace
 from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
@@ -28,7 +28,7 @@ from agent.network.nftables import elements as nft
 from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable
-from agent.network.nftables.ruleset import definition
+from agent.network.nftables.ruleset import OverlayPorts, definition
 from agent.network.obstacles import Ports
 from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
 from agent.network.removal import remove_everything
@@ -54,7 +54,6 @@ class Datapath:
         self._connection = Connection()
         self._nftables = Nftables()
         self._generation = KernelGeneration()
-        self.tunnels = Tunnels(connection=self._connection, first_port=settings.wireguard_port)
         self.findings = Findings()
         self._resolver = nft.of_resolver(resolver_ports)
         self._live = LiveTables()
@@ -68,9 +67,11 @@ class Datapath:
         try:
             self._overlay = OverlayDevice(connection=self._connection, address=underlay_address, settings=settings)
         except ShoalError:
-            self.close()
+            self._close()
             raise
-        rules = definition(settings.vni, settings.vxlan_port, underlay_address)
+        run, place = self._nftables.run, self._overlay
+        self.tunnels = Sealing(connection=self._connection, settings=settings, place=place, run=run)
+        rules = definition(OverlayPorts(settings.vni, settings.vxlan_port, self.tunnels.esp_ports), underlay_address)
         self._table = OwnTable(nftables=self._nftables, definition=rules, generation=self._generation)
 
     @property
@@ -96,10 +97,12 @@ class Datapath:
         return dict(self._live.whole.peers)
 
     def close(self) -> None:
-        self._nftables.close()
-        self._generation.close()
         self.tunnels.close()
-        self._connection.close()
+        self._close()
+
+    def _close(self) -> None:
+        for each in (self._nftables, self._generation, self._connection):
+            each.close()
 
     def prepare(self) -> None:
         """Make what every container needs: forwarding, the two devices, the table. What is right stays untouched.
@@ -108,6 +111,7 @@ class Datapath:
             Unavailable: the kernel lacks something, which the text names.
         """
         self._overlay.make()
+        self.tunnels.begin()
         present = self._table.present()
         before = nft.pool_of(present)
         self._choose_pool(before)
@@ -164,7 +168,7 @@ class Datapath:
         self._live.take(step)
         move, self._told = self._balance.follow(services), True
         if step.sealed is not None:
-            self.tunnels.apply(step.sealed, self.underlay.sealed_mtu)
+            self.tunnels.apply(step.sealed)
         if self._in_doubt:
             self.verify()
             return move.withdrawn
@@ -202,7 +206,7 @@ class Datapath:
         self._attachments[attachment.task_id] = attachment
         try:
             self._connection.apply([self._claim(attachment), *host_messages(self._as_host_takes(attachment))])
-            namespace.connection.apply(container_messages(attachment, subnets, self.underlay.sealed_mtu))
+            namespace.connection.apply(container_messages(attachment, subnets, self.tunnels.mtu))
         except Unavailable:
             self.detach(attachment.task_id)
             raise
@@ -279,7 +283,7 @@ class Datapath:
         self._in_doubt = True
         found = Comparison()
         found.attempt(self._overlay.compare)
-        found.attempt(lambda found: found.wrong.extend(self.tunnels.look(self.underlay.sealed_mtu)))
+        found.attempt(lambda found: found.wrong.extend(self.tunnels.look()))
         found.attempt(self._repair_links)
         found.attempt(self._repair_routes)
         try:
@@ -296,7 +300,7 @@ class Datapath:
 
     def tend(self) -> list[str]:
         """Look after the encrypted tunnels alone; what was wrong, in a line each."""
-        wrong = self.tunnels.look(self.underlay.sealed_mtu)
+        wrong = self.tunnels.look()
         self.findings.repaired(wrong)
         return wrong
 
@@ -310,7 +314,8 @@ class Datapath:
             if text := changed(links[index], attachment, sizes[index]):
                 self._connection.apply([self._claim(attachment), messages.set_link(index, mtu=sizes[index])])
                 found.wrong.append(f"the link {attachment.name} {text}")
-        made = restored(lost, self._connection, self._live.whole.subnets, self.underlay, self._claim, found)
+        rooms = Rooms(self.underlay.overlay_mtu, self.tunnels.mtu)
+        made = restored(lost, self._connection, self._live.whole.subnets, rooms, self._claim, found)
         self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
 
     def _repair_routes(self, found: Comparison) -> None:
@@ -332,6 +337,7 @@ class Datapath:
     def reset(self) -> None:
         """Remove everything of ours from this host's network."""
         self._attachments.clear()
+        self.tunnels.reset()
         remove_everything(self._connection, self._nftables)
 
 

@@ -47,6 +47,19 @@ def missing(run: Callable[[str], None]) -> Iterator[str]:
             yield name
 
 
+def knows_ipsec(run: Callable[[str], None]) -> bool:
+    """Whether rules can tell what is encrypted by IPsec; tried as in `missing`."""
+    try:
+        run(
+            f"add table {_TABLE}\nadd chain {_TABLE} i {{ type filter hook input priority 0; }}\n"
+            f"add rule {_TABLE} i meta ipsec missing\nadd chain {_TABLE} o {{ type filter hook output priority 0; }}\n"
+            f"add rule {_TABLE} o rt ipsec missing\ndelete table {_TABLE}"
+        )
+    except Unavailable:
+        return False
+    return True
+
+
 def rules_refused(error: Unavailable, run: Callable[[str], None]) -> Unavailable:
     """The refusal of our table, told by what the kernel lacks where that is the reason."""
     lacking = ", ".join(missing(run))

@@ -12,7 +12,6 @@ from agent.network.netlink.messages import (
     AF_INET6,
     ENTRY_MARK,
     ENTRY_MASK,
-    Address,
     Forwarding,
     Message,
     Neighbour,
@@ -28,7 +27,7 @@ from agent.network.netlink.messages import (
     delete_rule,
 )
 from agent.network.tables import Tables
-from agent.network.underlay import node_address6
+from agent.network.underlay import next_hop
 
 _ANYWHERE, _ANYWHERE6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 _RULES = 21_352
@@ -59,23 +58,23 @@ def kernel_state(
         ipv6: whether the kernel takes it; else nothing of it is left, whatever tables and tasks have.
     """
     routes = {
-        Route(ip_network(address), overlay, _next_hop(via, address.version)) for address, via in tables.routes.items()
+        Route(ip_network(address), overlay, next_hop(via, address.version)) for address, via in tables.routes.items()
     }
     routes |= {Route(prefix, 0) for subnet in tables.subnets.values() for prefix in subnet.prefixes}
     routes.update(Route(prefix, 0) for prefix in ((local_pool, LOCAL_POOL6) if ipv6 else (local_pool,)))
     neighbours = {
         Neighbour(overlay, hop, mac)
         for address, mac in tables.peers.items()
-        for hop in {_next_hop(address, version) for version in ((4, 6) if ipv6 else (4,))}
+        for hop in {next_hop(address, version) for version in ((4, 6) if ipv6 else (4,))}
     }
     for attachment in attachments:
         routes.update(host_routes(attachment))
         neighbours.update(host_neighbours(attachment))
     forwarding = {Forwarding(overlay, mac, address) for address, mac in tables.peers.items()}
     for peer, mark in tables.entries.items():
-        routes.add(Route(_ANYWHERE, overlay, _next_hop(peer, 4), table=mark))
+        routes.add(Route(_ANYWHERE, overlay, next_hop(peer, 4), table=mark))
         if ipv6:
-            routes.add(Route(_ANYWHERE6, overlay, _next_hop(peer, 6), table=mark))
+            routes.add(Route(_ANYWHERE6, overlay, next_hop(peer, 6), table=mark))
     rules = frozenset(
         rule for family in ((AF_INET, AF_INET6) if ipv6 else (AF_INET,)) for rule in _entry_rules(tables, family)
     )
@@ -91,11 +90,6 @@ def only_ipv4(state: KernelState) -> KernelState:
         neighbours=frozenset(entry for entry in state.neighbours if entry.address.version == 4),
         rules=frozenset(rule for rule in state.rules if rule.family == AF_INET),
     )
-
-
-def _next_hop(peer: Address, version: int) -> Address:
-    """To a container on the node with this underlay address, for packets of that version of IP."""
-    return peer if peer.version == version == 4 else node_address6(peer)
 
 
 def _entry_rules(tables: Tables, family: int) -> Iterator[Rule]:

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.network import names
@@ -15,7 +16,6 @@ from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import Link
 from agent.network.netlink.messages import Message, VethEnd, add_veth, without_own_ipv6
 from agent.network.tables import Subnet
-from agent.network.underlay import Underlay
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -47,11 +47,19 @@ def changed(link: Link, attachment: Attachment, mtu: int) -> str:
     return ", ".join(text for good, text in checks if not good)
 
 
+@dataclass(frozen=True)
+class Rooms:
+    """What containers' packets may have, bytes: on the link, and of it those to encrypted networks."""
+
+    link_mtu: int
+    sealed_mtu: int
+
+
 def restored(
     lost: Iterable[Attachment],
     connection: Connection,
     subnets: Mapping[str, Subnet],
-    underlay: Underlay,
+    rooms: Rooms,
     claim: Callable[[Attachment], Message],
     found: Comparison,
 ) -> list[Attachment]:
@@ -68,7 +76,7 @@ def restored(
             continue
         kept.append(attachment)
         try:
-            _restore(attachment, pid, connection, subnets, underlay, claim)
+            _restore(attachment, pid, connection, subnets, rooms, claim)
             found.wrong.append(f"the link {attachment.name} was missing")
         except (Unavailable, OSError) as error:
             found.refused.append(f"task {attachment.task_id} has no network, since its link is gone: {error}")
@@ -80,7 +88,7 @@ def _restore(
     pid: int,
     connection: Connection,
     subnets: Mapping[str, Subnet],
-    underlay: Underlay,
+    rooms: Rooms,
     claim: Callable[[Attachment], Message],
 ) -> None:
     ipv6 = bool(attachment.addresses6)
@@ -89,11 +97,11 @@ def _restore(
         ends = VethEnd(attachment.name, names.GATEWAY_MAC), VethEnd(names.CONTAINER_DEVICE, attachment.mac)
         with (_PROC / str(pid) / "ns" / "net").open() as namespace:
             # With the index that it had, which is in the routes.
-            terms = namespace.fileno(), underlay.overlay_mtu, names.LIVE_GROUP
+            terms = namespace.fileno(), rooms.link_mtu, names.LIVE_GROUP
             connection.apply([add_veth(*ends, *terms, index=attachment.link)])
         connection.apply([*([without_own_ipv6(attachment.name)] if ipv6 else []), claim(attachment)])
         inside.apply(opening_messages(ipv6=ipv6))
-        inside.apply(container_messages(attachment, subnets, underlay.sealed_mtu))
+        inside.apply(container_messages(attachment, subnets, rooms.sealed_mtu))
     finally:
         inside.close()
 

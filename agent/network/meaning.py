@@ -85,4 +85,4 @@ class Meaning:
         """Whole: there is one for all encrypted networks."""
         networks = list(self.told.networks.values())
         endpoints = self.told.on_networks(encrypted_ids(networks))
-        return sealed(networks, endpoints, list(self.told.peers.values()), self._node_id)
+        return sealed(networks, endpoints, list(self.told.peers.values()), self._node_id, ipv6=self._ipv6)

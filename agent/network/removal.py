@@ -7,7 +7,7 @@ from agent.network.nftables.libnftables import Nftables
 
 
 def remove_everything(connection: Connection, nftables: Nftables) -> None:
-    """The table, the containers' links, the tunnels with their keys, rules and routes. Containers lose their network.
+    """The table, the containers' links, the open tunnel, rules and routes. Containers lose their network.
 
     Raises:
         Unavailable: the kernel refused some.
@@ -20,7 +20,5 @@ def remove_everything(connection: Connection, nftables: Nftables) -> None:
         if names.is_ours(link.name)
     )
     connection.apply([messages.delete_group(names.ENDED_GROUP), messages.delete_link(names.VXLAN_DEVICE)])
-    tunnels = (link.name for link in links if link.name.startswith(names.TUNNEL_PREFIX))
-    connection.apply(map(messages.delete_link, tunnels))
     connection.apply(messages.delete_rule(rule) for rule in inventory.own_rules(connection))
     connection.apply(messages.delete_route(route) for route in inventory.own_routes(connection))

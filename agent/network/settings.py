@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 from shoal.errors import Fault, InvalidInput
 from shoal.network_modes import pool_fault
+from shoal.overlay_encryption import AUTO, CHOICES
+
+_KEYS_DIRECTORY = Path("/run/shoal/keys")
 
 
 @dataclass(frozen=True)
@@ -15,6 +19,9 @@ class NetworkSettings:
         vni: VXLAN network identifier of the cluster, 24 bits (RFC 7348, 5).
         vxlan_port: UDP port of the tunnels, on every node (IANA's by default).
         wireguard_port: UDP port of encrypted networks' tunnels, and the next one, which is used in turn with it.
+        esp_port: UDP port of the VXLAN packets that are in ESP, and the next one, as with WireGuard's.
+        overlay_encryption: what encrypted networks may use: "auto", "wireguard" or "esp".
+        keys_directory: on a tmpfs; for private keys of ESP.
         agent_port: TCP port of the agent's own server, which managers must reach.
         local_pool: subnet of this node only, for containers without any network; None for one that is chosen.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
@@ -29,6 +36,9 @@ class NetworkSettings:
     vni: int = 4096
     vxlan_port: int = 4789
     wireguard_port: int = 51830
+    esp_port: int = 51832
+    overlay_encryption: str = AUTO
+    keys_directory: Path = _KEYS_DIRECTORY
     agent_port: int = 7441
     local_pool: IPv4Network | None = None
     spare_namespaces: int = 8
@@ -47,6 +57,12 @@ class NetworkSettings:
                 0 < self.wireguard_port < (1 << 16) - 1,
                 "a port is 1 to 65534, and the next one is used too",
             ),
+            (
+                "esp_port",
+                0 < self.esp_port < (1 << 16) - 1,
+                "a port is 1 to 65534, and the next one is used too",
+            ),
+            ("overlay_encryption", self.overlay_encryption in CHOICES, f"must be one of {', '.join(CHOICES)}"),
             ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "0 to 256 namespaces are kept ready"),
             ("verify_seconds", self.verify_seconds > 0, "more than 0 seconds"),
             ("dns_ttl_seconds", 0 <= self.dns_ttl_seconds <= 60, "0 to 60 seconds"),

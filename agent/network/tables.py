@@ -88,7 +88,7 @@ def tables(
         raise InvalidInput(faults)
     has_mesh = any(subnet.mesh for subnet in subnets.values())
     entries = entry_marks(places.values()) if has_mesh else {}
-    secret = sealed(networks, endpoints, peers, node_id)
+    secret = sealed(networks, endpoints, peers, node_id, ipv6=ipv6)
     open_routes = {address: place for address, place in routes.items() if address not in secret.places}
     macs = {places[key]: by_id[key].vtep_mac.lower() for key in places}
     return Tables(subnets, macs, open_routes, entries, secret)

@@ -58,9 +58,9 @@ class Told:
         self._by_network, self._by_address = Index(set), Index(set)
 
     def on_networks(self, network_ids: Iterable[str]) -> list[TaskEndpoint]:
-        """The endpoints on these networks."""
+        """The endpoints on these networks, in the order of a part's."""
         keys = {key for network_id in network_ids for key in self._by_network.get(network_id, ())}
-        return [self.endpoints[key] for key in keys]
+        return _ordered(self.endpoints[key] for key in keys)
 
     def parts(self, change: TableChange) -> tuple[Part, Part]:
         """The records whose meaning a change touches, as they are and as they will be. Nothing is changed."""
@@ -81,10 +81,12 @@ class Told:
         )
 
     def _touched(self, change: TableChange, networks: Iterable[str]) -> set[str]:
-        endpoints = [*_chosen(self.endpoints, change.endpoints).values(), *filter(None, change.endpoints.values())]
+        moved = set(_found(self._by_node, (key for key, new in change.peers.items() if self.peers.get(key) != new)))
+        known = _chosen(self.endpoints, moved | change.endpoints.keys()).values()
+        endpoints = [*known, *filter(None, change.endpoints.values())]
         return {
             *change.endpoints,
-            *_found(self._by_node, (key for key, new in change.peers.items() if self.peers.get(key) != new)),
+            *moved,
             *_found(self._by_service, change.services),
             *_found(self._by_network, networks),
             # Another task may have the same address, while one takes over from the other.
@@ -105,8 +107,7 @@ class Told:
             networks=networks,
             places=list(_chosen(networks, places).values()),
             peers=list(_chosen(_after(self.peers, change.peers), nodes).values()),
-            # The one that is ready comes last, and so has an address that two claim.
-            endpoints=sorted(found, key=lambda each: (each.ready, each.task_id)),
+            endpoints=_ordered(found),
             services=_after(_chosen(self.services, services), _chosen(change.services, services)),
         )
 
@@ -131,6 +132,11 @@ class Told:
         yield self._by_service, endpoint.service_id
         yield from ((self._by_network, network_id) for network_id in {each.network_id for each in endpoint.addresses})
         yield from ((self._by_address, text) for text in set(_addresses(endpoint)))
+
+
+def _ordered(endpoints: Iterable[TaskEndpoint]) -> list[TaskEndpoint]:
+    """The one that is ready comes last, and so has an address that two claim."""
+    return sorted(endpoints, key=lambda each: (each.ready, each.task_id))
 
 
 def _scope(network: NetworkAssignment | None) -> NetworkAssignment | None:

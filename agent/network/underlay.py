@@ -13,8 +13,12 @@ from shoal.errors import InvalidInput
 
 _OVERHEAD = {4: 50, 6: 70}
 """Bytes around an inner packet by the underlay's IP: its header (20 or 40), UDP 8, VXLAN 8, inner Ethernet 14."""
-_SEALED_OVERHEAD = {4: 60, 6: 80}
+_WIREGUARD_OVERHEAD = {4: 60, 6: 80}
 """The same of WireGuard: IP, UDP 8, its header and tag 32. Packets are filled up to 16 bytes, but never beyond this."""
+_ESP_OVERHEAD = {4: 84, 6: 104}
+"""The same of VXLAN in ESP with AES-GCM (RFC 4303, RFC 4106): VXLAN's, and header 8, vector 8, trailer 2, tag 16."""
+_ESP_WORD = 4
+"""Bytes that packets in ESP are filled up to."""
 _LEAST_OF_IPV4 = 576
 """What every host of IPv4 takes (RFC 791): bytes of a packet that the overlay must at least let through."""
 LEAST_OF_IPV6 = 1280
@@ -40,9 +44,19 @@ class Underlay:
         return self.mtu - _OVERHEAD[self.address.version]
 
     @property
-    def sealed_mtu(self) -> int:
-        """What is left for a packet of a container on an encrypted network, bytes."""
-        return self.mtu - _SEALED_OVERHEAD[self.address.version]
+    def wireguard_mtu(self) -> int:
+        """What is left for a packet of a container by WireGuard, bytes."""
+        return self._sealed(self.mtu - _WIREGUARD_OVERHEAD[self.address.version])
+
+    @property
+    def esp_mtu(self) -> int:
+        """What is left for a packet of a container by ESP, bytes."""
+        room = self.mtu - _ESP_OVERHEAD[self.address.version]
+        return self._sealed(room - room % _ESP_WORD)
+
+    def _sealed(self, room: int) -> int:
+        """Never less than IPv6 needs where the open overlay has that: packets around such ones are then fragmented."""
+        return max(room, LEAST_OF_IPV6) if self.overlay_mtu >= LEAST_OF_IPV6 else room
 
     @property
     def vtep_mac(self) -> str:
@@ -73,6 +87,11 @@ def node_address(address: Address) -> IPv4Address:
 def node_address6(address: Address) -> IPv6Address:
     """The IPv6 address inside the overlay of the node with this underlay address."""
     return NODE_PREFIX6[vtep_number(address)]
+
+
+def next_hop(peer: Address, version: int) -> Address:
+    """To a container on the node with this underlay address, for packets of that version of IP."""
+    return peer if peer.version == version == 4 else node_address6(peer)
 
 
 def smallest_mtu(address: Address) -> int:

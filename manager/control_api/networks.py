@@ -31,7 +31,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.errors import AlreadyExists, Conflict, Fault, InvalidInput, Refused
 from shoal.ids import NewId
-from shoal.overlay_encryption import FEATURE_NAME, is_encrypted
+from shoal.overlay_encryption import is_encrypted
 from shoal.published_ports import MESH_NETWORK, mesh_ports
 from shoal.task_states import is_live, observed, task_name
 
@@ -224,5 +224,5 @@ def network_warnings(spec: NetworkSpec, view: View) -> list[str]:
     if spec.ipv6 and (without := nodes_without_ipv6(view)):
         found.append(f"tasks on this network need IPv6, which is not everywhere: {without}")
     if is_encrypted(spec) and (without := nodes_without_encryption(view)):
-        found.append(f"no task of the network runs on {without}, whose kernel has no {FEATURE_NAME}")
+        found.append(f"no task of the network runs on {without}, whose kernel lacks what others encrypt by")
     return found

@@ -6,7 +6,6 @@ from ipaddress import IPv6Address, IPv6Network
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
-from shoal.overlay_encryption import OPTION, is_encrypted
 
 _PREFIX_LEAST, _PREFIX_MOST = 48, 125
 # RFC 4291 section 2.4, RFC 4193: what hosts may have. The last one is our own, inside of the overlay.
@@ -24,8 +23,6 @@ def check_ipv6(spec: NetworkSpec) -> Iterator[Fault]:
             Fault(name, "is for a network with IPv6: set ipv6 too (--ipv6)") for name in given if getattr(spec, name)
         )
         return
-    if is_encrypted(spec):
-        yield Fault("ipv6", f"encrypted networks have no IPv6 yet: leave out one of ipv6 and options.{OPTION}")
     if spec.subnet6:
         yield from _check_subnet(spec.subnet6)
     if len(spec.reserved6) > _RESERVED_MOST:

@@ -9,7 +9,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation, NetworkSpec
 from shoal.errors import Fault
 from shoal.network_modes import MODES, NODE_POOL
-from shoal.overlay_encryption import FEATURE, FEATURE_NAME, OPTION, VALUES, can_encrypt, is_encrypted
+from shoal.overlay_encryption import OPTION, VALUES, can_encrypt, has_wireguard_alone, is_encrypted, lacks
 from shoal.published_ports import MESH_NETWORK
 
 DRIVERS = ("overlay", "bridge")
@@ -61,15 +61,19 @@ def lacks_encryption(spec: NetworkSpec, view: View) -> Iterator[Fault]:
     if is_encrypted(spec) and nodes and not any(map(can_encrypt, nodes)):
         yield Fault(
             f"options.{OPTION}",
-            f"no node's kernel has {FEATURE_NAME} ({nodes_without_encryption(view)}): load the module {FEATURE} there "
-            "and restart the agent, take a kernel that has it, or leave the option out",
+            f"no node's kernel has WireGuard or IPsec ESP ({nodes_without_encryption(view)}): load the module "
+            "wireguard there, or xfrm_user and esp4, and restart the agent, take a kernel that has one, or leave the "
+            "option out",
         )
 
 
 def nodes_without_encryption(view: View) -> str:
     """Some names of nodes that cannot have encrypted networks; empty when all can."""
-    known = ((node_id, status.description) for node_id, status in view.node_status.items() if node_id in view.nodes)
-    hostnames = sorted(about.hostname or node_id for node_id, about in known if not can_encrypt(about))
+    known = {node_id: status.description for node_id, status in view.node_status.items() if node_id in view.nodes}
+    only = any(map(has_wireguard_alone, known.values()))
+    hostnames = sorted(
+        about.hostname or node_id for node_id, about in known.items() if lacks(about, wireguard_only=only)
+    )
     return ", ".join(hostnames[:_NAMED]) + (", …" if len(hostnames) > _NAMED else "")
 
 

@@ -12,7 +12,7 @@ from manager.planner.ledger import Host, Port, is_among
 from shoal.api.v1.meta_pb2 import Platform
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort
-from shoal.overlay_encryption import FEATURE_NAME, can_encrypt
+from shoal.overlay_encryption import lacks
 from shoal.published_ports import choices, has_it
 
 
@@ -59,8 +59,8 @@ def unmet(host: Host, demand: Demand) -> Reason | None:
         return None
     if host.node is None or host.status is None:
         return NEVER_HEARD
-    if demand.encrypted and not can_encrypt(host.status.description):
-        return _lack(f"{FEATURE_NAME} in the kernel, for encrypted networks")
+    if demand.encrypted and (lacking := lacks(host.status.description, wireguard_only=bool(host.wireguard_alone))):
+        return _lack(f"{lacking} in the kernel, for encrypted networks")
     if demand.ipv6 and not host.status.description.ipv6:
         return _lack("IPv6 for containers")
     for constraint in demand.constraints:

@@ -4,7 +4,7 @@ Whatever a task has is in use until its end is confirmed (`shoal.task_states.is_
 Figures are plain integers, so that nothing is summed anew for a placement.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 from manager.planner.addresses import Pool, number
@@ -15,6 +15,7 @@ from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import Task
+from shoal.overlay_encryption import has_wireguard_alone
 from shoal.published_ports import covers
 from shoal.task_states import is_live
 
@@ -40,10 +41,13 @@ class Host:
         "tasks",
         "used_cpus",
         "used_memory",
+        "wireguard_alone",
     )
 
-    def __init__(self, identifier: str) -> None:
+    def __init__(self, identifier: str, wireguard_alone: Set[str] = frozenset()) -> None:
         self.id = identifier
+        self.wireguard_alone = wireguard_alone
+        """Ids of the nodes, of all, that can encrypt by WireGuard and by nothing else."""
         self.node: Node | None = None
         self.status: NodeStatus | None = None
         self.cpus = self.memory = 0
@@ -99,6 +103,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.hosts: dict[str, Host] = {}
+        self._wireguard_alone: set[str] = set()
         self.touched: list[Host] = []
         """Those that a plan has claimed on, in the order of its claims, over and over."""
         self._undo: dict[Host, tuple[tuple[int, int, int], set[Port], dict[str, int]]] = {}
@@ -131,6 +136,10 @@ class Ledger:
         host.cpus = resources.nano_cpus if resources is not None else 0
         host.memory = resources.memory_bytes if resources is not None else 0
         host.stock.tell(resources.generic if resources is not None else ())
+        if host.node is not None and host.status is not None and has_wireguard_alone(host.status.description):
+            self._wireguard_alone.add(identifier)
+        else:
+            self._wireguard_alone.discard(identifier)
         self._drop_if_idle(host)
 
     def unknown_nodes(self, view: View) -> list[str]:
@@ -295,7 +304,9 @@ class Ledger:
 
     def _host(self, identifier: str) -> Host:
         found = self.hosts.get(identifier)
-        return found if found is not None else self.hosts.setdefault(identifier, Host(identifier))
+        return (
+            found if found is not None else self.hosts.setdefault(identifier, Host(identifier, self._wireguard_alone))
+        )
 
     def _drop_if_idle(self, host: Host) -> None:
         if host.node is None and host.tasks == 0:

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from cli.contexts.contexts import Contexts
 from cli.main import shoal as command
-from cli.playground.layout import Layout
+from cli.playground.layout import Host, Layout
 from cli.playground.playground import Playground
 from tests.integration.network.netns_hosts import inside
 
@@ -59,6 +59,21 @@ def until(condition: Callable[[], T], what: str, seconds: float = 120) -> T:
         assert time.monotonic() < end, f"not within {seconds:g} s: {what}"
         time.sleep(0.2)
     return value
+
+
+def restart_agent(host: Host, *, kill: bool = False, **environment: str) -> None:
+    """End it and start it anew with these variables; until it has a session again."""
+
+    def sessions() -> int:
+        return host.log.read_text(errors="replace").count("session with manager")
+
+    before = sessions()
+    PLAYGROUND.stop_agent(host, kill=kill)
+    os.environ.update(environment)
+    PLAYGROUND.start_agent(host)
+    for name in environment:
+        del os.environ[name]
+    until(lambda: sessions() > before, f"{host.name} has a session again")
 
 
 def underlay(host: str) -> str:

@@ -17,7 +17,6 @@ from tests.vm.cluster import (
     LAN,
     LAYOUT,
     LOGS,
-    PLAYGROUND,
     SHOAL,
     background,
     http,
@@ -25,6 +24,7 @@ from tests.vm.cluster import (
     in_task,
     pid_of,
     reaches,
+    restart_agent,
     rows,
     running,
     shoal,
@@ -51,8 +51,12 @@ def find_tasks_anew() -> None:
     """Tasks of a node that was away, which an emulated machine's restarts take long enough for, are new ones."""
     until(lambda: hosts_of("vault") == list(HOSTS), "a task on each host")
     until(_stays, "tasks stay as they are")
+    until(_meet, "they reach each other")
+
+
+def _meet() -> bool:
     vault.cache_clear()
-    until(lambda: reaches(vault()["h1"][0], vault()["h2"][1]), "they reach each other")
+    return sorted(vault()) == list(HOSTS) and reaches(vault()["h1"][0], vault()["h2"][1])
 
 
 def _stays() -> bool:
@@ -197,9 +201,7 @@ def _leads_by(device: str, host: str) -> bool:
 def check_agent_comes_back_without_loss() -> None:
     with traffic() as result:
         before = in_host("h1", "wg", "show", "shoal-wg0", "public-key")
-        PLAYGROUND.stop_agent(LAYOUT.host(1), kill=True)
-        PLAYGROUND.start_agent(LAYOUT.host(1))
-        until(lambda: rows("node", "inspect", "h1")[0]["status"]["state"] == "READY", "h1 is ready")
+        restart_agent(LAYOUT.host(1), kill=True)
         time.sleep(5)
         assert in_host("h1", "wg", "show", "shoal-wg0", "public-key") == before
         assert generations("h1") == [2]

@@ -22,7 +22,7 @@ mount -t tmpfs tmpfs /var/lib
 mount -t tmpfs tmpfs /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "+cpu +memory +pids +io +cpuset" > /sys/fs/cgroup/cgroup.subtree_control
-modprobe -a overlay veth bridge vxlan nf_tables nft_chain_nat nft_nat nft_numgen nft_ct nft_masq nft_fib_ipv4 nft_reject_ipv4
+modprobe -a virtio_net overlay veth bridge vxlan nf_tables nft_chain_nat nft_nat nft_numgen nft_ct nft_masq nft_fib_ipv4 nft_reject_ipv4
 ip link set lo up
 cd /src && PYTHONPATH=/src /opt/shoal/venv/bin/python -m tests.vm.inside "$checks"
 echo "exit code $?"

@@ -2,24 +2,41 @@
 
     python -m tests.vm.run [CHECKS …]      each a boot with these groups of checks, e.g. `main,encryption systemd`
 
+`two` are two machines with a cable between them; what the second one says is in build/vm/second.log.
+
 Software emulation: some 10 times slower than the machine below, so for correctness only.
 """
 
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 BUILD = Path(__file__).parents[2] / "build" / "vm"
 MINUTES = 20
-BOOTS = ("main,encryption,faults", "systemd")
+BOOTS = ("main,encryption,faults", "esp", "two", "systemd")
+TWO, SECOND = "two", "second"
+MEGABYTES = {TWO: 1024, SECOND: 512}
+"""Of memory; what is not named has room for all that the checks write to memory."""
 
 
-def command(checks: str) -> list[str]:
-    """QEMU with read-only disks, a serial line, and nothing else: no network leads out of it."""
+def command(checks: str, cable: int | None = None) -> list[str]:
+    """QEMU with read-only disks, a serial line, and nothing else: no network leads out of it.
+
+    Args:
+        cable: descriptor of a socket that a network card is plugged into; None without a card.
+    """
+    number = 2 if checks == SECOND else 1
+    card = f"virtio-net-pci,netdev=cable,mac=52:54:00:00:00:{number:02x}"
+    plugged = ("-netdev", f"socket,id=cable,fd={cable}", "-device", card)
+    memory = str(MEGABYTES.get(checks, 4096))
     return [
         "qemu-system-x86_64",
-        *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "4096"),
-        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-nic", "none"),
+        *("-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"),
+        *(plugged if cable is not None else ("-nic", "none")),
         *("-kernel", str(BUILD / "vmlinuz"), "-initrd", str(BUILD / "initramfs.gz")),
         *("-append", f"console=ttyS0 quiet panic=-1 mitigations=off nokaslr tsc=reliable shoal.checks={checks}"),
         *_disk("root", "root.img"),
@@ -28,21 +45,44 @@ def command(checks: str) -> list[str]:
 
 
 def _disk(name: str, file: str) -> tuple[str, ...]:
-    drive = f"file={BUILD / file},if=none,id={name},format=raw,readonly=on"
+    drive = f"file={BUILD / file},if=none,id={name},format=raw,readonly=on,file.locking=off"
     return ("-drive", drive, "-device", f"virtio-blk-pci,drive={name}")
+
+
+@contextmanager
+def second(cable: socket.socket) -> Iterator[None]:
+    """The other machine, as long as the first one works."""
+    descriptor = cable.fileno()
+    with (BUILD / "second.log").open("wb") as log:
+        machine = subprocess.Popen(
+            command(SECOND, descriptor), stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(descriptor,)
+        )
+    try:
+        yield
+    finally:
+        machine.kill()
+        machine.wait()
 
 
 def boot(checks: str) -> bool:
     """One boot to its end; whether every check passed."""
     print(f"== {checks}", flush=True)
     last = ""
-    with subprocess.Popen(
-        ["timeout", f"{MINUTES}m", *command(checks)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        errors="replace",
-    ) as machine:
+    near, far = socket.socketpair()
+    has_cable = checks == TWO
+    with (
+        near,
+        far,
+        second(far) if has_cable else nullcontext(),
+        subprocess.Popen(
+            ["timeout", f"{MINUTES}m", *command(checks, near.fileno() if has_cable else None)],
+            pass_fds=(near.fileno(),),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as machine,
+    ):
         assert machine.stdout is not None
         for line in machine.stdout:
             print(line, end="", flush=True)

@@ -58,6 +58,10 @@ def differences(told: Collection[Tunnel], found: Collection[Tunnel]) -> list[str
         now = present.get(tunnel.generation)
         if now is None or (now.key, now.port) != (tunnel.key, tunnel.port):
             wrong.append(f"the tunnel {tunnel.name} was missing or had another key or port")
+        elif now.is_spent:
+            wrong.append(f"the tunnel {tunnel.name} had lost keys of sessions")
+        elif not now.is_guarded:
+            wrong.append(f"the policies of the tunnel {tunnel.name} were missing")
         elif _addresses(now) != _addresses(tunnel):
             wrong.append(f"peers of the tunnel {tunnel.name} differed")
         elif now.mtu != tunnel.mtu:
@@ -70,7 +74,8 @@ def sound(told: Mapping[int, Tunnel], found: Mapping[int, Tunnel]) -> dict[int, 
     return {
         generation: tunnel
         for generation, tunnel in found.items()
-        if (known := told.get(generation)) is None or (known.key, known.port) == (tunnel.key, tunnel.port)
+        if not tunnel.is_spent
+        and ((known := told.get(generation)) is None or (known.key, known.port) == (tunnel.key, tunnel.port))
     }
 
 

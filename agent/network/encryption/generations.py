@@ -11,9 +11,9 @@ from functools import partial
 from ipaddress import ip_network
 
 from agent.network.encryption.sealed import NodeKey, Sealed
-from agent.network.names import TUNNEL_PREFIX
 from agent.network.netlink.messages import Address, Network, Route
 from agent.network.netlink.wireguard import Peer
+from agent.network.underlay import next_hop
 
 KEEPALIVE_SECONDS = 25
 """Until the first handshake with a peer: the first empty packet begins it at once."""
@@ -29,6 +29,10 @@ class Tunnel:
         peers: what it was told of, by public key.
         met: keys of the peers with which a handshake has ever succeeded.
         received: bytes from all peers.
+        name: of the device.
+        has_hops: packets are led to the address of a node there, as on the open overlay's device.
+        is_spent: its keys are not to be used any more.
+        is_guarded: the kernel lets nothing pass at its port but what is encrypted.
     """
 
     generation: int
@@ -39,15 +43,15 @@ class Tunnel:
     peers: Mapping[bytes, Peer] = field(default_factory=dict)
     met: frozenset[bytes] = frozenset()
     received: int = 0
+    name: str = ""
+    has_hops: bool = False
+    is_spent: bool = False
+    is_guarded: bool = True
 
-    @property
-    def name(self) -> str:
-        return device_name(self.generation)
 
-
-def device_name(generation: int) -> str:
+def device_name(prefix: str, generation: int) -> str:
     """Two names in turn: no more than two generations exist on a node at a time."""
-    return f"{TUNNEL_PREFIX}{generation % 2}"
+    return f"{prefix}{generation % 2}"
 
 
 def device_port(first: int, generation: int) -> int:
@@ -87,9 +91,12 @@ def _worth(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tuple[bo
 def routes(sealed: Sealed, tunnels: Collection[Tunnel]) -> frozenset[Route]:
     """One for each container's address that can be reached encrypted."""
     ways = chosen(sealed, tunnels)
-    return frozenset(
-        Route(ip_network(address), ways[node].link) for address, node in sealed.places.items() if node in ways
-    )
+    return frozenset(_route(address, node, ways[node]) for address, node in sealed.places.items() if node in ways)
+
+
+def _route(address: Address, node: Address, tunnel: Tunnel) -> Route:
+    via = next_hop(node, address.version) if tunnel.has_hops else None
+    return Route(ip_network(address), tunnel.link, via)
 
 
 def superseded(sealed: Sealed, tunnels: Collection[Tunnel]) -> list[Tunnel]:
@@ -98,7 +105,7 @@ def superseded(sealed: Sealed, tunnels: Collection[Tunnel]) -> list[Tunnel]:
         each
         for each in tunnels
         if not sealed.generation
-        or (each.generation != sealed.generation and each.name == device_name(sealed.generation))
+        or (each.generation != sealed.generation and each.generation % 2 == sealed.generation % 2)
     ]
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-from agent.network.encryption.tunnels import Tunnels
+from agent.network.encryption.sealing import Sealing
 from shoal.api.v1.node_pb2 import OverlayKey
 
 log = logging.getLogger(__name__)
@@ -20,10 +20,10 @@ Look = Callable[[], Awaitable[Sequence[str]]]
 class Keeper:
     """For the event loop; the tunnels themselves are another thread's."""
 
-    def __init__(self, *, tunnels: Tunnels, look: Look) -> None:
+    def __init__(self, *, tunnels: Sealing, look: Look) -> None:
         self._tunnels = tunnels
         self._look = look
-        self._told: Sequence[OverlayKey] = ()
+        self._told: Sequence[OverlayKey] = tunnels.keys
         self._changed = asyncio.Event()
         self._woken = asyncio.Event()
 

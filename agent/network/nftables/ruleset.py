@@ -5,10 +5,11 @@ host, and other programs' tunnels on the same port, keep what is theirs.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from agent.network.balancing.elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
 from agent.network.balancing.frontends import Kind
-from agent.network.names import FAMILY, GATEWAY, GATEWAY6, LINK_PREFIX, LOOPBACK6, TABLE, TUNNEL_PREFIX, VXLAN_DEVICE
+from agent.network.names import FAMILY, GATEWAY, GATEWAY6, LINK_PREFIX, LOOPBACK6, TABLE, TUNNEL_PREFIXES, VXLAN_DEVICE
 from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address
 from agent.network.nftables.families import name6, text6
 from agent.network.underlay import node_address, node_address6
@@ -47,10 +48,33 @@ _OF_ONE_FAMILY = ("to_virtual", "to_published")
 """Chains that packets of one family alone come to."""
 _CONTAINER = f'"{LINK_PREFIX}*"'
 _OVERLAY = f'"{VXLAN_DEVICE}"'
-_TUNNEL = f'"{TUNNEL_PREFIX}*"'
+_SEALED = ", ".join(f'"{prefix}*"' for prefix in TUNNEL_PREFIXES)
 
 
-def chains(vni: int, port: int, underlay: Address) -> dict[str, tuple[str, ...]]:
+@dataclass(frozen=True)
+class OverlayPorts:
+    """How the overlay's own packets are known.
+
+    Attributes:
+        vni: VXLAN network identifier.
+        open: UDP port of what is in clear.
+        sealed: UDP ports of what comes and goes by ESP alone.
+    """
+
+    vni: int
+    open: int
+    sealed: tuple[int, ...] = ()
+
+    @property
+    def all(self) -> str:
+        return f"{{ {', '.join(map(str, (self.open, *self.sealed)))} }}"
+
+    def of_ours(self, ports: str) -> str:
+        """Matches packets of our own overlay at these ports."""
+        return f"udp dport {ports} @th,96,24 {self.vni}"
+
+
+def chains(ports: OverlayPorts, underlay: Address) -> dict[str, tuple[str, ...]]:
     """Every chain with its rules; a base chain's first line is its hook.
 
     Args:
@@ -69,19 +93,20 @@ def chains(vni: int, port: int, underlay: Address) -> dict[str, tuple[str, ...]]
         for rule in rules:
             yield from (rule, text6(rule, names))
 
-    found = _chains(vni, port, str(node_address(underlay)), both)
+    found = _chains(ports, str(node_address(underlay)), both)
     for name in _OF_ONE_FAMILY:
         found[name6(name)] = tuple(text6(rule, names) for rule in found[name])
     return found
 
 
-def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) -> dict[str, tuple[str, ...]]:
+def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) -> dict[str, tuple[str, ...]]:
     """Those of both families, and of those of one the IPv4 ones.
 
     Args:
         node: the node's own address in the overlay.
     """
-    tunnel = f"udp dport {port} @th,96,24 {vni}"
+    tunnel = ports.of_ours(ports.all)
+    sealed = [ports.of_ours(str(port)) for port in ports.sealed]
     published = f"ip daddr != {GATEWAY} fib daddr type local goto to_published"
     # The kernel leads nothing from ::1 elsewhere: our relay comes from there to an address that only it may use.
     published6, published_here6 = (
@@ -110,6 +135,7 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
         "from_port_53": ("udp sport set 53", "tcp sport set 53"),
         "own_tunnel": (
             "type filter hook output priority raw; policy accept;",
+            *(f"{each} rt ipsec missing drop" for each in sealed),
             f"{tunnel} notrack",
         ),
         "forward": (
@@ -119,22 +145,22 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
                 f"oifname {_OVERLAY} ip daddr @encrypted drop",
             ),
             f"iifname {_CONTAINER} goto from_container",
-            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} goto from_overlay",
+            f"iifname {{ {_OVERLAY}, {_SEALED} }} goto from_overlay",
             f"oifname {_CONTAINER} goto to_container",
             # Clients that this node leads to a task on another one, whose reply comes back the same way.
             f"oifname {_OVERLAY} ct status dnat accept",
             f"oifname {_OVERLAY} ct state established,related accept",
-            f"oifname {{ {_OVERLAY}, {_TUNNEL} }} drop",
+            f"oifname {{ {_OVERLAY}, {_SEALED} }} drop",
         ),
         "from_container": (
             clamp,
             "ct state established,related accept",
             "ct state invalid drop",
             # Else a container could write frames into the overlay, with this node's address around them.
-            f"udp dport {port} drop",
+            f"udp dport {ports.all} drop",
             *both(
                 f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept",
-                f"oifname {{ {_OVERLAY}, {_TUNNEL} }} ip saddr . ip daddr @pairs accept",
+                f"oifname {{ {_OVERLAY}, {_SEALED} }} ip saddr . ip daddr @pairs accept",
                 f"oifname {{ {_CONTAINER}, {_OVERLAY} }} ct status dnat ip saddr @egress accept",
             ),
             f"oifname {_CONTAINER} reject with icmpx type admin-prohibited",
@@ -160,15 +186,16 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
         ),
         "input": (
             "type filter hook input priority filter; policy accept;",
+            *(f"{each} meta ipsec missing drop" for each in sealed),
             *both(f"{tunnel} ip saddr != @peers drop"),
             f"iifname {_CONTAINER} goto container_to_host",
-            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} ct state established,related accept",
-            f"iifname {{ {_OVERLAY}, {_TUNNEL} }} drop",
+            f"iifname {{ {_OVERLAY}, {_SEALED} }} ct state established,related accept",
+            f"iifname {{ {_OVERLAY}, {_SEALED} }} drop",
             *both(f'ip daddr {GATEWAY} iifname != "lo" drop'),
         ),
         "container_to_host": (
             "ct state established,related accept",
-            f"udp dport {port} drop",
+            f"udp dport {ports.all} drop",
             f"ip daddr {GATEWAY} meta l4proto . th dport @resolver_at accept",
             *both(
                 f"ip daddr {GATEWAY} icmp type echo-request accept",
@@ -224,12 +251,12 @@ def _chains(vni: int, port: int, node: str, both: Callable[..., Iterator[str]]) 
     }
 
 
-def definition(vni: int, port: int, underlay: Address) -> str:
+def definition(ports: OverlayPorts, underlay: Address) -> str:
     """The whole table without elements, as one transaction that takes the place of an older one."""
     lines = [f"add table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
     lines += [f"set {name} {{ {body} }}" for name, body in SETS.items()]
     lines += [f"map {name} {{ {body} }}" for name, body in MAPS.items()]
     # A chain must be there before a rule jumps to it, so the later ones come first.
-    for name, rules in reversed(chains(vni, port, underlay).items()):
+    for name, rules in reversed(chains(ports, underlay).items()):
         lines += [f"chain {name} {{", *rules, "}"]
     return "\n".join([*lines, "}"]) + "\n"

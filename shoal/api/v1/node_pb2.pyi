@@ -421,7 +421,7 @@ class NodeDescription(_message.Message):
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What of its kernel tasks may depend on, by name: "wireguard"."""
+        """What of its kernel tasks may depend on, by name: "wireguard", "esp"."""
 
     @_builtins.property
     def overlay_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OverlayKey]:
@@ -546,29 +546,48 @@ Global___CsiDriver: _TypeAlias = CsiDriver  # noqa: Y015
 
 @_typing.final
 class OverlayKey(_message.Message):
-    """A node's public key for encrypted networks. The private half is made in the node's kernel and never leaves it."""
+    """A node's public key for encrypted networks. The private half never leaves the node: that of WireGuard is in its kernel
+    alone, that of ESP on a tmpfs of its agent.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OverlayKey._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        WIREGUARD: OverlayKey._Kind.ValueType  # 0
+        ESP: OverlayKey._Kind.ValueType  # 1
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
+    WIREGUARD: OverlayKey.Kind.ValueType  # 0
+    ESP: OverlayKey.Kind.ValueType  # 1
 
     GENERATION_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
     """Counts the cluster's changes of keys: two nodes speak by keys of the same generation."""
     public_key: _builtins.bytes
     """Curve25519, 32 bytes."""
     port: _builtins.int
-    """UDP port where it is spoken."""
+    """UDP port where it is spoken; of ESP, that of the VXLAN packets that are in it."""
+    kind: Global___OverlayKey.Kind.ValueType
+    """Two nodes that have WireGuard both speak by it, else by ESP."""
     def __init__(
         self,
         *,
         generation: _builtins.int = ...,
         public_key: _builtins.bytes = ...,
         port: _builtins.int = ...,
+        kind: Global___OverlayKey.Kind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "port", b"port", "public_key", b"public_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "kind", b"kind", "port", b"port", "public_key", b"public_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

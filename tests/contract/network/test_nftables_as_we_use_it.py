@@ -14,7 +14,7 @@ from agent.network.nftables import elements as nft
 from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable, skeleton
-from agent.network.nftables.ruleset import definition
+from agent.network.nftables.ruleset import OverlayPorts, definition
 from agent.network.tables import Subnet, Tables
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside
@@ -43,6 +43,7 @@ ATTACHMENT = Attachment(
 )
 POOL = IPv4Network("172.30.0.0/16")
 UNDERLAY = IPv4Address("172.31.9.1")
+PORTS = OverlayPorts(4096, 4789, (51832, 51833))
 
 
 class CountedNftables(Nftables):
@@ -75,7 +76,7 @@ def tables() -> Iterator[CountedNftables]:
 
 def test_elements_are_listed_as_they_were_written(tables: CountedNftables) -> None:
     wanted = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
-    tables.run(definition(4096, 4789, UNDERLAY) + nft.transaction(nft.NONE, wanted))
+    tables.run(definition(PORTS, UNDERLAY) + nft.transaction(nft.NONE, wanted))
     assert nft.listed(tables.list_table("inet", "shoal")) == wanted
 
     fewer = nft.elements(Tables(), [], POOL)
@@ -84,7 +85,7 @@ def test_elements_are_listed_as_they_were_written(tables: CountedNftables) -> No
 
 
 def test_a_key_changes_its_value_in_one_transaction(tables: CountedNftables) -> None:
-    tables.run(definition(4096, 4789, UNDERLAY))
+    tables.run(definition(PORTS, UNDERLAY))
     old = {"published": frozenset({"6 . 8080 : 10.99.0.7 . 80"})}
     new = {"published": frozenset({"6 . 8080 : 10.99.0.8 . 80"})}
     tables.run(nft.transaction(nft.NONE, old))
@@ -96,7 +97,7 @@ WANTED = nft.elements(TABLES_WITHOUT_C, [ATTACHMENT], POOL)
 
 
 def own_table(tables: CountedNftables, underlay: IPv4Address = UNDERLAY) -> OwnTable:
-    rules = definition(4096, 4789, underlay)
+    rules = definition(PORTS, underlay)
     return OwnTable(nftables=tables, definition=rules, generation=tables.generation)
 
 
@@ -193,15 +194,15 @@ def test_elements_of_an_earlier_version_that_do_not_fit_are_dropped(tables: Coun
 
 def test_loading_again_takes_the_place_of_the_old_table_and_of_no_other(tables: CountedNftables) -> None:
     tables.run("add table inet other\nadd table ip shoal")
-    tables.run(definition(4096, 4789, UNDERLAY))
-    tables.run(definition(5000, 4790, UNDERLAY))
+    tables.run(definition(PORTS, UNDERLAY))
+    tables.run(definition(OverlayPorts(5000, 4790), UNDERLAY))
     assert tables.list_table("inet", "other")
     assert tables.list_table("ip", "shoal")
     assert tables.list_table("inet", "absent") == ()
 
 
 def test_a_transaction_is_done_whole_or_not_at_all(tables: CountedNftables) -> None:
-    tables.run(definition(4096, 4789, UNDERLAY))
+    tables.run(definition(PORTS, UNDERLAY))
     with pytest.raises(Unavailable, match="nftables refused"):
         tables.run("add element inet shoal peers { 172.31.9.9 }\ndelete element inet shoal peers { 172.31.9.8 }")
     assert nft.listed(tables.list_table("inet", "shoal"))["peers"] == frozenset()

@@ -51,12 +51,16 @@ def test_where_no_kernel_can_it_is_refused_with_the_names_of_the_nodes() -> None
     async def scenario(api: Api) -> None:
         await api.add_node("node1", "h1")
         await api.add_node("node2", "h2")
-        with pytest.raises(InvalidInput, match=r"no node's kernel has WireGuard \(h1, h2\): load the module"):
+        with pytest.raises(
+            InvalidInput, match=r"no node's kernel has WireGuard or IPsec ESP \(h1, h2\): load the module"
+        ):
             await api.networks.create(CreateNetworkRequest(spec=BANK))
         await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="street", options={"encrypted": "false"})))
         await describe(api, "node2", features=("wireguard",))
         response = await api.networks.create(CreateNetworkRequest(spec=BANK))
-        assert list(response.warnings) == ["no task of the network runs on h1, whose kernel has no WireGuard"]
+        assert list(response.warnings) == [
+            "no task of the network runs on h1, whose kernel lacks what others encrypt by"
+        ]
 
     with_api(scenario)
 
@@ -109,13 +113,46 @@ def test_tasks_go_where_the_kernel_can() -> None:
     world.service("vault", ServiceSpec(replicated=Replicated(replicas=2), task=template))
     world.plan()
     reasons = {task.reason for task in world.wanted("vault")}
-    assert reasons == {"no node fits: 2 nodes: 2 lack WireGuard in the kernel, for encrypted networks"}
-    status = NodeStatus()
-    status.CopyFrom(world.tables.node_status["h2"])
-    status.description.features.append("wireguard")
-    world.put(kinds.NODE_STATUS, "h2", status)
+    assert reasons == {"no node fits: 2 nodes: 2 lack WireGuard and IPsec ESP in the kernel, for encrypted networks"}
+    tell_features(world, "h2", "wireguard")
     world.plan()
     assert {task.node_id for task in world.wanted("vault")} == {"h2"}
+
+
+def tell_features(world: PlannerWorld, node_id: str, *features: str) -> None:
+    status = NodeStatus()
+    status.CopyFrom(world.tables.node_status[node_id])
+    status.description.features[:] = features
+    world.put(kinds.NODE_STATUS, node_id, status)
+
+
+@pytest.mark.parametrize(
+    ("second", "third", "fit"),
+    [
+        (("wireguard", "esp"), ("esp",), {"h2", "h3"}),
+        (("esp",), ("esp",), {"h2", "h3"}),
+        (("wireguard",), ("wireguard", "esp"), {"h2", "h3"}),
+        (("wireguard",), ("esp",), {"h2"}),
+    ],
+)
+def test_tasks_go_where_every_two_nodes_can_speak(
+    second: tuple[str, ...], third: tuple[str, ...], fit: set[str]
+) -> None:
+    world = PlannerWorld()
+    for name in ("h1", "h2", "h3"):
+        world.node(name)
+    tell_features(world, "h2", *second)
+    tell_features(world, "h3", *third)
+    world.put(kinds.NETWORK, "bank", Network(meta=Meta(id="bank"), spec=BANK))
+    template = TaskTemplate(networks=[NetworkAttachment(network="bank")])
+    template.placement.max_per_node = 1
+    template.container.image = "hello:1"
+    world.service("vault", ServiceSpec(replicated=Replicated(replicas=3), task=template))
+    world.plan()
+    tasks = world.wanted("vault")
+    assert {task.node_id for task in tasks if task.node_id} == fit
+    if len(fit) == 1:
+        assert any("2 lack WireGuard in the kernel" in task.reason for task in tasks), [each.reason for each in tasks]
 
 
 def keyed(world: World, node_id: str, number: int) -> None:

@@ -62,7 +62,6 @@ def faults(more: dict[str, object], view: Tables | None = None) -> list[str]:
         ({"subnet6": "fd13::/64", "ip_range6": "fd13::1"}, ""),
         ({"subnet6": "fd13::/64", "ip_range6": "fd14::/112"}, "ip_range6: fd14::/112 is not in the subnet"),
         ({"subnet6": "fd13::/64", "reserved6": {"a": "10.0.0.1"}}, 'reserved6.a: "10.0.0.1" is not an IPv6 address'),
-        ({"options": {"encrypted": "true"}}, "ipv6: encrypted networks have no IPv6 yet"),
         ({"subnet": "fd13::/64"}, 'subnet: "fd13::/64" is not an IPv4 subnet'),
     ],
 )
@@ -74,6 +73,13 @@ def test_every_fault_is_told_at_its_place(more: dict[str, object], told: str) ->
 def test_a_good_one_has_no_faults() -> None:
     assert faults({}) == []
     assert faults({"subnet": "10.5.0.0/24", "subnet6": "2001:db8:5::/64", "ip_range6": "2001:db8:5::1000/116"}) == []
+
+
+def test_an_encrypted_network_may_have_it() -> None:
+    view = tables()
+    for status in view.node_status.values():
+        status.description.features.append("wireguard")
+    assert faults({"options": {"encrypted": "true"}, "subnet6": "fd13::/64"}, view) == []
 
 
 def test_nodes_that_lack_it_are_named_with_the_reason() -> None:

@@ -26,7 +26,7 @@ from agent.network.names import GATEWAY
 from agent.network.netlink.messages import Address, Route, add_route
 from agent.network.netlink.wireguard import Peer
 from agent.network.nftables.elements import elements
-from agent.network.nftables.ruleset import chains
+from agent.network.nftables.ruleset import OverlayPorts, chains
 from agent.network.tables import tables
 from agent.network.underlay import Underlay
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
@@ -59,7 +59,8 @@ def record(node: str, address: str, *generations: int) -> PeerRecord:
 def tunnel(generation: int, *peers: int, met: tuple[int, ...] = ()) -> Tunnel:
     told = {key(each): Peer(key(each), (A, 51830), frozenset()) for each in peers}
     known = frozenset(map(key, met))
-    return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, told, known)
+    name = device_name("shoal-wg", generation)
+    return Tunnel(generation, generation + 100, key(200 + generation), 51830, 1440, told, known, name=name)
 
 
 def one_node(*generations: int, newest: int) -> Sealed:
@@ -86,11 +87,23 @@ def test_what_is_no_key_is_as_if_it_had_not_been_told() -> None:
     peer = record("b", "192.0.2.2", 3)
     peer.keys.add(generation=4, public_key=b"short", port=51830)
     peer.keys.add(generation=5, public_key=key(5), port=70_000)
-    assert sealed(NETWORKS, [], [peer], "me").keys == {B: {3: NodeKey(key(3), 51830)}}
+    assert sealed(NETWORKS, [], [peer], "me", ipv6=True).keys == {B: {3: NodeKey(key(3), 51830)}}
+
+
+def test_addresses_of_both_families_are_sealed_where_the_node_has_them() -> None:
+    six = TaskAddress(network_id="bank", address="10.1.0.5", address6="fd12::5")
+    endpoints = [TaskEndpoint(task_id="t", node_id="b", addresses=[six])]
+    with_six = NetworkAssignment(network_id="bank", subnet="10.1.0.0/24", subnet6="fd12::/64", key_generation=3)
+    four: set[Address] = {CONTAINER}
+    for ipv6, addresses in ((True, four | {IPv6Address("fd12::5")}), (False, four)):
+        found = tables([with_six], endpoints, [record("b", "192.0.2.2", 3)], "me", ipv6=ipv6)
+        assert set(found.sealed.places) == addresses
+        assert not found.routes
+        assert elements(found, [], IPv4Network("172.30.0.0/16"))["encrypted6"] == ({"fd12::/64"} if ipv6 else set())
 
 
 def test_nothing_is_sealed_without_an_encrypted_network() -> None:
-    assert sealed(NETWORKS[1:], [], [record("b", "192.0.2.2", 3)], "me") == Sealed()
+    assert sealed(NETWORKS[1:], [], [record("b", "192.0.2.2", 3)], "me", ipv6=True) == Sealed()
 
 
 def test_a_device_is_told_of_the_nodes_of_its_generation_with_their_addresses() -> None:
@@ -133,7 +146,7 @@ def test_old_keys_lead_to_nobody_once_all_have_answered() -> None:
 
 
 def test_two_names_and_ports_in_turn() -> None:
-    assert device_name(1) != device_name(2) == device_name(4)
+    assert device_name("shoal-wg", 1) != device_name("shoal-wg", 2) == device_name("shoal-wg", 4)
     assert {device_port(51830, number) for number in range(9)} == {51830, 51831}
     word = one_node(3, newest=3)
     assert superseded(word, [tunnel(1), tunnel(2), tunnel(3)]) == [tunnel(1)]
@@ -218,14 +231,19 @@ def test_containers_routes_to_encrypted_networks_have_less_room() -> None:
 
 
 def test_room_by_the_underlays_ip() -> None:
-    assert Underlay(IPv4Address("192.0.2.1"), 2, 1500).sealed_mtu == 1440
-    assert Underlay(IPv6Address("2001:db8::1"), 2, 1500).sealed_mtu == 1420
+    v4, v6 = IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1")
+    rooms = {(each, mtu): Underlay(each, 2, mtu) for each in (v4, v6) for mtu in (1300, 1335, 1500, 1503)}
+    assert [rooms[v4, mtu].wireguard_mtu for mtu in (1300, 1335, 1500)] == [1240, 1280, 1440]
+    assert rooms[v6, 1500].wireguard_mtu == 1420
+    # Packets in ESP are filled up to four bytes.
+    assert [rooms[v4, mtu].esp_mtu for mtu in (1300, 1335, 1500, 1503)] == [1216, 1280, 1416, 1416]
+    assert rooms[v6, 1500].esp_mtu == 1396
 
 
 def test_the_rules_know_the_encrypted_subnets() -> None:
     found = elements(tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
     assert found["encrypted"] == {"10.1.0.0/24"}
-    forward = chains(4096, 4789, A)["forward"]
+    forward = chains(OverlayPorts(4096, 4789), A)["forward"]
     drops = [rule for rule in forward if "@encrypted drop" in rule or "@encrypted6 drop" in rule]
     assert len(drops) == 4
     assert forward[1:5] == tuple(drops), "before anything is let through"

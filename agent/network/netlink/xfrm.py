@@ -1,0 +1,191 @@
+"""XFRM's netlink (linux/xfrm.h, xfrm_user.c): security associations and policies of ESP as bytes, and back.
+
+Associations are in transport mode, with AES-GCM (RFC 4106) and extended sequence numbers (RFC 4303, 2.2.1).
+"""
+
+import struct
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.inventory import attributes
+from agent.network.netlink.messages import (
+    AF_INET,
+    AF_INET6,
+    CREATE,
+    EXCLUSIVE,
+    GONE,
+    Address,
+    Message,
+    attribute,
+    family_of,
+)
+
+XFRM = 6
+"""NETLINK_XFRM: the family of a `Connection` for the calls here that take one."""
+KEY_BYTES = 36
+"""Of AES-256, and four of salt (RFC 4106, 8.1)."""
+LEAST_SPI = 256
+"""Smaller ones are reserved (RFC 4303, 2.1)."""
+IN, OUT = 0, 1
+"""Directions of policies."""
+
+_NEW_STATE, _DELETE_STATE, _GET_STATE = 0x10, 0x11, 0x12
+_DELETE_POLICY, _GET_POLICY, _UPDATE_POLICY = 0x14, 0x15, 0x19
+_TEMPLATE, _AEAD, _REPLAY_ESN = 5, 18, 23
+_ESP, _UDP = 50, 17
+_TRANSPORT = 0
+_ESN = 128
+_ALGORITHM = b"rfc4106(gcm(aes))"
+_TAG_BITS = 128
+_WINDOW = 1024
+"""Packets that may come late."""
+_FOR_EVER = (1 << 64) - 1
+_ANY = 0xFFFFFFFF
+_FIRST = 1
+"""Priority of our policies: others' come after it."""
+
+_SELECTOR = struct.Struct("=16s16s2s2s2s2sHBBB3xiI")
+_LIFETIME = struct.pack("=QQQQQQQQ", *(_FOR_EVER,) * 4, 0, 0, 0, 0)
+_USED = struct.Struct("=QQQQ")
+_ID = struct.Struct("=16s4sB3x")
+_STATE_BYTES, _POLICY_BYTES = 224, 168
+_USED_AT, _REQID_AT = 160, 208
+
+
+@dataclass(frozen=True)
+class State:
+    """A security association: packets from one address to another, which have this number.
+
+    Attributes:
+        spi: 32 bits, chosen once for both sides (RFC 4303, 2.1).
+        key: of AES-256 with its salt.
+        mark: which ones belong together ("reqid"): policies name it.
+    """
+
+    source: Address
+    destination: Address
+    spi: int
+    key: bytes = field(repr=False)
+    mark: int
+
+
+@dataclass(frozen=True)
+class StateNow:
+    """An association as the kernel has it; what has gone by it, in bytes and packets."""
+
+    state: State
+    bytes: int
+    packets: int
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Datagrams to this UDP port pass by ESP alone: by an association of the mark, or not at all."""
+
+    direction: int
+    family: int
+    port: int
+    mark: int
+
+
+def add_state(state: State) -> Message:
+    """Refused where the number is taken: an association is never changed."""
+    body = _selector(family_of(state.source), 0) + _id(state) + _packed(state.source) + _LIFETIME
+    body += _USED.pack(0, 0, 0, 0) + struct.pack("=III", 0, 0, 0) + struct.pack("=II", 0, state.mark)
+    body += struct.pack("=HBBB7x", family_of(state.source), _TRANSPORT, 0, _ESN)
+    algorithm = _ALGORITHM.ljust(64, b"\0") + struct.pack("=II", len(state.key) * 8, _TAG_BITS) + state.key
+    words = _WINDOW // 32
+    replay = struct.pack("=IIIIII", words, 0, 0, 0, 0, _WINDOW) + bytes(4 * words)
+    body += attribute(_AEAD, algorithm) + attribute(_REPLAY_ESN, replay)
+    what = f"add the association with {state.destination} ({state.spi:#010x})"
+    return Message(_NEW_STATE, CREATE | EXCLUSIVE, body, what)
+
+
+def delete_state(state: State) -> Message:
+    body = _packed(state.destination) + state.spi.to_bytes(4, "big")
+    body += struct.pack("=HBx", family_of(state.destination), _ESP)
+    what = f"delete the association with {state.destination} ({state.spi:#010x})"
+    return Message(_DELETE_STATE, 0, body, what, GONE)
+
+
+def add_policy(policy: Policy) -> Message:
+    """Or set right the one that is there."""
+    body = _selector(policy.family, policy.port) + _LIFETIME + _USED.pack(0, 0, 0, 0)
+    body += struct.pack("=IIBBBB4x", _FIRST, 0, policy.direction, 0, 0, 0)
+    template = _ID.pack(bytes(16), bytes(4), _ESP) + struct.pack("=H2x16s", policy.family, bytes(16))
+    template += struct.pack("=IBBBx", policy.mark, _TRANSPORT, 0, 0) + struct.pack("=III", _ANY, _ANY, _ANY)
+    return Message(_UPDATE_POLICY, CREATE, body + attribute(_TEMPLATE, template), _named("set", policy))
+
+
+def delete_policy(policy: Policy) -> Message:
+    body = _selector(policy.family, policy.port) + struct.pack("=IB3x", 0, policy.direction)
+    return Message(_DELETE_POLICY, 0, body, _named("delete", policy), GONE)
+
+
+def states(connection: Connection) -> list[StateNow]:
+    """Every association of ESP in transport mode with AES-GCM."""
+    found = []
+    for reply in connection.dump(_GET_STATE, b""):
+        kind, mode = struct.unpack_from("=HB", reply.body, 212)
+        algorithm = attributes(reply.body, _STATE_BYTES).get(_AEAD, b"")
+        if reply.body[76] != _ESP or mode != _TRANSPORT or algorithm[:64].rstrip(b"\0") != _ALGORITHM:
+            continue
+        size = struct.unpack_from("=I", algorithm, 64)[0] // 8
+        destination, source = _address(reply.body[56:72], kind), _address(reply.body[80:96], kind)
+        spi, (mark,) = int.from_bytes(reply.body[72:76], "big"), struct.unpack_from("=I", reply.body, _REQID_AT)
+        used, packets = struct.unpack_from("=QQ", reply.body, _USED_AT)
+        state = State(source, destination, spi, algorithm[72 : 72 + size], mark)
+        found.append(StateNow(state, used, packets))
+    return found
+
+
+def policies(connection: Connection) -> list[Policy]:
+    """Every policy that sends datagrams to a port by ESP, whoever they are from and to."""
+    found = []
+    for reply in connection.dump(_GET_POLICY, b""):
+        template = attributes(reply.body, _POLICY_BYTES).get(_TEMPLATE, b"")
+        selector = _SELECTOR.unpack_from(reply.body)
+        port, mask, kind, protocol = selector[2], selector[3], selector[6], selector[9]
+        wide = selector[7:9] == (0, 0) and protocol == _UDP and mask == b"\xff\xff"
+        if wide and len(template) == 64 and reply.body[161] == 0:
+            (mark,) = struct.unpack_from("=I", template, 44)
+            found.append(Policy(reply.body[160], kind, int.from_bytes(port, "big"), mark))
+    return found
+
+
+def _selector(family: int, port: int) -> bytes:
+    """Datagrams to the port; everything when it is 0."""
+    mask = b"\xff\xff" if port else b"\0\0"
+    protocol = _UDP if port else 0
+    anywhere = bytes(16)
+    return _SELECTOR.pack(
+        anywhere, anywhere, port.to_bytes(2, "big"), mask, b"\0\0", b"\0\0", family, 0, 0, protocol, 0, 0
+    )
+
+
+def _id(state: State) -> bytes:
+    return _ID.pack(_packed(state.destination), state.spi.to_bytes(4, "big"), _ESP)
+
+
+def _packed(address: Address) -> bytes:
+    return address.packed.ljust(16, b"\0")
+
+
+def _address(packed: bytes, family: int) -> Address:
+    return IPv4Address(packed[:4]) if family == AF_INET else IPv6Address(packed)
+
+
+def _named(verb: str, policy: Policy) -> str:
+    return f"{verb} the policy for UDP port {policy.port} ({'out' if policy.direction == OUT else 'in'})"
+
+
+_PROBED = {AF_INET: ("192.0.2.1", "192.0.2.2"), AF_INET6: ("2001:db8::1", "2001:db8::2")}
+"""Addresses that nobody has (RFC 5737, RFC 3849)."""
+
+
+def probe(family: int, key: bytes, spi: int) -> tuple[Message, Message]:
+    """Requests that only a kernel with ESP and AES-GCM does: the second undoes the first."""
+    source, destination = map(ip_address, _PROBED[family])
+    state = State(source, destination, spi, key, 0)
+    return add_state(state), delete_state(state)

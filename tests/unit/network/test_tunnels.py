@@ -1,0 +1,214 @@
+"""When devices and keys of encrypted tunnels change, whatever kind they are of."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import cast
+
+from agent.network.encryption.generations import Tunnel
+from agent.network.encryption.sealed import NOTHING_SEALED, NodeKey, Sealed
+from agent.network.encryption.tunnels import QUIET_SECONDS, Tunnels
+from agent.network.netlink.connection import Connection
+from agent.network.netlink.messages import Message, Route
+from agent.network.netlink.wireguard import Peer
+from shoal.api.v1.node_pb2 import OverlayKey
+from shoal.errors import Unavailable
+
+NODE, CONTAINER = IPv4Address("192.0.2.2"), IPv4Address("10.1.0.5")
+MTU = 1416
+
+
+class Kernel:
+    """A `Kind` whose devices are values; `lacking` is what it says it lacks."""
+
+    key_kind = OverlayKey.ESP
+    feature = "esp"
+
+    def __init__(self) -> None:
+        self.devices: dict[int, Tunnel] = {}
+        self.made = 0
+        self.lacking = ""
+        self.knocks: list[int] = []
+        self.refuses_peers = False
+
+    def close(self) -> None:
+        self.devices.clear()
+
+    def require(self) -> None:
+        if self.lacking:
+            raise Unavailable(self.lacking)
+
+    def found(self, told: Mapping[int, Tunnel]) -> dict[int, Tunnel]:
+        return dict(self.devices)
+
+    def make(self, generation: int, mtu: int) -> Tunnel:
+        self.made += 1
+        name = f"t{generation % 2}"
+        self.devices[generation] = Tunnel(generation, 7, bytes([self.made]) * 32, 51832, mtu, name=name, has_hops=True)
+        return self.devices[generation]
+
+    def delete(self, generations: Iterable[int]) -> None:
+        places = {generation % 2 for generation in generations}
+        self.devices = {number: each for number, each in self.devices.items() if number % 2 not in places}
+
+    def mend(self, tunnel: Tunnel, mtu: int) -> None:
+        self.devices[tunnel.generation] = replace(tunnel, mtu=mtu, is_guarded=True)
+
+    def admits(self, tunnel: Tunnel, wanted: Mapping[bytes, Peer]) -> bool:
+        return bytes(32) not in wanted
+
+    def add(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, Peer]]]) -> None:
+        if self.refuses_peers:
+            raise Unavailable("no room for peers")
+        for tunnel, wanted in tunnels:
+            self.devices[tunnel.generation] = replace(self.devices[tunnel.generation], peers=wanted)
+
+    def remove(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, Peer]]]) -> None:
+        """Nothing is left to do."""
+
+    def knock(self, tunnel: Tunnel) -> None:
+        self.knocks.append(tunnel.generation)
+
+    def hear(self, generation: int, received: int = 1) -> None:
+        """Something has come from every peer."""
+        device = self.devices[generation]
+        self.devices[generation] = replace(device, met=frozenset(device.peers), received=received)
+
+
+class Routes(Connection):
+    """Counts requests."""
+
+    def __init__(self) -> None:
+        self.requests: list[Message] = []
+
+    def apply(self, messages: Iterable[Message]) -> None:
+        self.requests += messages
+
+
+class Rig:
+    """Tunnels on such a kernel, and a clock that is turned by hand."""
+
+    def __init__(self) -> None:
+        self.kernel, self.seconds = Kernel(), 0.0
+        self.tunnels = Tunnels(connection=cast(Connection, Routes()), kind=self.kernel, clock=lambda: self.seconds)
+
+    def tell(self, newest: int, *generations: int) -> None:
+        keys = {each: NodeKey(bytes([100 + each]) * 32, 51832) for each in generations}
+        self.tunnels.apply(Sealed(newest, {NODE: keys}, {CONTAINER: NODE}), MTU)
+
+    @property
+    def generations(self) -> list[int]:
+        return [key.generation for key in self.tunnels.keys]
+
+
+def test_a_node_of_the_same_generation_is_led_to_and_knocked_at() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    assert rig.generations == [1] and rig.tunnels.keys[0].kind == OverlayKey.ESP
+    assert {route.destination.network_address for route in rig.tunnels.routes} == {CONTAINER}
+    assert {route.via for route in rig.tunnels.routes} == {NODE}
+    assert rig.kernel.knocks == [1]
+    assert not rig.tunnels.is_settled, "it has not been heard from"
+    rig.kernel.hear(1)
+    assert rig.tunnels.look(MTU) == []
+    assert rig.tunnels.is_settled
+
+
+def test_keys_change_over_once_the_other_node_is_heard_and_go_once_all_is_quiet() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.kernel.hear(1)
+    rig.tell(2, 1)
+    rig.tell(2, 1, 2)
+    assert rig.generations == [1, 2]
+    rig.tunnels.look(MTU)
+    rig.kernel.hear(2)
+    for received, seconds in ((5, 0.0), (6, QUIET_SECONDS), (6, 0.0), (6, QUIET_SECONDS)):
+        assert rig.generations == [1, 2]
+        rig.kernel.hear(1, received)
+        rig.seconds += seconds
+        rig.tunnels.look(MTU)
+    assert rig.generations == [2]
+    assert rig.kernel.devices.keys() == {2}
+    assert rig.tunnels.is_settled
+
+
+def test_a_spent_key_is_told_and_another_one_takes_its_place() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    before = rig.tunnels.keys
+    rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_spent=True)
+    (told,) = rig.tunnels.look(MTU)
+    assert told == "the tunnel t1 had lost keys of sessions"
+    assert rig.generations == [1] and rig.tunnels.keys != before
+    assert rig.kernel.devices[1].peers
+
+
+def test_a_later_process_disturbs_nothing_but_makes_a_spent_key_anew() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    for is_spent, made in ((False, 1), (True, 2)):
+        rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_spent=is_spent)
+        later = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
+        later.apply(Sealed(1, {NODE: {1: NodeKey(bytes([101]) * 32, 51832)}}, {CONTAINER: NODE}), MTU)
+        assert rig.kernel.made == made
+        assert isinstance(next(iter(later.routes)), Route)
+
+
+def test_a_later_process_tells_the_keys_that_it_finds_from_the_beginning() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    later = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
+    later.begin()
+    assert later.keys == rig.tunnels.keys
+    rig.kernel.devices.clear()
+    fresh = Tunnels(connection=cast(Connection, Routes()), kind=rig.kernel)
+    fresh.begin()
+    assert not fresh.keys and fresh.is_settled
+
+
+def test_a_key_that_cannot_be_used_with_somebody_is_made_anew() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.tunnels.apply(Sealed(1, {NODE: {1: NodeKey(bytes(32), 51832)}}, {}), MTU)
+    assert rig.kernel.made == 2
+
+
+def test_what_is_not_guarded_is_told_and_guarded_again() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.kernel.devices[1] = replace(rig.kernel.devices[1], is_guarded=False, mtu=0)
+    assert rig.tunnels.look(MTU) == ["the policies of the tunnel t1 were missing"]
+    assert rig.kernel.devices[1].is_guarded and rig.kernel.devices[1].mtu == MTU
+    assert rig.kernel.made == 1
+
+
+def test_a_missing_device_of_older_keys_takes_no_newer_one_along() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.tell(3, 1, 3)
+    assert rig.generations == [3]
+    rig.tunnels.look(MTU)
+    assert rig.kernel.devices.keys() == {3}
+
+
+def test_what_the_kernel_lacks_or_refuses_is_a_fault_until_it_does_not() -> None:
+    rig = Rig()
+    rig.kernel.lacking = "this kernel lacks it"
+    rig.tell(1, 1)
+    assert rig.tunnels.fault == "encrypted networks do not work on this node: this kernel lacks it"
+    assert not rig.tunnels.routes and not rig.generations
+    rig.kernel.lacking, rig.kernel.refuses_peers = "", True
+    rig.tunnels.look(MTU)
+    assert "no room for peers" in rig.tunnels.fault and not rig.tunnels.routes
+    rig.kernel.refuses_peers = False
+    rig.tunnels.look(MTU)
+    assert not rig.tunnels.fault and rig.tunnels.routes
+
+
+def test_without_an_encrypted_network_nothing_is_left() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.tunnels.apply(NOTHING_SEALED, MTU)
+    assert not rig.kernel.devices and not rig.tunnels.routes and not rig.generations
+    assert rig.tunnels.look(MTU) == []
