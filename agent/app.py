@@ -90,8 +90,9 @@ async def run(settings: AgentSettings) -> None:
         )
         outbox = Outbox()
         drivers = await stack.enter_async_context(_drivers(settings))
-        volumes = _volumes(settings, drivers)
-        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, volumes)
+        contents = FileContents()
+        volumes = _volumes(settings, drivers, contents)
+        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, contents, volumes)
         await stack.enter_async_context(
             _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers)
         )
@@ -139,6 +140,7 @@ async def _worker(
     node_id: str,
     network: NodeNetwork,
     outbox: Outbox,
+    contents: FileContents,
     volumes: HostVolumes,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
@@ -166,7 +168,7 @@ async def _worker(
         images=images,
         networks=network,
         journal=Journal(settings.journal_directory),
-        contents=FileContents(),
+        contents=contents,
         volumes=volumes,
         report=outbox.put,
         now_ms=now_ms,
@@ -192,11 +194,11 @@ async def _drivers(settings: AgentSettings) -> AsyncGenerator[Drivers]:
         await drivers.close()
 
 
-def _volumes(settings: AgentSettings, drivers: Drivers) -> HostVolumes:
-    news = News()
+def _volumes(settings: AgentSettings, drivers: Drivers, contents: FileContents) -> HostVolumes:
+    news, mounts = News(), DriverMounts(settings.attached_directory, drivers, contents)
     return HostVolumes(
         local=VolumeStore(settings.volumes_directory, now_ms, news),
-        attached=Attachments(DriverMounts(settings.attached_directory, drivers), news),
+        attached=Attachments(mounts, contents, news),
         news=news,
     )
 

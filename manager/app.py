@@ -41,6 +41,7 @@ from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
 from manager.files.contents import PlainContents, SealedContents
 from manager.files.nouns import CONFIGS, SECRETS
+from manager.files.volume_secrets import VolumeSecrets
 from manager.key_rotation import KeyRotation
 from manager.leadership.leadership import Lead, Leadership
 from manager.overlay_key_timer import OverlayKeyTimer
@@ -197,7 +198,8 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, a
             autoscaler = Autoscaler(store=store, meters=agents, now_ms=now_ms)
             term.create_task(autoscaler.run(fence), name="autoscaler")
             term.create_task(Collector(store=store).run(fence), name="collector")
-            term.create_task(VolumeKeeper(store=store, agents=agents).run(fence), name="volume keeper")
+            keeper = VolumeKeeper(store=store, agents=agents, secrets=VolumeSecrets(SealedContents(keyring)))
+            term.create_task(keeper.run(fence), name="volume keeper")
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
             timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")

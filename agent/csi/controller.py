@@ -4,6 +4,8 @@ Nothing is decided and nothing is kept here: each call is idempotent by the inte
 manager to write down.
 """
 
+from collections.abc import Mapping
+
 from agent.csi.drivers import Drivers
 from agent.csi.failures import DriverFailure
 from agent.csi.plugin import Plugin, capability
@@ -48,22 +50,25 @@ class Controller:
         try:
             match request.WhichOneof("call"):
                 case "create":
-                    return await _create(plugin, request.create)
+                    return await _create(plugin, request.create, request.secrets)
                 case "delete":
-                    return await _delete(plugin, request.delete)
+                    return await _delete(plugin, request.delete, request.secrets)
                 case "attach":
-                    return await _attach(plugin, request.attach)
+                    return await _attach(plugin, request.attach, request.secrets)
                 case "detach":
-                    return await _detach(plugin, request.detach)
+                    return await _detach(plugin, request.detach, request.secrets)
                 case _:
                     raise InvalidInput("call: there is none that this agent knows")
         except DriverFailure as failure:
             return CallDriverResponse(failure=Told(message=str(failure), uncertain=failure.uncertain))
 
 
-async def _create(plugin: Plugin, wanted: CreateOnDriver) -> CallDriverResponse:
+async def _create(plugin: Plugin, wanted: CreateOnDriver, secrets: Mapping[str, str]) -> CallDriverResponse:
     request = CreateVolumeRequest(
-        name=wanted.name, parameters=wanted.parameters, volume_capabilities=[capability(wanted.access_mode)]
+        name=wanted.name,
+        parameters=wanted.parameters,
+        volume_capabilities=[capability(wanted.access_mode)],
+        secrets=secrets,
     )
     if wanted.size_bytes or wanted.limit_bytes:
         bounds = CapacityRange(required_bytes=wanted.size_bytes, limit_bytes=wanted.limit_bytes)
@@ -82,25 +87,28 @@ async def _create(plugin: Plugin, wanted: CreateOnDriver) -> CallDriverResponse:
     )
 
 
-async def _delete(plugin: Plugin, wanted: DeleteOnDriver) -> CallDriverResponse:
-    request = DeleteVolumeRequest(volume_id=wanted.driver_volume_id)
+async def _delete(plugin: Plugin, wanted: DeleteOnDriver, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = DeleteVolumeRequest(volume_id=wanted.driver_volume_id, secrets=secrets)
     await plugin.call("DeleteVolume", plugin.controller.DeleteVolume, request)
     return _DONE
 
 
-async def _attach(plugin: Plugin, wanted: AttachOnDriver) -> CallDriverResponse:
+async def _attach(plugin: Plugin, wanted: AttachOnDriver, secrets: Mapping[str, str]) -> CallDriverResponse:
     request = ControllerPublishVolumeRequest(
         volume_id=wanted.driver_volume_id,
         node_id=wanted.driver_node_id,
         volume_capability=capability(wanted.access_mode),
         volume_context=wanted.context,
+        secrets=secrets,
     )
     method = plugin.controller.ControllerPublishVolume
     answer = await plugin.call("ControllerPublishVolume", method, request)
     return CallDriverResponse(attached=CallDriverResponse.Attached(context=answer.publish_context))
 
 
-async def _detach(plugin: Plugin, wanted: DetachOnDriver) -> CallDriverResponse:
-    request = ControllerUnpublishVolumeRequest(volume_id=wanted.driver_volume_id, node_id=wanted.driver_node_id)
+async def _detach(plugin: Plugin, wanted: DetachOnDriver, secrets: Mapping[str, str]) -> CallDriverResponse:
+    request = ControllerUnpublishVolumeRequest(
+        volume_id=wanted.driver_volume_id, node_id=wanted.driver_node_id, secrets=secrets
+    )
     await plugin.call("ControllerUnpublishVolume", plugin.controller.ControllerUnpublishVolume, request)
     return _DONE

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from shoal.task_group import TaskGroup
 
 LOOK_SECONDS = 1.0
 """Between looks at each driver."""
+
+FIRST_LOOK_SECONDS = 2.0
+"""For drivers to answer before the agent goes on without those that do not."""
 
 PROBE_SECONDS = 5.0
 """For a driver to say what it is."""
@@ -35,6 +39,8 @@ class _Known:
 class Drivers:
     """Finds drivers, asks what they can, and notices when they are away. `look` once, then `run`.
 
+    Each is asked for itself: one that does not answer keeps nobody from hearing of the others.
+
     Args:
         directory: where their sockets lie; need not exist.
         told: sockets elsewhere.
@@ -47,6 +53,7 @@ class Drivers:
         self._call_seconds = call_seconds
         self._known: dict[Path, _Known] = {}
         self._plugins: dict[str, Plugin] = {}
+        self._shown: list[CsiDriver] = []
         self._changed = asyncio.Event()
 
     def described(self) -> list[CsiDriver]:
@@ -82,22 +89,32 @@ class Drivers:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self.look()
+        watched: set[Path] = set()
+        async with TaskGroup() as group:
+            while True:
+                self._find()
+                for path in self._known.keys() - watched:
+                    watched.add(path)
+                    group.create_task(self._watch(self._known[path]), name=f"driver at {path}")
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
-        """Ask every driver once."""
-        before = self.described()
+        """Ask every driver once, and wait for those that answer soon."""
+        self._find()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS), TaskGroup() as group:
+                for known in self._known.values():
+                    group.create_task(self._ask(known))
+
+    def _find(self) -> None:
         for socket in find_sockets(self._directory, self._told):
             if socket.path not in self._known:
                 self._known[socket.path] = _Known(socket, Plugin(socket.path, call_seconds=PROBE_SECONDS))
-        async with TaskGroup() as group:
-            for known in self._known.values():
-                group.create_task(self._ask(known))
-        if self.described() != before:
-            self._changed.set()
-            self._changed = asyncio.Event()
+
+    async def _watch(self, known: _Known) -> None:
+        while True:
+            await self._ask(known)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def close(self) -> None:
         """End all connections."""
@@ -106,9 +123,9 @@ class Drivers:
 
     async def _ask(self, known: _Known) -> None:
         try:
+            await known.probing.probe()
             if known.described is None or known.problem:
                 await self._meet(known)
-            await known.probing.probe()
         except Exception as error:
             problem = line_of(f"the driver at {known.socket.path}", error)
             if known.problem != problem:
@@ -116,6 +133,10 @@ class Drivers:
             known.problem = problem
         else:
             known.problem = ""
+        if (now := self.described()) != self._shown:
+            self._shown = now
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     async def _meet(self, known: _Known) -> None:
         """Learn who it is: it may be a newer version, or another one, since it was last heard.

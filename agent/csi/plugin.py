@@ -7,7 +7,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 from grpc import aio
 
-from agent.csi.failures import failure_of
+from agent.csi.failures import DriverFailure, failure_of
 from agent.csi.v1.csi_pb2 import (
     ControllerGetCapabilitiesRequest,
     ControllerServiceCapability,
@@ -15,6 +15,7 @@ from agent.csi.v1.csi_pb2 import (
     GetPluginInfoRequest,
     NodeGetCapabilitiesRequest,
     NodeGetInfoRequest,
+    NodeGetInfoResponse,
     NodeServiceCapability,
     PluginCapability,
     ProbeRequest,
@@ -28,6 +29,9 @@ from shoal.errors import Refused
 A = TypeVar("A", bound=Message)
 
 MAX_NAME = 63
+MAX_NODE_ID = 256
+"""Characters (CSI specification, "NodeGetInfo")."""
+MAX_TOPOLOGY_BYTES = 4096
 
 _OPTIONS = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1_000))
 
@@ -59,12 +63,18 @@ class Plugin:
         Args:
             name: of the method, for the user.
         Raises:
-            DriverFailure: the driver refused, or did not answer.
+            DriverFailure: the driver refused, did not answer, or answered with what is no message of the interface.
+                It has none of the request's secrets in it.
         """
         try:
-            return await method(request, timeout=self.call_seconds)
+            answer: A | None = await method(request, timeout=self.call_seconds)
         except aio.AioRpcError as error:
-            raise failure_of(error, driver=self.name, method=name, seconds=self.call_seconds) from error
+            secrets = getattr(request, "secrets", {}).values()
+            failure = failure_of(error, driver=self.name, method=name, seconds=self.call_seconds, secrets=secrets)
+            raise failure from None  # the driver's own words may have secrets in them
+        if answer is None:  # gRPC's way to say that it cannot be parsed
+            raise DriverFailure(f"driver {self.name}: {name}: its answer cannot be understood", uncertain=True)
+        return answer
 
     async def probe(self) -> None:
         """Raises DriverFailure: it does not answer. Refused: it is not ready yet."""
@@ -88,22 +98,33 @@ class Plugin:
         services = {each.service.type for each in able.capabilities}
         described = CsiDriver(
             name=info.name,
-            version=info.vendor_version,
+            version=info.vendor_version[:MAX_NAME],
             controller=PluginCapability.Service.CONTROLLER_SERVICE in services,
             has_topology=PluginCapability.Service.VOLUME_ACCESSIBILITY_CONSTRAINTS in services,
         )
-        await self._describe_node(described)
         if described.controller:
             await self._describe_controller(described)
+        await self._describe_node(described)
         return described
 
     async def _describe_node(self, described: CsiDriver) -> None:
-        info = await self.call("NodeGetInfo", self.node.NodeGetInfo, NodeGetInfoRequest())
-        described.node_id, described.max_volumes = info.node_id, info.max_volumes_per_node
+        info = await self._node_info(described)
+        if not 0 < len(info.node_id) <= MAX_NODE_ID or info.accessible_topology.ByteSize() > MAX_TOPOLOGY_BYTES:
+            raise Refused(f"driver {self.name} does not name this node, or says too much of it")
+        described.node_id, described.max_volumes = info.node_id, max(0, info.max_volumes_per_node)
         described.topology.update(info.accessible_topology.segments)
         able = await self.call("NodeGetCapabilities", self.node.NodeGetCapabilities, NodeGetCapabilitiesRequest())
         stages = NodeServiceCapability.RPC.STAGE_UNSTAGE_VOLUME
         described.stages = any(each.rpc.type == stages for each in able.capabilities)
+
+    async def _node_info(self, described: CsiDriver) -> NodeGetInfoResponse:
+        """Drivers that attach nothing need not have the call: the driver's own name stands for the node's then."""
+        try:
+            return await self.call("NodeGetInfo", self.node.NodeGetInfo, NodeGetInfoRequest())
+        except DriverFailure as failure:
+            if not failure.unimplemented or described.attaches or described.has_topology:
+                raise
+            return NodeGetInfoResponse(node_id=described.name)
 
     async def _describe_controller(self, described: CsiDriver) -> None:
         able = await self.call(

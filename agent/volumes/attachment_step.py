@@ -2,8 +2,8 @@
 
 The record on disk is written before the driver is asked for the first mount and removed after the last unmount, so
 whatever may be mounted has one; every call to a driver may be repeated. The invariants, which the tests hold it to:
-nothing is mounted without the managers' READY; nothing is unmounted while a container has it; the word that a volume is
-released is true, and stays so under that number.
+nothing is mounted without the managers' READY and the secrets that they name; nothing is unmounted while a container
+has it; the word that a volume is released is true, and stays so under that number.
 """
 
 from dataclasses import dataclass
@@ -34,6 +34,7 @@ class Facts:
         record: what may be mounted here, as the disk has it.
         mounted: the driver has confirmed, to this process, that the record's is mounted.
         in_use: containers have it.
+        equipped: the secrets that its driver is to be given have come.
     """
 
     assigned: VolumeAttachment | None
@@ -41,6 +42,7 @@ class Facts:
     record: VolumeAttachment | None
     mounted: bool
     in_use: bool
+    equipped: bool = True
 
 
 def next_step(facts: Facts) -> Step:
@@ -50,7 +52,7 @@ def next_step(facts: Facts) -> Step:
         return Step.REST
     if assigned is not None and assigned.state == VolumePublication.READY:
         if record is None or (record.number == assigned.number and not facts.mounted):
-            return Step.MOUNT
+            return Step.MOUNT if facts.equipped else Step.REST
         if record.number == assigned.number:
             return Step.REST
     if record is None:

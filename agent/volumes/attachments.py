@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
@@ -38,15 +38,25 @@ class Mounts(Protocol):
     async def release(self, record: VolumeAttachment) -> None: ...
 
 
+class Secrets(Protocol):
+    """`agent.files.contents.FileContents` is one."""
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Contents that have not come yet, by `FileContent.key`."""
+        ...
+
+
 class Attachments:
     """Use it from the event loop; `run` must run for anything to happen.
 
     Args:
+        secrets: told of each message before this is.
         news: rung when there is something else to tell.
     """
 
-    def __init__(self, mounts: Mounts, news: News) -> None:
+    def __init__(self, mounts: Mounts, secrets: Secrets, news: News) -> None:
         self._mounts = mounts
+        self._secrets = secrets
         self._news = news
         self._assigned: dict[str, VolumeAttachment] = {}
         self._settled = False
@@ -65,7 +75,7 @@ class Attachments:
         for volume_id in news.removed_attachments:
             self._assigned.pop(volume_id, None)
         self._assigned.update({each.volume_id: each for each in news.attachments})
-        if news.snapshot or news.attachments or news.removed_attachments:
+        if news.snapshot or news.attachments or news.removed_attachments or (news.files and self._assigned):
             self._tell()
 
     def held(self) -> list[HeldPublication]:
@@ -152,12 +162,21 @@ class Attachments:
             record=self._records.get(volume_id),
             mounted=volume_id in self._mounted,
             in_use=volume_id in self._held(),
+            equipped=not self._missing(volume_id),
         )
 
     def _why(self, mount: Mount) -> str:
         assigned = self._assigned.get(mount.source)
         why = self._problems.get(mount.source) or (assigned.problem if assigned is not None else "")
+        if missing := self._missing(mount.source):
+            why = why or f"waiting for {', '.join(missing)}"
         return f"volume {mount.volume.name}: {why}" if why else f"waiting for volume {mount.volume.name}"
+
+    def _missing(self, volume_id: str) -> list[str]:
+        """What its driver is to be given and has not come yet, for the user."""
+        assigned = self._assigned.get(volume_id)
+        named = {each.content: f"secret {each.name}" for each in assigned.secrets} if assigned is not None else {}
+        return sorted(named[key] for key in self._secrets.missing(named))
 
     def _known(self) -> set[str]:
         return self._assigned.keys() | self._records.keys()

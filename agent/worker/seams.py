@@ -8,7 +8,6 @@ from typing import Protocol
 from agent.worker.table_change import TableChange
 from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
 from shoal.api.v1.dispatcher_pb2 import Assignments
-from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
 from shoal.api.v1.task_pb2 import Task
@@ -191,8 +190,8 @@ class VolumeSource:
 class Contents(Protocol):
     """Secrets and configs that managers have sent, in memory alone."""
 
-    def take(self, files: Iterable[FileContent], revisions: Iterable[ServiceRevision]) -> None:
-        """Keep what was sent, and of everything only what these revisions need."""
+    def take(self, news: Assignments, revisions: Iterable[ServiceRevision]) -> None:
+        """Keep what was sent, and of everything only what these revisions and this node's volumes need."""
         ...
 
     async def arrived(self, container: ContainerSpec, report: Report) -> tuple[MountedFile, ...]:

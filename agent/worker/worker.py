@@ -157,8 +157,8 @@ class Worker:
 
     async def _take(self, assignments: Assignments) -> None:
         taken = self._assigned.take(assignments)
+        self._contents.take(assignments, self._assigned.revisions.values())
         self._volumes.take(assignments)
-        self._contents.take(assignments.files, self._assigned.revisions.values())
         if taken.tables:
             await self._datapath.wish(taken.tables)
         if assignments.sequence:

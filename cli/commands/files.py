@@ -94,6 +94,7 @@ def row(view: FileView, now_ms: int) -> dict[str, object]:
         "updated": f"{age(now_ms - view.meta.updated_at_ms)} ago",
         "updated_at": timestamp(view.meta.updated_at_ms),
         "services": ", ".join(view.services),
+        "volumes": ", ".join(view.volumes),
     }
 
 
@@ -148,7 +149,8 @@ def _list(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     def list_files(client: Client, *, form: str, quiet: bool) -> None:
         views = client.call(calls(client).list, ListFilesRequest()).files
         now_ms = int(time.time() * 1000)
-        show([row(view, now_ms) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+        columns = (*COLUMNS, "volumes") if noun == "secret" else COLUMNS
+        show([row(view, now_ms) for view in views], columns, form=form, quiet="id" if quiet else None)
 
     return list_files
 
@@ -169,7 +171,7 @@ def _inspect(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
 
 
 def _remove(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
-    text = f"Remove {noun}s that no service uses."
+    text = f"Remove {noun}s that no service{' or volume' if noun == 'secret' else ''} uses."
 
     @click.command("rm", epilog=examples(f"shoal {noun} rm web_{noun}"), help=text)
     @click.argument("names", nargs=-1, required=True, shell_complete=names_of(noun))

@@ -10,7 +10,7 @@ from cli.commands.complete import names_of
 from cli.commands.each import for_each, inspect_each
 from cli.commands.files import labels
 from cli.flags.gathered import Gathered
-from cli.flags.volumes import ACCESS_MODES, refuse_what_docker_has
+from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import parse_bytes
@@ -36,6 +36,7 @@ Examples:
   shoal volume create data
   shoal volume create --opt type=nfs --opt o=addr=10.0.0.9,rw --opt device=:/srv/data shared
   shoal volume create --driver ebs.csi.aws.com --opt type=gp3 --size 20G data
+  shoal volume create --driver smb.csi.k8s.io --secret username=smb_user --secret password=smb_pw files
   shoal volume create --driver nfs.csi.k8s.io --access-mode multi-node-multi-writer shared
 """
 
@@ -54,6 +55,9 @@ def command() -> None:
 @click.option("--size", "--required-bytes", metavar="BYTES", help="At least so large (20G); for a CSI driver.")
 @click.option("--limit-bytes", metavar="BYTES", help="At most so large; for a CSI driver.")
 @click.option("--access-mode", type=click.Choice(list(ACCESS_MODES)), help="For a CSI driver.")
+@click.option(
+    "--secret", multiple=True, metavar="KEY=SECRET", help="Give the CSI driver the secret under this key, at each call."
+)
 @click.option("-d", "--detach", is_flag=True, help="Do not wait until the driver has made it.")
 @refuse_what_docker_has
 @click.argument("name")
@@ -68,6 +72,7 @@ def create(
     size: str | None,
     limit_bytes: str | None,
     access_mode: str | None,
+    secret: tuple[str, ...],
     detach: bool,
 ) -> None:
     """Make the volume NAME.
@@ -85,6 +90,9 @@ def create(
         spec.size_bytes = parse_bytes(size) if size else 0
     with gathered:
         spec.limit_bytes = parse_bytes(limit_bytes) if limit_bytes else 0
+    for text in secret:
+        with gathered:
+            spec.secrets.append(parse_secret(text))
     gathered.settle()
     view = client.call(client.control.CreateVolume, CreateVolumeRequest(spec=spec))
     if view.volume.spec.driver != "local" and not detach:

@@ -12,7 +12,7 @@ from cli.flags.mounts import FOLLOWING, PRIVATE, from_fields
 from cli.flags.volumes import ACCESS_MODES
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
-from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSpec
+from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumeSecret, VolumeSpec
 from shoal.errors import InvalidInput
 
 _LONG = {"type", "source", "target", "read_only", "tmpfs", "bind", "volume", "consistency"}
@@ -25,8 +25,12 @@ _OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
 """Extensions of ours."""
 
 
-def stack_volume(stack: str, name: str, body: Mapping[str, Any]) -> VolumeSpec:
-    """A volume that the stack brings."""
+def stack_volume(stack: str, name: str, body: Mapping[str, Any], secrets: Mapping[str, Any]) -> VolumeSpec:
+    """A volume that the stack brings.
+
+    Args:
+        secrets: the file's top-level ones.
+    """
     mode = str(body.get("x-access-mode") or "")
     if mode and mode not in ACCESS_MODES:
         raise InvalidInput(f"x-access-mode {mode!r} is not one of {', '.join(ACCESS_MODES)}")
@@ -38,7 +42,18 @@ def stack_volume(stack: str, name: str, body: Mapping[str, Any]) -> VolumeSpec:
         stack=stack,
         size_bytes=parse_bytes(scalar(body["x-size"])) if "x-size" in body else 0,
         access_mode=ACCESS_MODES[mode] if mode else ACCESS_MODE_UNSPECIFIED,
+        secrets=_secrets(stack, body.get("x-secrets"), secrets),
     )
+
+
+def _secrets(stack: str, given: Any, known: Mapping[str, Any]) -> Iterator[VolumeSecret]:
+    """`x-secrets`: the file's name of a secret by the driver's key for it."""
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidInput("x-secrets must be a mapping of the driver's keys to the file's secrets")
+    for key, name in (given or {}).items():
+        if str(name) not in known:
+            raise InvalidInput(f"x-secrets: secret {str(name)!r} is not among the file's secrets")
+        yield VolumeSecret(key=str(key), source=cluster_name(stack, str(name), known[str(name)] or {}))
 
 
 def mounts(

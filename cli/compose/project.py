@@ -82,7 +82,7 @@ class _Conversion:
                 self._faults.attempt(
                     ("volumes", name),
                     lambda name=name, body=body: found.append(  # type: ignore[misc]
-                        mounts.stack_volume(self._stack, name, body)
+                        mounts.stack_volume(self._stack, name, body, self._files["secret"])
                     ),
                 )
         return tuple(found)

@@ -171,6 +171,7 @@ _OF_OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "size_bytes": ("x-size",),
         "limit_bytes": ("x-size",),
         "access_mode": ("x-access-mode",),
+        "secrets": ("x-secrets",),
     },
     "secrets": {"": ("",), "stack": ("",), "content": ("file", "environment", "content")},
     "configs": {"": ("",), "stack": ("",), "content": ("file", "environment", "content")},

@@ -11,6 +11,7 @@ from shoal.api.v1.volume_pb2 import (
     SINGLE_NODE_READER_ONLY,
     SINGLE_NODE_WRITER,
     AccessMode,
+    VolumeSecret,
 )
 from shoal.errors import InvalidInput
 
@@ -22,7 +23,6 @@ ACCESS_MODES: dict[str, AccessMode.ValueType] = {
 }
 
 REFUSED = {
-    "--secret": "drivers are given no secrets by the cluster: give them to the plugin itself, beside the agent",
     "--type": "volumes are file systems; leave it out",
     "--scope": "say it with --access-mode: single-node-… or multi-node-…",
     "--sharing": "say it with --access-mode: …-writer, …-reader-only, or multi-node-multi-writer",
@@ -32,6 +32,21 @@ REFUSED = {
     "--topology-preferred": "the driver chooses among the places of its nodes; constrain the service instead",
 }
 """Flags of `docker volume create` that are not supported, with what to do instead."""
+
+
+def parse_secret(text: str) -> VolumeSecret:
+    """ "KEY=SECRET", as Docker has it.
+
+    Raises:
+        InvalidInput: it has another form.
+    """
+    key, _, source = text.partition("=")
+    if not key or not source:
+        raise InvalidInput(
+            f"--secret: {text!r} is not of the form KEY=SECRET: the driver's key, the secret's name or id"
+        )
+    return VolumeSecret(key=key, source=source)
+
 
 Command = Callable[..., Any]
 

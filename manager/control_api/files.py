@@ -9,6 +9,7 @@ from manager.control_api.seams import NowMs, Records
 from manager.control_api.text_rules import check_labels
 from manager.control_api.transactions import Step, commit_all
 from manager.control_api.validate_files import check_content, check_file
+from manager.control_api.volume_secrets import volume_users
 from manager.files.contents import Contents
 from manager.files.nouns import FileNoun
 from manager.store.tables import View
@@ -89,14 +90,18 @@ class Files:
     async def list(self, _: ListFilesRequest) -> ListFilesResponse:
         view = self._store.tables
         users, versions = file_uses.users(view, self._noun), _versions_by_file(view, self._noun)
+        volumes = volume_users(view, self._noun)
         ordered = sorted(self._noun.files(view).values(), key=lambda file: file.spec.name)
-        return ListFilesResponse(files=[_view(file, versions.get(file.meta.id, []), users) for file in ordered])
+        return ListFilesResponse(
+            files=[_view(file, versions.get(file.meta.id, []), users, volumes) for file in ordered]
+        )
 
     async def remove(self, request: RemoveFileRequest) -> RemoveFileResponse:
-        """Raises Refused while a service uses it."""
+        """Raises Refused while a service, or a volume for its driver, uses it."""
         view = self._store.tables
         file = find_file(view, self._noun, request.file)
-        if users := file_uses.users(view, self._noun).get(file.meta.id):
+        volumes = [f"volume {name}" for name in volume_users(view, self._noun).get(file.meta.id, ())]
+        if users := [*file_uses.users(view, self._noun).get(file.meta.id, ()), *volumes]:
             raise Refused(in_use(self._noun, file, users))
         step = file_changes.removal(self._store, self._noun, file)
         await self._store.commit(step.writes, expects=step.expects)
@@ -125,7 +130,7 @@ class Files:
     def _view(self, file: File, *, with_content: bool) -> FileView:
         view = self._store.tables
         versions = _versions_by_file(view, self._noun).get(file.meta.id, [])
-        shown = _view(file, versions, file_uses.users(view, self._noun))
+        shown = _view(file, versions, file_uses.users(view, self._noun), volume_users(view, self._noun))
         newest = self._noun.versions(view).get(f"{file.meta.id}/{file.version}")
         if with_content and newest is not None:
             shown.content = self._contents.opened(file, newest)
@@ -154,7 +159,12 @@ def _versions_by_file(view: View, noun: FileNoun) -> dict[str, list[FileVersion]
     return found
 
 
-def _view(file: File, versions: Sequence[FileVersion], users: Mapping[str, Sequence[str]]) -> FileView:
+def _view(
+    file: File,
+    versions: Sequence[FileVersion],
+    users: Mapping[str, Sequence[str]],
+    volumes: Mapping[str, Sequence[str]],
+) -> FileView:
     """Never with content or key."""
     ordered = sorted(versions, key=lambda each: (each.version == file.version, each.created_at_ms), reverse=True)
     return FileView(
@@ -162,6 +172,7 @@ def _view(file: File, versions: Sequence[FileVersion], users: Mapping[str, Seque
         spec=file.spec,
         version=file.version,
         services=users.get(file.meta.id, ()),
+        volumes=volumes.get(file.meta.id, ()),
         versions=[
             FileVersionView(
                 version=each.version,

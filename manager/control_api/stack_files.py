@@ -8,6 +8,7 @@ from manager.control_api.files import in_use
 from manager.control_api.seams import Records
 from manager.control_api.stack_plan import Planned, full_name
 from manager.control_api.validate_files import check_file
+from manager.control_api.volume_secrets import volume_users
 from manager.files.contents import Contents
 from manager.files.nouns import CONFIGS, NOUNS, SECRETS, FileNoun
 from manager.store.tables import View
@@ -118,7 +119,7 @@ def named_by(specs: Iterable[ServiceSpec]) -> frozenset[str]:
 
 
 def plan_removal(store: Records, stack: str, *, keep: frozenset[str], going: frozenset[str]) -> list[Planned]:
-    """Files of the stack that are not to be kept.
+    """Files of the stack that are not to be kept, but such as its volumes' drivers need: they stay with the volumes.
 
     Args:
         keep: as `FilesPlan.kept`.
@@ -128,9 +129,9 @@ def plan_removal(store: Records, stack: str, *, keep: frozenset[str], going: fro
     """
     planned = []
     for noun in NOUNS:
-        users = file_uses.users(store.tables, noun)
+        users, volumes = file_uses.users(store.tables, noun), volume_users(store.tables, noun)
         for file in sorted(noun.files(store.tables).values(), key=lambda each: each.spec.name):
-            if file.spec.stack != stack or f"{noun.name}/{file.spec.name}" in keep:
+            if file.spec.stack != stack or f"{noun.name}/{file.spec.name}" in keep or file.meta.id in volumes:
                 continue
             staying = [name for name in users.get(file.meta.id, ()) if name not in going]
             if staying:

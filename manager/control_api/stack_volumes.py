@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from manager.control_api import volume_uses
+from manager.control_api import volume_secrets, volume_uses
+from manager.control_api.file_uses import Coming
 from manager.control_api.lookup import volume_named
 from manager.control_api.stack_plan import Planned
 from manager.control_api.transactions import Step
@@ -16,28 +17,39 @@ from shoal.api.v1.volume_pb2 import SINGLE_NODE_WRITER, Volume, VolumeSpec
 from shoal.errors import Fault
 from shoal.ids import NewId
 
-FIXED = ("driver", "options", "size_bytes", "limit_bytes")
+FIXED = ("driver", "options", "size_bytes", "limit_bytes", "secrets")
 """Fields of a volume's spec that stay as they are while it exists; the access mode too."""
 
 
 def plan_volumes(
-    view: View, request: DeployStackRequest, new_id: NewId, now_ms: int
+    view: View, request: DeployStackRequest, files: Coming, new_id: NewId, now_ms: int
 ) -> tuple[list[Planned], dict[str, Volume], list[Fault]]:
-    """Changes, the volumes by name as the services are to find them, and faults, with which nothing may be used."""
+    """Changes, the volumes by name as the services are to find them, and faults, with which nothing may be used.
+
+    Args:
+        files: as the same call will make or change them.
+    """
     planned: list[Planned] = []
     coming: dict[str, Volume] = {}
     faults: list[Fault] = []
     for sent in request.volumes:
         spec = volume_spec(sent, request.stack)
         present = volume_named(view, spec.name)
-        found = _faults(view, spec, present, request.stack, coming)
+        found = [
+            *volume_secrets.resolve(spec, view, files),
+            *_faults(view, spec, present, request.stack, coming),
+        ]
         path = f"volumes.{spec.name.removeprefix(f'{request.stack}_')}"
         faults += [Fault(f"{path}.{fault.path}", fault.message) for fault in found]
         if found:
             continue
         if present is None:
             volume = volume_uses.made(new_id(), spec, now_ms)
-            planned.append(Planned(_change("create", volume), Step(*volume_uses.creation(volume))))
+            (writes, expects), (touched, there) = (
+                volume_uses.creation(volume),
+                volume_secrets.touch(view, spec, files),
+            )
+            planned.append(Planned(_change("create", volume), Step([*writes, *touched], [*expects, *there])))
         elif present.spec.labels != spec.labels:
             volume = _relabelled(present, spec, now_ms)
             step = Step([put(VOLUME, volume.meta.id, volume)], [expect(VOLUME, volume.meta.id, present.meta.version)])

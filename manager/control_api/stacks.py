@@ -66,7 +66,7 @@ class Stacks:
             for spec, each in zip(network_specs, planned, strict=True)
         }
         files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
-        made, volumes, volume_faults = plan_volumes(view, request, self._new_id, self._now_ms())
+        made, volumes, volume_faults = plan_volumes(view, request, files.coming, self._new_id, self._now_ms())
         submissions = await self._examine(specs, coming, files.coming, volumes)
         if faults := [*files.faults, *volume_faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)

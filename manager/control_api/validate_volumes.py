@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import check_absolute, check_duration, check_labels, check_object_name
+from manager.control_api.volume_secrets import check_secrets
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import (
@@ -39,11 +40,14 @@ def check_volume(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
         yield Fault("size_bytes", "the local driver bounds no volume; a size is for drivers of nodes")
     if spec.access_mode:
         yield Fault("access_mode", "is for drivers of nodes; a local volume is each node's own")
+    if spec.secrets:
+        yield Fault("secrets", "are for drivers of nodes; the local driver takes none")
 
 
 def _check_driven(spec: VolumeSpec, drivers: Collection[str]) -> Iterator[Fault]:
     yield from check_driver("driver", spec.driver, drivers)
     yield from check_parameters("options", spec.options)
+    yield from check_secrets(spec)
     if not 0 <= spec.size_bytes <= LARGEST or not 0 <= spec.limit_bytes <= LARGEST:
         yield Fault("size_bytes", "must be a number of bytes, at most 1 EiB")
     elif spec.limit_bytes and spec.limit_bytes < spec.size_bytes:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from manager.control_api import bounds, volume_uses
+from manager.control_api import bounds, volume_secrets, volume_uses
 from manager.control_api.lookup import find_volume, hostname_of, volume_named
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.transactions import Step, commit_all
@@ -23,7 +23,7 @@ from shoal.api.v1.control_pb2 import (
     VolumePlace,
     VolumeView,
 )
-from shoal.api.v1.volume_pb2 import HeldPublication, Volume, VolumePublication, VolumeStatus
+from shoal.api.v1.volume_pb2 import HeldPublication, Volume, VolumePublication, VolumeSpec, VolumeStatus
 from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
 from shoal.ids import NewId
 
@@ -38,16 +38,20 @@ class Volumes:
 
     async def create(self, request: CreateVolumeRequest) -> VolumeView:
         """Raises InvalidInput with all faults, AlreadyExists when the name is taken."""
-        faults = list(check_volume(request.spec, known_drivers(self._store.tables)))
+        spec = VolumeSpec()
+        spec.CopyFrom(request.spec)
+        faults = list(check_volume(spec, known_drivers(self._store.tables)))
+        faults += volume_secrets.resolve(spec, self._store.tables, {})
         if faults:
             raise InvalidInput(faults)
         taken = f'a volume "{request.spec.name}" exists already, or is being removed; choose another name'
         if volume_named(self._store.tables, request.spec.name) is not None:
             raise AlreadyExists(taken)
-        volume = volume_uses.made(self._new_id(), request.spec, self._now_ms())
+        volume = volume_uses.made(self._new_id(), spec, self._now_ms())
         writes, expects = volume_uses.creation(volume)
+        touched, present = volume_secrets.touch(self._store.tables, spec, {})
         try:
-            await self._store.commit(writes, expects=expects)
+            await self._store.commit([*writes, *touched], expects=[*expects, *present])
         except Conflict as conflict:  # another manager was faster
             raise AlreadyExists(taken) from conflict
         return VolumeView(volume=volume)

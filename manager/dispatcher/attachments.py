@@ -1,11 +1,14 @@
 """Volumes of CSI drivers by node: which each node is to have, to wait for, or to let go of."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 
+from manager.files.nouns import SECRETS
+from manager.files.volume_secrets import naming, newest
 from manager.store.changes import Change
 from manager.store.tables import View
-from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.api.v1.dispatcher_pb2 import AttachmentSecret, VolumeAttachment
+from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.volume_pb2 import VolumePublication, VolumeStatus
 
 
@@ -32,6 +35,24 @@ class Attachments:
                 self._by_node[node_id].discard(change.identifier)
         return concerned
 
+    def note_secret(self, change: Change) -> Iterator[tuple[str, Collection[str]]]:
+        """A secret has changed: the volumes whose drivers are given another version, with the nodes that have them."""
+        old, new = change.old, change.new
+        if not isinstance(new, File) or (isinstance(old, File) and old.version == new.version):
+            return
+        for volume_id in naming(self._view, change.identifier):
+            status = self._view.volume_status.get(volume_id)
+            yield volume_id, [each.node_id for each in status.publications] if status is not None else ()
+
+    def files(self, node_id: str, volume_ids: Iterable[str]) -> dict[str, FileVersion]:
+        """What the drivers of these volumes of the node are given there, by `FileContent.key`: of usable ones alone."""
+        found: dict[str, FileVersion] = {}
+        for volume_id in volume_ids:
+            record, volume = self.record(node_id, volume_id), self._view.volumes.get(volume_id)
+            if record is not None and volume is not None and record.secrets:
+                found.update({_content(file): version for _, file, version in newest(self._view, volume)})
+        return found
+
     def of(self, node_id: str) -> Collection[str]:
         """Ids of the node's volumes."""
         return self._by_node.get(node_id, ())
@@ -57,7 +78,15 @@ class Attachments:
         if told.state == VolumePublication.READY:
             told.volume_context.update(status.context)
             told.publish_context.update(published.context)
+            told.secrets.extend(
+                AttachmentSecret(key=named.key, content=_content(file), name=named.name)
+                for named, file, _ in newest(self._view, volume)
+            )
         return told
+
+
+def _content(file: File) -> str:
+    return f"{SECRETS.name}/{file.meta.id}/{file.version}"
 
 
 def _told(state: VolumePublication.State.ValueType) -> VolumePublication.State.ValueType:

@@ -21,6 +21,7 @@ from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.task_pb2 import Task
 from shoal.published_ports import MESH_NETWORK
 
@@ -70,6 +71,9 @@ class Catalogue:
             marks.add(self._own.holders(identifier), ("volume", identifier))
         elif kind == kinds.VOLUME_STATUS.name:
             marks.add(self._attachments.note(change), ("attachment", identifier))
+        elif kind == kinds.SECRET.name:
+            for volume_id, nodes in self._attachments.note_secret(change):
+                marks.add(nodes, ("attachment", volume_id))
         elif kind == kinds.REVISION.name and change.new is None:
             self._own.forget_revision(identifier)
 
@@ -80,7 +84,7 @@ class Catalogue:
             needs = self.needs(node_id)
             return News(snapshot(needs, revision), needs.files)
         message = increment(marks, lambda topic, key: self._find(node_id, topic, key), revision)
-        return News(message, self._own.files(node_id, [key for topic, key in marks if topic == "revision"]))
+        return News(message, {**self._own.files(node_id, _of(marks, "revision")), **self._given(node_id, marks)})
 
     def needs(self, node_id: str) -> Needs:
         """Everything that the node is to know."""
@@ -94,10 +98,13 @@ class Catalogue:
             endpoints=self._endpoints(node_id, networks),
             peers={key: peer for key in self._peers if (peer := self._peer(node_id, key))},
             services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
-            files=self._own.files(node_id, revisions),
+            files={**self._own.files(node_id, revisions), **self._attachments.files(node_id, attachments)},
             attachments={key: each for key in attachments if (each := self._attachments.record(node_id, key))},
             removing_volumes=self._own.removing(node_id),
         )
+
+    def _given(self, node_id: str, marks: Collection[Mark]) -> dict[str, FileVersion]:
+        return self._attachments.files(node_id, _of(marks, "attachment"))
 
     def _find(self, node_id: str, topic: Topic, key: str) -> Message | str | None:
         match topic:
@@ -242,6 +249,10 @@ class Catalogue:
     def _peer_record(self, node_id: str) -> Peer | None:
         status = self._view.node_status.get(node_id)
         return peer_of(node_id, status.description) if status is not None else None
+
+
+def _of(marks: Collection[Mark], topic: Topic) -> list[str]:
+    return [key for each, key in marks if each == topic]
 
 
 def _scope(network: NetworkAssignment | None) -> tuple[bool, bool] | None:

@@ -1,5 +1,6 @@
 """Calls of a driver's controller as messages, and what comes of them in the record. Pure."""
 
+from manager.dispatcher.admission import one_line
 from manager.volume_keeper.decide import Call, Method, copy_of
 from manager.volume_keeper.facts import Driver
 from shoal.api.v1.streams_pb2 import (
@@ -9,9 +10,13 @@ from shoal.api.v1.streams_pb2 import (
     CreateOnDriver,
     DeleteOnDriver,
     DetachOnDriver,
+    DriverFailure,
     DriverVolume,
 )
 from shoal.api.v1.volume_pb2 import Segments, Volume, VolumePublication, VolumeStatus
+
+ANSWER_BYTES = 32_768
+"""Of a driver's answer, which is kept with the volume and sent with each attachment (4 KiB a map by the interface)."""
 
 
 def request_of(call: Call, volume: Volume, driver: Driver) -> CallDriverRequest:
@@ -43,6 +48,17 @@ def request_of(call: Call, volume: Volume, driver: Driver) -> CallDriverRequest:
             node = publication_of(status, call.node_id).driver_node_id
             request.detach.CopyFrom(DetachOnDriver(driver_volume_id=status.driver_volume_id, driver_node_id=node))
     return request
+
+
+def failure_of(call: Call, answer: CallDriverResponse) -> DriverFailure | None:
+    """Why nothing came of a call, within bounds; None when it succeeded and what it says can be kept."""
+    if answer.HasField("failure"):
+        return DriverFailure(message=one_line(answer.failure.message), uncertain=answer.failure.uncertain)
+    if call.method is Method.CREATE and not answer.created.driver_volume_id:
+        return DriverFailure(message="the driver says that the volume is made, and does not name it", uncertain=True)
+    if answer.ByteSize() > ANSWER_BYTES:
+        return DriverFailure(message=f"the driver's answer has more than {ANSWER_BYTES} bytes", uncertain=True)
+    return None
 
 
 def done(call: Call, answer: CallDriverResponse) -> VolumeStatus:

@@ -6,20 +6,24 @@ known is in the store. So the leader asks and agents hand on: one writer, fenced
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from manager.control_api.seams import AgentAddress
+from manager.dispatcher.admission import one_line
+from manager.files.volume_secrets import naming
 from manager.store import kinds
 from manager.store.changes import PRESENT, Change, Expect, Write, expect, put
 from manager.store.subscription import Subscription
 from manager.store.tables import View
-from manager.volume_keeper.calls import done, failed, request_of
+from manager.volume_keeper.calls import done, failed, failure_of, request_of
 from manager.volume_keeper.decide import Call, copy_of, needs_keeper, next_steps
 from manager.volume_keeper.decide import Write as Note
 from manager.volume_keeper.facts import Facts, read
 from manager.volume_keeper.pauses import Pauses
 from manager.volume_keeper.users import Users
+from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
 from shoal.api.v1.task_pb2 import Task
@@ -29,7 +33,7 @@ from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 
 AT_ONCE = 32
-"""Calls of drivers."""
+"""Calls of one driver: one that hangs keeps no other waiting."""
 
 _log = logging.getLogger(__name__)
 
@@ -53,13 +57,22 @@ class Agents(Protocol):
         ...
 
 
+class Secrets(Protocol):
+    """`manager.files.volume_secrets.VolumeSecrets` is one."""
+
+    def texts(self, view: View, volume: Volume) -> Mapping[str, str]:
+        """What the volume's driver is given, by its own keys. Raises ShoalError when one cannot be had."""
+        ...
+
+
 class VolumeKeeper:
     """The only writer of `VolumeStatus`. One volume has at most one call under way."""
 
-    def __init__(self, *, store: Records, agents: Agents) -> None:
+    def __init__(self, *, store: Records, agents: Agents, secrets: Secrets) -> None:
         self._store = store
         self._agents = agents
-        self._calls = asyncio.Semaphore(AT_ONCE)
+        self._secrets = secrets
+        self._calls: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
         self._tended: dict[str, Pauses] = {}
 
     async def run(self, fence: int) -> None:
@@ -102,6 +115,9 @@ class VolumeKeeper:
                 case NodeStatus() if _may_matter(change):
                     self._encourage()
                     found.update(self._driven())
+                case File() if change.kind.name == kinds.SECRET.name:
+                    self._encourage()
+                    found.update(naming(self._store.tables, change.identifier))
             if change.kind.name == kinds.REVISION.name:
                 users.note_revision(change)
             elif change.kind.name == kinds.TASK_STATUS.name:
@@ -168,14 +184,18 @@ class VolumeKeeper:
     async def _ask(self, call: Call, facts: Facts, node_id: str) -> tuple[VolumeStatus, str]:
         about = self._store.tables.node_status[node_id].description
         agent = AgentAddress(node_id, str(HostPort(about.address, about.stream_port)))
+        request = request_of(call, facts.volume, facts.driver)
         try:
-            async with self._calls:
-                answer = await self._agents.call_driver(agent, request_of(call, facts.volume, facts.driver))
+            request.secrets.update(self._secrets.texts(self._store.tables, facts.volume))
+        except ShoalError as error:  # nobody was asked
+            return failed(call, str(error), uncertain=facts.status is not None and facts.status.uncertain), str(error)
+        try:
+            async with self._calls[request.driver]:
+                answer = await self._agents.call_driver(agent, request)
         except ShoalError as error:
-            return failed(call, str(error), uncertain=True), str(error)
-        if answer.HasField("failure"):
-            told = answer.failure
-            return failed(call, told.message, uncertain=told.uncertain), told.message
+            return failed(call, one_line(str(error)), uncertain=True), str(error)
+        if failure := failure_of(call, answer):
+            return failed(call, failure.message, uncertain=failure.uncertain), failure.message
         return done(call, answer), ""
 
     async def _write(self, status: VolumeStatus, fence: int) -> None:

@@ -3,14 +3,15 @@
     python -m tests.csi_driver.driver --socket PATH --pool DIRECTORY --node NAME [--driver NAME] [--zone NAME] …
 
 It is as strict as drivers are: a volume for one node at a time is attached to one, nothing is staged that is not
-attached, nothing is published that is not staged, and every call may be repeated.
+attached, nothing is published that is not staged, every call may be repeated, and where secrets are
+wanted no call that takes some goes without them.
 """
 
 import argparse
 import asyncio
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,14 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         self, request: csi.NodeGetCapabilitiesRequest, context: Context
     ) -> csi.NodeGetCapabilitiesResponse:
         rpc = csi.NodeServiceCapability.RPC
+        kinds = [] if self._options.no_stage else [rpc.STAGE_UNSTAGE_VOLUME]
         return csi.NodeGetCapabilitiesResponse(
-            capabilities=[csi.NodeServiceCapability(rpc=rpc(type=rpc.STAGE_UNSTAGE_VOLUME))]
+            capabilities=[csi.NodeServiceCapability(rpc=rpc(type=kind)) for kind in kinds]
         )
 
     async def NodeGetInfo(self, request: csi.NodeGetInfoRequest, context: Context) -> csi.NodeGetInfoResponse:
+        if self._options.no_node_info:
+            await context.abort(StatusCode.UNIMPLEMENTED, "nodes have no names here")
         zone = {"zone": self._options.zone} if self._options.zone else {}
         return csi.NodeGetInfoResponse(
             node_id=f"node-{self._node}",
@@ -89,7 +93,7 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         )
 
     async def CreateVolume(self, request: csi.CreateVolumeRequest, context: Context) -> csi.CreateVolumeResponse:
-        await self._begin(context, "CreateVolume", request.name)
+        await self._begin(context, "CreateVolume", request.name, request.secrets)
         if unknown := sorted(set(request.parameters) - PARAMETERS):
             await context.abort(StatusCode.INVALID_ARGUMENT, f"parameter {unknown[0]!r} is not known")
         size = request.capacity_range.required_bytes
@@ -114,7 +118,7 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
         )
 
     async def DeleteVolume(self, request: csi.DeleteVolumeRequest, context: Context) -> csi.DeleteVolumeResponse:
-        await self._begin(context, "DeleteVolume", request.volume_id)
+        await self._begin(context, "DeleteVolume", request.volume_id, request.secrets)
         with self._pool.locked():
             nodes = self._pool.nodes(request.volume_id)
             if not nodes:
@@ -126,7 +130,7 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
     async def ControllerPublishVolume(
         self, request: csi.ControllerPublishVolumeRequest, context: Context
     ) -> csi.ControllerPublishVolumeResponse:
-        await self._begin(context, "ControllerPublishVolume", f"{request.volume_id} {request.node_id}")
+        await self._begin(context, "ControllerPublishVolume", f"{request.volume_id} {request.node_id}", request.secrets)
         with self._pool.locked():
             about = self._pool.volume(request.volume_id)
             others = set(self._pool.nodes(request.volume_id)) - {request.node_id}
@@ -143,7 +147,9 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
     async def ControllerUnpublishVolume(
         self, request: csi.ControllerUnpublishVolumeRequest, context: Context
     ) -> csi.ControllerUnpublishVolumeResponse:
-        await self._begin(context, "ControllerUnpublishVolume", f"{request.volume_id} {request.node_id}")
+        await self._begin(
+            context, "ControllerUnpublishVolume", f"{request.volume_id} {request.node_id}", request.secrets
+        )
         with self._pool.locked():
             self._pool.detach(request.volume_id, request.node_id)
         return csi.ControllerUnpublishVolumeResponse()
@@ -151,7 +157,7 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
     async def NodeStageVolume(
         self, request: csi.NodeStageVolumeRequest, context: Context
     ) -> csi.NodeStageVolumeResponse:
-        await self._begin(context, "NodeStageVolume", request.volume_id)
+        await self._begin(context, "NodeStageVolume", request.volume_id, request.secrets)
         own = f"node-{self._node}"
         attached = self._options.no_attach or (
             own in self._pool.nodes(request.volume_id) and request.publish_context == {"attached": own}
@@ -173,9 +179,13 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
     async def NodePublishVolume(
         self, request: csi.NodePublishVolumeRequest, context: Context
     ) -> csi.NodePublishVolumeResponse:
-        await self._begin(context, "NodePublishVolume", request.volume_id)
+        await self._begin(context, "NodePublishVolume", request.volume_id, request.secrets)
         staging, target = Path(request.staging_target_path), Path(request.target_path)
-        if staging not in mounted_below(staging):
+        if self._options.no_stage:
+            if request.staging_target_path:
+                await context.abort(StatusCode.INVALID_ARGUMENT, "nothing is staged here")
+            staging = self._pool.data(request.volume_id)
+        elif staging not in mounted_below(staging):
             await context.abort(StatusCode.FAILED_PRECONDITION, "it is not staged on this node")
         target.mkdir(exist_ok=True)
         await _bind(staging, target, *(["-o", "ro"] if request.readonly else []))
@@ -191,9 +201,13 @@ class Driver(IdentityServicer, ControllerServicer, NodeServicer):
             target.rmdir()
         return csi.NodeUnpublishVolumeResponse()
 
-    async def _begin(self, context: Context, method: str, what: str) -> None:
-        """Note the call, and let it suffer what it is to."""
+    async def _begin(self, context: Context, method: str, what: str, secrets: Mapping[str, str] | None = None) -> None:
+        """Note the call, want its secrets where the interface has any, and let it suffer what it is to."""
         self._pool.note(self._node, method, what)
+        wanted = self._pool.wanted_secrets()
+        if secrets is not None and wanted is not None and secrets != wanted:
+            # As careless as drivers are: what it was given is in its words.
+            await context.abort(StatusCode.UNAUTHENTICATED, f"the storage does not know {dict(secrets)}")
         fault = self._pool.next_fault(self._node, method)
         if fault is not None:
             await asyncio.sleep(fault.seconds)
@@ -221,6 +235,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--max-volumes", type=int, default=0)
     parser.add_argument("--no-attach", action="store_true", help="Volumes need not be attached.")
     parser.add_argument("--no-controller", action="store_true", help="Volumes are there already.")
+    parser.add_argument("--no-stage", action="store_true", help="Volumes are published without being staged.")
+    parser.add_argument("--no-node-info", action="store_true", help="Nodes have no names.")
     return parser.parse_args()
 
 

@@ -4,6 +4,7 @@
     <pool>/volumes/<id>/volume.json    name, size, access mode
     <pool>/volumes/<id>/nodes/<node>   attached there
     <pool>/calls.log                   "<node> <method> <what>", one call a line
+    <pool>/secrets.json                what each call that takes secrets has to bring; absent: anything
     <pool>/faults.json                 by method: {"code", "message", "seconds", "times", "node"}
 
 Several drivers work on one pool, each a process of its own, so everything is under a lock.
@@ -88,6 +89,18 @@ class Pool:
         """From now on these methods suffer these faults; without any, none does."""
         with self.locked():
             (self.directory / "faults.json").write_text(json.dumps(faults))
+
+    def want_secrets(self, secrets: dict[str, str] | None) -> None:
+        """From now on calls have to bring these; None: anything goes."""
+        with self.locked():
+            (self.directory / "secrets.json").write_text(json.dumps(secrets))
+
+    def wanted_secrets(self) -> dict[str, str] | None:
+        try:
+            found: dict[str, str] | None = json.loads((self.directory / "secrets.json").read_text())
+        except FileNotFoundError:
+            return None
+        return found
 
     def next_fault(self, node: str, method: str) -> Fault | None:
         """Of a call that begins now."""

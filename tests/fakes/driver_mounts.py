@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from agent.files.contents import FileContents
 from agent.volumes.attachments import Attachments
 from agent.volumes.host_volumes import HostVolumes
 from agent.volumes.news import News
@@ -52,5 +53,5 @@ class FakeDriverMounts:
 def host_volumes(directory: Path, now_ms: Callable[[], int], mounts: FakeDriverMounts | None = None) -> HostVolumes:
     """Local volumes on a real disk, and drivers that pretend."""
     news = News()
-    attached = Attachments(mounts or FakeDriverMounts(), news)
+    attached = Attachments(mounts or FakeDriverMounts(), FileContents(), news)
     return HostVolumes(local=VolumeStore(directory, now_ms, news), attached=attached, news=news)

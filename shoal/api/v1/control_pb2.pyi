@@ -1982,6 +1982,7 @@ class FileView(_message.Message):
     VERSIONS_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
+    VOLUMES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     content: _builtins.bytes
     """Of a config's newest version, and only of one asked for by itself."""
@@ -1997,6 +1998,10 @@ class FileView(_message.Message):
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Services that use it."""
 
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Volumes whose drivers are given it (secrets alone)."""
+
     def __init__(
         self,
         *,
@@ -2006,10 +2011,11 @@ class FileView(_message.Message):
         versions: _abc.Iterable[Global___FileVersionView] | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         content: _builtins.bytes = ...,
+        volumes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "meta", b"meta", "services", b"services", "spec", b"spec", "version", b"version", "versions", b"versions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "meta", b"meta", "services", b"services", "spec", b"spec", "version", b"version", "versions", b"versions", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

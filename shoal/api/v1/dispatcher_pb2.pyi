@@ -299,8 +299,8 @@ class Assignments(_message.Message):
     def removed_peers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileContent]:
-        """Contents of the secrets and configs that those tasks need; each comes once in a session, maybe after its task.
-        An agent drops those that no task of its own needs. Key: key.
+        """Contents of the secrets and configs that those tasks and `attachments` need; each comes after the first of them,
+        maybe later, and maybe again. An agent drops those that none of its own needs. Key: key.
         """
 
     @_builtins.property
@@ -405,6 +405,7 @@ class VolumeAttachment(_message.Message):
     VOLUME_CONTEXT_FIELD_NUMBER: _builtins.int
     PUBLISH_CONTEXT_FIELD_NUMBER: _builtins.int
     ACCESS_MODE_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     name: _builtins.str
     driver: _builtins.str
@@ -421,6 +422,10 @@ class VolumeAttachment(_message.Message):
     def volume_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def publish_context(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttachmentSecret]:
+        """Where the contents are that the driver is given; only while it is READY."""
+
     def __init__(
         self,
         *,
@@ -434,14 +439,43 @@ class VolumeAttachment(_message.Message):
         volume_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         publish_context: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         access_mode: _volume_pb2.AccessMode.ValueType = ...,
+        secrets: _abc.Iterable[Global___AttachmentSecret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "driver_volume_id", b"driver_volume_id", "name", b"name", "number", b"number", "problem", b"problem", "publish_context", b"publish_context", "state", b"state", "volume_context", b"volume_context", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "driver_volume_id", b"driver_volume_id", "name", b"name", "number", b"number", "problem", b"problem", "publish_context", b"publish_context", "secrets", b"secrets", "state", b"state", "volume_context", b"volume_context", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeAttachment: _TypeAlias = VolumeAttachment  # noqa: Y015
+
+@_typing.final
+class AttachmentSecret(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """VolumeSecret.key"""
+    content: _builtins.str
+    """FileContent.key"""
+    name: _builtins.str
+    """The secret's name, for the user."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        content: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "key", b"key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachmentSecret: _TypeAlias = AttachmentSecret  # noqa: Y015
 
 @_typing.final
 class NetworkAssignment(_message.Message):

@@ -24,11 +24,32 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class CallDriverRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class SecretsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     DRIVER_FIELD_NUMBER: _builtins.int
     CREATE_FIELD_NUMBER: _builtins.int
     DELETE_FIELD_NUMBER: _builtins.int
     ATTACH_FIELD_NUMBER: _builtins.int
     DETACH_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     driver: _builtins.str
     @_builtins.property
     def create(self) -> Global___CreateOnDriver: ...
@@ -38,6 +59,10 @@ class CallDriverRequest(_message.Message):
     def attach(self) -> Global___AttachOnDriver: ...
     @_builtins.property
     def detach(self) -> Global___DetachOnDriver: ...
+    @_builtins.property
+    def secrets(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Contents of the volume's secrets by the driver's keys; for the call alone, never written or logged."""
+
     def __init__(
         self,
         *,
@@ -46,10 +71,11 @@ class CallDriverRequest(_message.Message):
         delete: Global___DeleteOnDriver | None = ...,
         attach: Global___AttachOnDriver | None = ...,
         detach: Global___DetachOnDriver | None = ...,
+        secrets: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach", "driver", b"driver"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "call", b"call", "create", b"create", "delete", b"delete", "detach", b"detach", "driver", b"driver", "secrets", b"secrets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["create", "delete", "attach", "detach"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015

@@ -130,6 +130,7 @@ class VolumeSpec(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     ACCESS_MODE_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """RFC 1123 label (in a stack "<stack>_<label>"), at most 63 characters, unique in the cluster."""
     driver: _builtins.str
@@ -151,6 +152,10 @@ class VolumeSpec(_message.Message):
         parameters. Fixed once it exists.
         """
 
+    @_builtins.property
+    def secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeSecret]:
+        """Of what the driver is given with each call that takes secrets; at most 16, each key once."""
+
     def __init__(
         self,
         *,
@@ -162,14 +167,45 @@ class VolumeSpec(_message.Message):
         size_bytes: _builtins.int = ...,
         limit_bytes: _builtins.int = ...,
         access_mode: Global___AccessMode.ValueType = ...,
+        secrets: _abc.Iterable[Global___VolumeSecret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "labels", b"labels", "limit_bytes", b"limit_bytes", "name", b"name", "options", b"options", "size_bytes", b"size_bytes", "stack", b"stack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_mode", b"access_mode", "driver", b"driver", "labels", b"labels", "limit_bytes", b"limit_bytes", "name", b"name", "options", b"options", "secrets", b"secrets", "size_bytes", b"size_bytes", "stack", b"stack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeSpec: _TypeAlias = VolumeSpec  # noqa: Y015
+
+@_typing.final
+class VolumeSecret(_message.Message):
+    """A secret whose newest version a driver is given, in memory alone. It has to be UTF-8 text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """The driver's own name for it."""
+    source: _builtins.str
+    """Name or id as given by the user; a manager puts the id."""
+    name: _builtins.str
+    """The secret's name, put by a manager."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        source: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "name", b"name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeSecret: _TypeAlias = VolumeSecret  # noqa: Y015
 
 @_typing.final
 class VolumeStatus(_message.Message):

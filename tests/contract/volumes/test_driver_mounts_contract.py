@@ -10,10 +10,12 @@ import pytest
 
 from agent.csi.drivers import Drivers
 from agent.csi.sockets import DriverSocket
+from agent.files.contents import FileContents
 from agent.volumes.attachments import Mounts
 from agent.volumes.driver_mounts import DriverMounts
 from agent.volumes.mount_table import let_go, mounted_below
-from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
+from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeAttachment
+from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.volume_pb2 import VolumePublication
 from shoal.errors import ShoalError
 from tests.csi_driver.driver import DRIVER
@@ -92,7 +94,10 @@ def test_on_the_real_thing(promise: Promise, tmp_path: Path) -> None:
             pool.attach("vol-v1", "node-h1")
             attached = tmp_path / "attached"
             try:
-                await promise(DriverMounts(attached, drivers), lambda: DriverMounts(attached, drivers))
+                await promise(
+                    DriverMounts(attached, drivers, FileContents()),
+                    lambda: DriverMounts(attached, drivers, FileContents()),
+                )
                 assert mounted_below(attached) == [attached], "nothing of a volume stays mounted"
             finally:
                 let_go(attached)
@@ -105,7 +110,7 @@ def test_what_is_written_is_in_the_pool_and_survives_being_let_go(tmp_path: Path
         async with real_driver(tmp_path) as (drivers, pool):
             pool.make("vol-v1", {})
             pool.attach("vol-v1", "node-h1")
-            mounts = DriverMounts(tmp_path / "attached", drivers)
+            mounts = DriverMounts(tmp_path / "attached", drivers, FileContents())
             try:
                 await mounts.mount(attachment())
                 (mounts.target("v1") / "file").write_text("mine")
@@ -147,12 +152,65 @@ def test_a_driver_that_says_nothing_is_given_up_after_the_time_for_a_call(tmp_pa
             pool.make("vol-v1", {})
             pool.attach("vol-v1", "node-h1")
             pool.break_calls(NodeStageVolume={"seconds": 3.0, "times": 1})
-            mounts = DriverMounts(tmp_path / "attached", drivers)
+            mounts = DriverMounts(tmp_path / "attached", drivers, FileContents())
             try:
                 with pytest.raises(ShoalError, match="did not answer NodeStageVolume within 2 s"):
                     await mounts.mount(attachment())
                 await mounts.mount(attachment())
                 await mounts.release(attachment())
+            finally:
+                let_go(tmp_path / "attached")
+
+    asyncio.run(run())
+
+
+def test_a_driver_is_given_its_secrets_and_the_disk_is_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path) as (drivers, pool):
+            pool.make("vol-v1", {})
+            pool.attach("vol-v1", "node-h1")
+            pool.want_secrets({"password": "t0pSecret"})
+            wanted, contents = attachment(), FileContents()
+            wanted.secrets.add(key="password", content="secret/x/1", name="pw")
+            mounts = DriverMounts(tmp_path / "attached", drivers, contents)
+
+            def bring(content: bytes) -> None:
+                file = FileContent(key="secret/x/1", content=content)
+                contents.take(Assignments(attachments=[wanted], files=[file]), ())
+
+            try:
+                with pytest.raises(ShoalError, match="secret pw has not come yet"):
+                    await mounts.mount(wanted)
+                bring(b"\xff")
+                with pytest.raises(ShoalError, match="secret pw is not UTF-8 text"):
+                    await mounts.mount(wanted)
+                bring(b"wr0ngWord")
+                with pytest.raises(ShoalError, match=r"does not know \{'password': '\[secret\]'\} \(UNAUTH"):
+                    await mounts.mount(wanted)
+                bring(b"t0pSecret")
+                await mounts.mount(wanted)
+                kept = [path.read_bytes() for path in (tmp_path / "attached").rglob("*") if path.is_file()]
+                assert kept and not [each for each in kept if b"t0pSecret" in each]
+                await mounts.release(wanted)
+            finally:
+                let_go(tmp_path / "attached")
+
+    asyncio.run(run())
+
+
+def test_a_driver_that_stages_nothing_and_names_no_nodes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with real_driver(tmp_path, "--no-stage", "--no-attach", "--no-node-info") as (drivers, pool):
+            (told,) = drivers.described()
+            assert not told.stages and not told.attaches and told.node_id == DRIVER
+            pool.make("vol-v1", {})
+            mounts = DriverMounts(tmp_path / "attached", drivers, FileContents())
+            try:
+                await mounts.mount(attachment())
+                (mounts.target("v1") / "file").write_text("mine")
+                await mounts.release(attachment())
+                assert (pool.data("vol-v1") / "file").read_text() == "mine"
+                assert not [line for line in pool.calls() if "StageVolume" in line]
             finally:
                 let_go(tmp_path / "attached")
 

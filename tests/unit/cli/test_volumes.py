@@ -6,7 +6,9 @@ import pytest
 
 from cli.compose.load import load_files
 from cli.flags.mounts import parse_mount
+from cli.flags.volumes import parse_secret
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
+from shoal.api.v1.volume_pb2 import VolumeSecret
 from shoal.errors import InvalidInput
 
 
@@ -81,9 +83,29 @@ services:
     volumes: [nowhere:/d, "data:/e:slow"]
 volumes:
   data: {driver: rexray, x-access-mode: both}
+  keys: {driver: rexray, x-secrets: {password: none}}
 """)
     with pytest.raises(InvalidInput) as told:
         load_files("shop", [path], {}).settled()
     said = str(told.value)
-    for part in ("'nowhere' is not among", "mode 'slow'", "x-access-mode 'both' is not one of"):
+    for part in ("'nowhere' is not among", "mode 'slow'", "x-access-mode 'both' is not one of", "secret 'none' is"):
         assert part in said, said
+
+
+def test_secrets_for_drivers(tmp_path: Path) -> None:
+    assert parse_secret("password=smb=pw") == VolumeSecret(key="password", source="smb=pw")
+    for text in ("password", "=pw", "password="):
+        with pytest.raises(InvalidInput, match="KEY=SECRET"):
+            parse_secret(text)
+    path = tmp_path / "stack.yaml"
+    path.write_text("""
+services:
+  db: {image: hello, volumes: ["files:/d"]}
+volumes:
+  files: {driver: smb.example, x-secrets: {username: user, password: pw}}
+secrets:
+  user: {external: true, name: everyone}
+  pw: {environment: PW}
+""")
+    (volume,) = load_files("shop", [path], {"PW": "x"}).settled().project.volumes
+    assert [(each.key, each.source) for each in volume.secrets] == [("username", "everyone"), ("password", "shop_pw")]

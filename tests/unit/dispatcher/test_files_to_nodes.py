@@ -3,12 +3,30 @@
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.file_contents import MESSAGE_BYTES, FileContents
 from manager.files.contents import SealedContents
-from manager.store.kinds import CONFIG_VERSION, NODE_VOLUMES, REVISION, SECRET, SECRET_VERSION, TASK, VOLUME
+from manager.store.kinds import (
+    CONFIG_VERSION,
+    NODE_VOLUMES,
+    REVISION,
+    SECRET,
+    SECRET_VERSION,
+    TASK,
+    VOLUME,
+    VOLUME_STATUS,
+)
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.file_pb2 import File, FileReference, FileVersion
+from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeSpec
+from shoal.api.v1.volume_pb2 import (
+    HeldVolume,
+    NodeVolumes,
+    Volume,
+    VolumePublication,
+    VolumeSecret,
+    VolumeSpec,
+    VolumeStatus,
+)
 from shoal.identity.keyring import Keyring
 from tests.unit.dispatcher.dispatcher_world import World
 
@@ -113,3 +131,52 @@ def test_a_node_is_told_to_delete_what_is_marked_and_held_there() -> None:
     assert list(told) == ["v"], "data without a record is left alone"
     assert catalogue.news("n1", None).assignments.removing_volumes == ["v"]
     assert catalogue.update([world.put(NODE_VOLUMES, "n1", held)]) == {"n1": {("volume", "v")}}
+
+
+def world_with_a_volume() -> World:
+    """Volume `v`, whose driver is given secret `x`, is usable on n1 and waits on n2; no task of n1 or n2 names `x`."""
+    world = world_with_a_secret()
+    for task in ("task1", "task2"):
+        world.status(task, TaskState.FAILED)
+    secret = VolumeSecret(key="password", source="x", name="pw")
+    spec = VolumeSpec(name="data", driver="d", secrets=[secret])
+    world.put(VOLUME, "v", Volume(meta=Meta(id="v"), spec=spec))
+    ready = VolumePublication(node_id="n1", number=1, state=VolumePublication.READY)
+    waiting = VolumePublication(node_id="n2", number=2, state=VolumePublication.WAITING)
+    world.put(VOLUME_STATUS, "v", VolumeStatus(volume_id="v", driver_volume_id="real", publications=[ready, waiting]))
+    return world
+
+
+def test_a_volumes_secret_goes_where_the_volume_may_be_used_and_nowhere_else() -> None:
+    world = world_with_a_volume()
+    catalogue = Catalogue(world.tables)
+    assert set(catalogue.news("n1", None).files) == set(catalogue.needs("n1").files) == {"secret/x/1"}
+    (told,) = catalogue.needs("n1").attachments.values()
+    assert [(each.key, each.content, each.name) for each in told.secrets] == [("password", "secret/x/1", "pw")]
+    assert PLAIN not in told.SerializeToString()
+    assert not catalogue.needs("n2").files
+    assert not [each for one in catalogue.needs("n2").attachments.values() for each in one.secrets]
+    away = VolumePublication(node_id="n1", number=1, state=VolumePublication.WITHDRAWN)
+    here = VolumePublication(node_id="n2", number=2, state=VolumePublication.READY)
+    status = VolumeStatus(volume_id="v", driver_volume_id="real", publications=[away, here])
+    marks = catalogue.update([world.put(VOLUME_STATUS, "v", status)])
+    assert not catalogue.news("n1", marks["n1"]).files and set(catalogue.news("n2", marks["n2"]).files) == {
+        "secret/x/1"
+    }
+
+
+def test_a_new_version_of_a_volumes_secret_is_told_to_its_nodes() -> None:
+    world = world_with_a_volume()
+    catalogue = Catalogue(world.tables)
+    file = File()
+    file.CopyFrom(world.tables.secrets["x"])
+    file.spec.labels["a"] = "b"
+    assert not catalogue.update([world.put(SECRET, "x", file)]), "labels are nothing to drivers"
+    newer = File()
+    newer.CopyFrom(file)
+    newer.version = "2"
+    version = FileVersion(file_id="x", version="2", content=SEALED.closed(newer, "2", b"other"))
+    marks = catalogue.update([world.put(SECRET_VERSION, "x/2", version), world.put(SECRET, "x", newer)])
+    told = catalogue.news("n1", marks["n1"])
+    assert set(told.files) == {"secret/x/2"} and told.assignments.attachments[0].secrets[0].content == "secret/x/2"
+    assert not catalogue.news("n2", marks["n2"]).files

@@ -4,38 +4,53 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from manager.control_api.seams import AgentAddress
+from manager.files.contents import SealedContents
+from manager.files.volume_secrets import VolumeSecrets
 from manager.store import kinds
 from manager.store.changes import Write, put
 from manager.store.store import Store
-from manager.volume_keeper.keeper import VolumeKeeper
+from manager.volume_keeper.keeper import AT_ONCE, VolumeKeeper
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
+from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import CsiDriver, Node, NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse, DriverFailure, DriverVolume
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.api.v1.volume_pb2 import HeldPublication, NodeVolumes, Volume, VolumePublication, VolumeSpec
+from shoal.api.v1.volume_pb2 import HeldPublication, NodeVolumes, Volume, VolumePublication, VolumeSecret, VolumeSpec
 from shoal.errors import Unavailable
+from shoal.identity.keyring import Keyring
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
+
+SEALED = SealedContents(Keyring(bytes(32)))
 
 
 class Agents:
     """Answers for every node; fails as often as it is told to.
 
     Attributes:
-        asked: the node and the call of each request.
+        asked: the node and the call of each request. given: its secrets.
+        odd: answers to the next calls. hanging: a driver that answers nothing.
     """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
+        self.given: list[dict[str, str]] = []
         self.refusals = 0
         self.deaf = 0
+        self.odd: list[CallDriverResponse] = []
+        self.hanging = ""
 
     async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
         call = request.WhichOneof("call")
         assert call is not None
         self.asked.append((agent.node_id, call))
+        self.given.append(dict(request.secrets))
+        if request.driver == self.hanging:
+            await asyncio.Event().wait()
+        if self.odd:
+            return self.odd.pop(0)
         if self.deaf:
             self.deaf -= 1
             raise Unavailable("the agent does not answer")
@@ -48,8 +63,11 @@ class Agents:
 
 
 def node(name: str, *, controller: bool = True) -> list[Write]:
-    driver = CsiDriver(name="d", node_id=f"d-{name}", controller=controller, creates=True, attaches=True)
-    described = NodeDescription(hostname=name, address="192.0.2.1", stream_port=7441, csi_drivers=[driver])
+    drivers = [
+        CsiDriver(name=each, node_id=f"d-{name}", controller=controller, creates=True, attaches=True)
+        for each in ("d", "slow")
+    ]
+    described = NodeDescription(hostname=name, address="192.0.2.1", stream_port=7441, csi_drivers=drivers)
     status = NodeStatus(node_id=name, state=NodeStatus.READY, description=described)
     return [put(kinds.NODE, name, Node(meta=Meta(id=name))), put(kinds.NODE_STATUS, name, status)]
 
@@ -59,7 +77,9 @@ def with_keeper(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
         async with loaded_store(MemoryEtcd()) as store:
             agents = Agents()
             await store.commit([*node("n1"), *node("n2", controller=False)])
-            keeping = asyncio.create_task(VolumeKeeper(store=store, agents=agents).run(0))
+            keeping = asyncio.create_task(
+                VolumeKeeper(store=store, agents=agents, secrets=VolumeSecrets(SEALED)).run(0)
+            )
             try:
                 async with asyncio.timeout(30):
                     await scenario(store, agents)
@@ -75,9 +95,17 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def make_volume(store: Store, *, removing: bool = False) -> None:
-    volume = Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="d"), removing=removing)
-    await store.commit([put(kinds.VOLUME, "v", volume)])
+async def make_volume(store: Store, identifier: str = "v", *, removing: bool = False, **more: object) -> None:
+    spec = VolumeSpec(**{"name": "data", "driver": "d", **more})  # type: ignore[arg-type]
+    volume = Volume(meta=Meta(id=identifier), spec=spec, removing=removing)
+    await store.commit([put(kinds.VOLUME, identifier, volume)])
+
+
+async def make_secret(store: Store, version: str, content: bytes) -> None:
+    file = store.tables.secrets.get("x") or File(meta=Meta(id="x"), sealed_data_key=SEALED.new_data_key("x"))
+    new = File(meta=file.meta, sealed_data_key=file.sealed_data_key, version=version)
+    record = FileVersion(file_id="x", version=version, content=SEALED.closed(new, version, content))
+    await store.commit([put(kinds.SECRET_VERSION, f"x/{version}", record), put(kinds.SECRET, "x", new)])
 
 
 async def make_task(store: Store, node_id: str) -> None:
@@ -148,5 +176,77 @@ def test_a_driver_that_is_away_is_asked_as_soon_as_it_is_back() -> None:
         assert not store.tables.volume_status["v"].uncertain
         await store.commit([put(kinds.NODE_STATUS, "n1", back)])
         await until(lambda: bool(store.tables.volume_status["v"].driver_volume_id))
+
+    with_keeper(scenario)
+
+
+PASSWORD = VolumeSecret(key="password", source="x", name="pw")
+
+
+def test_each_call_brings_the_secrets_as_they_are_now() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        await make_secret(store, "1", b"one")
+        await make_volume(store, secrets=[PASSWORD])
+        await until(lambda: "v" in store.tables.volume_status)
+        await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
+        await make_secret(store, "2", b"two")
+        await make_volume(store, removing=True, secrets=[PASSWORD])
+        await until(lambda: store.tables.volume_status["v"].deleted)
+        assert agents.given == [{"password": "one"}, {"password": "two"}]
+        assert b"one" not in store.tables.volume_status["v"].SerializeToString()
+
+    with_keeper(scenario)
+
+
+def test_a_secret_that_no_driver_can_be_given_is_told_and_nobody_is_asked_until_it_is_mended() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        await make_secret(store, "1", b"\xff\xfe")
+        await make_volume(store, secrets=[PASSWORD])
+        await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
+        told = store.tables.volume_status["v"]
+        assert told.problem == "secret pw is not UTF-8 text, and drivers are given nothing else"
+        assert not told.uncertain and not agents.asked
+        await make_secret(store, "2", b"text")
+        await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
+        assert agents.given == [{"password": "text"}]
+
+    with_keeper(scenario)
+
+
+def test_answers_that_cannot_be_kept_are_failures() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        endless = DriverVolume(driver_volume_id="real", context={"a": "b" * 40_000})
+        shout = DriverFailure(message="\x1b[2J" + "no " * 1000)
+        agents.odd = [
+            CallDriverResponse(),
+            CallDriverResponse(created=endless),
+            CallDriverResponse(failure=shout),
+        ]
+        problems: list[str] = []
+        await make_volume(store)
+
+        def is_made() -> bool:
+            status = store.tables.volume_status.get("v")
+            if status is not None and status.problem and status.problem not in problems:
+                problems.append(status.problem)
+            return status is not None and status.driver_volume_id == "real"
+
+        await until(is_made)
+        assert ["does not name it" in problems[0], "more than 32768 bytes" in problems[1]] == [True, True]
+        assert problems[2].isprintable() and len(problems[2]) <= 500
+        assert len(agents.asked) == 4, "each after a pause, and none of them in a loop"
+
+    with_keeper(scenario)
+
+
+def test_a_driver_that_hangs_keeps_no_other_from_its_calls() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.hanging = "slow"
+        for number in range(AT_ONCE + 1):
+            await make_volume(store, f"s{number}", driver="slow")
+        await until(lambda: len(agents.asked) == AT_ONCE)
+        await make_volume(store)
+        await until(lambda: "v" in store.tables.volume_status)
+        await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
 
     with_keeper(scenario)

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from agent.files.contents import FileContents
 from agent.volumes.attachments import Attachments
 from agent.volumes.news import News
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
-from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeAttachment
+from shoal.api.v1.dispatcher_pb2 import Assignments, AttachmentSecret, VolumeAttachment
+from shoal.api.v1.file_pb2 import FileContent
 from shoal.api.v1.volume_pb2 import HeldPublication, VolumePublication
 from tests.fakes.driver_mounts import FakeDriverMounts
 from tests.fakes.virtual_time import run_virtual
@@ -22,13 +24,19 @@ class Rig:
         self.mounts = mounts
         self.held: set[str] = set()
         self.told: list[str] = []
-        self.attachments = Attachments(mounts, News())
+        self.contents = FileContents()
+        self.attachments = Attachments(mounts, self.contents, News())
 
     def say(
         self, state: VolumePublication.State.ValueType, number: int = 1, *, problem: str = "", snapshot: bool = False
     ) -> None:
         told = VolumeAttachment(volume_id="v", name="data", driver="d", number=number, state=state, problem=problem)
         self.attachments.take(Assignments(snapshot=snapshot, attachments=[told]))
+
+    def take(self, news: Assignments) -> None:
+        """As the worker does."""
+        self.contents.take(news, ())
+        self.attachments.take(news)
 
     def report(self) -> HeldPublication:
         (found,) = self.attachments.held()
@@ -136,3 +144,27 @@ def test_what_the_disk_knows_waits_for_the_managers_word() -> None:
 
     with_rig(comes_back, FakeDriverMounts(dict(disk)))
     with_rig(is_unknown_by_now, FakeDriverMounts(dict(disk)))
+
+
+def with_a_secret(version: str) -> VolumeAttachment:
+    secret = AttachmentSecret(key="password", content=f"secret/x/{version}", name="pw")
+    ready = VolumePublication.READY
+    return VolumeAttachment(volume_id="v", name="data", driver="d", number=1, state=ready, secrets=[secret])
+
+
+def test_a_driver_is_asked_when_the_secret_that_it_is_given_has_come() -> None:
+    async def scenario(rig: Rig) -> None:
+        rig.take(Assignments(attachments=[with_a_secret("1")]))
+        waiting = asyncio.create_task(rig.attachments.ready(MOUNT, rig.told.append))
+        await asyncio.sleep(60)
+        assert not rig.mounts.calls and rig.told == ["volume data: waiting for secret pw"]
+        rig.take(Assignments(files=[FileContent(key="secret/x/1", content=b"tOpSeCrEt")]))
+        await waiting
+        assert rig.mounts.calls == ["mount v"] and b"tOpSeCrEt" not in rig.mounts.disk["v"].SerializeToString()
+        rig.take(Assignments(attachments=[with_a_secret("2")]))
+        await asyncio.sleep(60)
+        assert rig.mounts.calls == ["mount v"] and rig.attachments.is_usable("v"), "what is mounted stays"
+        rig.say(VolumePublication.WITHDRAWN)
+        await rig.until(lambda: rig.report().released)
+
+    with_rig(scenario)
