@@ -193,8 +193,10 @@ class Placing:
         return ""
 
     def _exhausted(self) -> str:
-        obstacles = (self._pools.obstacle(pool, self._static.get(pool, "")) for pool in self._pool_names)
-        return next(filter(None, obstacles), "")
+        for pool in self._pool_names:
+            if obstacle := self._pools.obstacle(pool, self._static.get(pool, "")):
+                return obstacle
+        return ""
 
     def _write(self, need: Need, host: Host) -> None:
         draft, demand, pending = self._draft, self._demand, need.pending
@@ -219,7 +221,8 @@ class Placing:
         if demand.generic:
             task.generic.extend(host.stock.choose(demand.generic))
         generic = task.generic if demand.generic else ()
-        self._kin.join(host)
+        if demand.apart or demand.together:
+            self._kin.join(host)
         draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
         draft.add(identifier, task)
 
@@ -275,7 +278,7 @@ class Placing:
             assert free is not None  # _exhausted has looked
             ledger.take(network_id, free, now_ms)
             place = task.addresses.add(network_id=network_id, address=dotted(free))
-            if (pool := pool6(network_id)) in self._pool_names:
+            if len(self._pool_names) > len(self._networks) and (pool := pool6(network_id)) in self._pool_names:
                 asked = self._static.get(pool)
                 free = number6(asked) if asked else self._pools.next_free(pool)
                 assert free is not None  # likewise

@@ -57,13 +57,15 @@ class AddressPools:
         Args:
             address: the one it asks for; empty when any will do.
         """
+        held = self._draft.ledger.pool(pool)
+        if not address and not held.is_exhausted(self.subnet(pool)):
+            return ""
         name = self._network(pool).spec.name
         if address:
             asked = number6(address) if is_pool6(pool) else number(address)
-            taken = asked in self._draft.ledger.pool(pool).used
+            taken = asked in held.used
             return f"address {address} of network {name} is still in use{self._holder(pool, address)}" * taken
-        full = self._draft.ledger.pool(pool).is_exhausted(self.subnet(pool))
-        if full and self.next_free(pool) is None:
+        if self.next_free(pool) is None:
             family = "IPv6 " if is_pool6(pool) else ""
             return f"network {name} has no free {family}address: all {self.subnet(pool).size} are in use"
         return ""

@@ -55,8 +55,8 @@ ROW = (Size(1_000, 100), Size(10_000, 1_000), Size(100_000, 10_000), Size(1_000_
 """What the cost of a task is compared over."""
 OVERLAY = (Size(100_000, 10_000, 100), Size(1_000_000, 10_000, 1_000))
 RATED = 100_000
-_REPEATED_BELOW = 50_000
-_REPEATS = 5
+_REPEATS = {1_000: 20, 10_000: 5, 100_000: 2}
+"""How often more sizes are scheduled that take too little time to be measured once."""
 
 
 class Clock:
@@ -110,9 +110,8 @@ def measure(size: Size) -> dict[str, float]:
     """Seconds of the processor by what they were spent on, and `peak_bytes`."""
     print(size, file=sys.stderr)
     clock, tasks = Clock(), size.tasks
-    if tasks < _REPEATED_BELOW:  # what takes milliseconds is too short to be measured once
-        for _ in range(_REPEATS):
-            _schedule(clock, size)
+    for _ in range(_REPEATS.get(tasks, 0)):
+        _schedule(clock, size)
     tables, agenda, step = _schedule(clock, size)
     statuses = [TaskStatus(task_id=name, state=TaskState.RUNNING, at_ms=NOW_MS) for name in tables.tasks]
     commit(tables, agenda, [Write(kinds.TASK_STATUS, each.task_id, each) for each in statuses])  # type: ignore[arg-type]
