@@ -9,7 +9,8 @@ from manager.store.kinds import REVISION, SERVICE
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Service, ServiceRevision, ServiceSpec
 
-LOOKED_BACK = 100
+LOOKED_BACK = 10_000
+"""Revisions."""
 
 
 def first(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
@@ -53,22 +54,38 @@ def record_writes(service: Service) -> list[Write]:
 
 
 def pruning_writes(view: View, service: Service) -> list[Write]:
-    """Deletions of revisions older than the newest ten that no task runs and no update leads to.
+    """Deletions of revisions that are kept for nothing.
 
-    It looks back a hundred: one that a task held for longer goes with its service.
+    Kept are the newest ten; the newest of each of the last ten things that tasks ran, so that no number of scalings
+    pushes them out; and what a task runs or an update leads to. It looks back ten thousand: what is older goes with its
+    service.
     """
+    newest = service.revision
+    every = [each for each in range(newest, max(0, newest - LOOKED_BACK), -1) if _key(service, each) in view.revisions]
+    kept = _named(view, service) | {number for number in every if number > newest - bounds.REVISIONS_KEPT}
+    ran: set[tuple[bytes, ...]] = {work(service.spec)}
+    for number in every:
+        if len(ran) == bounds.REVISIONS_KEPT:
+            break
+        runs = work(view.revisions[_key(service, number)].spec)
+        if runs not in ran:
+            ran.add(runs)
+            kept.add(number)
+    return [delete(REVISION, _key(service, number)) for number in reversed(every) if number not in kept]
+
+
+def _named(view: View, service: Service) -> set[int]:
+    """Revisions that tasks run, an update leads to or comes from, or a run of a job has."""
     named = {task.revision for task in view.tasks_of(service.meta.id).values()} | {service.task_revision}
     status = view.service_status.get(service.meta.id)
     if status is not None:
         named |= {status.update.task_revision, status.update.previous_revision, status.update.effective_revision}
         named |= {run.revision for run in status.runs}
-    oldest_kept = service.revision - bounds.REVISIONS_KEPT + 1
-    identifiers = (
-        f"{service.meta.id}/{number}"
-        for number in range(max(1, oldest_kept - LOOKED_BACK), oldest_kept)
-        if number not in named
-    )
-    return [delete(REVISION, identifier) for identifier in identifiers if identifier in view.revisions]
+    return named
+
+
+def _key(service: Service, number: int) -> str:
+    return f"{service.meta.id}/{number}"
 
 
 def unchanged_since(service: Service) -> Expect:

@@ -86,7 +86,7 @@ class Services:
         number = request.revision or service.revision - 1
         earlier = view.revision_of(service.meta.id, number)
         if earlier is None:
-            kept = f"the last {bounds.REVISIONS_KEPT} are kept"
+            kept = f"the last {bounds.REVISIONS_KEPT} are kept, and one for each of the last things that tasks ran"
             raise NotFound(
                 f'service "{service.spec.name}" has no revision {number}; it is at {service.revision}, {kept}'
             )

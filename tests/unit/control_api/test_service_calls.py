@@ -216,6 +216,28 @@ def test_old_revisions_go_but_those_in_use_stay() -> None:
     with_api(scenario)
 
 
+def test_scaling_pushes_no_revision_out_that_ran_something_else() -> None:
+    async def scenario(api: Api) -> None:
+        service = await create(api, spec_of())
+        for number in range(14):
+            spec = changed(service)
+            spec.task.container.env.append(f"N={number}")
+            service = await update(api, service, spec)
+            for _ in range(12):
+                spec = changed(service)
+                spec.replicated.replicas = 3 - spec.replicated.replicas % 2
+                service = await update(api, service, spec)
+        tables = api.store.tables
+        ran = {len(revision.spec.task.container.env) for revision in tables.revisions.values()}
+        assert ran == set(range(5, 15))
+        assert len(tables.revisions) <= 2 * bounds.REVISIONS_KEPT + 1
+        oldest = min(revision.number for revision in tables.revisions.values())
+        answer = await api.services.rollback(RollbackServiceRequest(service=service.meta.id, revision=oldest))
+        assert len(answer.service.spec.task.container.env) == 5
+
+    with_api(scenario)
+
+
 def test_views_count_tasks() -> None:
     async def scenario(api: Api) -> None:
         service = await create(api, spec_of(replicas=3))
