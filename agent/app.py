@@ -156,6 +156,7 @@ async def _worker(
             exited,
             now_ms,
             host_only=settings.attached_directory,
+            cdi_directories=settings.cdi_directory,
         )
     )
     kind = host_platform()

@@ -11,6 +11,7 @@ from importlib import metadata
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
+from agent import cdi
 from agent.labels import parse_labels
 from agent.resources import parse_resources
 from agent.settings import AgentSettings
@@ -38,7 +39,7 @@ def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescripti
         resources=Resources(
             nano_cpus=len(os.sched_getaffinity(0)) * 1_000_000_000,
             memory_bytes=memory_bytes(Path("/proc/meminfo").read_text()),
-            generic=parse_resources(settings.resource),
+            generic=[*parse_resources(settings.resource), *cdi.read(settings.cdi_directory).resources()],
         ),
         engine_labels=parse_labels(settings.label),
         stream_port=settings.stream_port,

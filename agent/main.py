@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from agent.allocator import keep_memory_small
+from agent.cdi import DIRECTORIES
 from agent.settings import (
     REGISTRIES_FILE,
     RUN_DIRECTORY,
@@ -90,6 +91,7 @@ def main() -> None:
 @_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
 @_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")
 @_option("--label", multiple=True, metavar="NAME=VALUE", help="Label of this host: engine.labels.NAME in constraints.")
+@_option("--cdi-directory", multiple=True, default=DIRECTORIES, type=_PATH, show_default=True, help="CDI specs.")
 @_option("--csi", multiple=True, metavar="NAME=unix:///PATH", help="Socket of a CSI driver for volumes.")
 @_option("--csi-timeout-seconds", default=30.0, show_default=True, help="How long a call of a CSI driver may take.")
 @_option("--log-json", is_flag=True, help="One JSON object a line.")

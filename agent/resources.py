@@ -1,4 +1,8 @@
-"""Generic resources that the operator says this host has: `gpu=2`, `gpu=GPU-1,GPU-2`, `tty=/dev/ttyUSB0`."""
+"""Generic resources that the operator says this host has: `gpu=2`, `gpu=GPU-1,GPU-2`, `tty=/dev/ttyUSB0`.
+
+Names may also be of the Container Device Interface (`gpu=nvidia.com/gpu=0`). Its own kinds are told without being asked
+for (`agent.cdi`).
+"""
 
 import re
 from collections.abc import Sequence
@@ -29,8 +33,6 @@ def parse_resource(text: str) -> GenericResource:
     names = value.split(",")
     if len(set(names)) < len(names) or len(names) > MOST or not all(_NAME.fullmatch(name) for name in names):
         raise InvalidInput(f"{text!r}: names have to differ, and to consist of letters, digits and any of /_.:=-")
-    if odd := next((name for name in names if is_cdi(name)), None):
-        raise InvalidInput(f"{text!r}: {odd!r} is a name of the Container Device Interface, which is not supported yet")
     if odd := next((name for name in names if name.startswith("/") and not name.startswith("/dev/")), None):
         raise InvalidInput(f"{text!r}: {odd!r} is no path below /dev")
     return GenericResource(kind=kind, names=names)
@@ -55,9 +57,3 @@ def resource_faults(texts: Sequence[str]) -> list[Fault]:
             faults.append(Fault("--resource", f"{kind!r} is there twice"))
         kinds.add(kind)
     return faults
-
-
-def is_cdi(name: str) -> bool:
-    """`vendor.com/class=device` (Container Device Interface, "Qualified device name")."""
-    vendor, slash, device = name.partition("/")
-    return bool(slash and "." in vendor and "=" in device)

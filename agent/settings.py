@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
+from agent.cdi import DIRECTORIES
 from agent.csi.sockets import socket_faults
 from agent.labels import label_faults
 from agent.resources import resource_faults
@@ -44,6 +45,7 @@ class AgentSettings:
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
             paths of devices are given to the containers.
         label: what constraints name as `engine.labels.<name>`: `rack=r1`.
+        cdi_directory: where specs of the Container Device Interface lie, the least important first.
         csi: sockets of drivers for volumes, `NAME=unix:///run/driver/csi.sock`, beside those in `csi_directory`.
         csi_timeout_seconds: how long one call of a driver may take before it is asked again.
         overlay_encryption: what encrypted networks may use between this node and others: "auto" for what the kernel
@@ -69,6 +71,7 @@ class AgentSettings:
     overlay_encryption: str = AUTO
     resource: tuple[str, ...] = ()
     label: tuple[str, ...] = ()
+    cdi_directory: tuple[Path, ...] = DIRECTORIES
     csi: tuple[str, ...] = ()
     csi_timeout_seconds: float = 30.0
     log_level: str = "info"

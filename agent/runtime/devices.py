@@ -47,15 +47,19 @@ def find_devices(wanted: Sequence[Device]) -> list[DeviceNode]:
     found: list[DeviceNode] = []
     faults: list[Fault] = []
     for place, device in enumerate(wanted):
-        source = Path(device.source)
         target, access = device.target or device.source, device.permissions or ALL_ACCESS
-        nodes = list(_nodes(source, PurePosixPath(target), access, frozenset()))
+        nodes = nodes_at(Path(device.source), target, access)
         if not nodes:
             faults.append(Fault(f"spec.devices[{place}].source", f"{device.source} is no device of this host"))
         found += nodes
     if faults:
         raise InvalidInput(faults)
     return found
+
+
+def nodes_at(source: Path, target: str, access: str) -> list[DeviceNode]:
+    """The node at a path of this host, or all in a directory, as the container is to have them; none: no device."""
+    return list(_nodes(source, PurePosixPath(target), access, frozenset()))
 
 
 def all_devices() -> list[DeviceNode]:

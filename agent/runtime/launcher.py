@@ -6,13 +6,15 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agent import cdi
 from agent.runtime.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.attach_lock import AttachLock
 from agent.runtime.block_io import device_numbers
+from agent.runtime.cdi_edits import device_nodes, put_edits
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
@@ -49,6 +51,7 @@ class Launcher:
 
     Args:
         conmon: path of the program.
+        cdi_directories: where specs of the Container Device Interface lie.
         programs: OCI runtimes, the preferred first; the next is taken when one refuses the host.
         threads: starts at once; more than about 4 do not help, the kernel's locks are the limit.
     """
@@ -67,6 +70,7 @@ class Launcher:
         clock: Clock,
         on_step: OnStep,
         host_only: Path | None,
+        cdi_directories: Sequence[Path],
         threads: int = 4,
     ) -> None:
         self._places = places
@@ -81,6 +85,7 @@ class Launcher:
         self._clock = clock
         self._on_step = on_step
         self._host_only = host_only
+        self._cdi_directories = cdi_directories
         self._host_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         # Changing its mount namespace is only allowed to a thread that shares its root and working directory with none.
         self._threads = ThreadPoolExecutor(threads, "runtime", initializer=unshare, initargs=(CLONE_FS,))
@@ -201,7 +206,9 @@ class Launcher:
             group=read_in_root(root, "/etc/group"),
         )
         cgroup = self._cgroups.name(request.task_id)
+        edits = cdi.read(self._cdi_directories).edits(request.cdi) if request.cdi else cdi.Edits()
         devices = [*(all_devices() if request.spec.privileged else ()), *find_devices(request.spec.devices)]
+        devices += device_nodes(edits)
         spec = oci_spec(
             request,
             user=user,
@@ -213,6 +220,7 @@ class Launcher:
             block_devices=device_numbers(request.spec.block_io),
             host=self._host,
         )
+        put_edits(spec, edits)
         learn = self._filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))
         return learn

@@ -63,6 +63,7 @@ class OciRuntime:
         clock: milliseconds since the Unix epoch.
         programs: OCI runtimes, the preferred first; the next one is taken where one is absent or refuses the host.
         host_only: a mount of the host that no container's mount namespace is to keep.
+        cdi_directories: where specs of the Container Device Interface lie.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
     """
 
@@ -77,6 +78,7 @@ class OciRuntime:
         programs: Sequence[str] = ("crun", "runc"),
         on_step: OnStep = _no_step,
         host_only: Path | None = None,
+        cdi_directories: Sequence[Path] = (),
     ) -> None:
         self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
         self._layout = parse_layout(mount_table())
@@ -86,6 +88,7 @@ class OciRuntime:
         self._programs = programs
         self._on_step = on_step
         self._host_only = host_only
+        self._cdi_directories = cdi_directories
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
@@ -263,6 +266,7 @@ class OciRuntime:
             clock=self._clock,
             on_step=self._on_step,
             host_only=self._host_only,
+            cdi_directories=self._cdi_directories,
         )
 
     def _known(self) -> set[str]:

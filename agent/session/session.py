@@ -46,6 +46,8 @@ class Work(Protocol):
 
     def take(self, assignments: Assignments) -> None: ...
 
+    def in_touch(self, reached: bool) -> None: ...
+
     def statuses(self) -> list[TaskStatus]: ...
 
     def applications(self) -> AsyncGenerator[int]: ...
@@ -112,6 +114,7 @@ class AgentSession:
             except ShoalError as error:
                 level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
                 _log.log(level, "no session with manager %s: %s", address, error)
+            self._work.in_touch(False)
             self._managers.failed(address)
             if self._welcomed:
                 pauses = delays(self._jitter)
@@ -139,6 +142,7 @@ class AgentSession:
         welcome = await self._welcome(stream, address)
         _log.info("session with manager %s", address)
         self._welcomed = True
+        self._work.in_touch(True)
         self._managers.learn(welcome.managers)
         self._outbox.begin()
         for status in self._work.statuses():

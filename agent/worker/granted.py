@@ -4,9 +4,25 @@ import re
 
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.task_pb2 import Task
+from shoal.cdi_names import is_kind, split
 
 _PREFIX = "DOCKER_RESOURCE_"
 """As Docker names the variables, so that images that look for them find them."""
+
+
+def cdi_devices(task: Task) -> list[tuple[str, str]]:
+    """Kind and name of each device of the Container Device Interface that the task was given.
+
+    They are kinds of their own, or names that an operator gave to things of another kind.
+    """
+    found = []
+    for each in task.generic:
+        for name in each.names:
+            if is_kind(each.kind):
+                found.append((each.kind, name))
+            elif (device := split(name)) is not None:
+                found.append(device)
+    return found
 
 
 def with_generic(spec: ContainerSpec, task: Task) -> ContainerSpec:

@@ -1,7 +1,7 @@
 """From a task and what was made ready for it to the request that starts its container. Pure."""
 
 from agent.worker.etc_files import etc_files
-from agent.worker.granted import with_generic
+from agent.worker.granted import cdi_devices, with_generic
 from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, Sandbox
 from agent.worker.supplies import Supplies
 from shoal import task_states
@@ -41,4 +41,5 @@ def container_request(
         files=etc_files(spec, name, own, host_resolv_conf),
         mounted=supplies.mounted,
         volumes=supplies.volumes,
+        cdi=cdi_devices(task),
     )

@@ -238,6 +238,7 @@ class ContainerRequest:
             /etc/hostname.
         mounted: secrets and configs.
         volumes: by target, one for each mount of a volume in the spec.
+        cdi: devices of the Container Device Interface, kind and name.
     """
 
     task_id: str
@@ -250,6 +251,7 @@ class ContainerRequest:
     files: Mapping[str, bytes]
     mounted: Sequence[MountedFile] = ()
     volumes: Mapping[str, VolumeSource] = field(default_factory=dict)
+    cdi: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)

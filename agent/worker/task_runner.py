@@ -66,6 +66,7 @@ class TaskRunner:
         self._overdue = False
         self._detached = False
         self._released = False
+        self._cut_off = ""
         self._forgotten = False
         self._wake = asyncio.Event()
         self._drain = Drain(tools.networks, self._wake)
@@ -98,6 +99,12 @@ class TaskRunner:
         self._assigned = False
         self._wake.set()
 
+    def cut_off(self, why: str) -> None:
+        """Stop it for good, whatever managers wanted last: none of them is in reach. Once is enough."""
+        if not self._cut_off and self._goal() is Goal.RUN and not task_states.is_terminal(self._status.state):
+            self._cut_off = why
+            self._wake.set()
+
     def exited(self, end: Exit) -> None:
         """Its container has ended."""
         self._found = end
@@ -125,11 +132,15 @@ class TaskRunner:
             released=self._released,
             unchecked=self._watches.is_due(self._status),
             unhealthy=self._is_unhealthy(),
-            led_to=self._goal() is Goal.STOP and self._drain.is_due(self._task, self._status.state),
+            # With no manager in reach, no other node would tell that it leads nobody to it.
+            led_to=not self._cut_off
+            and self._goal() is Goal.STOP
+            and self._drain.is_due(self._task, self._status.state),
         )
 
     def _goal(self) -> Goal:
-        return goal_of(self._task if self._assigned else None)
+        goal = goal_of(self._task if self._assigned else None)
+        return Goal.STOP if self._cut_off and goal is Goal.RUN else goal
 
     def _container(self) -> Container:
         if isinstance(self._found, Exit):
@@ -161,7 +172,7 @@ class TaskRunner:
             case Action.REPORT_LOST:
                 await self._end(TaskState.FAILED, "the container was lost: the host restarted, or someone removed it")
             case Action.REPORT_STOPPED:
-                await self._end(TaskState.SHUTDOWN, "stopped before it had started")
+                await self._end(TaskState.SHUTDOWN, self._cut_off or "stopped before it had started")
             case Action.RELEASE:
                 await self._try("removed", self._remove(keep_logs=True))
             case Action.FORGET:
@@ -269,7 +280,7 @@ class TaskRunner:
         self._status.exit_code = self._found.code
         self._status.oom_killed = self._found.oom_killed
         reason = f"unhealthy: {self._status.health_output}" if unhealthy else why(self._found, limit)
-        await self._end(state, "" if state == TaskState.SHUTDOWN else reason)
+        await self._end(state, self._cut_off if state == TaskState.SHUTDOWN else reason)
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""

@@ -8,6 +8,7 @@ from functools import partial
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, revision_key
+from agent.worker.cut_off import LOOK_SECONDS, CutOff, is_due, told
 from agent.worker.datapath import Datapath
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
@@ -70,6 +71,7 @@ class Worker:
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._kept: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
+        self._cut_off = CutOff()
         self._tools = Tools(
             node=node,
             prober=prober,
@@ -90,6 +92,10 @@ class Worker:
     def take(self, assignments: Assignments) -> None:
         """What a manager sent; returns at once."""
         self._incoming.put_nowait(assignments)
+
+    def in_touch(self, reached: bool) -> None:
+        """Whether a manager is in reach."""
+        self._cut_off.note(reached)
 
     def exited(self, task_id: str, end: Exit) -> None:
         """A container has ended."""
@@ -135,6 +141,7 @@ class Worker:
             group.create_task(self._keeper.run(), name="journal")
             group.create_task(self._volumes.run(self._volumes_in_use, self._volumes_held), name="volumes")
             group.create_task(self._collect_images(), name="image collection")
+            group.create_task(self._stop_what_is_cut_off(), name="managers out of reach")
             self._start_runners(group)
             for task_id, end in self._early_exits.items():
                 self.exited(task_id, end)
@@ -192,6 +199,15 @@ class Worker:
     def _volumes_held(self) -> frozenset[str]:
         """Ids of the volumes that containers here have."""
         return frozenset().union(*(runner.held_volumes() for runner in self._runners.values()))
+
+    async def _stop_what_is_cut_off(self) -> None:
+        while True:
+            seconds = self._cut_off.seconds()
+            for runner in self._runners.values():
+                revision = self._assigned.revision_of(runner.task)
+                if is_due(revision, seconds):
+                    runner.cut_off(told(revision))
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _collect_images(self) -> None:
         while True:

@@ -89,7 +89,12 @@ SUPPORTED: Mapping[str, Any] = {
                 "labels": None,
                 "resources": {
                     "limits": {"cpus": None, "memory": None, "pids": None},
-                    "reservations": {"cpus": None, "memory": None, "generic_resources": None},
+                    "reservations": {
+                        "cpus": None,
+                        "memory": None,
+                        "generic_resources": None,
+                        "devices": None,
+                    },
                 },
                 "placement": {"constraints": None, "preferences": None, "max_replicas_per_node": None},
                 "restart_policy": {"condition": None, "delay": None, "max_attempts": None, "window": None},
@@ -144,9 +149,6 @@ REFUSED: Mapping[YamlPath, str] = {
     ("services", "cpu_rt_runtime"): f"{_REAL_TIME}",
     ("services", "credential_spec"): "is for Windows",
     ("services", "isolation"): "is for Windows",
-    ("services", "gpus"): "reserve them as deploy.resources.reservations.generic_resources, which agents tell of their "
-    "nodes (`shoal-agent run --resource`)",
-    ("services", "devices"): "give the devices in `devices`, and what is to be counted in generic_resources",
     (
         "services",
         "mac_address",

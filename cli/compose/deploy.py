@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cli.compose.device_requests import request_devices
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth
 from cli.flags import modes
-from cli.flags.placement import add_affinity, add_preference, set_priority
+from cli.flags.placement import add_affinity, add_preference, set_cut_off, set_priority
 from cli.flags.ports import from_long, from_short
 from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, parallelism, ratio
@@ -76,7 +77,9 @@ def resources(spec: ServiceSpec, value: Mapping[str, Mapping[str, Value]]) -> No
     if "limits" in value:
         spec.task.limits.MergeFrom(_amounts(value["limits"] or {}))
     if "reservations" in value:
-        spec.task.reservations.MergeFrom(_amounts(value["reservations"] or {}))
+        reserved = value["reservations"] or {}
+        spec.task.reservations.MergeFrom(_amounts(reserved))
+        request_devices(spec, reserved.get("devices"))
 
 
 def _amounts(value: Mapping[str, Value]) -> Resources:
@@ -114,6 +117,11 @@ def _preference(value: Mapping[str, Value]) -> str:
         raise InvalidInput(f"preference {dict(value)!r} is none of: spread, x-binpack, each with x-weight")
     weight = f",weight={scalar(value['x-weight'])}" if "x-weight" in value else ""
     return f"{kinds[0].removeprefix('x-')}={scalar(value[kinds[0]])}{weight}"
+
+
+def cut_off(spec: ServiceSpec, value: Value) -> None:
+    """The extension `x-stop-when-cut-off`."""
+    set_cut_off(spec, scalar(value))
 
 
 def priority(spec: ServiceSpec, value: Value) -> None:
@@ -179,6 +187,7 @@ SECTIONS = {
     "resources": resources,
     "placement": placement,
     "x-priority": priority,
+    "x-stop-when-cut-off": cut_off,
     "restart_policy": restart_policy,
     "update_config": update_config,
     "rollback_config": rollback_config,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cli.compose.device_requests import request_gpus
 from cli.compose.values import number, pairs, scalar, size, texts, truth
 from cli.flags.tuning import add_device, set_swap, share, users_of_host
 from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
@@ -126,6 +127,7 @@ SETTERS: Mapping[str, Setter] = {
     "userns_mode": lambda spec, value: users_of_host(spec, scalar(value)),
     "cgroup": _own_cgroup_namespace,
     "devices": _devices,
+    "gpus": request_gpus,
     "device_cgroup_rules": _rules,
     "cpus": _limit("nano_cpus", _cpus),
     "cpuset": _cpu("cpuset_cpus", scalar),

@@ -2,6 +2,7 @@
 
 from cli.flags.entries import drop
 from cli.flags.scalars import Scalar, count
+from cli.render.units import parse_duration_ms
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec
 from shoal.errors import InvalidInput
@@ -110,6 +111,11 @@ def _drop_generic(spec: ServiceSpec, kind: str) -> bool:
     return False
 
 
+def set_cut_off(spec: ServiceSpec, value: str) -> None:
+    """A time; 0 keeps the tasks."""
+    spec.task.stop_when_cut_off_ms = parse_duration_ms(value)
+
+
 def set_priority(spec: ServiceSpec, value: str) -> None:
     """-1000 to 1000."""
     sign, digits = (-1, value[1:]) if value.startswith("-") else (1, value)
@@ -128,5 +134,11 @@ def _options(flag: str, text: str, known: tuple[str, ...]) -> tuple[str, dict[st
 
 
 PLACEMENT_SCALARS = (
+    Scalar(
+        "--stop-when-cut-off",
+        "TIME",
+        "Stop tasks on a node that has reached no manager for so long; 0 keeps them (0).",
+        set_cut_off,
+    ),
     Scalar("--priority", "NUMBER", "Tasks may displace those of services with a lower one (0).", set_priority),
 )

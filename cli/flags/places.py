@@ -25,6 +25,7 @@ _FLAGS = {
     "labels": "--label",
     "mode": "--mode",
     "priority": "--priority",
+    "task.stop_when_cut_off_ms": "--stop-when-cut-off",
     "depends_on": "--depends-on",
     "autoscale": "--autoscale",
     "schedule": "--schedule",

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from cli.flags.block_io import weigh
+from cli.flags.cdi import release_device, reserve_device
 from cli.flags.entries import drop
 from cli.flags.logs import set_log_driver
 from cli.flags.scalars import Apply, Scalar, choice, count
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.cdi_names import split
 from shoal.errors import InvalidInput
 
 MODES = {"private": 0, "host": 1}
@@ -34,13 +36,19 @@ def parse_device(text: str) -> Device:
     """
     source, *rest = text.split(":")
     if not source.startswith("/") or len(rest) > 2:
-        raise InvalidInput(f"{text!r} is not of the form /dev/source[:/dev/target][:rwm]")
+        raise InvalidInput(f"{text!r} is not of the form /dev/source[:/dev/target][:rwm], or vendor.com/class=name")
     target = rest.pop(0) if rest and rest[0].startswith("/") else ""
     return Device(source=source, target=target, permissions=rest[0] if rest else "")
 
 
 def add_device(spec: ServiceSpec, text: str) -> None:
-    """Give the container a device; a later one takes the place of an earlier one with the same source."""
+    """Give the container a device; a later one takes the place of an earlier one with the same source.
+
+    One of the Container Device Interface (`nvidia.com/gpu=0`) is reserved on the node by its name.
+    """
+    if (named := split(text)) is not None:
+        reserve_device(spec, *named)
+        return
     device = parse_device(text)
     drop(spec.task.container.devices, lambda other: other.source == device.source)
     spec.task.container.devices.append(device)
@@ -52,7 +60,11 @@ def remove_device(spec: ServiceSpec, source: str) -> None:
     Raises:
         InvalidInput: it was not there.
     """
-    if not drop(spec.task.container.devices, lambda device: device.source == source):
+    if (named := split(source)) is not None:
+        found = release_device(spec, *named)
+    else:
+        found = drop(spec.task.container.devices, lambda device: device.source == source)
+    if not found:
         raise InvalidInput(f"--device-rm: there is no {source!r}")
 
 

@@ -30,7 +30,9 @@ PIDS_MOST: Final = 4_194_304  # Linux: PID_MAX_LIMIT, 64 bits
 SERVICES_IN_STACK: Final = 500
 TARGETS_IN_CALL: Final = 500
 REVISIONS_KEPT: Final = 10
+"""The newest, and besides that one for each of so many things that tasks ran."""
 RUNS_KEPT: Final = 100
+CUT_OFF_LEAST_MS: Final = 1_000
 # Of what a task reserves: one without a limit may use a multiple of it.
 TARGET_PERCENT: Final = 1000
 LOG_FILE_LEAST_BYTES: Final = 4096

@@ -14,6 +14,7 @@ from shoal.amounts import exact_size
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import Affinity, Placement, Preference, ServiceSpec
+from shoal.cdi_names import ALL, is_device, is_kind
 from shoal.errors import Fault, InvalidInput
 
 PRIORITY_MOST = 1_000
@@ -50,15 +51,28 @@ def check_generic(path: str, resources: Sequence[GenericResource]) -> Iterator[F
         yield Fault(path, f"has more than {bounds.CONSTRAINTS} kinds")
         return
     for index, each in enumerate(resources):
-        if not _KIND.fullmatch(each.kind):
-            yield Fault(
-                f"{path}[{index}].kind", f"{each.kind!r} is no kind; letters, digits, '_', '.' and '-' are allowed"
-            )
-        if each.names:
+        of_cdi = is_kind(each.kind)
+        if not (of_cdi or _KIND.fullmatch(each.kind)):
+            text = "is no kind; letters, digits, '_', '.' and '-' are allowed, or a CDI kind, vendor.com/class"
+            yield Fault(f"{path}[{index}].kind", f"{each.kind!r} {text}")
+        if each.names and not of_cdi:
             yield Fault(f"{path}[{index}].names", "say how many; which ones a task gets is chosen for it")
+        elif each.names:
+            yield from _check_devices(f"{path}[{index}]", each)
         else:
             yield from check_range(f"{path}[{index}].count", each.count, 1, GENERIC_MOST)
     yield from check_distinct(path, [each.kind for each in resources])
+
+
+def _check_devices(path: str, wanted: GenericResource) -> Iterator[Fault]:
+    if wanted.count:
+        yield Fault(f"{path}.count", "say how many, or which by name, not both")
+    if len(wanted.names) > GENERIC_MOST:
+        yield Fault(f"{path}.names", f"are more than {GENERIC_MOST}")
+    for name in wanted.names:
+        if not is_device(name) or name == ALL:
+            yield Fault(f"{path}.names", f"{name!r} is no name of one device; say how many, or name each")
+    yield from check_distinct(f"{path}.names", wanted.names)
 
 
 def check_priority(path: str, priority: int) -> Iterator[Fault]:
@@ -137,15 +151,18 @@ def _amounts(spec: ServiceSpec, nodes: Sequence[NodeDescription]) -> Iterator[st
     if demand.memory > most_memory:
         yield f"{exact_size(demand.memory)} of memory are reserved, and no node has more than {exact_size(most_memory)}"
     for kind, wanted in demand.generic.items():
-        most = max(_has(node, kind) for node in nodes)
-        if wanted > most:
+        names = demand.named.get(kind, ())
+        most = max(_has(node, kind, names) for node in nodes)
+        if wanted > most and names:
+            yield f"{', '.join(f'{kind}={name}' for name in names)}: no node has that, by what agents tell of CDI"
+        elif wanted > most:
             yield f"{wanted} of the generic resource {kind} are reserved, and no node has more than {most}"
     if demand.platforms and not any(is_for(demand.platforms, node.platform) for node in nodes):
         offered = ", ".join("/".join(platform) for platform in demand.platforms)
         yield f"the image is for {offered}, and no node is of that platform"
 
 
-def _has(node: NodeDescription, kind: str) -> int:
+def _has(node: NodeDescription, kind: str, names: Sequence[str]) -> int:
     stock = Stock()
     stock.tell(node.resources.generic)
-    return stock.total(kind)
+    return stock.free(kind, names)

@@ -65,6 +65,9 @@ def _check_task(path: str, task: TaskTemplate) -> Iterator[Fault]:
     if task.limits.generic:
         yield Fault(f"{path}.limits.generic", "generic resources are reserved, and a task has no more than those")
     yield from _check_log(f"{path}.log", task.log)
+    if task.stop_when_cut_off_ms:
+        least, most = bounds.CUT_OFF_LEAST_MS, bounds.DURATION_MS
+        yield from check_range(f"{path}.stop_when_cut_off_ms", task.stop_when_cut_off_ms, least, most, "milliseconds")
 
 
 def _check_resources(path: str, amounts: Resources) -> Iterator[Fault]:

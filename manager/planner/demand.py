@@ -33,6 +33,7 @@ class Demand:
         networks: ids.
         static: pools (`AddressPools`) and the address of each that the task asks for.
         generic: how many of each kind of generic resource.
+        named: which of them, where it asks for them by name.
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted: keys over whose values tasks are spread, with their weights.
         packing: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
@@ -56,6 +57,7 @@ class Demand:
     fault: str = ""
     static: tuple[tuple[str, str], ...] = ()
     generic: Mapping[str, int] = field(default_factory=dict)
+    named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     platforms: tuple[tuple[str, str], ...] = ()
     weighted: tuple[tuple[str, int], ...] = ()
     packing: tuple[tuple[str, int], ...] = ()
@@ -108,7 +110,8 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         max_per_node=template.placement.max_per_node,
         networks=tuple(dict.fromkeys((*(attachment.network for attachment in own), *mesh))),
         fault=fault,
-        generic={each.kind: each.count for each in template.reservations.generic},
+        generic={each.kind: len(each.names) or each.count for each in template.reservations.generic},
+        named={each.kind: tuple(each.names) for each in template.reservations.generic if each.names},
         platforms=tuple((each.os, each.architecture) for each in placement.platforms),
         weighted=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),

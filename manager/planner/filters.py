@@ -89,8 +89,9 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
     if demand.memory and host.used_memory + demand.memory > host.memory:
         return _lack(memory(demand.memory))
     for kind, wanted in demand.generic.items():
-        if host.stock.free(kind) < wanted:
-            return _lack(f"{wanted} {kind}")
+        names = demand.named.get(kind, ())
+        if host.stock.free(kind, names) < wanted:
+            return _lack(", ".join(f"{kind}={name}" for name in names) or f"{wanted} {kind}")
     if demand.max_per_node and same_service >= demand.max_per_node:
         tasks = "1 task" if demand.max_per_node == 1 else f"{demand.max_per_node} tasks"
         return Reason(f"has its {tasks} of the service", f"have their {tasks} of the service")

@@ -3,7 +3,7 @@
 A task that waits for room holds a number of a kind, also where others are known by name: its names come free later.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from shoal.api.v1.meta_pb2 import GenericResource
 
@@ -24,22 +24,21 @@ class Stock:
         self._named = {each.kind: tuple(each.names) for each in resources if each.names}
         self._counts = {each.kind: each.count for each in resources if not each.names}
 
-    def total(self, kind: str) -> int:
-        """How many the node has in all."""
-        return len(self._named.get(kind, ())) or self._counts.get(kind, 0)
-
-    def free(self, kind: str) -> int:
-        """How many nobody holds; less than none when tasks wait for what others have still."""
+    def free(self, kind: str, names: Sequence[str] = ()) -> int:
+        """How many nobody holds, of these names if any are given; below 0 when tasks wait for what others have."""
         taken = self._taken.get(kind, frozenset())
-        if kind in self._named:
-            return sum(name not in taken for name in self._named[kind]) - self._held.get(kind, 0)
+        if names or kind in self._named:
+            known = self._named.get(kind, ())
+            return sum(name in known and name not in taken for name in names or known) - self._held.get(kind, 0)
         return self._counts.get(kind, 0) - len(taken) - self._held.get(kind, 0)
 
-    def choose(self, wanted: Mapping[str, int]) -> list[GenericResource]:
-        """What a task is given that wants so many of each kind; there have to be enough."""
-        return [self._choose(kind, number) for kind, number in wanted.items()]
+    def choose(self, wanted: Mapping[str, int], named: Mapping[str, Sequence[str]]) -> list[GenericResource]:
+        """What a task is given that wants so many of each kind, or these by name; there have to be enough."""
+        return [self._choose(kind, number, named.get(kind, ())) for kind, number in wanted.items()]
 
-    def _choose(self, kind: str, number: int) -> GenericResource:
+    def _choose(self, kind: str, number: int, names: Sequence[str]) -> GenericResource:
+        if names:
+            return GenericResource(kind=kind, names=names)
         if kind not in self._named:
             return GenericResource(kind=kind, count=number)
         free = [name for name in self._named[kind] if name not in self._taken.get(kind, ())]

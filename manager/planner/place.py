@@ -219,7 +219,7 @@ class Placing:
             task.ports.extend(self._ports(host))
         ports = [(port.protocol, port.published, port.host_address) for port in task.ports] if demand.ports else ()
         if demand.generic:
-            task.generic.extend(host.stock.choose(demand.generic))
+            task.generic.extend(host.stock.choose(demand.generic, demand.named))
         generic = task.generic if demand.generic else ()
         if demand.apart or demand.together:
             self._kin.join(host)

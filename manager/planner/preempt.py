@@ -100,8 +100,10 @@ class Preemption:
         if demand.memory and host.used_memory - sum(memory for _, memory in sizes) + demand.memory > host.memory:
             return False
         for kind, wanted in demand.generic.items():
-            freed = sum(len(each.names) or each.count for task in gone for each in task.generic if each.kind == kind)
-            if host.stock.free(kind) + freed < wanted:
+            names = demand.named.get(kind, ())
+            given = [each for task in gone for each in task.generic if each.kind == kind]
+            freed = sum(len(set(each.names).intersection(names or each.names)) or each.count for each in given)
+            if host.stock.free(kind, names) + freed < wanted:
                 return False
         kept = host.ports - {(port.protocol, port.published, port.host_address) for task in gone for port in task.ports}
         fixed = [port for port in demand.ports if port.published]

@@ -154,13 +154,13 @@ class GenericResource(_message.Message):
     COUNT_FIELD_NUMBER: _builtins.int
     NAMES_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """Letters, digits, `_`, `-` and `.`: "gpu"."""
+    """Letters, digits, `_`, `-` and `.`: "gpu"; or a kind of the Container Device Interface: "nvidia.com/gpu"."""
     count: _builtins.int
     """How many, where one is as good as the other; 0 where they have names."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Their names: "GPU-1", or paths of devices, "/dev/ttyUSB0", which the container then gets. A task that reserves some says
-        how many; it is told which.
+        how many; it is told which. Of a kind of the Container Device Interface it may name them instead.
         """
 
     def __init__(

@@ -519,8 +519,13 @@ class TaskTemplate(_message.Message):
     NETWORKS_FIELD_NUMBER: _builtins.int
     FORCE_UPDATE_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
+    STOP_WHEN_CUT_OFF_MS_FIELD_NUMBER: _builtins.int
     force_update: _builtins.int
     """Raised to replace all tasks without another change (`service update --force`)."""
+    stop_when_cut_off_ms: _builtins.int
+    """Milliseconds after which a node that reaches no manager stops the task by itself: its successor runs elsewhere, since
+    the node is taken for lost. 0: the task is kept. Not less than 1,000.
+    """
     @_builtins.property
     def container(self) -> _container_pb2.ContainerSpec: ...
     @_builtins.property
@@ -552,10 +557,11 @@ class TaskTemplate(_message.Message):
         networks: _abc.Iterable[Global___NetworkAttachment] | None = ...,
         force_update: _builtins.int = ...,
         log: Global___LogConfig | None = ...,
+        stop_when_cut_off_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "limits", b"limits", "log", b"log", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "force_update", b"force_update", "limits", b"limits", "log", b"log", "networks", b"networks", "placement", b"placement", "reservations", b"reservations", "restart", b"restart", "stop_when_cut_off_ms", b"stop_when_cut_off_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

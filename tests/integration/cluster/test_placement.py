@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,17 @@ from tests.integration.cluster.harness import Cluster, inside
 
 HELLO = "registry:5000/hello:1"
 DEVICE = "/dev/kmsg"
+CDI = """
+cdiVersion: 0.6.0
+kind: example.com/null
+containerEdits:
+  env: [COMMON=yes]
+  mounts: [{{hostPath: {directory}/driver, containerPath: /usr/lib/driver, options: [ro, nosuid, nodev, bind]}}]
+  hooks: [{{hookName: createRuntime, path: /usr/bin/touch, args: [touch, {directory}/hooked]}}]
+devices:
+- {{name: a, containerEdits: {{env: [DEVICE=a]}}}}
+- {{name: b, containerEdits: {{env: [DEVICE=b], deviceNodes: [{{path: /dev/cdi-null, hostPath: /dev/null}}]}}}}
+"""
 
 
 def create(cluster: Cluster, name: str, *flags: str, replicas: int = 1) -> None:
@@ -34,18 +46,20 @@ def equipped(clean: Cluster) -> Iterator[Cluster]:
     restart_agent(clean, host, "")
 
 
-def restart_agent(cluster: Cluster, host: Host, resources: str, labels: str = "") -> None:
-    os.environ["SHOAL_AGENT_RESOURCE"], os.environ["SHOAL_AGENT_LABEL"] = resources, labels
+def restart_agent(cluster: Cluster, host: Host, resources: str, labels: str = "", cdi: Path | None = None) -> None:
+    asked = {"RESOURCE": resources, "LABEL": labels, "CDI_DIRECTORY": str(cdi or "/none")}
+    os.environ.update({f"SHOAL_AGENT_{name}": value for name, value in asked.items()})
     try:
         cluster.playground.stop_agent(host)
         cluster.playground.start_agent(host)
     finally:
-        del os.environ["SHOAL_AGENT_RESOURCE"], os.environ["SHOAL_AGENT_LABEL"]
+        for name in asked:
+            del os.environ[f"SHOAL_AGENT_{name}"]
 
     def told() -> bool:
         (node,) = cluster.json("node", "inspect", host.name)
         about = node["status"]["description"]["resources"].get("generic", [])
-        return node["status"]["state"] == "READY" and len(about) == len(resources.split())
+        return node["status"]["state"] == "READY" and len(about) == len(resources.split()) + (cdi is not None)
 
     cluster.until(told, "the agent tells of its resources")
 
@@ -111,6 +125,32 @@ def test_generic_resources_and_priorities(equipped: Cluster) -> None:
     assert waiting["state"] == "pending"
     ended = [row for row in equipped.json("service", "ps", "--all", "low") if row["desired"] != "running"]
     assert "displaced by high, which has priority 10" in str(equipped.inspect(ended[0]["id"]))
+
+
+def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Path) -> None:
+    first = hostnames(clean)[0]
+    host = clean.host_of(first)
+    (tmp_path / "driver").write_text("library")
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "null.yaml").write_text(CDI.format(directory=tmp_path))
+    restart_agent(clean, host, "", cdi=tmp_path / "specs")
+    try:
+        create(clean, "one", "--device", "example.com/null=b")
+        ((task, pid),) = clean.pids("one").items()
+        assert homes(clean, "one") == {first: 1}
+        assert [each["names"] for each in clean.inspect(task)["task"]["generic"]] == [["b"]]
+        environment = inside(pid, "/bin/cat", "/proc/1/environ").stdout.split("\0")
+        assert {"COMMON=yes", "DEVICE=b"} <= set(environment)
+        assert inside(pid, "/bin/cat", "/usr/lib/driver").stdout == "library"
+        assert inside(pid, "/bin/sh", "-c", "echo x > /dev/cdi-null && cat /dev/cdi-null").returncode == 0
+        assert (tmp_path / "hooked").exists()
+        create(clean, "two", "--detach", "--generic-resource", "example.com/null=2")
+        create(clean, "three", "--generic-resource", "example.com/null=1")
+        assert [each["names"] for each in clean.inspect(clean.tasks("three")[0]["id"])["task"]["generic"]] == [["a"]]
+        (waiting,) = clean.tasks("two")
+        assert "3 lack 2 example.com/null" in str(clean.inspect(waiting["id"]))
+    finally:
+        restart_agent(clean, host, "")
 
 
 def test_drain_and_rebalance(clean: Cluster) -> None:

@@ -57,6 +57,11 @@ class RecordedWork:
         self.known: list[TaskStatus] = []
         self.answers: asyncio.Queue[int] = asyncio.Queue()
         self.silent = False
+        self.touch: list[bool] = []
+
+    def in_touch(self, reached: bool) -> None:
+        if self.touch[-1:] != [reached]:
+            self.touch.append(reached)
 
     def take(self, assignments: Assignments) -> None:
         self.messages.append(assignments)

@@ -150,6 +150,17 @@ def test_a_newer_session_ends_the_older(rig: SessionRig) -> None:
     play(rig, scenario)
 
 
+def test_the_work_is_told_whether_a_manager_is_in_reach(rig: SessionRig) -> None:
+    async def scenario(manager: ManagerProcess) -> None:
+        async with rig.manager("m2") as other, rig.agent("n1", [other.address]) as work:
+            await until(lambda: work.touch == [True])
+            await other.dispatcher_stop()
+            await manager.dispatcher_stop()
+            await until(lambda: work.touch == [True, False])
+
+    play(rig, scenario)
+
+
 def test_three_missed_heartbeats_are_down_but_a_broken_stream_is_not(rig: SessionRig) -> None:
     async def scenario(manager: ManagerProcess) -> None:
         async with rig.agent("n1", [manager.address]):

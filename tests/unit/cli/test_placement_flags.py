@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.compose.deploy import placement, priority, resources
+from cli.compose.deploy import cut_off, placement, priority, resources
 from cli.flags.options import apply_flags
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec
@@ -83,3 +83,13 @@ def test_compose_has_the_same() -> None:
     assert spec.priority == 7
     with pytest.raises(InvalidInput, match="none of: spread"):
         placement(spec, {"preferences": [{"pack": "x"}]})
+
+
+def test_how_long_a_node_without_managers_keeps_the_tasks() -> None:
+    assert given().task.stop_when_cut_off_ms == 0
+    spec = given(stop_when_cut_off="10m")
+    assert spec.task.stop_when_cut_off_ms == 600_000
+    cut_off(spec, "90s")
+    assert spec.task.stop_when_cut_off_ms == 90_000
+    apply_flags(spec, {"stop_when_cut_off": "0s"})
+    assert spec.task.stop_when_cut_off_ms == 0

@@ -145,6 +145,7 @@ BAD: dict[str, tuple[Edit, str]] = {
         limit_below_reservation,
         "task.limits.memory_bytes",
     ),
+    "cut off at once": (lambda s: setattr(s.task, "stop_when_cut_off_ms", 5), "task.stop_when_cut_off_ms"),
     "restart delay": (lambda s: setattr(s.task.restart, "delay_ms", -5), "task.restart.delay_ms"),
     "bad constraint": (
         lambda s: s.task.placement.constraints.append("node.colour = red"),
