@@ -110,13 +110,17 @@ remove() {
   echo "Shoal is gone. $(kept)"
 }
 
-purge() { # /var/lib/private: where systemd puts a state directory of a service without a user of its own
-  rm -rf --one-file-system /var/lib/shoal /var/lib/shoal-registry /var/lib/private/shoal-registry /etc/shoal
+purge() { # Any of these may be a disk of its own, which is emptied and stays mounted. /var/lib/private is DynamicUser's.
+  for place in /var/lib/shoal/agent/volumes /var/lib/shoal/agent /var/lib/shoal/manager /var/lib/shoal \
+    /var/lib/private/shoal-registry /var/lib/shoal-registry /etc/shoal; do
+    test ! -d "$place" || find "$place/" -xdev -mindepth 1 -delete 2>/dev/null || true
+    rm -rf --one-file-system "$place" 2>/dev/null || true
+  done
 }
 
 kept() {
   found=""
-  keep() { if test -e "$1"; then found="$found$(printf '\n  %s  %s' "$1" "$2")"; fi; }
+  keep() { if test -n "$(ls -A "$1" 2>/dev/null)"; then found="$found$(printf '\n  %s  %s' "$1" "$2")"; fi; }
   keep /var/lib/shoal/agent/volumes "the data of volumes: a directory each, the files below _data"
   keep /var/lib/shoal/manager "the cluster's state and keys"
   keep /var/lib/shoal-registry "the registry's images"

@@ -53,6 +53,19 @@ def test_all_goes_when_asked() -> None:
     assert said.endswith("Shoal is gone. Nothing is kept.\n")
 
 
+def test_a_disk_for_the_data_is_emptied_and_stays_mounted() -> None:
+    said = on_a_host(
+        "mount -t tmpfs tmpfs /var/lib/shoal/agent/volumes",
+        "cd /var/lib/shoal/agent/volumes; mkdir -p data/_data; echo precious > data/_data/file; cd /",
+        f"sh {TOP}/deploy/install.sh remove",
+        "test -e /var/lib/shoal/agent/volumes/data/_data/file",
+        f"sh {TOP}/deploy/install.sh remove --purge",
+        AFTER,
+        "mountpoint -q /var/lib/shoal/agent/volumes",
+    )
+    assert said.endswith("Shoal is gone. Nothing is kept.\n")
+
+
 def test_other_commands_do_not_take_the_option() -> None:
     command = ["sh", str(TOP / "deploy/install.sh"), "manager", "--purge"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
