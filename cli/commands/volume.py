@@ -11,6 +11,7 @@ from cli.commands.each import for_each, inspect_each
 from cli.commands.files import labels
 from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
+from cli.render.failure import warn
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import parse_bytes
@@ -137,7 +138,14 @@ def row(view: VolumeView) -> dict[str, object]:
         "nodes": ", ".join(map(place, view.places)),
         "services": ", ".join(view.services),
         "problem": view.status.problem or next((each.problem for each in view.places if each.problem), ""),
+        "labels": dict(view.volume.spec.labels),
+        "places": [_bare(each) for each in view.places],
     }
+
+
+def _bare(where: VolumePlace) -> dict[str, object]:
+    """A place for programs."""
+    return {"node": where.hostname, "slot": where.slot, "state": _progress(where), "down": where.down}
 
 
 def state(view: VolumeView) -> str:
@@ -149,12 +157,18 @@ def state(view: VolumeView) -> str:
 
 
 def place(where: VolumePlace) -> str:
-    """ "h1", "h1 (slot 3)", or how far a driver's volume is there: "h1 (mounting)"."""
-    if where.slot:
-        return f"{where.hostname} (slot {where.slot})"
-    if not where.publication or (where.publication == VolumePublication.READY and where.mounted):
-        return where.hostname
-    return f"{where.hostname} ({_WORDS[where.publication]})"
+    """ "h1", "h1 (slot 3)", "h1 (down)", or how far a driver's volume is there: "h1 (mounting)"."""
+    about = [f"slot {where.slot}"] if where.slot else []
+    about += ["down"] if where.down else []
+    about += [_progress(where)] if _progress(where) not in ("", "mounted") else []
+    return f"{where.hostname} ({', '.join(about)})" if about else where.hostname
+
+
+def _progress(where: VolumePlace) -> str:
+    """How far a volume of a driver is there; empty for a local one."""
+    if where.publication == VolumePublication.READY and where.mounted:
+        return "mounted"
+    return _WORDS.get(where.publication, "unknown") if where.publication else ""
 
 
 _WORDS: dict[int, str] = {
@@ -186,8 +200,9 @@ def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:
     """Remove VOLUMES that no service uses, with their data on every node."""
 
     def remove_one(volume: str) -> None:
-        client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume, force=force))
+        answer = client.call(client.control.RemoveVolume, RemoveVolumeRequest(volume=volume, force=force))
         click.echo(volume)
+        warn(*answer.warnings)
 
     for_each(volumes, remove_one).settle()
 
@@ -200,5 +215,9 @@ def prune(client: Client, *, force: bool, label: str) -> None:
     """Remove every volume that no service uses, with their data on every node."""
     if not force:
         click.confirm("Delete the data of all volumes that no service uses?", abort=True)
-    for name in client.call(client.control.PruneVolumes, PruneVolumesRequest(label=label)).names:
+    answer = client.call(client.control.PruneVolumes, PruneVolumesRequest(label=label))
+    for name in answer.names:
         click.echo(name)
+    number = len(answer.names)
+    click.echo(f"{number or 'no'} volume{'' if number == 1 else 's'} removed", err=True)
+    warn(*answer.warnings)

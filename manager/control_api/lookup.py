@@ -8,7 +8,7 @@ from manager.files.nouns import FileNoun
 from manager.store.tables import View
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
-from shoal.api.v1.node_pb2 import Node
+from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import Volume
@@ -82,6 +82,12 @@ def hostname_of(view: View, node_id: str) -> str:
     """The node's host name, or its id while it is not known."""
     status = view.node_status.get(node_id)
     return status.description.hostname if status is not None and status.description.hostname else node_id
+
+
+def is_down(view: View, node_id: str) -> bool:
+    """Whether the node is known to be down."""
+    status = view.node_status.get(node_id)
+    return status is not None and status.state == NodeStatus.DOWN
 
 
 def _by_id(noun: str, objects: Mapping[str, V], reference: str, names: Iterable[str]) -> V:

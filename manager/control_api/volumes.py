@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.control_api import bounds, volume_secrets, volume_uses
-from manager.control_api.lookup import find_volume, hostname_of, volume_named
+from manager.control_api.lookup import find_volume, hostname_of, is_down, volume_named
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.transactions import Step, commit_all
 from manager.control_api.validate_volumes import check_volume
@@ -75,7 +75,7 @@ class Volumes:
             raise Refused(f'volume "{volume.spec.name}" is local: its nodes delete it, and force would change nothing')
         step = removal(self._store, volume, forced=request.force)
         await self._store.commit(step.writes, expects=step.expects)
-        return RemoveVolumesResponse(names=[volume.spec.name])
+        return self._removed([volume])
 
     async def prune(self, request: PruneVolumesRequest) -> RemoveVolumesResponse:
         """Only what neither a service's spec nor a task that has not ended names."""
@@ -87,7 +87,18 @@ class Volumes:
             if identifier not in used and not volume.removing and _labelled(volume, request.label)
         ]
         await commit_all(self._store, [removal(self._store, volume) for volume in unused])
-        return RemoveVolumesResponse(names=sorted(volume.spec.name for volume in unused))
+        return self._removed(unused)
+
+    def _removed(self, volumes: Sequence[Volume]) -> RemoveVolumesResponse:
+        view = self._store.tables
+        left = [present for each in volumes if (present := view.volumes.get(each.meta.id)) is not None]
+        waiting = [
+            f'volume "{each.volume.spec.name}" {_why_there(view, each.volume, place.node_id)}'
+            for each in views(view, sorted(left, key=lambda volume: volume.spec.name))
+            for place in each.places
+            if place.down and not each.volume.forced
+        ]
+        return RemoveVolumesResponse(names=sorted(each.spec.name for each in volumes), warnings=dict.fromkeys(waiting))
 
 
 def in_use(volume: Volume, users: Sequence[str]) -> str:
@@ -163,6 +174,8 @@ def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
                         slot=held.slot,
                         created_at_ms=held.created_at_ms,
                         home=home is not None and home.node_id == node_id,
+                        down=is_down(view, node_id),
+                        problem=_why_there(view, view.volumes[held.volume_id], node_id),
                     )
                 )
     for volume in volumes:
@@ -184,7 +197,16 @@ def _place(view: View, status: VolumeStatus, published: VolumePublication) -> Vo
         publication=published.state,
         mounted=held.mounted,
         problem=published.problem or held.problem,
+        down=is_down(view, node_id),
     )
+
+
+def _why_there(view: View, volume: Volume, node_id: str) -> str:
+    """Why a volume that is being removed is there as long as a node is down; empty when it is not for that."""
+    if not volume.removing or not is_down(view, node_id):
+        return ""
+    name, does = hostname_of(view, node_id), "let go of it" if is_driven(volume.spec) else "deleted its data"
+    return f"goes when node {name}, which is down, has {does}; `shoal node rm {name}` gives that up"
 
 
 def _labelled(volume: Volume, label: str) -> bool:

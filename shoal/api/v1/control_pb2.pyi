@@ -2420,6 +2420,7 @@ class VolumePlace(_message.Message):
     PUBLICATION_FIELD_NUMBER: _builtins.int
     MOUNTED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    DOWN_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     hostname: _builtins.str
     slot: _builtins.int
@@ -2428,9 +2429,12 @@ class VolumePlace(_message.Message):
     home: _builtins.bool
     """Whether the slot has its home here; another node's data is what it left behind."""
     publication: _builtins.int
-    """Of a CSI driver: VolumePublication.State, whether it is mounted there, and what does not go on."""
+    """Of a CSI driver: VolumePublication.State, and whether it is mounted there."""
     mounted: _builtins.bool
     problem: _builtins.str
+    """What does not go on there, one line."""
+    down: _builtins.bool
+    """The node is down."""
     def __init__(
         self,
         *,
@@ -2442,10 +2446,11 @@ class VolumePlace(_message.Message):
         publication: _builtins.int = ...,
         mounted: _builtins.bool = ...,
         problem: _builtins.str = ...,
+        down: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "down", b"down", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2534,16 +2539,22 @@ class RemoveVolumesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What keeps some of them from going now, a line each."""
+
     def __init__(
         self,
         *,
         names: _abc.Iterable[_builtins.str] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

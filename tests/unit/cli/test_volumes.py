@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from cli.commands.volume import place, row
 from cli.compose.load import load_files
 from cli.flags.mounts import parse_mount
 from cli.flags.volumes import parse_secret
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
-from shoal.api.v1.volume_pb2 import VolumeSecret
+from shoal.api.v1.control_pb2 import VolumePlace, VolumeView
+from shoal.api.v1.volume_pb2 import VolumePublication, VolumeSecret
 from shoal.errors import InvalidInput
 
 
@@ -109,3 +111,23 @@ secrets:
 """)
     (volume,) = load_files("shop", [path], {"PW": "x"}).settled().project.volumes
     assert [(each.key, each.source) for each in volume.secrets] == [("username", "everyone"), ("password", "shop_pw")]
+
+
+def test_where_a_volume_is() -> None:
+    ready, waiting = VolumePublication.READY, VolumePublication.WAITING
+    shown = {
+        "h1": VolumePlace(hostname="h1"),
+        "h1 (slot 3)": VolumePlace(hostname="h1", slot=3),
+        "h1 (slot 3, down)": VolumePlace(hostname="h1", slot=3, down=True),
+        "h2": VolumePlace(hostname="h2", publication=ready, mounted=True),
+        "h2 (mounting)": VolumePlace(hostname="h2", publication=ready),
+        "h2 (waiting)": VolumePlace(hostname="h2", publication=waiting),
+        "h2 (unknown)": VolumePlace(hostname="h2", publication=77),
+    }
+    for text, where in shown.items():
+        assert place(where) == text
+    told = row(VolumeView(places=shown.values()))["places"]
+    assert isinstance(told, list) and told[2:4] == [
+        {"node": "h1", "slot": 3, "state": "", "down": True},
+        {"node": "h2", "slot": 0, "state": "mounted", "down": False},
+    ]

@@ -17,6 +17,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackRequest,
     RemoveVolumeRequest,
 )
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.api.v1.volume_pb2 import MULTI_NODE_MULTI_WRITER, HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused
@@ -235,5 +236,27 @@ def test_volumes_of_a_stack_stay() -> None:
             await api.stacks.deploy(request(type="tmpfs", device="tmpfs"))
         await api.stacks.remove(RemoveStackRequest(stack="shop"))
         assert [each.spec.name for each in api.store.tables.volumes.values()] == ["shop_data"]
+
+    with_api(scenario)
+
+
+def test_what_a_node_that_is_down_keeps_from_going_is_told() -> None:
+    async def scenario(api: Api) -> None:
+        volumes = volumes_of(api)
+        made = [await volumes.create(CreateVolumeRequest(spec=VolumeSpec(name=name))) for name in ("data", "other")]
+        await hold(api, "n1", *(each.volume.meta.id for each in made))
+        status = NodeStatus(node_id="n1", state=NodeStatus.DOWN, description=NodeDescription(hostname="h1"))
+        await api.store.commit([put(kinds.NODE_STATUS, "n1", status)])
+        view = await volumes.get(GetVolumeRequest(volume="data"))
+        assert [(each.down, each.problem) for each in view.places] == [(True, "")]
+        answer = await volumes.remove(RemoveVolumeRequest(volume="data"))
+        why = "goes when node h1, which is down, has deleted its data; `shoal node rm h1` gives that up"
+        assert list(answer.warnings) == [f'volume "data" {why}']
+        assert (await volumes.get(GetVolumeRequest(volume="data"))).places[0].problem == why
+        pruned = await volumes.prune(PruneVolumesRequest())
+        assert (list(pruned.names), list(pruned.warnings)) == (["other"], [f'volume "other" {why}'])
+        status.state = NodeStatus.READY
+        await api.store.commit([put(kinds.NODE_STATUS, "n1", status)])
+        assert not (await volumes.remove(RemoveVolumeRequest(volume="data"))).warnings
 
     with_api(scenario)
