@@ -32,8 +32,13 @@ class _Known:
 
     socket: DriverSocket
     probing: Plugin
+    calling: Plugin
     described: CsiDriver | None = None
     problem: str = ""
+
+    def is_called(self, name: str) -> bool:
+        """Whether it has told that this is its name."""
+        return self.described is not None and self.described.name == name
 
 
 class Drivers:
@@ -52,14 +57,13 @@ class Drivers:
         self._told = told
         self._call_seconds = call_seconds
         self._known: dict[Path, _Known] = {}
-        self._plugins: dict[str, Plugin] = {}
         self._shown: list[CsiDriver] = []
         self._changed = asyncio.Event()
 
     def described(self) -> list[CsiDriver]:
         """Every driver that has told who it is, by name; those that are away say so."""
         found: dict[str, CsiDriver] = {}
-        for known in self._known.values():
+        for known in sorted(self._known.values(), key=lambda each: bool(each.problem)):
             if known.described is not None:
                 copy = CsiDriver()
                 copy.CopyFrom(known.described)
@@ -78,7 +82,7 @@ class Drivers:
             raise Unavailable(f"this node has no driver {name}")
         if driver.problem:
             raise Unavailable(driver.problem)
-        return self._plugins[name], driver
+        return next(each.calling for each in self._known.values() if each.is_called(name) and not each.problem), driver
 
     async def changes(self) -> AsyncGenerator[None]:
         """Once now, and again whenever `described` is another."""
@@ -109,7 +113,9 @@ class Drivers:
     def _find(self) -> None:
         for socket in find_sockets(self._directory, self._told):
             if socket.path not in self._known:
-                self._known[socket.path] = _Known(socket, Plugin(socket.path, call_seconds=PROBE_SECONDS))
+                times = (PROBE_SECONDS, self._call_seconds)
+                probing, calling = (Plugin(socket.path, call_seconds=seconds) for seconds in times)
+                self._known[socket.path] = _Known(socket, probing, calling)
 
     async def _watch(self, known: _Known) -> None:
         while True:
@@ -118,8 +124,9 @@ class Drivers:
 
     async def close(self) -> None:
         """End all connections."""
-        for plugin in (*self._plugins.values(), *(known.probing for known in self._known.values())):
-            await plugin.close()
+        for known in self._known.values():
+            await known.probing.close()
+            await known.calling.close()
 
     async def _ask(self, known: _Known) -> None:
         try:
@@ -147,12 +154,9 @@ class Drivers:
         driver = await known.probing.describe()
         if known.socket.name not in ("", driver.name):
             raise Refused(f"the driver calls itself {driver.name}, and --csi calls it {known.socket.name}")
-        others = (each for each in self._known.values() if each is not known and each.described is not None)
-        if any(each.described is not None and each.described.name == driver.name for each in others):
+        others = (each for each in self._known.values() if each is not known)
+        if any(each.is_called(driver.name) and not each.problem for each in others):
             raise Refused(f"another socket has a driver {driver.name} already")
         if driver != known.described:
             _log.info("driver %s %s at %s", driver.name, driver.version, known.socket.path)
-        known.described = driver
-        if driver.name not in self._plugins:
-            self._plugins[driver.name] = Plugin(known.socket.path, call_seconds=self._call_seconds)
-            self._plugins[driver.name].name = driver.name
+        known.described, known.calling.name = driver, driver.name

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,26 +61,33 @@ class Handler(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
+async def served(socket: Path, answers: dict[str, Answer]) -> AsyncGenerator[None]:
+    """A driver, as long as the block."""
+    server = aio.server()
+    server.add_generic_rpc_handlers((Handler(answers),))
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
 async def drivers_of(directory: Path, **told: dict[str, Answer]) -> AsyncGenerator[Drivers]:
     """Drivers by the names of their sockets, beside an agent."""
-    servers = []
-    for name, answers in told.items():
-        server = aio.server()
-        server.add_generic_rpc_handlers((Handler(answers),))
-        server.add_insecure_port(f"unix:{directory / name}.sock")
-        await server.start()
-        servers.append(server)
-    drivers = Drivers(directory=directory, told=(), call_seconds=0.2)
-    running = asyncio.create_task(drivers.run())
-    try:
-        yield drivers
-        assert not running.done(), running.exception()
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        await drivers.close()
-        for server in servers:
-            await server.stop(0)
+    async with AsyncExitStack() as stack:
+        for name, answers in told.items():
+            await stack.enter_async_context(served(directory / f"{name}.sock", answers))
+        drivers = Drivers(directory=directory, told=(), call_seconds=0.2)
+        running = asyncio.create_task(drivers.run())
+        try:
+            yield drivers
+            assert not running.done(), running.exception()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await drivers.close()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -122,6 +129,21 @@ def test_one_without_names_for_nodes_is_used_as_long_as_it_attaches_nothing(tmp_
         async with drivers_of(tmp_path, one=nameless) as drivers:
             await until(drivers.described)
             assert drivers.described()[0].node_id == "files"
+
+    asyncio.run(run())
+
+
+def test_one_that_moves_to_another_socket_is_called_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with drivers_of(tmp_path) as drivers:
+            async with served(tmp_path / "old.sock", {**sane(), "CreateVolume": StatusCode.NOT_FOUND}):
+                await until(drivers.described)
+                async with served(tmp_path / "twin.sock", sane()):
+                    assert "NOT_FOUND" in (await Controller(drivers).call(create())).failure.message
+            await until(lambda: drivers.described()[0].problem)
+            async with served(tmp_path / "new.sock", {**sane(), "CreateVolume": StatusCode.OUT_OF_RANGE}):
+                await until(lambda: not drivers.described()[0].problem)
+                assert "OUT_OF_RANGE" in (await Controller(drivers).call(create())).failure.message
 
     asyncio.run(run())
 
