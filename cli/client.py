@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -54,12 +55,18 @@ class Client:
 
     @classmethod
     def of_context(cls, name: str | None) -> Self:
-        """A client of the context named, else of the one chosen.
+        """A client of the context named, else of the one chosen, whose certificate is renewed if it is time.
 
         Raises:
             NotFound: there is none.
         """
-        return cls(chosen_context(name))
+        from cli.contexts.expiry import keep_valid
+        from cli.render.failure import warn
+
+        context = chosen_context(name)
+        if warning := keep_valid(context, datetime.now(UTC)):
+            warn(warning)
+        return cls(context)
 
     def __enter__(self) -> Self:
         return self

@@ -45,7 +45,7 @@ from manager.files.volume_secrets import VolumeSecrets
 from manager.key_rotation import KeyRotation
 from manager.leadership.leadership import Lead, Leadership
 from manager.overlay_key_timer import OverlayKeyTimer
-from manager.own_identity import OwnIdentity, write_admin
+from manager.own_identity import OwnIdentity, keep_admin_valid, write_admin
 from manager.planner.loop import Planner
 from manager.settings import Settings
 from manager.store.etcd import Etcd
@@ -131,9 +131,10 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
         group.create_task(leadership.register(manager), name="registration")
         group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring, agents)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
+        admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
+        group.create_task(admin, name="renewal of the admin's certificate")
         async with _started(api_server), _started(join_server), _closing(agents), images:
-            directory = settings.state_directory / "admin"
-            write_admin(authority, directory, manager.api_address, datetime.now(UTC))
+            write_admin(authority, settings.admin_directory, manager.api_address, datetime.now(UTC))
             _log.info("ready: API on %s, nodes join on %s", manager.api_address, manager.join_address)
             readiness.notify("READY=1", os.environ)
             await asyncio.Event().wait()

@@ -68,6 +68,18 @@ class OwnIdentity:
         return datetime.fromtimestamp(self._clock(), UTC)
 
 
+async def keep_admin_valid(
+    authority: CertificateAuthority, directory: Path, address: str, clock: Callable[[], float]
+) -> None:
+    """Keep the admin's files good, for ever: contexts are made of them at any time."""
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        try:
+            write_admin(authority, directory, address, datetime.fromtimestamp(clock(), UTC))
+        except Unavailable as error:
+            _log.error("the admin's certificate was not renewed: %s", error)
+
+
 def write_admin(authority: CertificateAuthority, directory: Path, address: str, now: datetime) -> None:
     """Files for `shoal context create --admin DIRECTORY`: an admin's identity and the API's address, for root alone.
 

@@ -60,6 +60,11 @@ class Settings:
         """Where the cluster key is."""
         return self.cluster_key_file or self.state_directory / "cluster.key"
 
+    @property
+    def admin_directory(self) -> Path:
+        """Where the files are that an admin's context is made of."""
+        return self.state_directory / "admin"
+
 
 def _faults(settings: Settings) -> Iterator[Fault]:
     if not settings.state_directory.is_absolute():

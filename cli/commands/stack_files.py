@@ -60,8 +60,17 @@ prune_option = click.option(
 )
 
 
+resolve_option = click.option(
+    "--resolve-image",
+    type=click.Choice(["always", "changed", "never"]),
+    default="always",
+    help="Which tags' digests are asked of registries (always); those not asked for stay as they are.",
+)
+
+
 @click.command("deploy", epilog=DEPLOY_EXAMPLES)
 @prune_option
+@resolve_option
 @click.option("--dry-run", is_flag=True, help="Show what would change and where tasks would go; change nothing.")
 @detach_option
 @wait_option
@@ -75,12 +84,13 @@ def deploy(
     profiles: Sequence[str],
     env_files: Sequence[str],
     prune: bool,
+    resolve_image: str,
     dry_run: bool,
     detach: bool,
     timeout: float,
 ) -> None:
     """Bring the stack STACK to what Compose files say, and wait until it runs."""
-    response = _submitted(client, stack, files, profiles, env_files, prune=prune, dry_run=dry_run)
+    response = _submitted(client, stack, files, profiles, env_files, prune=prune, lookup=resolve_image, dry_run=dry_run)
     if dry_run:
         click.echo("dry run: nothing was changed")
     elif not detach:
@@ -93,6 +103,7 @@ def deploy(
     "diff", epilog=examples("shoal stack diff -c web.yaml shop", "shoal stack diff --exit-code -c web.yaml shop")
 )
 @prune_option
+@resolve_option
 @click.option("--exit-code", is_flag=True, help="End with 1 when something would change.")
 @file_options
 @pass_client
@@ -104,10 +115,11 @@ def diff(
     profiles: Sequence[str],
     env_files: Sequence[str],
     prune: bool,
+    resolve_image: str,
     exit_code: bool,
 ) -> None:
     """Show what `stack deploy` would change, field by field, and where the planner would have the tasks."""
-    response = _submitted(client, stack, files, profiles, env_files, prune=prune, dry_run=True)
+    response = _submitted(client, stack, files, profiles, env_files, prune=prune, lookup=resolve_image, dry_run=True)
     if exit_code and any(change.action != "unchanged" for change in response.changes):
         raise click.exceptions.Exit(1)
 
@@ -144,6 +156,7 @@ def _submitted(
     env_files: Sequence[str],
     *,
     prune: bool,
+    lookup: str,
     dry_run: bool,
 ) -> DeployStackResponse:
     """The manager's answer, shown. What it finds wrong is told with the place in the files."""
@@ -160,6 +173,7 @@ def _submitted(
         configs=project.configs,
         volumes=project.volumes,
         prune=prune,
+        lookup=DeployStackRequest.Lookup.Value(lookup.upper()),
         dry_run=dry_run or bool(loaded.faults.found),
     )
     response = submit(

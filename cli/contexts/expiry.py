@@ -1,11 +1,24 @@
-"""How long an identity is still good. Imported only where it is told: `cryptography` costs 50 ms to import."""
+"""How long a context's certificate is still good, and its renewal, which a command does on its way."""
 
 from datetime import datetime, timedelta
 
-from shoal.identity.certificates import expires_at
+from cli.contexts.context import Context
+from shoal.errors import ShoalError
 from shoal.identity.identity import Identity
+from shoal.identity.validity import validity
 
-WARN_BEFORE = timedelta(days=30)
+RENEW_SECONDS = 5.0
+"""What a command takes longer at most when no manager answers; it then fails itself."""
+
+
+def is_due(identity: Identity, now: datetime) -> bool:
+    """Whether less than a third of its life is left.
+
+    Raises:
+        InvalidInput: the certificate cannot be read.
+    """
+    begin, end = validity(identity.certificate)
+    return end - now < (end - begin) / 3
 
 
 def expiry_warning(identity: Identity, now: datetime) -> str | None:
@@ -14,10 +27,34 @@ def expiry_warning(identity: Identity, now: datetime) -> str | None:
     Raises:
         InvalidInput: the certificate cannot be read.
     """
-    end = expires_at(identity.certificate)
+    _, end = validity(identity.certificate)
     left = end - now
     if left <= timedelta():
         return f"the certificate ended at {end:%Y-%m-%d %H:%M} UTC; get a new one from a manager's host"
-    if left < WARN_BEFORE:
-        return f"the certificate ends in {left.days} days, at {end:%Y-%m-%d %H:%M} UTC; get a new one in time"
+    if is_due(identity, now):
+        return f"the certificate ends in {left.days} days, at {end:%Y-%m-%d %H:%M} UTC"
     return None
+
+
+def keep_valid(context: Context, now: datetime) -> str | None:
+    """Renew the context's certificate if it is time; a line for the user when that is needed and cannot be done.
+
+    The key stays, so that other commands that run at the same time find a pair that fits.
+    """
+    try:
+        identity = Identity.load(context.directory)
+        warning = expiry_warning(identity, now)
+        if warning is None or validity(identity.certificate)[1] <= now:
+            return warning
+        _renewed(context, identity).save(context.directory)
+    except ShoalError as error:
+        return f"the certificate of context {context.name!r} ends soon and was not renewed: {error}"
+    return None
+
+
+def _renewed(context: Context, identity: Identity) -> Identity:
+    import asyncio  # with what needs it: most commands do not come this far
+
+    from shoal.rpc.renew import renew
+
+    return asyncio.run(renew(context.addresses, identity, timeout_seconds=RENEW_SECONDS))

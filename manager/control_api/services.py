@@ -8,7 +8,7 @@ from manager.control_api.dependency_check import dependency_faults
 from manager.control_api.job_counting import job_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
-from manager.control_api.submission import examine
+from manager.control_api.submission import Lookup, examine
 from manager.planner.modes import is_job
 from manager.store.changes import Expect, Write, delete
 from manager.store.kinds import SERVICE
@@ -134,7 +134,9 @@ class Services:
     ) -> UpdateServiceResponse:
         """`known` tells what was found out of the wanted image before; else the present spec does."""
         view = self._store.tables
-        submission = await examine(wanted, view=view, images=images, previous=known or service.spec)
+        submission = await examine(
+            wanted, view=view, images=images, previous=known or service.spec, lookup=Lookup.OTHER
+        )
         waiting = dependency_faults(view, [submission.spec])[0]
         faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
         if faults:

@@ -9,7 +9,7 @@ from manager.control_api.dependency_check import dependency_faults, dependency_w
 from manager.control_api.rehearsal import Rehearsal, TrialStore
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.stack_volumes import plan_volumes
-from manager.control_api.submission import Submission, examine
+from manager.control_api.submission import Lookup, Submission, examine
 from manager.control_api.text_rules import check_name
 from manager.control_api.transactions import commit_all
 from manager.store.tables import Tables
@@ -67,7 +67,7 @@ class Stacks:
         }
         files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
         made, volumes, volume_faults = plan_volumes(view, request, files.coming, self._new_id, self._now_ms())
-        submissions = await self._examine(specs, coming, files.coming, volumes)
+        submissions = await self._examine(request.lookup, specs, coming, files.coming, volumes)
         if faults := [*files.faults, *volume_faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
@@ -123,6 +123,7 @@ class Stacks:
 
     async def _examine(
         self,
+        lookup: DeployStackRequest.Lookup.ValueType,
         specs: Sequence[ServiceSpec],
         coming: Mapping[str, Network],
         files: Mapping[str, File],
@@ -140,8 +141,9 @@ class Stacks:
                 return await examine(
                     spec,
                     view=view,
-                    images=self._images,
+                    images=None if lookup == DeployStackRequest.NEVER else self._images,
                     previous=previous,
+                    lookup=Lookup.EVERY if lookup == DeployStackRequest.ALWAYS else Lookup.NEW,
                     coming=coming,
                     coming_files=files,
                     coming_volumes=volumes,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from manager.control_api import file_uses, host_programs, mesh, network_uses, volume_uses
 from manager.control_api.seams import ImageResolver
@@ -17,7 +18,17 @@ from shoal.distribution.manifests import Platform
 from shoal.errors import Fault, InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated
 
 IMAGE_SECONDS = 15
-"""How long a submission waits for a registry before it keeps the tag."""
+"""How long a submission waits for a registry before it is refused."""
+
+WITHOUT_LOOKUP = "without asking the registry: --no-resolve-image, or --resolve-image never for a stack"
+
+
+class Lookup(Enum):
+    """Which tags a registry is asked for."""
+
+    EVERY = "every one"
+    OTHER = "but the service's present image as it is stored"
+    NEW = "but the service's present tag, whatever it means by now"
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ async def examine(
     view: View,
     images: ImageResolver | None,
     previous: ServiceSpec | None = None,
+    lookup: Lookup = Lookup.EVERY,
     coming: network_uses.Coming | None = None,
     coming_files: file_uses.Coming | None = None,
     coming_volumes: volume_uses.Coming | None = None,
@@ -49,7 +61,8 @@ async def examine(
 
     Args:
         images: asked what the tag means; None keeps the tag.
-        previous: the service's present spec, whose digest is kept while a registry is away.
+        previous: the service's present spec, whose digest is kept while the registry is away.
+        lookup: which tags are asked for.
         coming: networks that the same call will make or change.
         coming_files: secrets and configs that the same call will make or change.
         coming_volumes: volumes that the same call will make.
@@ -66,7 +79,7 @@ async def examine(
     faults += host_programs.conflicts(view, checked, previous)
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
-    image_faults, warnings = await _pin_image(checked, images, previous)
+    image_faults, warnings = await _pin_image(checked, images, previous, lookup)
     places = placement_warnings(view, checked, coming_services)
     own = (
         *port_warnings(checked, view),
@@ -79,30 +92,36 @@ async def examine(
 
 
 async def _pin_image(
-    spec: ServiceSpec, images: ImageResolver | None, previous: ServiceSpec | None
+    spec: ServiceSpec, images: ImageResolver | None, previous: ServiceSpec | None, lookup: Lookup
 ) -> tuple[Sequence[Fault], Sequence[str]]:
-    """Puts the digest behind the tag. A registry that is away is a warning: the nodes may have the image."""
+    """Puts the digest behind the tag. A registry that is away is a fault, unless the tag's digest is known already."""
     container = spec.task.container
     try:
         reference = image_reference.parse(container.image).tagged()
     except InvalidInput:
         return (), ()  # told by check_container
     container.image = str(reference)
+    known = _known(reference, previous)
+    if known and (lookup is Lookup.NEW or (lookup is Lookup.OTHER and known == container.image)):
+        images = None
+        container.image = known
     _keep_platforms(spec, previous)
     if reference.digest or images is None:
         return (), ()
     try:
         async with asyncio.timeout(IMAGE_SECONDS):
             found = await images.resolve(container.image)
-        container.image = found.reference_with_digest
-        _set_platforms(spec, found.platforms)
     except (NotFound, InvalidInput, Unauthenticated, PermissionDenied) as error:
         return (Fault("task.container.image", _plain(error)),), ()
     except (ShoalError, TimeoutError) as error:
-        container.image = _known_digest(reference, previous)
+        why = f"{reference.familiar} cannot be looked up: {str(error) or f'no answer in {IMAGE_SECONDS} s'}"
+        if not known:
+            return (Fault("task.container.image", f"{why}; or keep the tag as it is, {WITHOUT_LOOKUP}"),), ()
+        container.image = known
         _keep_platforms(spec, previous)
-        reason = str(error) or f"no answer in {IMAGE_SECONDS} s"
-        return (), (f"{reference.familiar} could not be looked up, so each node takes what it finds: {reason}",)
+        return (), (f"{why}; the service keeps the image that it has",)
+    container.image = found.reference_with_digest
+    _set_platforms(spec, found.platforms)
     return (), ()
 
 
@@ -120,9 +139,10 @@ def _keep_platforms(spec: ServiceSpec, previous: ServiceSpec | None) -> None:
     _set_platforms(spec, [Platform(each.os, each.architecture, each.variant) for each in known])
 
 
-def _known_digest(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:
+def _known(reference: image_reference.ImageReference, previous: ServiceSpec | None) -> str:
+    """The service's present image if it has this tag, with its digest where that is known; else empty."""
     before = previous.task.container.image if previous is not None else ""
-    return before if before.partition("@")[0] == str(reference) else str(reference)
+    return before if before.partition("@")[0] == str(reference) else ""
 
 
 def _plain(error: ShoalError) -> str:

@@ -659,6 +659,27 @@ Global___ServiceProgress: _TypeAlias = ServiceProgress  # noqa: Y015
 class DeployStackRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Lookup:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _LookupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[DeployStackRequest._Lookup.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ALWAYS: DeployStackRequest._Lookup.ValueType  # 0
+        """Every tag's digest is asked of its registry."""
+        CHANGED: DeployStackRequest._Lookup.ValueType  # 1
+        """Only of images that the stack's services do not have yet."""
+        NEVER: DeployStackRequest._Lookup.ValueType  # 2
+        """No registry is asked: digests that are known stay, other tags are kept as they are."""
+
+    class Lookup(_Lookup, metaclass=_LookupEnumTypeWrapper): ...
+    ALWAYS: DeployStackRequest.Lookup.ValueType  # 0
+    """Every tag's digest is asked of its registry."""
+    CHANGED: DeployStackRequest.Lookup.ValueType  # 1
+    """Only of images that the stack's services do not have yet."""
+    NEVER: DeployStackRequest.Lookup.ValueType  # 2
+    """No registry is asked: digests that are known stay, other tags are kept as they are."""
+
     STACK_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     NETWORKS_FIELD_NUMBER: _builtins.int
@@ -667,10 +688,12 @@ class DeployStackRequest(_message.Message):
     SECRETS_FIELD_NUMBER: _builtins.int
     CONFIGS_FIELD_NUMBER: _builtins.int
     VOLUMES_FIELD_NUMBER: _builtins.int
+    LOOKUP_FIELD_NUMBER: _builtins.int
     stack: _builtins.str
     prune: _builtins.bool
     """Remove services and networks of the stack that are not in the request."""
     dry_run: _builtins.bool
+    lookup: Global___DeployStackRequest.Lookup.ValueType
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[_service_pb2.ServiceSpec]: ...
     @_builtins.property
@@ -692,10 +715,11 @@ class DeployStackRequest(_message.Message):
         secrets: _abc.Iterable[Global___StackFile] | None = ...,
         configs: _abc.Iterable[Global___StackFile] | None = ...,
         volumes: _abc.Iterable[_volume_pb2.VolumeSpec] | None = ...,
+        lookup: Global___DeployStackRequest.Lookup.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["configs", b"configs", "dry_run", b"dry_run", "networks", b"networks", "prune", b"prune", "secrets", b"secrets", "services", b"services", "stack", b"stack", "volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["configs", b"configs", "dry_run", b"dry_run", "lookup", b"lookup", "networks", b"networks", "prune", b"prune", "secrets", b"secrets", "services", b"services", "stack", b"stack", "volumes", b"volumes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

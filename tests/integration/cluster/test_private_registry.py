@@ -65,16 +65,23 @@ def test_a_service_of_a_private_registry(clean: Cluster, private: str, tmp_path:
     assert len([row for row in clean.tasks("web") if row["state"] == "running"]) == 3
 
 
-def test_a_registry_that_comes_back(clean: Cluster) -> None:
+def test_a_registry_that_is_away_and_comes_back(clean: Cluster) -> None:
+    clean.shoal("service", "create", "--name", "there", "registry:5000/hello:1")
+    reference = f"registry:5000/back{time.time_ns()}:1"
+    create = ("service", "create", "-d", "--name", "web", "--restart-delay", "100ms")
     daemons.stop([clean.playground.pid("registry")], grace_seconds=5)
     try:
-        made = clean.run(
-            *("service", "create", "-d", "--name", "web", "--restart-delay", "100ms"),
-            f"registry:5000/back{time.time_ns()}:1",
-        )
-        assert made.returncode == 0
-        assert "cannot be reached" in made.stderr
-        (reference,) = {row["image"] for row in clean.json("service", "ls")}
+        refused = clean.run(*create, reference)
+        assert refused.returncode == 2
+        (line,) = refused.stderr.splitlines()
+        assert reference in line and "cannot be reached" in line and "--no-resolve-image" in line
+        stack = f"services: {{web: {{image: '{reference}'}}}}"
+        assert clean.run("stack", "deploy", "-c", "-", "shop", text=stack).returncode == 2
+        assert [row["name"] for row in clean.json("service", "ls")] == ["there"]
+        clean.shoal("service", "scale", "there=3")
+        clean.shoal("service", "update", "--env-add", "A=1", "there")
+        clean.shoal("service", "rollback", "there")
+        clean.shoal(*create, "--no-resolve-image", reference)
     finally:
         clean.playground.start_registry()
     clean.shoal("image", "push", "-q", ARCHIVE, reference)

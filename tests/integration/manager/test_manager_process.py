@@ -213,20 +213,20 @@ def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_missing_image_is_a_fault_and_an_absent_registry_a_warning(tmp_path: Path) -> None:
+def test_a_missing_image_and_an_absent_registry_are_faults(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_registry(tmp_path / "registry") as registry, running_manager(tmp_path) as (_, control):
-            spec = service_spec("web", 0)
-            spec.task.container.image = f"127.0.0.1:{registry.port}/none:1"
-            with pytest.raises(aio.AioRpcError) as caught:
-                await control.CreateService(CreateServiceRequest(spec=spec))
-            error = to_error(caught.value)
-            assert isinstance(error, InvalidInput)
-            assert [fault.path for fault in error.faults] == ["task.container.image"]
-            assert "none:1" in str(error)
-            spec.task.container.image = f"127.0.0.1:{free_port()}/none:1"
-            answer = await control.CreateService(CreateServiceRequest(spec=spec))
-            assert len(answer.warnings) == 1
+            for port in (registry.port, free_port()):
+                spec = service_spec("web", 0)
+                spec.task.container.image = f"127.0.0.1:{port}/none:1"
+                with pytest.raises(aio.AioRpcError) as caught:
+                    await control.CreateService(CreateServiceRequest(spec=spec))
+                error = to_error(caught.value)
+                assert isinstance(error, InvalidInput)
+                assert [fault.path for fault in error.faults] == ["task.container.image"]
+                assert "none:1" in str(error)
+            assert not (await control.ListServices(ListServicesRequest())).services
+            answer = await control.CreateService(CreateServiceRequest(spec=spec, keep_tag=True))
             assert answer.service.spec.task.container.image == spec.task.container.image
 
     asyncio.run(scenario())

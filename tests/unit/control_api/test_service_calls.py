@@ -20,7 +20,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.distribution.manifests import Platform
-from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, Unavailable
+from shoal.errors import AlreadyExists, Conflict, InvalidInput, NotFound, Refused, ShoalError, Timeout, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, two_managers, with_api
 
 Target = ScaleServicesRequest.Target
@@ -98,13 +98,35 @@ def test_a_missing_image_is_a_fault_beside_the_others() -> None:
     with_api(scenario)
 
 
-def test_a_registry_that_is_away_is_a_warning() -> None:
+@pytest.mark.parametrize("failure", [Unavailable("registry:5000 does not answer"), Timeout("registry:5000 is slow")])
+def test_a_registry_that_is_away_is_a_fault_and_nothing_is_made(failure: ShoalError) -> None:
     async def scenario(api: Api) -> None:
-        api.images.failure = Unavailable("registry:5000 does not answer")
-        answer = await api.services.create(CreateServiceRequest(spec=spec_of()))
-        assert answer.service.spec.task.container.image == "registry:5000/hello:1"
-        assert len(answer.warnings) == 1
-        assert "does not answer" in answer.warnings[0]
+        api.images.failure = failure
+        with pytest.raises(InvalidInput, match=f"task.container.image: .*{failure}.*--no-resolve-image"):
+            await api.services.create(CreateServiceRequest(spec=spec_of()))
+        assert not api.store.tables.services
+        made = await api.services.create(CreateServiceRequest(spec=spec_of(), keep_tag=True))
+        assert made.service.spec.task.container.image == "registry:5000/hello:1"
+        with pytest.raises(InvalidInput, match="hello:2 cannot be looked up"):
+            await update(api, made.service, spec_of(image="registry:5000/hello:2"))
+
+    with_api(scenario)
+
+
+def test_no_registry_is_asked_for_an_image_that_stays() -> None:
+    async def scenario(api: Api) -> None:
+        pinned = await create(api, spec_of())
+        kept = (await api.services.create(CreateServiceRequest(spec=spec_of("kept"), keep_tag=True))).service
+        api.images.asked.clear()
+        for service in (pinned, kept):
+            spec = changed(service)
+            spec.task.container.env.append("A=1")
+            service = await update(api, service, spec)
+            target = Target(service=service.meta.id, replicas=7)
+            await api.services.scale(ScaleServicesRequest(targets=[target]))
+            back = await api.services.rollback(RollbackServiceRequest(service=service.meta.id, revision=1))
+            assert list(back.service.spec.task.container.env) == []
+        assert api.images.asked == []
 
     with_api(scenario)
 

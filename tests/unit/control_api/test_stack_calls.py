@@ -22,7 +22,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
@@ -287,3 +287,33 @@ def test_steps_are_packed_in_order_within_bounds() -> None:
     ]
     assert max(len(pack.writes) for pack in packs) <= 1000
     assert len(packs) == 4
+
+
+def test_which_tags_of_a_stack_are_looked_up() -> None:
+    async def scenario(api: Api) -> None:
+        def request(lookup: DeployStackRequest.Lookup.ValueType, *images: str) -> DeployStackRequest:
+            specs = [spec_of(f"s{number}", image=image) for number, image in enumerate(images)]
+            return DeployStackRequest(stack="shop", services=specs, lookup=lookup)
+
+        async def images_after(made: DeployStackRequest) -> list[str]:
+            api.images.asked.clear()
+            await api.stacks.deploy(made)
+            services = sorted(api.store.tables.services.values(), key=lambda service: service.spec.name)
+            return [service.spec.task.container.image.replace("a" * 64, "…") for service in services]
+
+        one, two = "registry:5000/one:1", "registry:5000/two:1"
+        assert await images_after(request(DeployStackRequest.NEVER, one)) == [one]
+        assert api.images.asked == []
+        assert await images_after(request(DeployStackRequest.ALWAYS, one)) == [f"{one}@sha256:…"]
+        assert api.images.asked == [one]
+        pinned = [f"{one}@sha256:…", f"{two}@sha256:…"]
+        assert await images_after(request(DeployStackRequest.CHANGED, one, two)) == pinned
+        assert api.images.asked == [two]
+        assert await images_after(request(DeployStackRequest.NEVER, one, two)) == pinned
+        api.images.failure = Unavailable("registry:5000 does not answer")
+        assert await images_after(request(DeployStackRequest.ALWAYS, one, two)) == pinned
+        with pytest.raises(InvalidInput, match="never for a stack"):
+            await api.stacks.deploy(request(DeployStackRequest.ALWAYS, one, two, "registry:5000/three:1"))
+        assert len(api.store.tables.services) == 2
+
+    with_api(scenario)

@@ -173,3 +173,16 @@ def test_a_certificate_that_ends_soon_is_told() -> None:
     ended = expiry.expiry_warning(identity, now + timedelta(days=365))
     assert ended is not None
     assert "ended at 2027-03-01" in ended
+
+
+def test_a_certificate_that_cannot_be_renewed_is_told(tmp_path: Path) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    identity = Authority.create("c", now).issue(Caller("root", Role.ADMIN, "c"), now)
+    made = Contexts(tmp_path).create("prod", identity, ["127.0.0.1:1"])
+    assert expiry.keep_valid(made, now + timedelta(days=240)) is None
+    told = expiry.keep_valid(made, now + timedelta(days=250))
+    assert told is not None
+    assert "'prod' ends soon and was not renewed: 127.0.0.1:1" in told
+    ended = expiry.keep_valid(made, now + timedelta(days=366))
+    assert ended is not None
+    assert "ended at" in ended

@@ -12,7 +12,9 @@ def _imported(statement: str) -> set[str]:
     return set(run.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["cli.contexts.contexts", "cli.contexts.transfer", "shoal.identity.identity"])
+@pytest.mark.parametrize(
+    "module", ["cli.contexts.contexts", "cli.contexts.transfer", "shoal.identity.identity", "cli.contexts.expiry"]
+)
 def test_files_of_contexts_need_neither_grpc_nor_cryptography_nor_asyncio(module: str) -> None:
     assert not _imported(f"import {module}") & {"grpc", "cryptography", "asyncio", "google.protobuf"}
 
