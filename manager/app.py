@@ -25,9 +25,10 @@ from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
 from manager.control_api.network_keys import NetworkKeys
-from manager.control_api.network_nodes import Applied
+from manager.control_api.network_nodes import NetworkNodes
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
+from manager.control_api.other_managers import ManagerChannels
 from manager.control_api.progress import Progress
 from manager.control_api.rebalancing import Rebalancing
 from manager.control_api.servicer import ControlService, Nouns
@@ -39,6 +40,7 @@ from manager.control_api.updates import Updates
 from manager.control_api.volumes import Volumes
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
+from manager.dispatcher.peer_service import PeerService
 from manager.files.contents import PlainContents, SealedContents
 from manager.files.nouns import CONFIGS, SECRETS
 from manager.files.volume_secrets import VolumeSecrets
@@ -57,7 +59,7 @@ from shoal import ids
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
-from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server
+from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Unavailable
@@ -113,13 +115,15 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
     events = Events(store=store, now_ms=now_ms)
-    control = _control(store, authority, agents, images, keyring, events, dispatcher.applied_revision, backend.upkeep)
+    nodes = NetworkNodes(applied=dispatcher.applied, others=ManagerChannels(lambda: own.current))
+    control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_STREAM_BYTES)
     add_ControlServicer_to_server(control, api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
+    add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied), api_server)
     add_CertificateAuthorityServicer_to_server(joining, api_server)
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
@@ -147,7 +151,7 @@ def _control(
     images: RegistryImageResolver,
     keyring: Keyring,
     events: Events,
-    applied: Applied,
+    nodes: NetworkNodes,
     upkeep: Upkeep,
 ) -> ControlService:
     sealed, plain = SealedContents(keyring), PlainContents()
@@ -165,7 +169,7 @@ def _control(
             ),
             tasks=Tasks(store=store),
             nodes=Nodes(store=store, now_ms=now_ms),
-            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id, applied=applied),
+            networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
             network_check=NetworkCheck(store=store, prober=agents),
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),

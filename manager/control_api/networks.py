@@ -4,7 +4,7 @@ from collections import Counter
 
 from manager.control_api import names
 from manager.control_api.lookup import find_network, hostname_of
-from manager.control_api.network_nodes import Applied, nodes_of, nothing_known
+from manager.control_api.network_nodes import NetworkNodes
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_ipv6 import check_ipv6, lacks_ipv6, nodes_without_ipv6, overlap6, overlap_with_hosts6
 from manager.control_api.validate_network import (
@@ -42,12 +42,12 @@ class Networks:
     """The networks' calls.
 
     Args:
-        applied: how far this manager's nodes are.
+        nodes: how far nodes are.
     """
 
-    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId, applied: Applied = nothing_known) -> None:
+    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId, nodes: NetworkNodes) -> None:
         self._store = store
-        self._applied = applied
+        self._nodes = nodes
         self._now_ms = now_ms
         self._new_id = new_id
 
@@ -73,7 +73,7 @@ class Networks:
         network = find_network(view, request.network)
         shown = network_view(view, network, addresses_in_use(view))
         shown.endpoints.extend(endpoints(view, network.meta.id))
-        shown.nodes.extend(nodes_of(view, network.meta.id, self._applied))
+        shown.nodes.extend(await self._nodes.of(view, network.meta.id))
         return shown
 
     async def list(self, _: ListNetworksRequest) -> ListNetworksResponse:

@@ -26,7 +26,15 @@ from manager.files.contents import Contents
 from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.api.v1.dispatcher_pb2 import AgentMessage, Hello, ManagerMessage, StatusBatch, VolumeReport, Welcome
+from shoal.api.v1.dispatcher_pb2 import (
+    AgentMessage,
+    Hello,
+    ManagerMessage,
+    NodeApplied,
+    StatusBatch,
+    VolumeReport,
+    Welcome,
+)
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Refused, Timeout, Unavailable
@@ -95,10 +103,12 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._watch_heartbeats(), name="heartbeats")
                 group.create_task(self._drains.run(), name="drains")
 
-    def applied_revision(self, node_id: str) -> int | None:
-        """The store's revision that a node's datapath holds; None when its session is not here."""
-        session = self._sessions.get(node_id)
-        return session.revision(self._store.tables.revision) if session is not None else None
+    def applied(self, node_ids: Iterable[str]) -> list[NodeApplied]:
+        """How far the datapaths of those of these nodes are that have their session here."""
+        newest = self._store.tables.revision
+        held = [session for each in node_ids if (session := self._sessions.get(each)) is not None]
+        revisions = {session.node_id: session.revision(newest) for session in held}
+        return [NodeApplied(node_id=each, revision=at, up_to_date=at == newest) for each, at in revisions.items()]
 
     async def Session(  # noqa: N802  # named by the protocol
         self, requests: AsyncIterator[AgentMessage], context: Context

@@ -26,6 +26,7 @@ def _methods(file: object, service: str) -> list[str]:
 MANAGER_API: Access = {
     **_every(_methods(control_pb2.DESCRIPTOR, "Control"), Role.ADMIN),
     **_every(_methods(dispatcher_pb2.DESCRIPTOR, "Dispatcher"), Role.AGENT),
+    **_every(_methods(dispatcher_pb2.DESCRIPTOR, "ManagerPeers"), Role.MANAGER),
     **_every([f"{_AUTHORITY}/GetRoot", f"{_AUTHORITY}/Renew"], *Role),
 }
 """On a manager's API port, with mutual TLS."""

@@ -25,6 +25,8 @@ MAX_METADATA_BYTES = 256 * 1024
 KEEPALIVE_OPTIONS = (
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    # For a process that is stopped while its kernel acknowledges: without it that is noticed after a minute.
+    ("grpc.http2.ping_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 )

@@ -1,5 +1,6 @@
 """Servers: mutual TLS, the check of roles on every call, and one line for every error."""
 
+import threading
 from collections.abc import Callable
 
 import grpc
@@ -65,6 +66,7 @@ def _server_credentials(identity: CurrentIdentity, require_client_certificate: b
     each handshake ends the process sooner or later when many connect at once.
     """
     shown = identity()
+    turn = threading.Lock()
 
     def configuration(of: Identity) -> grpc.ServerCertificateConfiguration:
         roots = of.ca if require_client_certificate else None
@@ -72,10 +74,11 @@ def _server_credentials(identity: CurrentIdentity, require_client_certificate: b
 
     def renewed() -> grpc.ServerCertificateConfiguration | None:
         nonlocal shown
-        now = identity()
-        if now == shown:
-            return None
-        shown = now
+        with turn:  # Each handshake asks from a thread of its own; a renewal is for the first of them alone.
+            now = identity()
+            if now == shown:
+                return None
+            shown = now
         return configuration(now)
 
     # The stubs do not know the answer None, which grpc.dynamic_ssl_server_credentials describes.

@@ -1202,8 +1202,8 @@ class NetworkNode(_message.Message):
     state: _builtins.int
     """shoal.api.v1.NodeStatus.State"""
     revision: _builtins.int
-    """Of the network's tables: the store's revision that the node's kernel holds; 0 where the manager that was asked does
-    not know, since the node's session is with another one.
+    """Of the network's tables: the store's revision that the node's kernel holds; 0 where nobody knows, since the node or
+    the manager that has its session does not answer.
     """
     up_to_date: _builtins.bool
     """The node holds everything that has been decided."""

@@ -98,3 +98,79 @@ class Dispatcher:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ManagerPeersStub:
+    """Between managers: each knows of the agents' sessions that it holds itself.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListApplied = channel.unary_unary(
+                '/shoal.api.v1.ManagerPeers/ListApplied',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
+                _registered_method=True)
+
+
+class ManagerPeersServicer:
+    """Between managers: each knows of the agents' sessions that it holds itself.
+    """
+
+    def ListApplied(self, request, context):
+        """How far nodes are that have their session with the manager that is asked; of others it tells nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ManagerPeersServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListApplied': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApplied,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'shoal.api.v1.ManagerPeers', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('shoal.api.v1.ManagerPeers', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ManagerPeers:
+    """Between managers: each knows of the agents' sessions that it holds itself.
+    """
+
+    @staticmethod
+    def ListApplied(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/ListApplied',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

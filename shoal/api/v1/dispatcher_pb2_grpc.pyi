@@ -59,3 +59,34 @@ class DispatcherServicer(metaclass=_abc_1.ABCMeta):
         """
 
 def add_DispatcherServicer_to_server(servicer: DispatcherServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ManagerPeersStub:
+    """Between managers: each knows of the agents' sessions that it holds itself."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ManagerPeersAsyncStub: ...
+    ListApplied: _grpc.UnaryUnaryMultiCallable[_dispatcher_pb2.ListAppliedRequest, _dispatcher_pb2.ListAppliedResponse]
+    """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+
+@_typing.type_check_only
+class ManagerPeersAsyncStub(ManagerPeersStub):
+    """Between managers: each knows of the agents' sessions that it holds itself."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListApplied: _aio.UnaryUnaryMultiCallable[_dispatcher_pb2.ListAppliedRequest, _dispatcher_pb2.ListAppliedResponse]  # type: ignore[assignment]
+    """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+
+class ManagerPeersServicer(metaclass=_abc_1.ABCMeta):
+    """Between managers: each knows of the agents' sessions that it holds itself."""
+
+    @_abc_1.abstractmethod
+    def ListApplied(
+        self,
+        request: _dispatcher_pb2.ListAppliedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatcher_pb2.ListAppliedResponse, _abc.Awaitable[_dispatcher_pb2.ListAppliedResponse]]:
+        """How far nodes are that have their session with the manager that is asked; of others it tells nothing."""
+
+def add_ManagerPeersServicer_to_server(servicer: ManagerPeersServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,7 +16,7 @@ from grpc import aio
 
 from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.api.v1.control_pb2_grpc import ControlStub
-from shoal.api.v1.dispatcher_pb2 import AgentMessage, Assignments, Heartbeat, Hello, StatusBatch
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, Applied, Assignments, Heartbeat, Hello, StatusBatch
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.streams_pb2 import (
@@ -222,6 +222,8 @@ class ScriptedAgent(AgentStreamsServicer):
             self.tasks.pop(task_id, None)
         statuses = [self._status(task) for task in assignments.tasks]
         self.tasks.update({task.id: task for task in assignments.tasks})
+        if assignments.sequence:
+            self._outgoing.put_nowait(AgentMessage(applied=Applied(sequence=assignments.sequence)))
         if statuses:
             self._sequence += 1
             batch = StatusBatch(sequence=self._sequence, statuses=statuses)

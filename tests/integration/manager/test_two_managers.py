@@ -9,14 +9,17 @@ from typing import Any
 from grpc import aio
 
 from shoal.api.v1.control_pb2 import (
+    CreateNetworkRequest,
     CreateServiceRequest,
     GetClusterRequest,
+    GetNetworkRequest,
     GetServiceRequest,
     ListNodesRequest,
     ListServicesRequest,
     UpdateServiceRequest,
     WatchServicesRequest,
 )
+from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateStatus
 from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd, until
@@ -117,3 +120,24 @@ async def _update_and_loss(first: ManagerProcess, one: Any, second: ManagerProce
         assert last.update.state == UpdateStatus.COMPLETED
         assert last.update.started_at_ms == before.started_at_ms  # the same update, not another one
         assert last.update.last_step_at_ms > before.last_step_at_ms
+
+
+def test_any_manager_tells_how_far_all_nodes_are(tmp_path: Path) -> None:
+    with_two(tmp_path, _nodes_of_a_network)
+
+
+async def _nodes_of_a_network(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
+    token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+    await one.CreateNetwork(CreateNetworkRequest(spec=NetworkSpec(name="front")))
+    async with scripted_agents(first, token, "h1"), scripted_agents(second, token, "h2"):
+        spec = web("web", 2)
+        spec.task.networks.add(network="front")
+        await one.CreateService(CreateServiceRequest(spec=spec))
+        async for _ in one.WatchServices(WatchServicesRequest(services=["web"]), timeout=40):
+            pass
+
+        async def known() -> bool:
+            answers = [await each.GetNetwork(GetNetworkRequest(network="front")) for each in (one, two)]
+            return all([node.hostname for node in told.nodes if node.revision] == ["h1", "h2"] for told in answers)
+
+        await until(known, "both managers tell of both nodes")

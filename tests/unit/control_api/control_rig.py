@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from manager.control_api.files import Files
+from manager.control_api.network_nodes import NetworkNodes
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
 from manager.control_api.progress import Progress
@@ -26,6 +27,7 @@ from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskState, TaskStatus
 from shoal.identity.keyring import Keyring
 from tests.fakes.images import FakeImages
 from tests.fakes.loaded_store import loaded_store
+from tests.fakes.managers import FakeManagers
 from tests.fakes.memory_etcd import MemoryEtcd
 
 
@@ -66,7 +68,8 @@ class Api:
             )
             for noun in (SECRETS, CONFIGS)
         )
-        self.networks = Networks(store=self.store, now_ms=lambda: 1000, new_id=self.new_id)
+        nodes = NetworkNodes(applied=lambda _: (), others=FakeManagers())
+        self.networks = Networks(store=self.store, now_ms=lambda: 1000, new_id=self.new_id, nodes=nodes)
         self.nodes = Nodes(store=self.store, now_ms=lambda: 1000)
         self.updates = Updates(store=self.store, now_ms=lambda: 1000)
         self.tasks = Tasks(store=self.store)

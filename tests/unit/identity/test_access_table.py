@@ -22,7 +22,12 @@ def test_every_method_is_in_a_table() -> None:
 def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
     for method, roles in access.MANAGER_API.items():
         service = method.split("/")[1].rpartition(".")[2]
-        wanted = {"Control": {Role.ADMIN}, "Dispatcher": {Role.AGENT}, "CertificateAuthority": set(Role)}
+        wanted = {
+            "Control": {Role.ADMIN},
+            "Dispatcher": {Role.AGENT},
+            "ManagerPeers": {Role.MANAGER},
+            "CertificateAuthority": set(Role),
+        }
         assert roles == frozenset(wanted[service])
 
 

@@ -1,0 +1,21 @@
+"""Other managers, for what only they know of nodes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shoal.api.v1.dispatcher_pb2 import NodeApplied
+from shoal.errors import Unavailable
+
+
+@dataclass
+class FakeManagers:
+    """Tells what it was given, by the manager's address; of any other address that it does not answer."""
+
+    told: dict[str, list[NodeApplied]] = field(default_factory=dict)
+    asked: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    async def applied(self, address: str, node_ids: Sequence[str]) -> Sequence[NodeApplied]:
+        self.asked.append((address, list(node_ids)))
+        if address not in self.told:
+            raise Unavailable(f"{address} does not answer")
+        return self.told[address]
