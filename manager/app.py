@@ -41,6 +41,7 @@ from manager.control_api.volumes import Volumes
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.monitor import NodeMonitor
 from manager.dispatcher.peer_service import PeerService
+from manager.etcd_access import etcd_of
 from manager.files.contents import PlainContents, SealedContents
 from manager.files.nouns import CONFIGS, SECRETS
 from manager.files.volume_secrets import VolumeSecrets
@@ -51,8 +52,6 @@ from manager.own_identity import OwnIdentity, keep_admin_valid, write_admin
 from manager.planner.loop import Planner
 from manager.settings import Settings
 from manager.store.etcd import Etcd
-from manager.store.etcd_channel import EtcdTls, cluster_members
-from manager.store.server import EtcdServer, etcd_server, warn_if_old
 from manager.store.store import Store
 from manager.volume_keeper.keeper import VolumeKeeper
 from shoal import ids
@@ -90,7 +89,7 @@ async def run(settings: Settings) -> None:
         Unavailable, Refused: a port, a file or etcd cannot be had.
     """
     _make_state_directory(settings)
-    async with _etcd(settings) as backend:
+    async with etcd_of(settings) as backend:
         store = Store(backend=backend)
         async with TaskGroup() as group:
             group.create_task(store.run(), name="store")
@@ -251,38 +250,6 @@ async def _closing(agents: AgentChannels) -> AsyncGenerator[None]:
         yield
     finally:
         await agents.close()
-
-
-@asynccontextmanager
-async def _etcd(settings: Settings) -> AsyncGenerator[Etcd]:
-    """A client of the cluster named, else of an etcd that runs as long as this block."""
-    if not settings.etcd_endpoints:
-        async with etcd_server(EtcdServer(settings.state_directory)) as own:
-            yield own
-        return
-    async with cluster_members(settings.etcd_endpoints, _etcd_tls(settings)) as members:
-        client = Etcd(members=members)
-        warn_if_old(await _version(client, settings))
-        await client.learn_bounds()
-        yield client
-
-
-async def _version(client: Etcd, settings: Settings) -> str:
-    try:
-        return await client.version()
-    except Unavailable as error:
-        raise Unavailable(f"{', '.join(settings.etcd_endpoints)}: {error}") from error
-
-
-def _etcd_tls(settings: Settings) -> EtcdTls | None:
-    if settings.etcd_ca is None or settings.etcd_certificate is None or settings.etcd_key is None:
-        return None
-    return EtcdTls(
-        ca=settings.etcd_ca,
-        certificate=settings.etcd_certificate,
-        key=settings.etcd_key,
-        server_name=settings.etcd_server_name,
-    )
 
 
 def _make_state_directory(settings: Settings) -> None:

@@ -6,17 +6,18 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from manager.settings import LOG_FORMATS, Settings
-from shoal.errors import ShoalError
+from shoal.errors import InvalidInput, ShoalError
 from shoal.telemetry import logs
 
 _log = logging.getLogger(__name__)
 
 Command = Callable[..., None]
+T = TypeVar("T")
 
 FAILURE = 1
 BAD_SETTINGS = 2
@@ -28,6 +29,7 @@ Examples:
   shoal-manager run --advertise-address 10.0.0.1
   shoal-manager run --etcd-endpoint 10.0.0.5:2379 --etcd-ca ca.pem --etcd-cert me.pem --etcd-key me.key
   shoal-manager token
+  shoal-manager snapshot /backup/shoal.snapshot
 """
 
 
@@ -111,6 +113,63 @@ def rotate_key(state_directory: Path, cluster_key_file: Path | None) -> None:
         "1. copy both files to every other manager of the cluster, and restart the managers one after the other;"
     )
     click.echo('2. when the leader has logged "everything is sealed with the new cluster key", delete the older file.')
+
+
+def etcd_options(command: Command) -> Command:
+    """Where the records are, as for `run`."""
+    for add in (
+        _path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine, for its own etcd."),
+        option("--etcd-endpoint", multiple=True, help="HOST:PORT of an etcd cluster of your own; may be repeated."),
+        _path("--etcd-ca", None, "PEM file of the authority that signed etcd's certificate."),
+        _path("--etcd-cert", None, "PEM file of our certificate for etcd."),
+        _path("--etcd-key", None, "PEM file of its key."),
+        option("--etcd-server-name", default="", help="What its certificates are for."),
+    ):
+        command = add(command)
+    return command
+
+
+@main.command(epilog="\b\nExamples:\n  shoal-manager snapshot /backup/shoal.snapshot\n")
+@etcd_options
+@click.argument("file", type=click.Path(path_type=Path))
+def snapshot(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
+    """Write all records of the cluster to FILE, as they are at one moment. The manager must run, and goes on.
+
+    What it cannot do without is not in it: the cluster key, `cluster.key` in the state directory. Keep both.
+    """
+    from manager.snapshots import take  # not needed, and not paid for, by `run`
+
+    about = _done(lambda: take(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"{file}: {about.records} records of cluster {about.cluster}")
+
+
+@main.command(epilog="\b\nExamples:\n  shoal-manager restore /backup/shoal.snapshot\n")
+@etcd_options
+@click.argument("file", type=click.Path(path_type=Path))
+def restore(file: Path, etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -> None:
+    """Bring the records in FILE into an etcd that has none. No manager may run on it.
+
+    Then put the cluster key into the state directory and start the manager. Containers run on meanwhile; tasks that are
+    newer than the snapshot are replaced, and nodes that joined after it have to join anew.
+    """
+    from manager.snapshots import bring_back  # not needed, and not paid for, by `run`
+
+    about = _done(lambda: bring_back(_settings(etcd_endpoint, etcd_cert, values), file))
+    click.echo(f"{about.records} records of cluster {about.cluster} are back; start the manager with its cluster key")
+
+
+def _settings(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, values: dict[str, Any]) -> Settings:
+    return Settings(etcd_endpoints=etcd_endpoint, etcd_certificate=etcd_cert, **values)
+
+
+def _done(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except Exception as error:
+        told = told_to_user(error)
+        if told is None:
+            raise
+        fail(str(told), BAD_SETTINGS if isinstance(told, InvalidInput) else FAILURE)
 
 
 def fail(line: str, code: int) -> NoReturn:

@@ -1,0 +1,152 @@
+"""All records of a cluster in one file: written at one revision while managers go on, read into an empty etcd.
+
+A gzip stream, which tells by itself when it is cut or damaged: a line that names the form, a line of JSON (`About`),
+then of each record the lengths of key and value, 4 bytes each in network order, and their bytes.
+"""
+
+import gzip
+import json
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from manager.store.backend import Backend, Put, prefix_end
+from manager.store.kinds import APPLIED, CLUSTER, LEADER, MANAGER, ROOT, locate
+from manager.store.transaction import MAX_BYTES, size
+from shoal.api.v1.cluster_pb2 import Cluster
+from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
+from shoal.identity.private_files import write_atomically
+
+_FORM = b"shoal snapshot 1\n"
+_LENGTHS = struct.Struct("!II")
+_PAGE = 2000
+_OF_LIVES = frozenset({LEADER.name, MANAGER.name, APPLIED.name})
+"""What says which managers live and where they are: nothing of it holds after a restoration."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a snapshot is of.
+
+    Attributes:
+        cluster: its id.
+        revision: of etcd, at which all records were read.
+        created_at_ms: milliseconds since the Unix epoch.
+    """
+
+    cluster: str
+    revision: int
+    created_at_ms: int
+    records: int
+
+
+async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> About:
+    """Write all records as they are at one revision. The file is for its owner alone, whole or not there.
+
+    Raises:
+        NotFound: there is no cluster in this etcd.
+        Unavailable: etcd is away, or the file cannot be written.
+    """
+    puts, revision = await _read_all(backend)
+    cluster = next((put for put in puts if put.key == CLUSTER.key("")), None)
+    if cluster is None:
+        raise NotFound("there is no cluster in this etcd; nothing was written")
+    about = About(Cluster.FromString(cluster.value).meta.id, revision, now_ms(), len(puts))
+    content = gzip.compress(b"".join(_content(about, puts)), compresslevel=6)
+    try:
+        write_atomically(file, content)
+    except OSError as error:
+        raise Unavailable(f"cannot write {file}: {error.strerror}") from error
+    return about
+
+
+async def restore(backend: Backend, file: Path) -> About:
+    """Write the records of a snapshot into an etcd that has none.
+
+    Raises:
+        InvalidInput: the file is no snapshot, or damaged; nothing was written.
+        Refused: there are records already.
+        Unavailable: etcd is away, or the file cannot be read.
+    """
+    about, puts = read(file)
+    start = ROOT.encode()
+    if (await backend.range(start, prefix_end(start), limit=1)).records:
+        raise Refused("this etcd has records of a cluster already; a snapshot is restored into an empty one only")
+    # What makes it a cluster comes last: no manager takes a part for the whole.
+    puts.sort(key=lambda put: put.key == CLUSTER.key(""))
+    for batch in _batches(puts, backend.max_operations):
+        await backend.txn((), batch)
+    return about
+
+
+def read(file: Path) -> tuple[About, list[Put]]:
+    """What is in a file.
+
+    Raises:
+        InvalidInput: it is no snapshot, or damaged. NotFound, Unavailable: it cannot be read.
+    """
+    try:
+        with gzip.open(file, "rb") as stream:
+            if stream.readline() != _FORM:
+                raise ValueError("another form")
+            about = About(**json.loads(stream.readline()))
+            puts = list(_records(stream))
+    except FileNotFoundError:
+        raise NotFound(f"{file} does not exist") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error, ValueError, TypeError, struct.error) as error:
+        raise InvalidInput(f"{file} is not a whole snapshot: {error}") from error
+    except OSError as error:
+        raise Unavailable(f"cannot read {file}: {error.strerror}") from error
+    if len(puts) != about.records:
+        raise InvalidInput(f"{file} is not a whole snapshot: {len(puts)} of {about.records} records")
+    return about, puts
+
+
+async def _read_all(backend: Backend) -> tuple[list[Put], int]:
+    key, end, revision = ROOT.encode(), prefix_end(ROOT.encode()), 0
+    puts: list[Put] = []
+    while True:
+        page = await backend.range(key, end, revision=revision, limit=_PAGE)
+        revision = page.revision
+        puts += [Put(each.key, each.value) for each in page.records if _outlives(each.key)]
+        if page.next_key is None:
+            return puts, revision
+        key = page.next_key
+
+
+def _outlives(key: bytes) -> bool:
+    place = locate(key)
+    return place is None or place[0].name not in _OF_LIVES
+
+
+def _content(about: About, puts: list[Put]) -> Iterator[bytes]:
+    yield _FORM
+    yield json.dumps(asdict(about)).encode() + b"\n"
+    for put in puts:
+        yield _LENGTHS.pack(len(put.key), len(put.value))
+        yield put.key
+        yield put.value
+
+
+def _records(stream: gzip.GzipFile) -> Iterator[Put]:
+    while head := stream.read(_LENGTHS.size):
+        of_key, of_value = _LENGTHS.unpack(head)
+        put = Put(stream.read(of_key), stream.read(of_value))
+        if (len(put.key), len(put.value)) != (of_key, of_value):
+            raise ValueError("it ends in the midst of a record")
+        yield put
+
+
+def _batches(puts: list[Put], most: int) -> Iterator[list[Put]]:
+    batch: list[Put] = []
+    room = MAX_BYTES
+    for put in puts:
+        if batch and (len(batch) >= most or size(put) > room):
+            yield batch
+            batch, room = [], MAX_BYTES
+        batch.append(put)
+        room -= size(put)
+    if batch:
+        yield batch
