@@ -130,6 +130,12 @@ async def _nodes_of_a_network(first: ManagerProcess, one: Any, second: ManagerPr
     token = (await one.GetCluster(GetClusterRequest())).agent_join_token
     await one.CreateNetwork(CreateNetworkRequest(spec=NetworkSpec(name="front")))
     async with scripted_agents(first, token, "h1"), scripted_agents(second, token, "h2"):
+
+        async def ready() -> bool:
+            nodes = (await one.ListNodes(ListNodesRequest())).nodes
+            return [node.status.state for node in nodes] == [NodeStatus.READY] * 2
+
+        await until(ready, "both nodes")
         spec = web("web", 2)
         spec.task.networks.add(network="front")
         await one.CreateService(CreateServiceRequest(spec=spec))
