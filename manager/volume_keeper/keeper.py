@@ -28,7 +28,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeStatus
-from shoal.errors import Conflict, ShoalError, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
 from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 
@@ -160,7 +160,7 @@ class VolumeKeeper:
                 await self._write(step.status, fence)
                 return True
             return await self._call(step, facts, pauses.count(step), fence)
-        except (Conflict, Unavailable, Timeout) as error:
+        except (Conflict, Exhausted, Unavailable, Timeout) as error:
             _log.warning("the state of volume %s was not written: %s", facts.volume.spec.name, error)
             return False
 
