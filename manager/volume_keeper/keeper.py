@@ -113,7 +113,8 @@ class VolumeKeeper:
                 case NodeVolumes():
                     found.update(_published(change))
                 case NodeStatus() if _may_matter(change):
-                    self._encourage()
+                    if _usable(change.new) - _usable(change.old):
+                        self._encourage()
                     found.update(self._driven())
                 case File() if change.kind.name == kinds.SECRET.name:
                     self._encourage()
@@ -213,6 +214,13 @@ def _published(change: Change) -> Iterable[str]:
     for record in (change.old, change.new):
         if isinstance(record, NodeVolumes):
             yield from (each.volume_id for each in record.publications)
+
+
+def _usable(status: object) -> frozenset[str]:
+    """Names of the drivers that a node can be asked to call. One that only fails in other words is none of them."""
+    if not isinstance(status, NodeStatus) or status.state != NodeStatus.READY:
+        return frozenset()
+    return frozenset(each.name for each in status.description.csi_drivers if not each.problem)
 
 
 def _may_matter(change: Change) -> bool:

@@ -250,3 +250,21 @@ def test_a_driver_that_hangs_keeps_no_other_from_its_calls() -> None:
         await until(lambda: store.tables.volume_status["v"].driver_volume_id == "real")
 
     with_keeper(scenario)
+
+
+def test_a_driver_that_fails_in_ever_other_words_makes_nobody_impatient() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.refusals = 1000
+        await make_volume(store)
+        await until(lambda: len(agents.asked) == 1)
+        for number in range(30):
+            status = NodeStatus()
+            status.CopyFrom(store.tables.node_status["n1"])
+            status.description.csi_drivers[1].problem = f"attempt {number} failed"
+            await store.commit([put(kinds.NODE_STATUS, "n1", status)])
+            await asyncio.sleep(0)
+        await make_volume(store, "other")
+        await until(lambda: "other" in store.tables.volume_status)
+        assert len(agents.asked) < 10, "pauses are kept"
+
+    with_keeper(scenario)
