@@ -16,7 +16,7 @@ from agent.network.comparison import Comparison, Findings
 from agent.network.encryption.sealing import Sealing
 from agent.network.host_routes import host_prefixes
 from agent.network.kernel_features import rules_refused
-from agent.network.kernel_state import KernelState, kernel_state, only_ipv4, plan
+from agent.network.kernel_state import KernelState, additions, kernel_state, only_ipv4, plan, removals
 from agent.network.live_tables import LiveTables, Step
 from agent.network.local_pool import USUAL, choose_pool, tell_choice
 from agent.network.lost_links import LinkSizes, Rooms, changed, restored
@@ -173,11 +173,13 @@ class Datapath:
             self.verify()
             return move.withdrawn
         self._in_doubt = True
+        was, will_be = (self._state(each, ()) for each in without_common(step.before, step.after))
+        # No client is led to where there is no way yet, or no longer one.
+        refusals = self._connection.attempt(additions(was, will_be))
         # Elements of this node's tasks change only when they come and go.
         before, after = (nft.elements(each, (), self.local_pool) for each in (step.before, step.after))
         self._commit(nft.merged(before, move.before), nft.merged(after, move.after))
-        differing = without_common(step.before, step.after)
-        refusals = self._connection.attempt(plan(*(self._state(each, ()) for each in differing)))
+        refusals += self._connection.attempt(removals(was, will_be))
         self.findings.refuses((_told(each.text) for each in refusals), besides=True)
         self._in_doubt = False
         return move.withdrawn

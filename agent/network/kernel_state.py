@@ -102,11 +102,22 @@ def _entry_rules(tables: Tables, family: int) -> Iterator[Rule]:
 
 def plan(present: KernelState, wanted: KernelState) -> list[Message]:
     """The requests between two states: what others need is added first and removed last. Empty when nothing differs."""
+    return [*additions(present, wanted), *removals(present, wanted)]
+
+
+def additions(present: KernelState, wanted: KernelState) -> list[Message]:
+    """The first part of the plan: afterwards both what is present and what is wanted is reached."""
     return [
         *_added(present.forwarding, wanted.forwarding, add_forwarding),
         *_added(present.neighbours, wanted.neighbours, add_neighbour),
         *_added(present.routes, wanted.routes, add_route),
         *_added(present.rules, wanted.rules, add_rule),
+    ]
+
+
+def removals(present: KernelState, wanted: KernelState) -> list[Message]:
+    """The rest of it."""
+    return [
         *_removed(present.rules, wanted.rules, delete_rule, lambda rule: rule),
         *_removed(
             present.routes, wanted.routes, delete_route, lambda route: (route.table, route.destination, route.link == 0)

@@ -6,13 +6,20 @@ So many threads open a connection for each request, to the next of the addresses
 when its standard input does, and prints what is new in a line of JSON a few times a second until then.
 """
 
+import contextlib
 import http.client
+import itertools
 import json
 import select
+import socket
 import sys
 import threading
+import time
 from collections import Counter
 
+SOURCE_PORTS = range(10_000, 32_000)
+"""Below those that kernels choose by themselves. Each connection has one of its own, whichever address it is to: two
+from the same port to different nodes that are led to the same task would be one and the same to that."""
 SECONDS = 5.0
 """A request that takes longer is lost."""
 TELL_SECONDS = 0.1
@@ -28,6 +35,7 @@ class Clients:
         self._counts: Counter[str] = Counter()
         self._lost: list[str] = []
         self._pages: set[str] = set()
+        self._sources = itertools.cycle(SOURCE_PORTS)
 
     def run(self, fresh: int, kept: int) -> None:
         """Ask, and tell, until the standard input ends."""
@@ -53,17 +61,29 @@ class Clients:
         while not self._end.is_set():
             number += 1
             address = self._addresses[number % len(self._addresses)]
-            connection = http.client.HTTPConnection(address, timeout=SECONDS)
+            connection = self._connection(address)
             self._ask(connection, address, "fresh", {"Connection": "close"})
             connection.close()
 
     def _ask_on(self, number: int) -> None:
         address = self._addresses[number % len(self._addresses)]
-        connection = http.client.HTTPConnection(address, timeout=SECONDS)
+        connection = self._connection(address)
+        kind = "kept, new"
         while not self._end.is_set():
-            # Open only when the last answer did not say that it ends: then http.client has closed it.
-            self._ask(connection, address, "kept, used" if connection.sock is not None else "kept, new", {})
+            self._ask(connection, address, kind, {})
+            kind = "kept, used"
+            if connection.sock is None:  # the answer said that it ends, and http.client has closed it
+                connection, kind = self._connection(address), "kept, new"
         connection.close()
+
+    def _connection(self, address: str) -> http.client.HTTPConnection:
+        """Not open yet, but with a port that nobody uses."""
+        while True:
+            with self._lock:
+                source = "", next(self._sources)
+            with socket.socket() as prober, contextlib.suppress(OSError):
+                prober.bind(source)
+                return http.client.HTTPConnection(address, timeout=SECONDS, source_address=source)
 
     def _ask(self, connection: http.client.HTTPConnection, address: str, kind: str, headers: dict[str, str]) -> None:
         try:
@@ -75,7 +95,7 @@ class Clients:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             with self._lock:
-                self._lost.append(f"{address}, {kind}: {type(error).__name__} {error}")
+                self._lost.append(f"{time.strftime('%H:%M:%S')} {address}, {kind}: {type(error).__name__} {error}")
             return
         with self._lock:
             self._counts[kind] += 1

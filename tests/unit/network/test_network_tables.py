@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.network.attachment import Attachment, Port, exit_address, port, read_alias
-from agent.network.kernel_state import kernel_state, plan
+from agent.network.kernel_state import additions, kernel_state, plan, removals
 from agent.network.local_pool import next_address
 from agent.network.netlink.messages import Forwarding, Neighbour, Route
 from agent.network.nftables import elements as nft
@@ -115,6 +115,9 @@ def test_what_others_need_comes_first_and_goes_last(old: Tables, new: Tables) ->
         for message in plan(kernel_state(old, [], 3, POOL, ipv6=False), kernel_state(new, [], 3, POOL, ipv6=False))
     ]
     assert steps == sorted(steps)
+    before, after = (kernel_state(each, [], 3, POOL, ipv6=True) for each in (old, new))
+    assert all(message.what.startswith("add") for message in additions(before, after))
+    assert all(message.what.startswith("delete") for message in removals(before, after))
 
 
 def test_state_has_one_entry_a_node_and_one_route_an_address() -> None:
