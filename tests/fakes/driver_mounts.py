@@ -50,8 +50,13 @@ class FakeDriverMounts:
             raise self.failure
 
 
-def host_volumes(directory: Path, now_ms: Callable[[], int], mounts: FakeDriverMounts | None = None) -> HostVolumes:
+def host_volumes(
+    directory: Path,
+    now_ms: Callable[[], int],
+    mounts: FakeDriverMounts | None = None,
+    contents: FileContents | None = None,
+) -> HostVolumes:
     """Local volumes on a real disk, and drivers that pretend."""
     news = News()
-    attached = Attachments(mounts or FakeDriverMounts(), FileContents(), news)
+    attached = Attachments(mounts or FakeDriverMounts(), contents or FileContents(), news)
     return HostVolumes(local=VolumeStore(directory, now_ms, news), attached=attached, news=news)

@@ -3,10 +3,12 @@
 import asyncio
 from pathlib import Path
 
-from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
+from shoal.api.v1.dispatcher_pb2 import Assignments, AttachmentSecret, VolumeAttachment
 from shoal.api.v1.file_pb2 import FileContent, FileReference
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import TaskState
+from shoal.api.v1.volume_pb2 import VolumePublication
 from tests.fakes.virtual_time import run_virtual
 from tests.unit.agent_core.worker_rig import Machine, assign, revision, task
 
@@ -69,5 +71,28 @@ def test_a_task_that_waits_can_be_stopped_and_contents_are_forgotten(tmp_path: P
             worker.take(assign(task("t2"), revisions=(with_secret(),)))
             await asyncio.sleep(10)
             assert "t2" not in machine.runtime.requests, "no task needed the content, so it was forgotten"
+
+    run_virtual(scenario())
+
+
+def test_a_volumes_secret_comes_to_its_driver_and_to_no_container(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        machine = Machine(tmp_path)
+        made = revision()
+        use = VolumeUse(name="data", driver="d", single_node=True)
+        made.spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v", target="/data", volume=use))
+        secret = AttachmentSecret(key="password", content="secret/x/1", name="pw")
+        ready = VolumePublication.READY
+        attached = VolumeAttachment(volume_id="v", name="data", driver="d", number=1, state=ready, secrets=[secret])
+        async with machine.agent() as worker:
+            news = assign(task("t1"), revisions=(made,))
+            news.attachments.append(attached)
+            worker.take(news)
+            waits = "volume data: waiting for secret pw"
+            await machine.until_true(lambda: any(waits in each.message for each in machine.reports))
+            worker.take(content())
+            await machine.until("t1", TaskState.RUNNING)
+            assert machine.runtime.requests["t1"].mounted == (), "the container has none of it"
+        assert not on_disk(tmp_path, PLAIN)
 
     run_virtual(scenario())

@@ -81,6 +81,7 @@ class Machine:
     @asynccontextmanager
     async def agent(self) -> AsyncGenerator[Worker]:
         """The agent's process; it ends as by SIGTERM."""
+        contents = FileContents()
         worker = self.worker = Worker(
             node=Node("n", "host-n"),
             prober=Prober(containers=self.probed),
@@ -88,8 +89,8 @@ class Machine:
             images=self.images,
             networks=self.networks,
             journal=self.journal(),
-            contents=FileContents(),
-            volumes=host_volumes(self.directory / "volumes", self.now_ms),
+            contents=contents,
+            volumes=host_volumes(self.directory / "volumes", self.now_ms, contents=contents),
             report=self.reports.append,
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,
