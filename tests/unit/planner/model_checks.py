@@ -73,8 +73,8 @@ class Pace:
             slots.setdefault(_slot(task), []).append(task)
         since_ms = update.watched_since_ms if update is not None else 0
         # A slot that is new, or has waited for a node so far, is not out by the update.
-        own = {task.service_id for task in tasks}
-        known = {_slot(task) for task in self._before.values() if task.node_id and task.service_id in own}
+        held = [self._before[task.id] for task in tasks if task.id in self._before]
+        known = {_slot(task) for task in held if task.node_id and not is_terminal(self._state(task))}
         return {key for key, those in slots.items() if key in known and self._is_out(those, since_ms)}
 
     def _is_out(self, tasks: list[Task], since_ms: int) -> bool:

@@ -78,6 +78,7 @@ class Cluster(RuleBasedStateMachine):
                 spec.replicated.CopyFrom(old.spec.replicated)
             else:
                 getattr(spec, "global").CopyFrom(Global())
+                spec.ClearField("autoscale")  # which the control API refuses there
         self.world.service(identifier, spec)
 
     def _id(self, name: str) -> str:
