@@ -56,6 +56,35 @@ def test_services_start_in_the_order_of_their_conditions(clean: Cluster, tmp_pat
     assert clean.json("network", "ls") == []
 
 
+EXTERNAL = """
+name: outer
+services:
+  web:
+    image: registry:5000/hello:1
+    shm_size: 1
+    volumes:
+      - data:/data
+    networks: [far]
+    secrets: [key]
+volumes: {data: {external: true}}
+networks: {far: {external: {name: away}}}
+secrets: {key: {external: true}}
+"""
+
+
+def test_what_has_to_be_there_and_is_not_is_told_by_name_and_line(clean: Cluster, tmp_path: Path) -> None:
+    path = files(tmp_path, EXTERNAL)
+    done = clean.run("stack", "deploy", "-c", path)
+    assert done.returncode == 2
+    for told in (
+        ':8:9: services.web.volumes[0]: no volume "data"',
+        ':9:16: services.web.networks[0]: no network "away"',
+        ':10:15: services.web.secrets[0]: no secret "key"',
+    ):
+        assert told in done.stderr, done.stderr
+    assert clean.json("volume", "ls") == clean.json("service", "ls") == []
+
+
 def test_a_job_that_fails_ends_the_deployment(clean: Cluster, tmp_path: Path) -> None:
     path = files(tmp_path, CHAIN.replace("${CODE:-0}", "7"))
     done = clean.run("stack", "deploy", "-c", path)
