@@ -21,7 +21,6 @@ from tests.vm.cluster import (
     CONFIG,
     HELLO,
     LAN,
-    background,
     http,
     in_host,
     pid_of,
@@ -33,7 +32,7 @@ from tests.vm.cluster import (
     until,
 )
 from tests.vm.encryption import BODY, captured
-from tests.vm.second import ADDRESS, FIRST, PORT
+from tests.vm.second import ADDRESS, FIRST, LOG, PORT
 
 LAYOUT = Layout(hosts=1)
 PLAYGROUND = Playground(LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300)
@@ -78,6 +77,10 @@ def by_host(service: str) -> dict[str, tuple[str, str]]:
     return {row["node"]: (row["id"], row["addresses"][0]) for row in running(service)}
 
 
+def on_both(service: str) -> bool:
+    return sorted(by_host(service)) == ["h1", "h2"]
+
+
 def pid_here(service: str) -> int:
     return pid_of(by_host(service)["h1"][0])
 
@@ -96,7 +99,9 @@ def check_two_kernels() -> None:
     TOLD.mkdir()
     shutil.copy(LAYOUT.state / "token", TOLD / "token")
     shutil.copy(LAYOUT.registries_file, TOLD / "registries.toml")
-    background(f"/run/netns/{LAN}", sys.executable, "-m", "http.server", "-b", FIRST, "-d", str(TOLD), str(PORT))
+    serving = [sys.executable, "-m", "http.server", "-b", FIRST, "-d", str(TOLD), str(PORT)]
+    quiet = subprocess.DEVNULL
+    subprocess.Popen(["nsenter", f"--net=/run/netns/{LAN}", *serving], stdin=quiet, stdout=quiet, stderr=quiet)
     until(lambda: ready() == {"h1", "h2"}, "both machines are nodes", 600)
     there = on_second("cat", BOOT_ID)
     assert there != Path(BOOT_ID).read_text(), "the same kernel"
@@ -108,11 +113,11 @@ def check_two_kernels() -> None:
 def check_main_job_over_the_cable() -> None:
     shoal("network", "create", "front")
     shoal(
-        *("service", "create", "--name", "web", "--replicas", "2", "--replicas-max-per-node", "1"),
+        *("service", "create", "-d", "--name", "web", "--replicas", "2", "--replicas-max-per-node", "1"),
         *("--network", "front", "--publish", "8080:80", "--limit-memory", "32M", f"{HELLO}:1"),
     )
+    until(partial(on_both, "web"), "a task on each machine")
     tasks = by_host("web")
-    assert sorted(tasks) == ["h1", "h2"]
     pid = pid_here("web")
     until(lambda: reaches(pid, tasks["h2"][1]), "a ping over the cable")
     assert BODY.decode() in http(pid, tasks["h2"][1])
@@ -147,7 +152,8 @@ def check_scale_and_update_over_the_cable() -> None:
 
 def check_wireguard_over_the_cable() -> None:
     shoal("network", "create", "--opt", "encrypted", "bank")
-    shoal("service", "create", "--name", "vault", "--mode", "global", "--network", "bank", f"{HELLO}:1")
+    shoal("service", "create", "-d", "--name", "vault", "--mode", "global", "--network", "bank", f"{HELLO}:1")
+    until(partial(on_both, "vault"), "a task on each machine")
     _nothing_is_readable("shoal-wg1")
 
 
@@ -155,7 +161,7 @@ def check_esp_over_the_cable() -> None:
     restart_agent(LAYOUT.host(1), SHOAL_AGENT_OVERLAY_ENCRYPTION="esp")
     on_second("agent", "esp")
     until(lambda: all(_features(host) == ["esp"] for host in ("h1", "h2")), "both use ESP")
-    until(lambda: sorted(by_host("vault")) == ["h1", "h2"], "a task on each machine")
+    until(partial(on_both, "vault"), "a task on each machine")
     _nothing_is_readable("shoal-es1")
 
 
@@ -183,7 +189,7 @@ def check_the_cable_is_pulled() -> None:
     time.sleep(1)
     subprocess.run(["ip", "-n", LAN, "link", "set", "eth0", "up"], check=True)
     until(lambda: ready() == {"h1", "h2"}, "h2 is back")
-    until(lambda: sorted(by_host("vault")) == ["h1", "h2"], "a task on each machine")
+    until(partial(on_both, "vault"), "a task on each machine")
     until(lambda: reaches(pid_here("vault"), by_host("vault")["h2"][1]), "a ping over the cable")
 
 
@@ -200,6 +206,9 @@ CHECKS: tuple[Check, ...] = (
 
 
 def tell_logs() -> None:
-    """What each part said last."""
+    """What each part said last, and how tasks are."""
+    for service in rows("service", "ls"):
+        print(shoal("service", "ps", service["name"]), flush=True)
+    print("--- h2, on the second machine\n" + on_second("tail", "-n", "25", str(LOG)), flush=True)
     for log in sorted((LAYOUT.state / "logs").glob("[hm]*.log")):
         print(f"--- {log.name}\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:]), flush=True)
