@@ -15,6 +15,7 @@ from cli.playground import fabric
 from tests.csi_driver.driver import DRIVER
 from tests.csi_driver.pool import Pool
 from tests.integration.cluster.harness import Cluster, inside
+from tests.integration.cluster.test_secrets import create, etcd_values, files_with, in_memory
 
 HELLO = "registry:5000/hello"
 QUICK = ("--restart-delay", "100ms")
@@ -79,6 +80,7 @@ def drivers(running: Drivers, clean: Cluster) -> Iterator[Drivers]:
     """The same; services and volumes that the test made are gone after it, from every disk and mount table."""
     yield running
     running.pool.break_calls()
+    running.pool.want_secrets(None)
     for host in clean.layout.all_hosts():
         fabric.cut(clean.layout, host, connected=True)
     clean.playground.wait_for_nodes(3)
@@ -91,6 +93,9 @@ def drivers(running: Drivers, clean: Cluster) -> Iterator[Drivers]:
     if names:
         clean.shoal("volume", "rm", *names)
     clean.until(lambda: not clean.json("volume", "ls"), "the volumes to be deleted")
+    secrets = [row["name"] for row in clean.json("secret", "ls")]
+    if secrets:
+        clean.shoal("secret", "rm", *secrets)
     assert running.pool.volumes() == [], "the driver has deleted them"
     assert running.mounted() == [], "nothing stays mounted"
     assert running.calls("VIOLATION") == [], "none was asked for on two nodes at once"
@@ -242,3 +247,52 @@ def test_of_a_stack(drivers: Drivers, tmp_path: Path) -> None:
     (row,) = cluster.json("volume", "ls")
     assert (row["name"], row["driver"]) == ("shop_shared", DRIVER)
     cluster.shoal("stack", "rm", "shop")
+
+
+def test_its_driver_is_given_secrets_that_are_nowhere_else(drivers: Drivers, tmp_path: Path) -> None:
+    cluster, word, next_word = drivers.cluster, "tOpSeCrEt-of-the-storage", "nExT-of-the-storage"
+    create(cluster, "secret", "pw", word)
+    drivers.pool.want_secrets({"user": "me", "password": word})
+    bare = cluster.run("volume", "create", "--driver", DRIVER, "bare")
+    assert bare.returncode == 1 and "the storage does not know {} (UNAUTHENTICATED)" in bare.stderr
+    cluster.shoal("volume", "rm", "bare")
+    create(cluster, "secret", "user", "you")
+    flags = ("--secret", "password=pw", "--secret", "user=user")
+    wrong = cluster.run("volume", "create", "--driver", DRIVER, *flags, "data")
+    assert wrong.returncode == 1 and "does not know" in wrong.stderr and "[secret]" in wrong.stderr
+    assert word not in wrong.stderr + cluster.shoal("volume", "inspect", "data")
+    assert cluster.run("secret", "update", "user", "-", text="me").returncode == 0
+    cluster.until(lambda: cluster.json("volume", "ls")[0]["state"] == "present", "the driver to be asked again")
+    cluster.shoal("service", "create", "--name", "db", *QUICK, "--mount", "source=data,target=/d", f"{HELLO}:1")
+    first, pid = task_of(cluster, "db")
+    sh(pid, "echo mine > /d/file")
+    refused = cluster.run("secret", "rm", "pw")
+    assert refused.returncode == 1 and "in use by volume data" in refused.stderr
+    other = {"h1": "h2", "h2": "h1"}[first]
+    assert in_memory(cluster.playground.pid(first), word.encode()), "the look into memory finds what is there"
+    assert not in_memory(cluster.playground.pid("h3"), word.encode()), "a node without the driver has it"
+    drivers.pool.want_secrets({"user": "me", "password": next_word})
+    assert cluster.run("secret", "update", "pw", "-", text=next_word).returncode == 0
+    cluster.shoal("node", "update", "--availability", "drain", first)
+    second, pid = cluster.until(lambda: now if (now := task_of(cluster, "db"))[0] == other else None, "it to move")
+    assert sh(pid, "cat /d/file") == "mine", "later calls bring what the secret is by then"
+    host = cluster.host_of(second)
+    cluster.playground.stop_agent(host, kill=True)
+    cluster.playground.start_agent(host)
+    cluster.until(lambda: cluster.json("volume", "ls")[0]["nodes"] == second, "it to be confirmed anew")
+    cluster.shoal("service", "rm", "db")
+    cluster.shoal("volume", "rm", "data")
+    cluster.until(lambda: drivers.pool.volumes() == [], "the driver to delete it")
+    for text in (word.encode(), next_word.encode()):
+        assert text not in etcd_values(cluster)
+        assert not files_with(cluster.layout.state, text) and not files_with(cluster.layout.run, text)
+    drivers.pool.want_secrets({"password": word})
+    (tmp_path / "pw.txt").write_text(word)
+    (tmp_path / "stack.yaml").write_text(
+        f"services:\n  web:\n    image: {HELLO}:1\n    volumes: ['shared:/data']\n"
+        f"volumes:\n  shared:\n    driver: {DRIVER}\n    x-secrets: {{password: pw}}\n"
+        "secrets:\n  pw: {file: ./pw.txt}\n"
+    )
+    cluster.shoal("stack", "deploy", "-c", str(tmp_path / "stack.yaml"), "shop")
+    cluster.shoal("stack", "rm", "shop")
+    assert [row["volumes"] for row in cluster.json("secret", "ls") if row["name"] == "shop_pw"] == ["shop_shared"]
