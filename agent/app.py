@@ -24,7 +24,8 @@ from agent.host_description import HostDescription
 from agent.images.store import ImageStore
 from agent.journal.journal import Journal
 from agent.membership import Membership, join_if_new
-from agent.network.node_network import NodeNetwork, node_network
+from agent.network.life import node_network
+from agent.network.node_network import NodeNetwork
 from agent.network.settings import NetworkSettings
 from agent.notify import notify
 from agent.patience import patiently

@@ -31,7 +31,7 @@ from agent.network.nftables.own_table import OwnTable
 from agent.network.nftables.ruleset import OverlayPorts, definition
 from agent.network.obstacles import Ports
 from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
-from agent.network.removal import remove_everything
+from agent.network.removal import ended, remove_everything
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Tables, without_common
 from agent.network.underlay import Underlay
@@ -249,7 +249,7 @@ class Datapath:
         try:
             self._commit(reduce(nft.merged, map(nft.of_attachment, gone)), {})
         finally:
-            self._connection.apply(_if_there(messages.set_link(each.link, group=names.ENDED_GROUP)) for each in gone)
+            self._connection.apply(ended(each.link) for each in gone)
 
     def sweep(self) -> None:
         """Delete the links of ended tasks, all at once."""
@@ -263,7 +263,7 @@ class Datapath:
         self._attachments = {attachment.task_id: attachment for attachment in attachments}
         kept = {attachment.link for attachment in self.attachments}
         surplus = [link.index for link in self.container_links() if link.index not in kept]
-        self._connection.apply(_if_there(messages.set_link(index, group=names.ENDED_GROUP)) for index in surplus)
+        self._connection.apply(map(ended, surplus))
         self.sweep()
         self._table.keep_only(self._elements())
 
@@ -341,11 +341,6 @@ class Datapath:
         self._attachments.clear()
         self.tunnels.reset()
         remove_everything(self._connection, self._nftables)
-
-
-def _if_there(message: messages.Message) -> messages.Message:
-    """The same, content when its object is gone: links of containers vanish with their namespaces at any moment."""
-    return message._replace(harmless=messages.GONE)
 
 
 def _told(refusal: str) -> str:

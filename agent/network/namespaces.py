@@ -136,6 +136,8 @@ class NamespacePool:
         self._ipv6 = ipv6
         self._mtu = mtu
         self._ready: deque[Namespace] = deque()
+        # Of this pool alone: what one before it gave up may take the kernel a moment.
+        self._prefix = f"{SPARE_PREFIX}{secrets.token_hex(3)}-"
         self._numbers = count()
         self._closed = False
 
@@ -172,7 +174,7 @@ class NamespacePool:
             self._ready.append(self._make())
 
     def _make(self) -> Namespace:
-        name = f"{SPARE_PREFIX}{os.getpid():x}-{next(self._numbers) & 0xFFFF:x}"
+        name = f"{self._prefix}{next(self._numbers) & 0xFFFF:x}"
         mac = "02:" + secrets.token_bytes(5).hex(":")
         descriptor, inside = enter_new()
         namespace = Namespace(descriptor, inside, name, mac)

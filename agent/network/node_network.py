@@ -6,9 +6,9 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -334,27 +334,3 @@ class NodeNetwork:
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:
     return tuple(map(ip_address, texts))
-
-
-@asynccontextmanager
-async def node_network(
-    *, underlay_address: str, node_id: str, settings: NetworkSettings
-) -> AsyncGenerator[NodeNetwork]:
-    """The network of this node, with its work in the background. Containers keep theirs when it ends.
-
-    Args:
-        underlay_address: of this host, as the other nodes reach it.
-        node_id: this node's, as peers and endpoints name it.
-    Raises:
-        InvalidInput: the address is not this host's.
-        Unavailable: the kernel lacks something, which the text names.
-    """
-    network = NodeNetwork(underlay_address=underlay_address, node_id=node_id, settings=settings)
-    try:
-        await network.start()
-        async with TaskGroup() as work:
-            background = work.create_task(network.run(), name="network")
-            yield network
-            background.cancel()
-    finally:
-        await network.stop()

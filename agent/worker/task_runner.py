@@ -10,10 +10,11 @@ from functools import partial
 
 from agent.worker.attaching import attach, close
 from agent.worker.draining import Drain, either
-from agent.worker.endings import final_state, one_line, why
+from agent.worker.endings import final_state, why
 from agent.worker.faults import line_of
-from agent.worker.request import container_request
-from agent.worker.seams import ContainerRequest, Exit, Image, Running, Sandbox
+from agent.worker.progress import is_for_journal, next_status
+from agent.worker.seams import Exit, Image, Running, Sandbox
+from agent.worker.starting import start
 from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal, stop_signal
 from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
@@ -22,7 +23,7 @@ from agent.worker.watches import Change, Watches
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
-from shoal.api.v1.task_pb2 import StateTime, Task, TaskState, TaskStatus
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import ShoalError, Unavailable
 from shoal.task_group import TaskGroup
 
@@ -222,7 +223,8 @@ class TaskRunner:
         async with self._tools.starts:
             self._report(TaskState.STARTING)
             try:
-                running = await self._tools.runtime.start(self._request(self._image, self._sandbox, self._supplies))
+                made_ready = self._image, self._sandbox, self._supplies
+                running = await start(self._tools, self._task, self._spec(), *made_ready)
             except Exception as error:
                 await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
             else:
@@ -232,17 +234,6 @@ class TaskRunner:
             finally:
                 self._close_sandbox()
                 self._supplies = SPENT
-
-    def _request(self, image: Image, sandbox: Sandbox, supplies: Supplies) -> ContainerRequest:
-        return container_request(
-            self._task,
-            self._spec(),
-            node=self._tools.node,
-            image=image,
-            sandbox=sandbox,
-            supplies=supplies,
-            host_resolv_conf=self._tools.host_resolv_conf(),
-        )
 
     def _report_running(self) -> None:
         if isinstance(self._found, Running):
@@ -331,15 +322,10 @@ class TaskRunner:
         """Journal first, then tell. A state that is behind the one reported is not told: repairs repeat steps."""
         if state < self._status.state:
             return
-        new = TaskStatus()
-        new.CopyFrom(self._status)
-        # Not back in time, should the clock be set: news of the same state would be taken for old ones.
-        new.state, new.message, new.at_ms = state, one_line(message), max(self._tools.now_ms(), self._status.at_ms)
-        changed, self._status = state != self._status.state, new
-        new.path.extend([StateTime(state=state, at_ms=new.at_ms)] if changed else [])
-        if changed and (state in (TaskState.ACCEPTED, TaskState.RUNNING) or task_states.is_terminal(state)):
+        before, self._status = self._status, next_status(self._status, state, message, self._tools.now_ms())
+        if state != before.state and is_for_journal(state):
             self._write_journal()
-        self._tools.report(new)
+        self._tools.report(self._status)
 
     def _write_journal(self) -> None:
         entry = JournalEntry(

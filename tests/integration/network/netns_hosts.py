@@ -16,8 +16,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from agent.network.life import node_network
 from agent.network.namespaces import enter_new
-from agent.network.node_network import NodeNetwork, node_network
+from agent.network.node_network import NodeNetwork
 from agent.network.settings import NetworkSettings
 from agent.worker.assigned import Assigned
 from agent.worker.seams import Sandbox

@@ -220,7 +220,7 @@ def test_mounts_and_read_only_root(tmp_path: Path) -> None:
     ]
     told = outputs(
         tmp_path,
-        "cat /data/shared/greeting; echo x > /data/shared/no; echo x > /no; echo yes > /data/writable/yes;"
+        "exec 2>&1; cat /data/shared/greeting; echo x > /data/shared/no; echo x > /no; echo yes > /data/writable/yes;"
         " echo x > /tmp/x && echo tmp; dd if=/dev/zero of=/tmp/big bs=1M count=2 2>&1 | head -1",
         mounts=mounts,
         read_only=True,
