@@ -18,6 +18,7 @@ from agent import host
 from agent.csi.controller import Controller
 from agent.csi.drivers import Drivers
 from agent.csi.sockets import parse_socket
+from agent.device_names import DeviceNames
 from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.host_description import HostDescription
@@ -91,6 +92,8 @@ async def run(settings: AgentSettings) -> None:
         )
         outbox = Outbox()
         drivers = await stack.enter_async_context(_drivers(settings))
+        devices = DeviceNames()
+        await devices.look()
         contents = FileContents()
         volumes = _volumes(settings, drivers, contents)
         worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, contents, volumes)
@@ -100,7 +103,7 @@ async def run(settings: AgentSettings) -> None:
         session = AgentSession(
             managers=managers,
             connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
-            host=HostDescription(host.describe(settings, network.description()), drivers, network.encryption),
+            host=HostDescription(host.describe(settings, network.description()), devices, drivers, network.encryption),
             outbox=outbox,
             work=worker,
             volumes=volumes,
@@ -111,6 +114,7 @@ async def run(settings: AgentSettings) -> None:
         async with TaskGroup() as group:
             group.create_task(worker.run(), name="worker")
             group.create_task(drivers.run(), name="drivers")
+            group.create_task(devices.run(), name="devices")
             group.create_task(session.run(), name="session")
             group.create_task(membership.keep(managers), name="certificate")
             _log.info("agent of node %s at %s runs", membership.node_id, address)

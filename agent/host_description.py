@@ -1,10 +1,13 @@
-"""The host as managers are told of it: what stays as it is, the drivers that come and go, and its tunnels' keys."""
+"""The host as managers are told of it: what stays as it is, the devices and the drivers that come and go,
+and its tunnels' keys.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from agent.csi.drivers import Drivers
+from agent.device_names import DeviceNames
 from agent.network.encryption.keeper import Keeper
 from shoal.api.v1.node_pb2 import NodeDescription
 
@@ -12,8 +15,9 @@ from shoal.api.v1.node_pb2 import NodeDescription
 class HostDescription:
     """Made anew whenever it is asked for."""
 
-    def __init__(self, fixed: NodeDescription, drivers: Drivers, encryption: Keeper) -> None:
+    def __init__(self, fixed: NodeDescription, devices: DeviceNames, drivers: Drivers, encryption: Keeper) -> None:
         self._fixed = fixed
+        self._devices = devices
         self._drivers = drivers
         self._encryption = encryption
 
@@ -21,16 +25,19 @@ class HostDescription:
         """As it is."""
         whole = NodeDescription()
         whole.CopyFrom(self._fixed)
+        if self._devices.current is not None:
+            whole.devices.CopyFrom(self._devices.current)
         whole.csi_drivers.extend(self._drivers.described())
         whole.overlay_keys.extend(self._encryption.current)
         return whole
 
     async def reports(self) -> AsyncGenerator[NodeDescription]:
-        """As it is now, and again whenever a driver has come, gone or changed, or keys have."""
+        """As it is now, and again whenever a device or a driver has come, gone or changed, or keys have."""
         async with (
+            aclosing(self._devices.changes()) as devices,
             aclosing(self._drivers.changes()) as drivers,
             aclosing(self._encryption.keys()) as keys,
-            aclosing(whenever(drivers, keys)) as changes,
+            aclosing(whenever(devices, drivers, keys)) as changes,
         ):
             async for _ in changes:
                 yield self.now()

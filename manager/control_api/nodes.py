@@ -38,7 +38,10 @@ class Nodes:
         view = self._store.tables
         ordered = sorted(view.nodes.values(), key=lambda node: (hostname_of(view, node.meta.id), node.meta.id))
         warnings = NodeWarnings(view)
-        return ListNodesResponse(nodes=[node_view(view, node, warnings) for node in ordered])
+        listing = ListNodesResponse(nodes=[node_view(view, node, warnings) for node in ordered])
+        for each in listing.nodes:
+            each.status.description.ClearField("devices")  # up to hundreds of names; `get` tells them
+        return listing
 
     async def update(self, request: UpdateNodeRequest) -> NodeView:
         """Raises Conflict when the node changed since `request.version`."""

@@ -15,6 +15,7 @@ from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import Affinity, Placement, Preference, ServiceSpec
 from shoal.cdi_names import ALL, is_device, is_kind
+from shoal.device_names import ToldDevices
 from shoal.errors import Fault, InvalidInput
 
 PRIORITY_MOST = 1_000
@@ -157,6 +158,10 @@ def _amounts(spec: ServiceSpec, nodes: Sequence[NodeDescription]) -> Iterator[st
             yield f"{', '.join(f'{kind}={name}' for name in names)}: no node has that, by what agents tell of CDI"
         elif wanted > most:
             yield f"{wanted} of the generic resource {kind} are reserved, and no node has more than {most}"
+    told = [ToldDevices(node.devices if node.HasField("devices") else None) for node in nodes] if demand.devices else []
+    for device in demand.devices:
+        if all(node.lacks([device]) for node in told):
+            yield f"no node has the device {device}, so the tasks wait until one does"
     if demand.platforms and not any(is_for(demand.platforms, node.platform) for node in nodes):
         offered = ", ".join("/".join(platform) for platform in demand.platforms)
         yield f"the image is for {offered}, and no node is of that platform"

@@ -14,14 +14,17 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from shoal import device_names
 from shoal.api.v1.dispatcher_pb2 import VolumeReport
-from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
+from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Exhausted, Fault, InvalidInput
 
 TEXT_CHARACTERS = 500
 ENTRIES = 256
 """Of a list or a map."""
+MOST_OF = {HostDevices.DESCRIPTOR.fields_by_name["paths"].full_name: device_names.MOST}
+"""Entries of lists that may be longer, by the field's name."""
 NUMBER = 1 << 53
 """Of bytes, billionths of processors and the like: a thousand nodes' still add up within 64 bits."""
 CLOCKS_MS = 24 * 3600 * 1000
@@ -143,7 +146,7 @@ def _bound(message: Message, latest_ms: int, entries: int) -> None:
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             _bound_map(value, entries)
         elif field.is_repeated:
-            del value[entries:]
+            del value[max(entries, MOST_OF.get(field.full_name, 0)) :]
             _bound_list(field, value, latest_ms, entries)
         elif field.message_type is not None:
             _bound(value, latest_ms, entries)

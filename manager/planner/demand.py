@@ -1,13 +1,15 @@
 """What a service's tasks ask of a node, read once from its spec for a whole batch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from manager.planner.addresses6 import pool6
 from manager.planner.constraints import Constraint, parse, parse_key
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.device_names import told_name
 from shoal.errors import InvalidInput
 from shoal.network_modes import cluster_networks
 from shoal.overlay_encryption import is_encrypted
@@ -34,6 +36,7 @@ class Demand:
         static: pools (`AddressPools`) and the address of each that the task asks for.
         generic: how many of each kind of generic resource.
         named: which of them, where it asks for them by name.
+        devices: names of those that its container gets, as agents tell of them (`shoal.device_names`).
         platforms: operating systems and architectures that the image is for; empty: not known.
         weighted: keys over whose values tasks are spread, with their weights.
         packing: what nodes are to be full of, "cpus", "memory" or "load", with its weight.
@@ -58,6 +61,7 @@ class Demand:
     static: tuple[tuple[str, str], ...] = ()
     generic: Mapping[str, int] = field(default_factory=dict)
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
     platforms: tuple[tuple[str, str], ...] = ()
     weighted: tuple[tuple[str, int], ...] = ()
     packing: tuple[tuple[str, int], ...] = ()
@@ -112,6 +116,7 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         fault=fault,
         generic={each.kind: len(each.names) or each.count for each in template.reservations.generic},
         named={each.kind: tuple(each.names) for each in template.reservations.generic if each.names},
+        devices=_devices(template.container),
         platforms=tuple((each.os, each.architecture) for each in placement.platforms),
         weighted=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),
@@ -129,3 +134,17 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         ),
         ipv6=any(network.spec.ipv6 for each in own if (network := networks.get(each.network)) is not None),
     )
+
+
+def _devices(container: ContainerSpec) -> tuple[str, ...]:
+    if not container.devices and not container.HasField("block_io"):
+        return ()
+    return tuple(dict.fromkeys(name for path in _device_paths(container) if (name := told_name(path))))
+
+
+def _device_paths(container: ContainerSpec) -> Iterator[str]:
+    """Of all without which the agent starts no container: those that it gets, and those with weights and bounds."""
+    yield from (device.source for device in container.devices)
+    bounds = container.block_io
+    for bounded in (bounds.weights, bounds.read_bps, bounds.write_bps, bounds.read_iops, bounds.write_iops):
+        yield from (device.path for device in bounded)

@@ -154,7 +154,7 @@ class Draft:
 
         The list stays as it is until it is asked for again.
         """
-        key = demand.constraints, demand.platforms, demand.encrypted, demand.ipv6
+        key = demand.constraints, demand.platforms, demand.encrypted, demand.ipv6, demand.devices
         ranking = self._rankings.get(key)
         if ranking is None:
             fit = [host for host in self.ledger.hosts.values() if standing(host, demand) is None]

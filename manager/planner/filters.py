@@ -40,7 +40,10 @@ REMOVED = _same("removed")
 
 
 def standing(host: Host, demand: Demand) -> Reason | None:
-    """Ready, availability, constraints, platform of the image."""
+    """Ready, availability, constraints, platform of the image, devices.
+
+    A device that goes away stops nothing: as on a paused node, what runs there stays, and nothing new comes.
+    """
     if host.node is None:
         return REMOVED
     if host.node.spec.availability == NodeSpec.DRAIN:
@@ -49,7 +52,11 @@ def standing(host: Host, demand: Demand) -> Reason | None:
         return PAUSED
     if host.status is None or host.status.state != NodeStatus.READY:
         return DOWN if host.status is not None and host.status.state == NodeStatus.DOWN else NEVER_HEARD
-    return unmet(host, demand)
+    if (reason := unmet(host, demand)) is not None:
+        return reason
+    if demand.devices and (device := host.lacking(demand.devices)):
+        return _lack(f"device {device}")
+    return None
 
 
 def unmet(host: Host, demand: Demand) -> Reason | None:

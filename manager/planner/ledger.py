@@ -15,6 +15,7 @@ from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.node_pb2 import Node, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, VirtualAddress
 from shoal.api.v1.task_pb2 import Task
+from shoal.device_names import ToldDevices
 from shoal.overlay_encryption import has_wireguard_alone
 from shoal.published_ports import covers
 from shoal.task_states import is_live
@@ -30,6 +31,7 @@ class Host:
     """A node as the scheduler sees it. `node` is None when its record is gone, `status` when it was never heard of."""
 
     __slots__ = (
+        "_told",
         "cpus",
         "id",
         "memory",
@@ -56,6 +58,22 @@ class Host:
         self.services: dict[str, int] = {}
         """How many tasks of each service hold something here."""
         self.stock = Stock()
+        self._told: ToldDevices | None = None
+
+    def take_over(self, node: Node | None, status: NodeStatus | None) -> None:
+        """Its records are these now."""
+        self.node, self.status, self._told = node, status, None
+        resources = status.description.resources if status is not None else None
+        self.cpus = resources.nano_cpus if resources is not None else 0
+        self.memory = resources.memory_bytes if resources is not None else 0
+        self.stock.tell(resources.generic if resources is not None else ())
+
+    def lacking(self, devices: Sequence[str]) -> str:
+        """The first of these devices that its agent's word rules out; empty when there is none."""
+        if self._told is None:  # only for those who ask: most services have no devices
+            about = self.status.description if self.status is not None else None
+            self._told = ToldDevices(about.devices if about is not None and about.HasField("devices") else None)
+        return self._told.lacks(devices)
 
     def discount(self, service_id: str) -> None:
         """The service has one task less here."""
@@ -131,11 +149,7 @@ class Ledger:
     def see_node(self, view: View, identifier: str) -> None:
         """Take over the node's records as the view has them."""
         host = self._host(identifier)
-        host.node, host.status = view.nodes.get(identifier), view.node_status.get(identifier)
-        resources = host.status.description.resources if host.status is not None else None
-        host.cpus = resources.nano_cpus if resources is not None else 0
-        host.memory = resources.memory_bytes if resources is not None else 0
-        host.stock.tell(resources.generic if resources is not None else ())
+        host.take_over(view.nodes.get(identifier), view.node_status.get(identifier))
         if host.node is not None and host.status is not None and has_wireguard_alone(host.status.description):
             self._wireguard_alone.add(identifier)
         else:

@@ -21,7 +21,7 @@ from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.meta_pb2 import GenericResource, Meta, Platform, Resources
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
-from shoal.api.v1.node_pb2 import HostListener, Node, NodeDescription, NodeSpec, NodeStatus
+from shoal.api.v1.node_pb2 import HostDevices, HostListener, Node, NodeDescription, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceRevision, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Refused
@@ -100,6 +100,13 @@ class World:
         status.CopyFrom(self.tables.node_status[name])
         tcp = PublishedPort.TCP
         status.network.listeners.append(HostListener(protocol=tcp, port=port, program=program, address=address))
+        self.put(kinds.NODE_STATUS, name, status)
+
+    def plug(self, name: str, *devices: str) -> None:
+        """The agent tells that its host has these devices, and no others."""
+        status = NodeStatus()
+        status.CopyFrom(self.tables.node_status[name])
+        status.description.devices.CopyFrom(HostDevices(paths=devices))
         self.put(kinds.NODE_STATUS, name, status)
 
     def hush(self, name: str) -> None:

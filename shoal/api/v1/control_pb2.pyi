@@ -994,7 +994,9 @@ class ListNodesResponse(_message.Message):
 
     NODES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeView]: ...
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeView]:
+        """Without the devices of each, which GetNode tells."""
+
     def __init__(
         self,
         *,

@@ -381,6 +381,7 @@ class NodeDescription(_message.Message):
     CSI_DRIVERS_FIELD_NUMBER: _builtins.int
     LOCAL_POOL_FIELD_NUMBER: _builtins.int
     VXLAN_PORT_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -431,6 +432,10 @@ class NodeDescription(_message.Message):
     def csi_drivers(self) -> _containers.RepeatedCompositeFieldContainer[Global___CsiDriver]:
         """Drivers for volumes that it has, by name."""
 
+    @_builtins.property
+    def devices(self) -> Global___HostDevices:
+        """What containers can be given of its /dev. Without it the agent does not tell, and the node may have any device."""
+
     def __init__(
         self,
         *,
@@ -453,14 +458,45 @@ class NodeDescription(_message.Message):
         csi_drivers: _abc.Iterable[Global___CsiDriver] | None = ...,
         local_pool: _builtins.str = ...,
         vxlan_port: _builtins.int = ...,
+        devices: Global___HostDevices | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform", "resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_ipv6", b"without_ipv6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_ipv6", b"without_ipv6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeDescription: _TypeAlias = NodeDescription  # noqa: Y015
+
+@_typing.final
+class HostDevices(_message.Message):
+    """Device nodes below /dev, links to them, and directories that have some, but for those that every node is taken to
+    have (`shoal.device_names`).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATHS_FIELD_NUMBER: _builtins.int
+    PARTIAL_FIELD_NUMBER: _builtins.int
+    partial: _builtins.bool
+    """There are more, which would stand after the last of these."""
+    @_builtins.property
+    def paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Absolute paths, those of few parts first, then by name. At most 512."""
+
+    def __init__(
+        self,
+        *,
+        paths: _abc.Iterable[_builtins.str] | None = ...,
+        partial: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partial", b"partial", "paths", b"paths"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostDevices: _TypeAlias = HostDevices  # noqa: Y015
 
 @_typing.final
 class CsiDriver(_message.Message):

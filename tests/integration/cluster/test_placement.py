@@ -153,6 +153,20 @@ def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Pat
         restart_agent(clean, host, "")
 
 
+def test_devices_of_hosts_by_path(clean: Cluster) -> None:
+    told = clean.run("service", "create", "--detach", "--name", "modem", "--device", "/dev/shoal-none", HELLO)
+    assert "no node has the device /dev/shoal-none, so the tasks wait until one does" in told.stderr
+
+    def waits() -> bool:
+        (task,) = clean.tasks("modem")
+        return "3 lack device /dev/shoal-none" in str(clean.inspect(task["id"]))
+
+    clean.until(waits, "the task waits for the device")
+    clean.shoal("service", "update", "--device-rm", "/dev/shoal-none", "--device-add", "/dev/null:/dev/modem", "modem")
+    ((_, pid),) = clean.pids("modem").items()
+    assert inside(pid, "/bin/ls", "/dev/modem").returncode == 0
+
+
 def test_drain_and_rebalance(clean: Cluster) -> None:
     first = hostnames(clean)[0]
     create(clean, "web", replicas=6)

@@ -42,6 +42,21 @@ def test_nodes_show_what_is_reserved() -> None:
     with_api(scenario)
 
 
+def test_the_devices_of_a_node_are_told_of_it_alone_and_not_in_the_list_of_all() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        status = NodeStatus()
+        status.CopyFrom(api.store.tables.node_status["node1"])
+        status.description.devices.paths.append("/dev/ttyUSB0")
+        await api.store.commit([put(kinds.NODE_STATUS, "node1", status)])
+        assert (await api.nodes.get(GetNodeRequest(node="h1"))).status == status
+        (listed,) = (await api.nodes.list(ListNodesRequest())).nodes
+        assert (listed.status.description.hostname, listed.status.description.HasField("devices")) == ("h1", False)
+        assert api.store.tables.node_status["node1"] == status
+
+    with_api(scenario)
+
+
 def test_nodes_are_changed_and_removed() -> None:
     async def scenario(api: Api) -> None:
         await api.add_node("node1", "h1")

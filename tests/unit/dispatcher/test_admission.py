@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from manager.dispatcher import admission
 from shoal.api.v1.dispatcher_pb2 import VolumeReport
-from shoal.api.v1.node_pb2 import HostListener, NetworkCondition, NodeDescription, OverlayKey
+from shoal.api.v1.node_pb2 import HostDevices, HostListener, NetworkCondition, NodeDescription, OverlayKey
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import HeldVolume
@@ -27,7 +27,7 @@ def scalars(message: Message) -> list[tuple[str, Any]]:
     for field, value in message.ListFields():
         values = list(value) if field.is_repeated else [value]
         if field.is_repeated and not isinstance(message, VolumeReport):
-            assert len(values) <= admission.ENTRIES
+            assert len(values) <= admission.MOST_OF.get(field.full_name, admission.ENTRIES)
         for each in values:
             found += scalars(each) if isinstance(each, Message) else [(field.name, each)]
     return found
@@ -105,6 +105,15 @@ def test_what_is_within_bounds_is_kept_as_it_is() -> None:
     about.overlay_keys.append(OverlayKey(generation=3, public_key=bytes(32), port=51830))
     about.engine_labels["disk"] = "ssd"
     assert admission.description(about, NOW_MS) == about
+
+
+def test_as_many_devices_as_agents_tell_of_are_kept_and_no_more() -> None:
+    told = NodeDescription(address="192.0.2.1", devices=HostDevices(paths=[f"/dev/{n:04}" for n in range(1_000)]))
+    told.features.extend(str(number) for number in range(1_000))
+    kept = admission.description(told, NOW_MS)
+    assert list(kept.devices.paths) == [f"/dev/{n:04}" for n in range(512)]
+    assert len(kept.features) == 256
+    assert len(told.devices.paths) == 1_000
 
 
 def test_text_is_one_line_and_cut() -> None:

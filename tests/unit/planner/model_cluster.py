@@ -17,7 +17,7 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
 from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed
-from tests.unit.planner.model_specs import FEATURES, GENERIC, IMAGES, MIB, NETWORKS, NODES, SERVICES, specs
+from tests.unit.planner.model_specs import DEVICES, FEATURES, GENERIC, IMAGES, MIB, NETWORKS, NODES, SERVICES, specs
 
 STEER = SteerUpdateRequest
 COUNTED: Counter[str] = Counter()
@@ -173,15 +173,16 @@ class Cluster(RuleBasedStateMachine):
             labels = {"zone": zone}
             self.world.node(name, memory=1000 * MIB, labels=labels, generic=GENERIC, platform=platform, beside=beside)
 
-    @rule(name=nodes, address=st.sampled_from(["", "127.0.0.1"]))
-    def a_program_takes_the_port(self, name: str, address: str) -> None:
+    @rule(name=nodes, address=st.sampled_from(["", "127.0.0.1", None, None]))
+    def a_program_takes_the_port_or_ends(self, name: str, address: str | None) -> None:
         if name in self.world.tables.nodes:
-            self.world.listen(name, 8080, "nginx", address=address)
+            self.world.hush(name) if address is None else self.world.listen(name, 8080, "nginx", address=address)
 
-    @rule(name=nodes)
-    def the_program_ends(self, name: str) -> None:
+    @rule(name=nodes, devices=st.lists(st.sampled_from(DEVICES), unique=True))
+    def plug(self, name: str, devices: list[str]) -> None:
+        """Until now its agent may not have told of devices."""
         if name in self.world.tables.nodes:
-            self.world.hush(name)
+            self.world.plug(name, *devices)
 
     @rule(name=nodes)
     def die(self, name: str) -> None:

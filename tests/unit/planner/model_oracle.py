@@ -56,6 +56,8 @@ class Oracle:
             return "does not meet a constraint"
         if placement.platforms and status.description.platform not in placement.platforms:
             return "is of another platform"
+        if not self._has_devices(status):
+            return "lacks a device"
         return self._company(node_id)
 
     def lacks(self, node_id: str) -> str:
@@ -145,7 +147,12 @@ class Oracle:
             or node.spec.availability not in _USED
             or not all(parse(text).admits(node, status) for text in placement.constraints)
             or bool(placement.platforms and status.description.platform not in placement.platforms)
+            or not self._has_devices(status)
         )
+
+    def _has_devices(self, status: NodeStatus) -> bool:
+        told = status.description.devices.paths if status.description.HasField("devices") else None
+        return told is None or all(device.source in told for device in self._spec.task.container.devices)
 
     def _is_near(self, service_id: str, over: str, node_id: str) -> bool:
         key = over or "node.id"

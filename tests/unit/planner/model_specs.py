@@ -27,9 +27,12 @@ SERVICES = ["api", "db", "web"]
 NETWORKS = ["back", "front"]
 IMAGES = ["a:1", "a:2", "a:3"]
 GENERIC = [GenericResource(kind="gpu", names=["GPU-1", "GPU-2", "GPU-3"]), GenericResource(kind="seat", count=2)]
+DEVICES = ["/dev/kfd", "/dev/ttyUSB0"]
 
-
-FEATURES = ("memory", "generic", "priorities", "networks", "restarts", "placement", "ports", "autoscale", "global")
+FEATURES = (
+    *("memory", "generic", "devices", "priorities", "networks", "restarts", "placement", "ports", "autoscale"),
+    "global",
+)
 """A cluster has some of them, and those often: what only a few of them together bring about is found so."""
 
 
@@ -53,6 +56,8 @@ def specs(draw: st.DrawFn, features: Collection[str]) -> ServiceSpec:
     if has("generic"):
         kind = draw(st.sampled_from(["gpu", "gpu", "seat"]))
         spec.task.reservations.generic.append(GenericResource(kind=kind, count=draw(st.sampled_from([1, 2]))))
+    if has("devices"):
+        spec.task.container.devices.add(source=draw(st.sampled_from(DEVICES)))
     if has("priorities"):
         spec.priority = draw(st.sampled_from([-5, 10]))
     if has("networks"):
