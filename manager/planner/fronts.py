@@ -30,7 +30,10 @@ def plan_fronts(draft: Draft, service_id: str, spec: ServiceSpec, networks: Iter
     known = draft.view.service_status.get(service_id) or ServiceStatus()
     own = [network for network in networks if network != MESH_NETWORK]
     virtual = () if spec.endpoint.mode == Endpoint.DNSRR else tuple(_virtual(draft, known, own, problems))
-    return Fronts(virtual, tuple(_mesh(draft, service_id, known, spec, problems)), tuple(problems))
+    mesh = tuple(_mesh(draft, service_id, known, spec, problems))
+    if problems:
+        draft.unplaced.add(service_id)  # what it lacks may come free with what others give up
+    return Fronts(virtual, mesh, tuple(problems))
 
 
 def _virtual(
@@ -88,7 +91,6 @@ def _mesh(
         if (taken := first_collision(chosen, (other for _, other in others))) is not None:
             owner = next(other for other, port in others if port is taken)
             problems.append(f"port {label(chosen)} is published by service {_service(draft, owner)} already")
-            draft.unplaced.add(service_id)
         else:
             found.append(chosen)
     ledger.publish(service_id, found)

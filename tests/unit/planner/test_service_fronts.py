@@ -66,6 +66,21 @@ def test_an_address_that_a_service_gives_up_is_another_ones() -> None:
     assert status(cluster, "shop").virtual_addresses[0].address == address
 
 
+def test_a_service_that_found_no_address_gets_one_when_a_task_of_another_one_ends() -> None:
+    cluster = world()
+    cluster.network("tight", "10.7.0.0/29")  # five addresses beside the gateway's
+    cluster.service("db", spec("db", networks=("tight",)))
+    cluster.settle()
+    cluster.service("web", spec("web", networks=("tight",)))
+    cluster.settle()
+    assert len(cluster.running("web")) == 2
+    assert list(status(cluster, "web").problems) == ["no address is left for the service itself on network tight"]
+    cluster.service("db", spec("db", networks=("tight",), replicas=1))
+    cluster.settle()
+    assert len(status(cluster, "web").virtual_addresses) == 1
+    assert not status(cluster, "web").problems
+
+
 def test_tasks_behind_a_port_of_every_node_are_on_the_meshs_network() -> None:
     cluster = world()
     cluster.service("web", spec("web", port(8080)))
