@@ -24,7 +24,7 @@ class Account:
         assert mount is not None, "this host has no cgroups"
         self._mount = mount
         self._home = mount / _own_cgroup(Path("/proc/self/cgroup").read_text()).lstrip("/")
-        self._own = mount / f"shoal-bench-{name}-{os.getpid()}"
+        self._own = mount / f"shoal-account-{name}-{os.getpid()}"
         self._counted = [self._own]
         self._own.mkdir()
 
