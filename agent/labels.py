@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from agent.named_once import faults_of_each
 from shoal.errors import Fault, InvalidInput
 
 MOST = 256
@@ -38,15 +39,4 @@ def label_faults(texts: Sequence[str]) -> list[Fault]:
     """What is wrong with them, each name having to be there once."""
     if len(texts) > MOST:
         return [Fault("--label", f"there are {len(texts)}; at most {MOST} are allowed")]
-    faults = []
-    names: set[str] = set()
-    for text in texts:
-        try:
-            name, _ = parse_label(text)
-        except InvalidInput as error:
-            faults.append(Fault("--label", str(error)))
-            continue
-        if name in names:
-            faults.append(Fault("--label", f"{name!r} is there twice"))
-        names.add(name)
-    return faults
+    return list(faults_of_each("--label", texts, lambda text: parse_label(text)[0]))

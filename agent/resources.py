@@ -7,6 +7,7 @@ for (`agent.cdi`).
 import re
 from collections.abc import Sequence
 
+from agent.named_once import faults_of_each
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.errors import Fault, InvalidInput
 
@@ -45,15 +46,4 @@ def parse_resources(texts: Sequence[str]) -> list[GenericResource]:
 
 def resource_faults(texts: Sequence[str]) -> list[Fault]:
     """What is wrong with them, each kind having to be there once."""
-    faults = []
-    kinds: set[str] = set()
-    for text in texts:
-        try:
-            kind = parse_resource(text).kind
-        except InvalidInput as error:
-            faults.append(Fault("--resource", str(error)))
-            continue
-        if kind in kinds:
-            faults.append(Fault("--resource", f"{kind!r} is there twice"))
-        kinds.add(kind)
-    return faults
+    return list(faults_of_each("--resource", texts, lambda text: parse_resource(text).kind))
