@@ -33,7 +33,7 @@ from agent.network.obstacles import Ports
 from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
 from agent.network.removal import ended, remove_everything
 from agent.network.settings import NetworkSettings
-from agent.network.tables import Tables, without_common
+from agent.network.tables import Tables
 from agent.network.underlay import Underlay
 from shoal.errors import ShoalError, Unavailable
 
@@ -165,7 +165,7 @@ class Datapath:
         Raises:
             Unavailable: the kernel refused the rules; the next call, or `verify`, compares everything and tries again.
         """
-        self._live.take(step)
+        parts = self._live.take(step)
         move, self._told = self._balance.follow(services), True
         if step.sealed is not None:
             self.tunnels.apply(step.sealed)
@@ -173,7 +173,7 @@ class Datapath:
             self.verify()
             return move.withdrawn
         self._in_doubt = True
-        was, will_be = (self._state(each, ()) for each in without_common(step.before, step.after))
+        was, will_be = (self._state(each, ()) for each in parts)
         # No client is led to where there is no way yet, or no longer one.
         refusals = self._connection.attempt(additions(was, will_be))
         # Elements of this node's tasks change only when they come and go.

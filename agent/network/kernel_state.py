@@ -94,6 +94,8 @@ def only_ipv4(state: KernelState) -> KernelState:
 
 def _entry_rules(tables: Tables, family: int) -> Iterator[Rule]:
     """Packets without such a mark, which are nearly all, pass one rule, however many nodes there are."""
+    if not tables.has_entries:  # any rule at all makes the kernel look up each packet's route the long way
+        return
     yield Rule(_RULES, ENTRY_MARK, ENTRY_MASK, skip_to=_RULES + 2, family=family)
     for mark in tables.entries.values():
         yield Rule(_RULES + 1, mark, 0xFFFFFFFF, table=mark, family=family)

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from agent.network.encryption.sealed import Sealed
 from agent.network.netlink.messages import Address
-from agent.network.tables import Subnet, Tables
+from agent.network.tables import Subnet, Tables, without_common
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -36,15 +36,19 @@ class LiveTables:
         self._entries: dict[Address, int] = {}
         self.whole = Tables(self._subnets, self._peers, self._routes, self._entries)
 
-    def take(self, step: Step) -> None:
-        """Go a step on."""
+    def take(self, step: Step) -> tuple[Tables, Tables]:
+        """Go a step on. Returns what differs of both sides of it, as parts of the whole."""
         before, after = step.before, step.after
+        had_entries = bool(self._entries)
         _go_on(self._subnets, before.subnets, after.subnets)
         _go_on(self._peers, before.peers, after.peers)
         _go_on(self._routes, before.routes, after.routes)
         _go_on(self._entries, before.entries, after.entries)
-        if step.sealed is not None:
-            self.whole = replace(self.whole, sealed=step.sealed)
+        has_entries = bool(self._entries)
+        sealed = self.whole.sealed if step.sealed is None else step.sealed
+        self.whole = replace(self.whole, has_entries=has_entries, sealed=sealed)
+        was, will_be = without_common(before, after)
+        return replace(was, has_entries=had_entries), replace(will_be, has_entries=has_entries)
 
 
 def _go_on(whole: dict[Key, Value], before: Mapping[Key, Value], after: Mapping[Key, Value]) -> None:

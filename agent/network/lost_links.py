@@ -43,6 +43,7 @@ def changed(link: Link, attachment: Attachment, mtu: int) -> str:
         (not link.master, "belonged to a bridge or a bond"),
         (link.mtu == mtu, f"had the MTU {link.mtu} in place of {mtu}"),
         (link.alias == attachment.alias, "had another alias"),
+        (link.group == names.LIVE_GROUP, f"was in the group {link.group:#x}"),
     )
     return ", ".join(text for good, text in checks if not good)
 

@@ -31,6 +31,12 @@ LIVE_GROUP = 0x53680001
 ENDED_GROUP = 0x53680002
 SPARE_GROUP = 0x53680003
 """Link groups (IFLA_GROUP): those of ended tasks are swept away together."""
+LINK_GROUPS, LINK_GROUPS_MASK = 0x53680000, 0xFFFF0000
+"""What the groups of containers' links have in common."""
+OVERLAY_GROUP = 0x53690001
+SEALED_GROUP = 0x53690002
+"""Of the VXLAN device, and of the devices of encrypted networks. Rules know links by these numbers: a name costs a copy
+and a comparison of 16 bytes each time a rule asks for it."""
 
 
 def link_name(task_id: str) -> str:

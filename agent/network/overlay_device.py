@@ -111,7 +111,15 @@ class OverlayDevice:
         """How it should be; index and alias are nobody's concern."""
         underlay = self.underlay
         terms = Vxlan(self._settings.vni, underlay.link, underlay.address, self._settings.vxlan_port)
-        return replace(device, up=True, mtu=underlay.overlay_mtu, mac=underlay.vtep_mac, master=0, vxlan=terms)
+        return replace(
+            device,
+            up=True,
+            mtu=underlay.overlay_mtu,
+            mac=underlay.vtep_mac,
+            master=0,
+            vxlan=terms,
+            group=names.OVERLAY_GROUP,
+        )
 
     def _forward(self) -> None:
         _IP_FORWARD.write_text("1")
@@ -128,7 +136,14 @@ class OverlayDevice:
         self.index = socket.if_nametoindex(names.VXLAN_DEVICE)
         self._connection.apply(
             [
-                messages.set_link(self.index, up=True, mtu=self.underlay.overlay_mtu, master=0, ipv4=LINK_SETTINGS),
+                messages.set_link(
+                    self.index,
+                    up=True,
+                    mtu=self.underlay.overlay_mtu,
+                    master=0,
+                    group=names.OVERLAY_GROUP,
+                    ipv4=LINK_SETTINGS,
+                ),
                 messages.add_address(self.index, names.GATEWAY, messages.SCOPE_LINK),
                 *(messages.add_address(self.index, each, last_choice=True) for each in self._addresses6()),
             ]
@@ -152,5 +167,6 @@ class OverlayDevice:
             link=self.underlay.link,
             port=self._settings.vxlan_port,
             mtu=self.underlay.overlay_mtu,
+            group=names.OVERLAY_GROUP,
             up=False,
         )

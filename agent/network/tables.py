@@ -49,12 +49,14 @@ class Tables:
         routes: underlay address of the node that has a container's address, by that address.
         sealed: of encrypted networks, whose addresses are in no route.
         entries: mark of what comes in by another node, by that one's underlay address; none without a routing mesh.
+        has_entries: whether the whole tables, of which these may be a part, have any.
     """
 
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     peers: Mapping[Address, str] = field(default_factory=dict)
     routes: Mapping[Address, Address] = field(default_factory=dict)
     entries: Mapping[Address, int] = field(default_factory=dict)
+    has_entries: bool = False
     sealed: Sealed = NOTHING_SEALED
 
 
@@ -91,7 +93,7 @@ def tables(
     secret = sealed(networks, endpoints, peers, node_id, ipv6=ipv6)
     open_routes = {address: place for address, place in routes.items() if address not in secret.places}
     macs = {places[key]: by_id[key].vtep_mac.lower() for key in places}
-    return Tables(subnets, macs, open_routes, entries, secret)
+    return Tables(subnets, macs, open_routes, entries, bool(entries), secret)
 
 
 def entry_marks(peers: Iterable[Address]) -> dict[Address, int]:
@@ -156,6 +158,7 @@ def _without(other: Tables, given: Tables) -> Tables:
         _not_in(other.peers, given.peers),
         _not_in(other.routes, given.routes),
         _not_in(other.entries, given.entries),
+        given.has_entries,
     )
 
 

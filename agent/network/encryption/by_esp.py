@@ -14,9 +14,9 @@ from typing import Protocol
 from agent.network.encryption import associations
 from agent.network.encryption.associations import Other, Secret, pair
 from agent.network.encryption.generations import Tunnel, device_name, device_port
-from agent.network.encryption.kinds import LINK_SETTINGS, refused
+from agent.network.encryption.kinds import LINK_SETTINGS, refused, set_up, usable_mtu
 from agent.network.encryption.secrets import Secrets
-from agent.network.names import ESP_PREFIX
+from agent.network.names import ESP_PREFIX, SEALED_GROUP
 from agent.network.netlink import inventory, messages, xfrm
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import Link, Vxlan
@@ -157,7 +157,7 @@ class ByEsp:
             link.index,
             secret.public,
             port,
-            link.mtu if link.up else 0,
+            usable_mtu(link),
             {
                 each.key: known.get(each.key, Peer(each.key, (each.address, 0), frozenset()))
                 for each in secret.used - secret.retired
@@ -210,6 +210,7 @@ class ByEsp:
             link=self._underlay.link,
             port=port,
             mtu=mtu,
+            group=SEALED_GROUP,
             up=False,
         )
         quiet = [messages.without_own_ipv6(name)] if 6 in self._versions else []
@@ -236,7 +237,7 @@ class ByEsp:
         if not tunnel.is_guarded:
             self._xfrm.apply(map(xfrm.add_policy, self._policies(tunnel.generation)))
         if tunnel.mtu != mtu:
-            self._connection.apply([messages.set_link(tunnel.link, up=True, mtu=mtu)])
+            self._connection.apply([set_up(tunnel.link, mtu)])
 
     def admits(self, tunnel: Tunnel, wanted: Mapping[bytes, Peer]) -> bool:
         """See `Kind`."""

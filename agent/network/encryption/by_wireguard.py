@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from agent.network.encryption.changes import STALE_SECONDS, additions, removals
 from agent.network.encryption.generations import Tunnel, device_name, device_port
-from agent.network.encryption.kinds import LINK_SETTINGS, refused
+from agent.network.encryption.kinds import LINK_SETTINGS, refused, set_up, usable_mtu
 from agent.network.names import WIREGUARD_PREFIX
 from agent.network.netlink import inventory, messages, wireguard
 from agent.network.netlink.connection import Connection
@@ -85,7 +85,7 @@ class ByWireGuard:
             link.index,
             device.key,
             device.port,
-            link.mtu if link.up else 0,
+            usable_mtu(link),
             {key: self._as_told(state, known.get(key)) for key, state in device.peers.items()},
             frozenset(key for key, state in device.peers.items() if state.handshake),
             sum(state.received for state in device.peers.values()),
@@ -106,9 +106,7 @@ class ByWireGuard:
         try:
             self._generic.apply([wireguard.set_device(self._number, link, os.urandom(wireguard.KEY_BYTES), port)])
             alias = f"keys of generation {generation}"
-            self._connection.apply(
-                [messages.set_link(link, alias=alias, ipv4=LINK_SETTINGS), messages.set_link(link, up=True)]
-            )
+            self._connection.apply([messages.set_link(link, alias=alias, ipv4=LINK_SETTINGS), set_up(link)])
         except Unavailable as error:
             self._connection.apply([messages.delete_link(name)])
             raise refused(name, port, error) from error
@@ -123,7 +121,7 @@ class ByWireGuard:
     def mend(self, tunnel: Tunnel, mtu: int) -> None:
         """See `Kind`."""
         if tunnel.mtu != mtu:
-            self._connection.apply([messages.set_link(tunnel.link, up=True, mtu=mtu)])
+            self._connection.apply([set_up(tunnel.link, mtu)])
 
     def admits(self, tunnel: Tunnel, wanted: Mapping[bytes, Peer]) -> bool:
         """See `Kind`: sessions' own keys are WireGuard's matter."""

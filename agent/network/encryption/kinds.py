@@ -4,12 +4,24 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from agent.network.encryption.generations import Tunnel
+from agent.network.names import SEALED_GROUP
 from agent.network.netlink import messages
+from agent.network.netlink.inventory import Link
 from agent.network.netlink.wireguard import Peer
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 
 LINK_SETTINGS = {messages.DEVCONF_RP_FILTER: 0, messages.DEVCONF_SEND_REDIRECTS: 0}
+
+
+def set_up(link: int, mtu: int = 0) -> messages.Message:
+    """Have a device up, in the group that rules know it by, and of this MTU where one is given."""
+    return messages.set_link(link, up=True, mtu=mtu, group=SEALED_GROUP)
+
+
+def usable_mtu(link: Link) -> int:
+    """Of a device that is as `set_up` left it; 0 of one that is to be mended."""
+    return link.mtu if link.up and link.group == SEALED_GROUP else 0
 
 
 class Kind(Protocol):
@@ -45,7 +57,7 @@ class Kind(Protocol):
         ...
 
     def mend(self, tunnel: Tunnel, mtu: int) -> None:
-        """Have the device up, of this MTU, and guarded."""
+        """Have the device up, of this MTU, in its group, and guarded."""
         ...
 
     def admits(self, tunnel: Tunnel, wanted: Mapping[bytes, Peer]) -> bool:

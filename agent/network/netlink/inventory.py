@@ -58,6 +58,7 @@ class Link:
         alias: `ip link set … alias`, empty without one.
         master: index of the bridge or bond that it belongs to, 0 without one.
         vxlan: None for other kinds.
+        group: IFLA_GROUP, by which rules know it; 0 unless somebody chose one.
     """
 
     index: int
@@ -68,6 +69,7 @@ class Link:
     alias: str
     master: int = 0
     vxlan: Vxlan | None = None
+    group: int = 0
 
 
 def attributes(body: bytes, offset: int) -> dict[int, bytes]:
@@ -119,6 +121,7 @@ def links(connection: Connection) -> list[Link]:
                 alias=_text(value.get(20)),
                 master=_integer(value.get(10)),
                 vxlan=_vxlan(value.get(18)),
+                group=_integer(value.get(27)),
             )
         )
     return found

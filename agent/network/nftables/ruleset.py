@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from agent.network.balancing.elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
 from agent.network.balancing.frontends import Kind
-from agent.network.names import FAMILY, GATEWAY, GATEWAY6, LINK_PREFIX, LOOPBACK6, TABLE, TUNNEL_PREFIXES, VXLAN_DEVICE
+from agent.network.names import (
+    FAMILY,
+    GATEWAY,
+    GATEWAY6,
+    LINK_GROUPS,
+    LINK_GROUPS_MASK,
+    LOOPBACK6,
+    OVERLAY_GROUP,
+    SEALED_GROUP,
+    TABLE,
+)
 from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address
 from agent.network.nftables.families import name6, text6
 from agent.network.underlay import node_address, node_address6
@@ -46,9 +56,10 @@ MAPS = {
 
 _OF_ONE_FAMILY = ("to_virtual", "to_published")
 """Chains that packets of one family alone come to."""
-_CONTAINER = f'"{LINK_PREFIX}*"'
-_OVERLAY = f'"{VXLAN_DEVICE}"'
-_SEALED = ", ".join(f'"{prefix}*"' for prefix in TUNNEL_PREFIXES)
+_CONTAINER = f"& {LINK_GROUPS_MASK:#x} == {LINK_GROUPS:#x}"
+_NO_CONTAINER = f"& {LINK_GROUPS_MASK:#x} != {LINK_GROUPS:#x}"
+_OVERLAY, _SEALED = OVERLAY_GROUP, SEALED_GROUP
+_TUNNELS = f"{{ {_OVERLAY}, {_SEALED} }}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,9 @@ class OverlayPorts:
 
     def of_ours(self, ports: str) -> str:
         """Matches packets of our own overlay at these ports."""
-        return f"udp dport {ports} @th,96,24 {self.vni}"
+        # The VNI with the reserved octet behind it: four octets are read faster than three, and the kernel drops what
+        # has anything in that octet (RFC 7348, 5).
+        return f"udp dport {ports} @th,96,32 {self.vni << 8:#x}"
 
 
 def chains(ports: OverlayPorts, underlay: Address) -> dict[str, tuple[str, ...]]:
@@ -117,54 +130,61 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
     return {
         "before_tracking": (
             "type filter hook prerouting priority raw; policy accept;",
-            f"iifname {_CONTAINER} goto check_sender",
+            f"iifgroup {_CONTAINER} goto check_sender",
             f"{tunnel} notrack",
         ),
         # A container speaks only with addresses of its own, and never to the host's loopback (route_localnet is on).
         "check_sender": (
-            *both("iifname . ip saddr != @owners drop", "ip daddr 127.0.0.0/8 drop"),
-            "ip6 daddr { fe80::/10, ff00::/8 } drop",
-            # Before tracking, so that a question costs no translation; the answer is turned back behind it.
-            f"ip daddr {GATEWAY} udp dport 53 udp dport set meta l4proto map @resolver",
-            f"ip daddr {GATEWAY} tcp dport 53 tcp dport set meta l4proto map @resolver",
+            "meta nfproto ipv6 goto check_sender6",
+            "iifname . ip saddr != @owners drop",
+            "ip daddr 127.0.0.0/8 drop",
+            f"ip daddr {GATEWAY} goto to_gateway",
         ),
-        "resolver_answers": (
-            "type filter hook output priority mangle; policy accept;",
-            f"oifname {_CONTAINER} ip saddr {GATEWAY} meta l4proto . th sport @resolver_at goto from_port_53",
+        "check_sender6": (
+            "iifname . ip6 saddr != @owners6 drop",
+            "ip6 daddr { ::1, fe80::/10, ff00::/8 } drop",
         ),
-        "from_port_53": ("udp sport set 53", "tcp sport set 53"),
-        "own_tunnel": (
+        # Neither questions nor answers are tracked.
+        "to_gateway": (
+            "udp dport 53 notrack udp dport set meta l4proto map @resolver",
+            "tcp dport 53 notrack tcp dport set meta l4proto map @resolver",
+        ),
+        "from_node": (
             "type filter hook output priority raw; policy accept;",
             *(f"{each} rt ipsec missing drop" for each in sealed),
-            f"{tunnel} notrack",
+            f"{tunnel} notrack accept",
+            f"oifgroup {_CONTAINER} ip saddr {GATEWAY} meta l4proto . th sport @resolver_at goto from_port_53",
         ),
+        "from_port_53": ("notrack", "udp sport set 53", "tcp sport set 53"),
         "forward": (
             "type filter hook forward priority filter; policy accept;",
-            *both(
-                f"iifname {_OVERLAY} ip daddr @encrypted drop",
-                f"oifname {_OVERLAY} ip daddr @encrypted drop",
-            ),
-            f"iifname {_CONTAINER} goto from_container",
-            f"iifname {{ {_OVERLAY}, {_SEALED} }} goto from_overlay",
-            f"oifname {_CONTAINER} goto to_container",
+            f"iifgroup {_CONTAINER} goto from_container",
+            f"iifgroup {_TUNNELS} goto from_overlay",
+            f"oifgroup {_CONTAINER} goto to_container",
+            f"oifgroup {_OVERLAY} jump in_clear",
             # Clients that this node leads to a task on another one, whose reply comes back the same way.
-            f"oifname {_OVERLAY} ct status dnat accept",
-            f"oifname {_OVERLAY} ct state established,related accept",
-            f"oifname {{ {_OVERLAY}, {_SEALED} }} drop",
+            f"oifgroup {_OVERLAY} ct status dnat accept",
+            f"oifgroup {_OVERLAY} ct state established,related accept",
+            f"oifgroup {_TUNNELS} drop",
         ),
+        "in_clear": tuple(both("ip daddr @encrypted drop")),
         "from_container": (
+            # What led the packet back to the node that it came in by, which would lead the tunnel's own packets too.
+            f"meta mark & {ENTRY_MASK} == {ENTRY_MARK} meta mark set 0",
+            f"oifgroup {_OVERLAY} jump in_clear",
             clamp,
             "ct state established,related accept",
             "ct state invalid drop",
             # Else a container could write frames into the overlay, with this node's address around them.
             f"udp dport {ports.all} drop",
             *both(
-                f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept",
-                f"oifname {{ {_OVERLAY}, {_SEALED} }} ip saddr . ip daddr @pairs accept",
-                f"oifname {{ {_CONTAINER}, {_OVERLAY} }} ct status dnat ip saddr @egress accept",
+                f"oifgroup {_CONTAINER} ip saddr . ip daddr @pairs accept",
+                f"oifgroup {_TUNNELS} ip saddr . ip daddr @pairs accept",
+                f"oifgroup {_CONTAINER} ct status dnat ip saddr @egress accept",
+                f"oifgroup {_OVERLAY} ct status dnat ip saddr @egress accept",
             ),
-            f"oifname {_CONTAINER} reject with icmpx type admin-prohibited",
-            f"oifname {_OVERLAY} reject with icmpx type admin-prohibited",
+            f"oifgroup {_CONTAINER} reject with icmpx type admin-prohibited",
+            f"oifgroup {_OVERLAY} reject with icmpx type admin-prohibited",
             *both(
                 "ip daddr @subnets reject with icmpx type admin-prohibited",
                 "ip saddr @egress accept",
@@ -172,10 +192,12 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
             "reject with icmpx type admin-prohibited",
         ),
         "from_overlay": (
+            f"iifgroup {_OVERLAY} jump in_clear",
+            f"oifgroup {_OVERLAY} jump in_clear",
             clamp,
             "ct state established,related accept",
-            *both(f"oifname {_CONTAINER} ip saddr . ip daddr @pairs accept"),
-            f"oifname {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
+            *both(f"oifgroup {_CONTAINER} ip saddr . ip daddr @pairs accept"),
+            f"oifgroup {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
             "drop",
         ),
         "to_container": (
@@ -187,12 +209,13 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "input": (
             "type filter hook input priority filter; policy accept;",
             *(f"{each} meta ipsec missing drop" for each in sealed),
-            *both(f"{tunnel} ip saddr != @peers drop"),
-            f"iifname {_CONTAINER} goto container_to_host",
-            f"iifname {{ {_OVERLAY}, {_SEALED} }} ct state established,related accept",
-            f"iifname {{ {_OVERLAY}, {_SEALED} }} drop",
+            f"{tunnel} goto from_peer",
+            f"iifgroup {_CONTAINER} goto container_to_host",
+            f"iifgroup {_TUNNELS} goto overlay_to_host",
             *both(f'ip daddr {GATEWAY} iifname != "lo" drop'),
         ),
+        "from_peer": (*both("ip saddr @peers accept"), "drop"),
+        "overlay_to_host": ("ct state established,related accept", "drop"),
         "container_to_host": (
             "ct state established,related accept",
             f"udp dport {ports.all} drop",
@@ -208,18 +231,14 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         # connection; of packets only until they are routed, else the tunnel's own would be routed by it too.
         "remember_entry": (
             "type filter hook prerouting priority mangle; policy accept;",
-            f"iifname {_CONTAINER} ct direction reply ct mark & {ENTRY_MASK} == {ENTRY_MARK} meta mark set ct mark",
-            *both(
-                f"iifname {_OVERLAY} ct state new ip daddr . meta l4proto . th dport @mesh_targets"
-                " ct mark set ether saddr map @entries",
-            ),
+            f"iifgroup {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} ct direction reply meta mark set ct mark",
         ),
-        "forget_entry": (
-            "type filter hook postrouting priority 300; policy accept;",
-            f"oifname {_OVERLAY} meta mark set 0",
+        "note_entry": tuple(
+            both("ip daddr . meta l4proto . th dport @mesh_targets ct mark set ether saddr map @entries")
         ),
         "publish": (
             "type nat hook prerouting priority dstnat; policy accept;",
+            f"iifgroup {_OVERLAY} jump note_entry",
             *both("ip daddr @virtuals goto to_virtual"),
             published,
             published6,
@@ -238,14 +257,14 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "source": (
             "type nat hook postrouting priority srcnat; policy accept;",
             *both(
-                f"oifname {_CONTAINER} ip saddr 127.0.0.0/8 snat ip to {GATEWAY}",
+                f"oifgroup {_CONTAINER} ip saddr 127.0.0.0/8 snat ip to {GATEWAY}",
                 # Another node would answer its own loopback, or its own container of that address.
-                f"oifname {_OVERLAY} ip saddr @node_only snat ip to {node}",
+                f"oifgroup {_OVERLAY} ip saddr @node_only snat ip to {node}",
                 # A node that is led back to itself would answer its own address directly.
-                f"oifname {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {node}",
+                f"oifgroup {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {node}",
                 # A container that is led to itself would else answer itself directly.
                 f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
-                f"ip saddr @egress ip daddr != @subnets oifname != {_CONTAINER} oifname != {_OVERLAY} masquerade",
+                f"ip saddr @egress ip daddr != @subnets oifgroup {_NO_CONTAINER} oifgroup != {_OVERLAY} masquerade",
             ),
         ),
     }

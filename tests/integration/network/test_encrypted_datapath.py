@@ -52,4 +52,5 @@ def test_an_encrypted_network_is_never_in_clear(hosts: Hosts) -> None:
         hosts.attach(hosts.one, task(here))
     # Nor does it come in by the open tunnel, whoever sends it.
     assert "10.99.2.0/24" in hosts.one.nft("list set inet shoal encrypted")
-    assert hosts.one.nft("list chain inet shoal forward").count("@encrypted drop") == 2
+    assert "@encrypted drop" in hosts.one.nft("list chain inet shoal in_clear")
+    assert hosts.one.nft("list chain inet shoal from_overlay").count("jump in_clear") == 2

@@ -115,6 +115,8 @@ def test_a_new_agent_adopts_what_lives_and_removes_the_rest(hosts: Hosts) -> Non
         "ip link set sh-ask000000001 down",
         "ip link set sh-ask000000001 mtu 600",
         "ip link set sh-ask000000001 alias mine",
+        "ip link set sh-ask000000001 group 0",
+        "ip link set shoal-vx group 0",
         "ip link add br9 type bridge && ip link set br9 up && ip link set sh-ask000000001 master br9",
         "ip link add br9 type bridge && ip link set br9 up && ip link set shoal-vx master br9",
         "nft insert rule inet shoal from_container accept && nft delete rule inet shoal from_container handle "

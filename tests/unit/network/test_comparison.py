@@ -9,12 +9,13 @@ from agent.network.attachment import Attachment
 from agent.network.comparison import MOST_REFUSALS, Comparison, Findings
 from agent.network.kernel_state import KernelState, only_ipv4
 from agent.network.lost_links import LinkSizes, changed
+from agent.network.names import LIVE_GROUP
 from agent.network.netlink.inventory import Link
 from agent.network.netlink.messages import AF_INET, AF_INET6, Neighbour, Route, Rule
 from shoal.errors import Unavailable
 
 ATTACHMENT = Attachment("task000000001", 7, "02:00:00:00:00:01", {"": IPv4Address("172.30.0.1")}, None, ())
-LINK = Link(7, ATTACHMENT.name, True, 1450, "02:53:68:6f:61:6c", ATTACHMENT.alias)
+LINK = Link(7, ATTACHMENT.name, True, 1450, "02:53:68:6f:61:6c", ATTACHMENT.alias, group=LIVE_GROUP)
 
 
 def test_a_part_that_fails_keeps_no_other_back() -> None:
@@ -60,6 +61,7 @@ def test_repairs_are_taken_once() -> None:
         ({"mtu": 600, "up": False}, "was down, had the MTU 600 in place of 1450"),
         ({"alias": "mine"}, "had another alias"),
         ({"name": "veth1"}, "had the name veth1"),
+        ({"group": 1}, "was in the group 0x1"),
     ],
 )
 def test_what_was_changed_of_a_link(change: dict[str, object], text: str) -> None:

@@ -22,7 +22,7 @@ from agent.network.encryption.generations import (
     wanted_peers,
 )
 from agent.network.encryption.sealed import NodeKey, Sealed, sealed
-from agent.network.names import GATEWAY
+from agent.network.names import GATEWAY, OVERLAY_GROUP
 from agent.network.netlink.messages import Address, Route, add_route
 from agent.network.netlink.wireguard import Peer
 from agent.network.nftables.elements import elements
@@ -243,7 +243,9 @@ def test_room_by_the_underlays_ip() -> None:
 def test_the_rules_know_the_encrypted_subnets() -> None:
     found = elements(tables(NETWORKS, [], [], "me"), [], IPv4Network("172.30.0.0/16"))
     assert found["encrypted"] == {"10.1.0.0/24"}
-    forward = chains(OverlayPorts(4096, 4789), A)["forward"]
-    drops = [rule for rule in forward if "@encrypted drop" in rule or "@encrypted6 drop" in rule]
-    assert len(drops) == 4
-    assert forward[1:5] == tuple(drops), "before anything is let through"
+    rules = chains(OverlayPorts(4096, 4789), A)
+    assert rules["in_clear"] == ("ip daddr @encrypted drop", "ip6 daddr @encrypted6 drop")
+    comes, goes = (f"{way} {OVERLAY_GROUP} jump in_clear" for way in ("iifgroup", "oifgroup"))
+    for chain, asked in (("from_container", {goes}), ("from_overlay", {comes, goes}), ("forward", {goes})):
+        passing = (place for place, rule in enumerate(rules[chain]) if "accept" in rule and "hook" not in rule)
+        assert asked <= set(rules[chain][: next(passing)]), "before anything is let through"
