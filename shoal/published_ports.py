@@ -40,9 +40,14 @@ def protocol_of(port: PublishedPort) -> int:
     return port.protocol or PublishedPort.TCP
 
 
+def protocol_name(protocol: int) -> str:
+    """ "tcp", "udp" or "sctp", from a value of PublishedPort.Protocol; unspecified is "tcp"."""
+    return PublishedPort.Protocol.Name(PublishedPort.Protocol.ValueType(protocol or PublishedPort.TCP)).lower()
+
+
 def label(port: PublishedPort) -> str:
     """ "8080/tcp", "127.0.0.1:53/udp" """
-    protocol = PublishedPort.Protocol.Name(PublishedPort.Protocol.ValueType(protocol_of(port))).lower()
+    protocol = protocol_name(port.protocol)
     host = "" if port.host_address in EVERYWHERE else f"{bracketed(port.host_address)}:"
     return f"{host}{port.published}/{protocol}"
 

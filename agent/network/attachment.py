@@ -121,11 +121,16 @@ def local_address6(address: IPv4Address) -> IPv6Address:
 def exit_address(
     addresses: Mapping[str, AnyAddress], subnets: Mapping[str, Subnet], internal_only: bool
 ) -> AnyAddress | None:
-    """The first address, in the task's own order, on a network that may leave the cluster."""
+    """The one on the routing mesh's network, else the first one, in the task's own order, that may leave the cluster.
+
+    The kernel's SCTP answers a client from the address of the default route, whichever one it was asked at; clients
+    that other nodes lead here ask at the mesh's.
+    """
     if internal_only:
         return None
-    ways_out = (address for network, address in addresses.items() if not network or not subnets[network].internal)
-    return next(ways_out, None)
+    ways_out = [network for network in addresses if not network or not subnets[network].internal]
+    ways_out.sort(key=lambda network: not network or not subnets[network].mesh)
+    return addresses[ways_out[0]] if ways_out else None
 
 
 def host_routes(attachment: Attachment) -> list[Route]:

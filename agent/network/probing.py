@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 from agent.network.echoes import SMALLEST_BYTES, IcmpEchoes, TunnelEchoes
 from agent.network.netlink.messages import Address
+from agent.network.port_probes import port_fault
 from agent.network.underlay import Underlay
 from shoal.api.v1.node_pb2 import PathFault
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
@@ -19,7 +20,6 @@ _AT_ONCE = 64
 _SPACING_SECONDS = 0.02
 _PATIENCE_SECONDS = 1.0
 _SIZE_PATIENCE_SECONDS = 0.25
-_PORT_SECONDS = 2.0
 
 Ask = Callable[[int, float], Awaitable[float | None]]
 """Takes a packet's bytes and how long to wait, seconds; returns the seconds until its echo, None without one."""
@@ -61,14 +61,19 @@ class Probing:
             async with room:
                 return await self._node(target, probes)
 
-        async def port(target: ProbedPort) -> str:
+        async def port(target: ProbedPort) -> str | None:
             async with room:
-                return await connection_fault(target.address, target.port)
+                return await port_fault(target.address, target.port, target.protocol)
 
         async with TaskGroup() as group:
             nodes = [group.create_task(node(target)) for target in request.nodes]
             ports = [group.create_task(port(target)) for target in request.ports]
-        return ProbeResponse(nodes=[task.result() for task in nodes], ports=[task.result() for task in ports])
+        faults = [task.result() for task in ports]
+        return ProbeResponse(
+            nodes=[task.result() for task in nodes],
+            ports=[fault or "" for fault in faults],
+            untold=[place for place, fault in enumerate(faults) if fault is None],
+        )
 
     async def _node(self, target: ProbedNode, probes: int) -> NodeReach:
         address = ip_address(target.address)
@@ -159,19 +164,6 @@ async def _passes(ask: Ask, size: int) -> bool:
         if await ask(size, _SIZE_PATIENCE_SECONDS) is not None:
             return True
     return False
-
-
-async def connection_fault(address: str, port: int) -> str:
-    """Why a TCP connection does not come about, one line; empty when it does."""
-    try:
-        async with asyncio.timeout(_PORT_SECONDS):
-            _, writer = await asyncio.open_connection(address, port)
-    except TimeoutError:
-        return f"no answer in {_PORT_SECONDS:g} s"
-    except OSError as error:
-        return (error.strerror or str(error)).lower()
-    writer.close()
-    return ""
 
 
 def _check(request: ProbeRequest) -> None:

@@ -81,14 +81,6 @@ def unreachable(view: View, spec: ServiceSpec, coming: Mapping[str, Network]) ->
         )
 
 
-def warnings(spec: ServiceSpec) -> Iterator[str]:
-    """SCTP answers from the address of a container's default route, which is that of another network if it has one."""
-    ports = [port for port in mesh_ports(spec) if port.protocol == PublishedPort.SCTP]
-    if ports and spec.task.networks:
-        names = ", ".join(map(label, ports))
-        yield f"port {names} of every node does not answer while the service has networks of its own: use mode=host"
-
-
 def port_conflicts(view: View, spec: ServiceSpec) -> Iterator[Fault]:
     """Ports that another service has. Two may publish the same on their tasks' own nodes, but not beside the mesh."""
     for index, port in enumerate(spec.endpoint.ports):

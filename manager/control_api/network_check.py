@@ -2,9 +2,8 @@
 
 import asyncio
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from manager.control_api.lookup import find_network, hostname_of
@@ -12,19 +11,16 @@ from manager.control_api.seams import AgentAddress, Records
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
-from shoal.published_ports import EVERYWHERE, EVERYWHERE6, covers
+from shoal.published_ports import EVERYWHERE, EVERYWHERE6, covers, protocol_name
 from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
 
 CHECK_SECONDS = 60.0
 MOST_PORTS = 1_000
-_NAMES: Mapping[int, str] = {PublishedPort.UDP: "udp", PublishedPort.SCTP: "sctp"}
-_TCP = (PublishedPort.PROTOCOL_UNSPECIFIED, PublishedPort.TCP)
 
 
 class Prober(Protocol):
@@ -67,9 +63,7 @@ class NetworkCheck:
                 node_id: group.create_task(self._probe(view, nodes[node_id], probes))
                 for node_id, (probes, _) in asked.items()
             }
-        response = CheckNetworkResponse(
-            problems=_away(view, nodes, whole=not request.network), unprobed=unprobed(view, nodes.values())
-        )
+        response = CheckNetworkResponse(problems=_away(view, nodes, whole=not request.network))
         for node_id, task in running.items():
             answer = task.result()
             if isinstance(answer, str):
@@ -115,13 +109,19 @@ def _away(view: View, asked: Mapping[str, NodeStatus], *, whole: bool) -> list[s
 
 
 def _request(view: View, node_id: str, nodes: Mapping[str, NodeStatus]) -> tuple[ProbeRequest, Sequence[Target]]:
-    """What one node is to probe: all others, and the published ports of the next one, so that each is tried once."""
+    """What one node is to probe: all others, and the published ports of the next one, so that each is tried once.
+
+    The targets are all of them, of which it is asked for the first ones.
+    """
     order = sorted(nodes)
     following = order[(order.index(node_id) + 1) % len(order)]
-    targets = [target for target in published(view, nodes[following]) if target.protocol in _TCP][:MOST_PORTS]
+    targets = published(view, nodes[following])
     request = ProbeRequest(
         nodes=[_probed(status) for other, status in nodes.items() if other != node_id],
-        ports=[ProbedPort(address=target.address, port=target.port) for target in targets],
+        ports=[
+            ProbedPort(address=target.address, port=target.port, protocol=target.protocol)
+            for target in targets[:MOST_PORTS]
+        ],
     )
     return request, targets
 
@@ -152,16 +152,6 @@ def published(view: View, status: NodeStatus) -> list[Target]:
     return list(found)
 
 
-def unprobed(view: View, nodes: Iterable[NodeStatus]) -> list[str]:
-    """Published ports of protocols in which an open port need not answer, for the user; the first ones of many."""
-    targets = (target for status in nodes for target in published(view, status) if target.protocol not in _TCP)
-    return [
-        f"{target.port}/{_NAMES.get(target.protocol, target.protocol)} of {target.service}"
-        f" on {hostname_of(view, target.node_id)}"
-        for target in islice(targets, MOST_PORTS)
-    ]
-
-
 def _is_probed(host_address: str, node_address: str) -> bool:
     """Whether another node can ask there: at this address of the node's, or at the one address that is meant."""
     if host_address in (*EVERYWHERE, EVERYWHERE6):
@@ -183,16 +173,24 @@ def _tell(
         if reach.HasField("overlay"):
             pair.overlay.CopyFrom(report(reach.overlay))
         response.pairs.append(pair)
-    for target, error in zip(targets, answer.ports, strict=True):
+    untold = set(answer.untold)
+    for place, target in enumerate(targets):
+        hostname = hostname_of(view, target.node_id)
+        if place in untold or place >= len(answer.ports):
+            protocol = protocol_name(target.protocol)
+            response.unprobed.append(f"{target.port}/{protocol} of {target.service} on {hostname}")
+            continue
+        error = answer.ports[place]
         response.ports.append(
             PortCheck(
                 service_name=target.service,
-                node_hostname=hostname_of(view, target.node_id),
+                node_hostname=hostname,
                 address=target.address,
                 port=target.port,
                 open=not error,
                 from_hostname=own,
                 error=error,
+                protocol=target.protocol,
             )
         )
 

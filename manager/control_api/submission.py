@@ -83,7 +83,6 @@ async def examine(
     places = placement_warnings(view, checked, coming_services)
     own = (
         *port_warnings(checked, view),
-        *mesh.warnings(checked),
         *host_programs.warnings(view, checked),
         *volume_uses.warnings(checked),
         *balance_warnings(checked),

@@ -10,10 +10,11 @@ from cli.commands.complete import names_of
 from cli.render.failure import Failed, warn
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
+from shoal.published_ports import protocol_name
 
 PATHS = ("from", "to", "path", "loss", "median", "worst", "mtu", "verdict")
 MOST_NAMED = 10
-PORTS = ("service", "node", "address", "port", "verdict")
+PORTS = ("service", "node", "address", "port", "protocol", "verdict")
 
 
 @click.command("check", epilog=examples("shoal network check", "shoal network check front"))
@@ -21,9 +22,9 @@ PORTS = ("service", "node", "address", "port", "verdict")
 @click.argument("network", default="", shell_complete=names_of("network"))
 @pass_client
 def check(client: Client, *, network: str, form: str) -> None:
-    """Probe from every node to every other one (of NETWORK), and every published TCP port. Fails when one does.
+    """Probe from every node to every other one (of NETWORK), and every published port. Fails when one does.
 
-    Ports of UDP and SCTP are not probed: an open one need not answer.
+    Ports of UDP are sent an empty datagram, and fail when it is refused; of those that keep silent nothing can be said.
     """
     response = client.call(client.control.CheckNetwork, CheckNetworkRequest(network=network))
     rows = [*path_rows(response), *map(port_row, response.ports)]
@@ -35,7 +36,7 @@ def check(client: Client, *, network: str, form: str) -> None:
             click.echo()
             show([port_row(port) for port in response.ports], PORTS, form=form)
     if response.unprobed:
-        click.echo(f"not probed, since no answer would say nothing: {listed(response.unprobed)}", err=True)
+        click.echo(f"nothing can be said of ports that keep silent: {listed(response.unprobed)}", err=True)
     warn(*response.problems)
     wrong = sum(row["verdict"] != "ok" for row in rows) + len(response.problems)
     if wrong:
@@ -94,6 +95,7 @@ def port_row(port: PortCheck) -> dict[str, object]:
         "node": port.node_hostname,
         "address": port.address,
         "port": port.port,
+        "protocol": protocol_name(port.protocol),
         "from": port.from_hostname,
         "verdict": "ok" if port.open else port.error,
     }

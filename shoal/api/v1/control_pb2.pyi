@@ -1303,7 +1303,9 @@ class CheckNetworkResponse(_message.Message):
 
     @_builtins.property
     def unprobed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Published ports that nobody can say anything of, "53/udp of dns on h1": those whose protocol does not answer by itself."""
+        """Published ports that nothing can be said of, "53/udp of dns on h1": what was sent there was neither answered nor
+        refused, the node that asked has no such protocol, or there were too many of them.
+        """
 
     def __init__(
         self,
@@ -1405,16 +1407,19 @@ class PortCheck(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     service_name: _builtins.str
     node_hostname: _builtins.str
     address: _builtins.str
     port: _builtins.int
     open: _builtins.bool
-    """A TCP connection came about."""
+    """It answered."""
     from_hostname: _builtins.str
     """The node that tried."""
     error: _builtins.str
     """Why it is not open, one line."""
+    protocol: _builtins.int
+    """shoal.api.v1.PublishedPort.Protocol."""
     def __init__(
         self,
         *,
@@ -1425,10 +1430,11 @@ class PortCheck(_message.Message):
         open: _builtins.bool = ...,
         from_hostname: _builtins.str = ...,
         error: _builtins.str = ...,
+        protocol: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "error", b"error", "from_hostname", b"from_hostname", "node_hostname", b"node_hostname", "open", b"open", "port", b"port", "service_name", b"service_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "error", b"error", "from_hostname", b"from_hostname", "node_hostname", b"node_hostname", "open", b"open", "port", b"port", "protocol", b"protocol", "service_name", b"service_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

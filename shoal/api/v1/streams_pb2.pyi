@@ -566,7 +566,7 @@ class ProbeRequest(_message.Message):
 
     @_builtins.property
     def ports(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbedPort]:
-        """TCP ports to be connected to, at most 1,000."""
+        """Ports to be connected to, or asked by an empty datagram, at most 1,000."""
 
     def __init__(
         self,
@@ -615,17 +615,21 @@ class ProbedPort(_message.Message):
 
     ADDRESS_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
     address: _builtins.str
     port: _builtins.int
+    protocol: _builtins.int
+    """shoal.api.v1.PublishedPort.Protocol; unspecified is TCP."""
     def __init__(
         self,
         *,
         address: _builtins.str = ...,
         port: _builtins.int = ...,
+        protocol: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port", b"port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port", b"port", "protocol", b"protocol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -637,23 +641,31 @@ class ProbeResponse(_message.Message):
 
     NODES_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
+    UNTOLD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeReach]:
         """One for each node asked for, in that order."""
 
     @_builtins.property
     def ports(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Why each port cannot be connected to, in the order asked for; empty when it can."""
+        """Why each port does not answer, in the order asked for; empty when it does."""
+
+    @_builtins.property
+    def untold(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places in that order of ports that nothing can be said of: datagrams that were neither answered nor refused, and
+        protocols that this node's kernel lacks.
+        """
 
     def __init__(
         self,
         *,
         nodes: _abc.Iterable[Global___NodeReach] | None = ...,
         ports: _abc.Iterable[_builtins.str] | None = ...,
+        untold: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "ports", b"ports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["nodes", b"nodes", "ports", b"ports", "untold", b"untold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

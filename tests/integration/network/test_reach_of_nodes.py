@@ -2,12 +2,16 @@
 
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from ipaddress import ip_address
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint
+from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import ProbedNode, ProbedPort, ProbeRequest
 from shoal.api.v1.task_pb2 import TaskAddress
 from tests.integration.network.netns_hosts import (
+    DEADLINE_SECONDS,
     Host,
     Hosts,
     endpoint,
@@ -78,7 +82,39 @@ def test_ports_are_tried(hosts: Hosts) -> None:
     request = ProbeRequest(ports=[ProbedPort(address="172.31.0.2", port=port) for port in (9001, 9002)])
     with tcp_echo(hosts.two.descriptor, 9001):
         answers = hosts.one.call(hosts.one.network.probing.probe(request)).ports
-    assert list(answers) == ["", "connection refused"] or answers[1].startswith("connect call failed")
+    assert list(answers) == ["", "connection refused"]
+
+
+def test_datagrams_are_answered_refused_or_kept_silent_about(hosts: Hosts) -> None:
+    hosts.start()
+    answering, silent, closed = 9001, 9002, 9003
+    ports = [
+        ProbedPort(address="172.31.0.2", port=port, protocol=PublishedPort.UDP) for port in (answering, silent, closed)
+    ]
+    with inside(hosts.two.descriptor):
+        heard = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in (answering, silent)]
+    for port, each in zip((answering, silent), heard, strict=True):
+        each.settimeout(DEADLINE_SECONDS)
+        each.bind(("172.31.0.2", port))
+    with ThreadPoolExecutor() as pool, closing(heard[0]), closing(heard[1]):
+        asking = pool.submit(hosts.one.call, hosts.one.network.probing.probe(ProbeRequest(ports=ports)))
+        heard[0].sendto(b"here", heard[0].recvfrom(1)[1])
+        answer = asking.result()
+        assert heard[1].recvfrom(1)[0] == b""
+    assert list(answer.ports) == ["", "", "connection refused"]
+    assert list(answer.untold) == [1]
+
+
+def test_ports_of_sctp_are_tried_where_the_kernel_has_it(hosts: Hosts) -> None:
+    hosts.start()
+    request = ProbeRequest(ports=[ProbedPort(address="172.31.0.2", port=9001, protocol=PublishedPort.SCTP)])
+    answer = hosts.one.call(hosts.one.network.probing.probe(request))
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        assert (list(answer.ports), list(answer.untold)) == ([""], [0])
+    else:
+        assert (list(answer.ports), list(answer.untold)) == (["connection refused"], [])
 
 
 def test_hosts_with_different_mtus_exchange_large_data(hosts: Hosts) -> None:

@@ -112,27 +112,3 @@ def test_a_service_without_a_way_out_has_no_port_of_every_node() -> None:
             await create(api, wanted)
 
     with_api(scenario)
-
-
-@pytest.mark.parametrize(
-    ("protocol", "network", "mode", "warned"),
-    [
-        (PublishedPort.SCTP, "front", PublishedPort.INGRESS, True),
-        (PublishedPort.SCTP, "", PublishedPort.INGRESS, False),
-        (PublishedPort.SCTP, "front", HOST, False),
-        (PublishedPort.UDP, "front", PublishedPort.INGRESS, False),
-    ],
-)
-def test_sctp_by_every_node_beside_other_networks_is_warned_of(
-    protocol: PublishedPort.Protocol.ValueType, network: str, mode: PublishedPort.Mode.ValueType, warned: bool
-) -> None:
-    async def scenario(api: Api) -> None:
-        await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="front")))
-        wanted = spec("web", 8080, mode)
-        wanted.endpoint.ports[0].protocol = protocol
-        if network:
-            wanted.task.networks.append(NetworkAttachment(network=network))
-        answer = await api.services.create(CreateServiceRequest(spec=wanted))
-        assert any("8080/sctp of every node does not answer" in each for each in answer.warnings) == warned
-
-    with_api(scenario)

@@ -31,6 +31,7 @@ class Agents:
         return ProbeResponse(
             nodes=[NodeReach(node_id=node.node_id, underlay=path) for node in request.nodes],
             ports=["" if port.port != 81 else "connection refused" for port in request.ports],
+            untold=[place for place, port in enumerate(request.ports) if port.port == 53],
         )
 
 
@@ -40,7 +41,7 @@ async def cluster(rig: Api) -> None:
         await rig.add_node(f"node{number}", f"h{number}")
     await rig.add_node("node4", "h4", NodeStatus.DOWN)
     ports = [TaskPort(protocol=PublishedPort.TCP, target=port, published=port) for port in (80, 81)]
-    ports.append(TaskPort(protocol=PublishedPort.UDP, target=53, published=53))
+    ports += [TaskPort(protocol=PublishedPort.UDP, target=port, published=port) for port in (53, 54)]
     ports.append(TaskPort(protocol=PublishedPort.TCP, target=1, published=1, host_address="127.0.0.1"))
     task = Task(id="t1", service_id="web", revision=1, slot=1, node_id="node1", state=TaskState.RUNNING, ports=ports)
     task.desired_state = TaskState.RUNNING
@@ -67,7 +68,14 @@ def test_each_node_asks_all_others_and_each_port_is_tried_once() -> None:
     assert (path.sent, path.received, path.median_us, path.worst_us) == (4, 3, 200, 300)
     assert (path.mtu, path.expected_mtu) == (1400, 1500)
     tried = [(port.node_hostname, port.port, port.open, port.from_hostname, port.error) for port in response.ports]
-    assert tried == [("h1", 80, True, "h3", ""), ("h1", 81, False, "h3", "connection refused")]
+    assert tried == [
+        ("h1", 80, True, "h3", ""),
+        ("h1", 81, False, "h3", "connection refused"),
+        ("h1", 54, True, "h3", ""),
+    ]
+    assert [port.protocol for port in response.ports] == [PublishedPort.TCP, PublishedPort.TCP, PublishedPort.UDP]
+    asked = [(port.port, port.protocol) for port in agents.asked["node3"].ports]
+    assert (53, PublishedPort.UDP) in asked
     assert list(response.problems) == ["node h4 is not ready"]
     assert list(response.unprobed) == ["53/udp of web on h1"]
 

@@ -63,6 +63,14 @@ def test_exit_is_the_first_network_that_may_leave() -> None:
     assert exit_address({"": one}, {}, False) == one
 
 
+def test_exit_of_a_task_behind_the_routing_mesh_is_where_its_clients_ask() -> None:
+    subnets = {"own": Subnet(POOL, internal=False), "mesh": Subnet(POOL, internal=False, mesh=True)}
+    one, two = IPv4Address("10.0.0.1"), IPv4Address("10.255.0.1")
+    assert exit_address({"own": one, "mesh": two}, subnets, False) == two
+    assert exit_address({"own": one, "mesh": two}, subnets, True) is None
+    assert exit_address({"own": one}, subnets, False) == one
+
+
 def test_a_links_alias_tells_what_was_written() -> None:
     one = attachment(1)
     alias = read_alias(one.alias)
