@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -79,9 +79,33 @@ def misused(error: click.ClickException) -> str:
     return " ".join(error.format_message().split()).rstrip(".") + help_text
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; always ends the process."""
-    # Searches for garbage cost 10 ms while modules are loaded and, without the freeze below, 20 ms at the end.
+def program() -> NoReturn:
+    """Entry point of the installed command."""
+    try:
+        main()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else EXIT_FAILED)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process at once, what it wrote being out: to take modules and threads down one by one costs 5 ms.
+
+    Nothing of the command's is lost by that: its files and its connection were closed when it returned.
+    """
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as it is where the caller closed it
+                stream.flush()
+    except BrokenPipeError:
+        pass  # a reader that has had enough, as above
+    except OSError:
+        code = code or EXIT_FAILED
+    os._exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and exit with its code: SystemExit."""
+    # Searches for garbage cost 10 ms while modules are loaded.
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
@@ -101,5 +125,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
-    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)

@@ -7,7 +7,6 @@ from typing import Generic, TypeVar
 import click
 
 from cli.render.failure import explain
-from cli.render.structure import show_document
 from shoal.errors import ShoalError, Timeout, Unauthenticated, Unavailable
 
 A = TypeVar("A")
@@ -50,10 +49,3 @@ def for_each(names: Iterable[str], act: Callable[[str], A]) -> Outcome[A]:
             explain(str(error))
             failed += 1
     return Outcome(tuple(answers), failed)
-
-
-def inspect_each(names: Iterable[str], look: Callable[[str], dict[str, object]], *, form: str) -> None:
-    """Show those that there are, and tell those that there are not."""
-    outcome = for_each(names, look)
-    show_document(outcome.answers, form=form)
-    outcome.settle()

@@ -12,7 +12,8 @@ import click
 from cli.client import Client, Unary
 from cli.commands.arguments import examples, format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
-from cli.commands.each import for_each, inspect_each
+from cli.commands.each import for_each
+from cli.commands.inspect import inspect_each
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.tasks import timestamp

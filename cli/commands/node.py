@@ -7,7 +7,8 @@ import click
 from cli.client import Client
 from cli.commands.arguments import examples, format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
-from cli.commands.each import for_each, inspect_each
+from cli.commands.each import for_each
+from cli.commands.inspect import inspect_each
 from cli.flags.gathered import Gathered
 from cli.flags.scalars import choice
 from cli.render import tasks as task_rows

@@ -7,7 +7,7 @@ import click
 from cli.client import Client
 from cli.commands.arguments import examples, format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
-from cli.commands.each import inspect_each
+from cli.commands.inspect import inspect_each
 from cli.render import tasks as task_rows
 from cli.render.structure import to_document
 from cli.render.table import show

@@ -7,8 +7,9 @@ import click
 from cli.client import Client
 from cli.commands.arguments import examples, format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
-from cli.commands.each import for_each, inspect_each
+from cli.commands.each import for_each
 from cli.commands.files import labels
+from cli.commands.inspect import inspect_each
 from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
 from cli.render.failure import warn

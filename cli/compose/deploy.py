@@ -7,9 +7,10 @@ from typing import Any
 from cli.compose.device_requests import request_devices
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth
 from cli.flags import modes
+from cli.flags.numbers import count
 from cli.flags.placement import add_affinity, add_preference, set_cut_off, set_priority
 from cli.flags.ports import from_long, from_short
-from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice, count
+from cli.flags.scalars import CONDITIONS, ENDPOINT_MODES, choice
 from cli.flags.updates import ACTIONS, ORDERS, ROLLBACK_ACTIONS, parallelism, ratio
 from cli.render.units import parse_nano_cpus
 from shoal.api.v1.meta_pb2 import GenericResource, Resources

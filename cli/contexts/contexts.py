@@ -5,8 +5,6 @@
 <directory>/contexts/<name>/*.pem         the identity
 """
 
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +112,8 @@ class Contexts:
             NotFound: there is none of that name.
             Refused: it is the chosen one, and not forced.
         """
+        import shutil
+
         place = self._all / context.check_name(name)
         if not place.is_dir():
             raise NotFound(f"no context {name!r}; `shoal context ls` lists them")
@@ -124,6 +124,9 @@ class Contexts:
         shutil.rmtree(place)
 
     def _make(self, place: Path, identity: Identity, addresses: Sequence[str], registries: Path | None) -> None:
+        import shutil
+        import tempfile
+
         try:
             make_private_directory(self.directory)
             make_private_directory(self._all)

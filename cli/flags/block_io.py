@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cli.flags.entries import drop
-from cli.flags.scalars import count
+from cli.flags.numbers import count
 from cli.render.units import parse_bytes
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput

@@ -1,6 +1,7 @@
 """Flags of health checks. `--health-http` and `--health-tcp` need no tool in the image; the others are Docker's."""
 
-from cli.flags.scalars import Apply, Scalar, count
+from cli.flags.numbers import count
+from cli.flags.scalars import Apply, Scalar
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe, TcpProbe
 from shoal.api.v1.service_pb2 import ServiceSpec

@@ -1,6 +1,6 @@
 """`--log-driver` and `--log-opt`: logs are kept on the node and rotated there; `shoal service logs` reads them."""
 
-from cli.flags.scalars import count
+from cli.flags.numbers import count
 from cli.render.units import parse_bytes
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from cli.flags.scalars import Scalar, choice, count
+from cli.flags.numbers import count
+from cli.flags.scalars import Scalar, choice
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.service_pb2 import Autoscale, Global, GlobalJob, Schedule, ServiceSpec
 from shoal.errors import InvalidInput

@@ -1,7 +1,8 @@
 """Flags of where tasks are placed: preferences, affinities, generic resources, priority."""
 
 from cli.flags.entries import drop
-from cli.flags.scalars import Scalar, count
+from cli.flags.numbers import count
+from cli.flags.scalars import Scalar
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import Affinity, Preference, ServiceSpec

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cli.flags.numbers import count
 from cli.render.units import parse_bytes, parse_duration_ms, parse_nano_cpus
 from shoal.api.v1.service_pb2 import Endpoint, RestartPolicy, ServiceSpec
 from shoal.errors import InvalidInput
@@ -46,13 +47,6 @@ def words(flag: str, text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise InvalidInput(f"{flag}: {text!r} cannot be split into words: {error}") from None
-
-
-def count(flag: str, value: str, most: int = 1_000_000) -> int:
-    """A whole number from 0."""
-    if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= most):
-        raise InvalidInput(f"{flag}: {value!r} is not a whole number from 0 to {most:,}")
-    return int(value)
 
 
 ENDPOINT_MODES = {"vip": Endpoint.VIP, "dnsrr": Endpoint.DNSRR}

@@ -6,7 +6,8 @@ from cli.flags.block_io import weigh
 from cli.flags.cdi import release_device, reserve_device
 from cli.flags.entries import drop
 from cli.flags.logs import set_log_driver
-from cli.flags.scalars import Apply, Scalar, choice, count
+from cli.flags.numbers import count
+from cli.flags.scalars import Apply, Scalar, choice
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
 from shoal.api.v1.service_pb2 import ServiceSpec

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from cli.flags.scalars import Apply, Scalar, choice, count
+from cli.flags.numbers import count
+from cli.flags.scalars import Apply, Scalar, choice
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.errors import InvalidInput

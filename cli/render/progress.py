@@ -1,6 +1,5 @@
 """How services converge, as bars that are redrawn on a terminal and as lines elsewhere."""
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -95,6 +94,8 @@ class Display:
             click.echo(line, err=True)
 
     def _redraw(self, services: Sequence[ServiceProgress]) -> None:
+        import shutil  # here, not above: programs that call us have no terminal, and need not wait for it
+
         width, height = shutil.get_terminal_size()
         lines = []
         for service in services:

@@ -3,7 +3,6 @@
 Imports neither `cryptography` nor a server. (`import grpc` itself imports `asyncio`.)
 """
 
-import json
 from collections.abc import Sequence
 
 import grpc
@@ -31,7 +30,7 @@ KEEPALIVE_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 
-_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+_ROUND_ROBIN = '{"loadBalancingConfig": [{"round_robin": {}}]}'
 
 
 def connect(

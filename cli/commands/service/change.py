@@ -7,7 +7,7 @@ from cli.commands.arguments import detach_option, examples, pass_client, wait_op
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.converge import wait
-from cli.flags.scalars import count
+from cli.flags.numbers import count
 from shoal.api.v1.control_pb2 import (
     RemoveServiceRequest,
     RollbackServiceRequest,

@@ -4,12 +4,16 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 
+from cli.contexts.contexts import Contexts
 from cli.main import shoal
+from shoal.identity.authority import Authority
+from shoal.identity.roles import Caller, Role
 
 
 def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -77,7 +81,8 @@ def imported(*arguments: str) -> set[str]:
         "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
         f"from cli.main import main; main({list(arguments)!r})"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "Traceback" not in run.stderr
     return set(run.stderr.split())
 
 
@@ -90,3 +95,19 @@ HEAVY = {"grpc", "asyncio", "ssl", "yaml", "jsonschema", "cryptography", "httpx"
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not imported(*arguments) & HEAVY
     assert "google.protobuf" not in imported("service", "--help")
+
+
+OF_OTHERS = {
+    "yaml", "json", "jsonschema", "cryptography", "httpx", "decimal", "shlex", "shutil", "tempfile",
+    "cli.render.structure", "cli.flags.scalars", "cli.compose", "shoal.rpc.server", "shoal.rpc.access",
+}  # fmt: skip
+"""What commands need that show documents, turn flags into a spec, draw on a terminal or make files."""
+
+
+def test_scaling_imports_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = Authority.create("c", datetime.now(UTC)).issue(Caller("me", Role.ADMIN, "c"), datetime.now(UTC))
+    Contexts(tmp_path).create("here", identity, ["127.0.0.1:1"])
+    monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path))
+    modules = imported("service", "scale", "web=3")
+    assert "cli.converge" in modules and "shoal.rpc.errors" in modules  # it came as far as to call the manager
+    assert not modules & OF_OTHERS
