@@ -42,13 +42,22 @@ class Fate(Enum):
 
 def drops(objects: Objects, chain: str, packet: Packet) -> bool:
     """Whether a base chain drops the packet for certain."""
+    found = fate(objects, chain, packet)
+    return found is Fate.DROPPED or (found is Fate.RETURNED and policy(objects, chain) == "drop")
+
+
+def policy(objects: Objects, chain: str) -> str:
+    """Of a base chain, empty where it has none."""
+    return next((str(entry["chain"].get("policy", "")) for entry in objects if _is_chain(entry, chain)), "")
+
+
+def fate(objects: Objects, chain: str, packet: Packet) -> Fate:
+    """What becomes of the packet by the rules of a chain; DROPPED only for certain, ACCEPTED where it may be."""
     rules: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
     for entry in objects:
         if "rule" in entry:
             rules.setdefault(entry["rule"]["chain"], []).append(_expressions(entry["rule"]))
-    policy = next((entry["chain"].get("policy") for entry in objects if _is_chain(entry, chain)), None)
-    fate = _Walk(rules, packet).through(chain, MOST_JUMPS)
-    return fate is Fate.DROPPED or (fate is Fate.RETURNED and policy == "drop")
+    return _Walk(rules, packet).through(chain, MOST_JUMPS)
 
 
 def _expressions(rule: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

@@ -26,6 +26,8 @@ GATEWAY_MAC = "02:53:68:6f:61:6c"
 
 CONTAINER_DEVICE = "eth0"
 LINK_PREFIX = "sh-"
+DEVICE_PREFIX = "shoal-"
+"""Of all that lead to other nodes."""
 SPARE_PREFIX = "shp-"
 LIVE_GROUP = 0x53680001
 ENDED_GROUP = 0x53680002

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 from agent.network import container_sockets, ownership
 from agent.network.arrivals import Arrivals
 from agent.network.attachment import Attachment, read_alias
+from agent.network.beside_docker import BesideDocker
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
 from agent.network.dns.askers import Askers
@@ -32,7 +33,6 @@ from agent.network.meaning import Meaning, Understood
 from agent.network.names import GATEWAY
 from agent.network.namespaces import Namespace, NamespacePool
 from agent.network.netlink.connection import Connection
-from agent.network.obstacles import obstacles_here
 from agent.network.path_watch import PathWatch
 from agent.network.ports import PortHolder
 from agent.network.probing import Probing
@@ -142,6 +142,7 @@ class NodeNetwork:
         opened.callback(flows.close)
         tend = partial(self._in_kernel, self._datapath.tend)
         self.encryption = Keeper(tunnels=self._datapath.tunnels, look=tend)
+        docker = BesideDocker(repaired=self._datapath.findings.repaired)
         self.upkeep = Upkeep(
             node_id=self._node_id,
             datapath=self._datapath,
@@ -149,7 +150,7 @@ class NodeNetwork:
             flows=flows,
             in_kernel=self._in_kernel,
             condition=self.condition,
-            obstacles=lambda: obstacles_here(self._datapath.ports()),
+            obstacles=lambda: docker.look(self._datapath.ports()),
             compared=self.encryption.compared,
         )
         await self.upkeep.look_around()

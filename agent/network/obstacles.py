@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from agent.network.firewall import Objects, Packet, drops
-from agent.network.names import FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
+from agent.network.names import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 from agent.network.netlink.messages import Address
-from agent.network.nftables.libnftables import Nftables
 
 _SETTINGS = Path("/proc/sys/net/ipv4/conf")
 _A_CONTAINER = LINK_PREFIX + "0"
 """Any of their links."""
-_LINKS = f'{{ "{LINK_PREFIX}*", "{VXLAN_DEVICE}" }}'
-_BOTH_WAYS = f"iifname {_LINKS} accept; insert rule CHAIN oifname {_LINKS} accept"
+LINKS = (f"{LINK_PREFIX}*", f"{DEVICE_PREFIX}*")
+"""All of ours that packets are forwarded from or to."""
+# Not one rule with a set of names: iptables would read, and save, one that lets everything pass.
+_BOTH_WAYS = "; insert rule CHAIN ".join(f'{way} "{link}" accept' for way in ("iifname", "oifname") for link in LINKS)
 _STRICT, _LOOSE = 1, 2
 """Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
 nothing leads to."""
@@ -58,7 +59,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class _Need:
+class Need:
     """Packets that have to pass, the families of tables that see them, and a rule that lets them pass."""
 
     packet: Packet
@@ -66,7 +67,8 @@ class _Need:
     rule: str
 
 
-def _forwarded(ports: Ports) -> list[_Need]:
+def forwarded(ports: Ports) -> list[Need]:
+    """What containers send to others by this node, and what is sent to them."""
     ways = (
         ("what containers send", _A_CONTAINER, VXLAN_DEVICE),
         ("what containers send", _A_CONTAINER, ports.link),
@@ -74,7 +76,7 @@ def _forwarded(ports: Ports) -> list[_Need]:
         ("what is sent to containers", ports.link, _A_CONTAINER),
     )
     return [
-        _Need(Packet(what, {"iifname": come, "oifname": go, "ct state": "new"}), ("ip", "ip6", "inet"), _BOTH_WAYS)
+        Need(Packet(what, {"iifname": come, "oifname": go, "ct state": "new"}), ("ip", "ip6", "inet"), _BOTH_WAYS)
         for what, come, go in ways
     ]
 
@@ -82,7 +84,7 @@ def _forwarded(ports: Ports) -> list[_Need]:
 _NEW = {"ct state": "new", "ct status": "none"}
 
 
-def _received(ports: Ports) -> list[_Need]:
+def _received(ports: Ports) -> list[Need]:
     family = "ip" if ports.address.version == 4 else "ip6"
     question = _NEW | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": 53, "ip daddr": str(GATEWAY)}
     tunnel = _NEW | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan, "ct state": "untracked"}
@@ -91,9 +93,9 @@ def _received(ports: Ports) -> list[_Need]:
     others = f"what other nodes send to containers of this one (UDP port {ports.vxlan})"
     told = f"what managers ask of this node (TCP port {ports.agent})"
     return [
-        _Need(Packet(asked, question), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept'),
-        _Need(Packet(others, tunnel), (family, "inet"), f"udp dport {ports.vxlan} accept"),
-        _Need(Packet(told, manager), (family, "inet"), f"tcp dport {ports.agent} accept"),
+        Need(Packet(asked, question), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept'),
+        Need(Packet(others, tunnel), (family, "inet"), f"udp dport {ports.vxlan} accept"),
+        Need(Packet(told, manager), (family, "inet"), f"tcp dport {ports.agent} accept"),
     ]
 
 
@@ -105,7 +107,7 @@ def obstacles(
     Raises:
         Unavailable: the kernel does not tell.
     """
-    needs = {"forward": _forwarded(ports), "input": _received(ports)}
+    needs = {"forward": forwarded(ports), "input": _received(ports)}
     listed = cache(list_table)
     for chain in list_chains():
         family, table, name = (str(chain[key]) for key in ("family", "table", "name"))
@@ -121,16 +123,3 @@ def obstacles(
                 f"settings of the firewall whose it is, or until that is loaded again by nft 'insert rule {place} "
                 f"{rule.replace('CHAIN', place)}'"
             )
-
-
-def obstacles_here(ports: Ports) -> list[str]:
-    """Those of the network namespace that the calling thread is in.
-
-    Raises:
-        Unavailable: the kernel does not tell.
-    """
-    nftables = Nftables()
-    try:
-        return list(obstacles(nftables.list_chains, nftables.list_rules, ports))
-    finally:
-        nftables.close()

@@ -1,6 +1,6 @@
 """Removing everything of ours from a host's network, whoever left it. Blocking."""
 
-from agent.network import names
+from agent.network import beside_docker, names
 from agent.network.netlink import inventory, messages
 from agent.network.netlink.connection import Connection
 from agent.network.nftables.libnftables import Nftables
@@ -15,12 +15,14 @@ def ended(link: int) -> messages.Message:
 
 
 def remove_everything(connection: Connection, nftables: Nftables) -> None:
-    """The table, the containers' links, the open tunnel, rules and routes. Containers lose their network.
+    """The table and our rules in others', containers' links, the open tunnel, rules and routes. Containers lose their
+    network.
 
     Raises:
         Unavailable: the kernel refused some.
     """
     nftables.run(f"add table {names.FAMILY} {names.TABLE}\ndelete table {names.FAMILY} {names.TABLE}")
+    beside_docker.withdraw(nftables)
     links = inventory.links(connection)
     connection.apply(ended(link.index) for link in links if names.is_ours(link.name))
     connection.apply([messages.delete_group(names.ENDED_GROUP), messages.delete_link(names.VXLAN_DEVICE)])
