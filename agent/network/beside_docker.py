@@ -16,8 +16,9 @@ from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from agent.network.firewall import Fate, Objects, fate, policy
+from agent.network.legacy_iptables import tables_here
 from agent.network.nftables.libnftables import Nftables
-from agent.network.obstacles import LINKS, Need, Ports, forwarded, obstacles
+from agent.network.obstacles import LINKS, Need, Ports, forwarded, legacy_obstacles, obstacles
 from shoal.errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -184,7 +185,7 @@ class BesideDocker:
         self._lock = threading.Lock()
 
     def look(self, ports: Ports) -> list[str]:
-        """Both, in the network namespace of the calling thread. See `obstacles`.
+        """Both, in the network namespace of the calling thread. See `obstacles`, `legacy_obstacles`.
 
         Raises:
             Unavailable: the kernel does not tell.
@@ -192,12 +193,12 @@ class BesideDocker:
         with self._lock:
             nftables = Nftables()
             try:
-                return self.make_way(nftables, ports)
+                return [*self.make_way(nftables, ports), *legacy_obstacles(tables_here(), ports)]
             finally:
                 nftables.close()
 
     def make_way(self, nftables: Tables, ports: Ports) -> list[str]:
-        """See `look`. All that is due is done in one transaction."""
+        """In nftables alone. All that is due is done in one transaction."""
         chains, listed, refused = nftables.list_chains(), cache(nftables.list_rules), []
         forwarding = [each for each in chains if each.get("hook") == "forward" and each["family"] in _FAMILIES]
         self._known |= _tables(chains)

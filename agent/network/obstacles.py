@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.network.firewall import Objects, Packet, drops
+from agent.network.legacy_iptables import PROGRAMS
 from agent.network.names import DEVICE_PREFIX, FAMILY, GATEWAY, LINK_PREFIX, TABLE, VXLAN_DEVICE
 from agent.network.netlink.messages import Address
 
@@ -17,6 +18,7 @@ LINKS = (f"{LINK_PREFIX}*", f"{DEVICE_PREFIX}*")
 """All of ours that packets are forwarded from or to."""
 # Not one rule with a set of names: iptables would read, and save, one that lets everything pass.
 _BOTH_WAYS = "; insert rule CHAIN ".join(f'{way} "{link}" accept' for way in ("iifname", "oifname") for link in LINKS)
+_BOTH_OPTIONS = [f"{way} {link.replace('*', '+')}" for way in ("-i", "-o") for link in LINKS]
 _STRICT, _LOOSE = 1, 2
 """Values of rp_filter (ip-sysctl): drop senders whose replies would leave by another interface; or only those that
 nothing leads to."""
@@ -60,11 +62,17 @@ class Ports:
 
 @dataclass(frozen=True)
 class Need:
-    """Packets that have to pass, the families of tables that see them, and a rule that lets them pass."""
+    """Packets that have to pass, the families of tables that see them, and a rule that lets them pass.
+
+    Attributes:
+        rule: of nftables.
+        options: the same for iptables; a rule for each.
+    """
 
     packet: Packet
     families: Collection[str]
     rule: str
+    options: Collection[str]
 
 
 def forwarded(ports: Ports) -> list[Need]:
@@ -75,10 +83,8 @@ def forwarded(ports: Ports) -> list[Need]:
         ("what is sent to containers", VXLAN_DEVICE, _A_CONTAINER),
         ("what is sent to containers", ports.link, _A_CONTAINER),
     )
-    return [
-        Need(Packet(what, {"iifname": come, "oifname": go, "ct state": "new"}), ("ip", "ip6", "inet"), _BOTH_WAYS)
-        for what, come, go in ways
-    ]
+    packets = (Packet(what, {"iifname": come, "oifname": go, "ct state": "new"}) for what, come, go in ways)
+    return [Need(packet, ("ip", "ip6", "inet"), _BOTH_WAYS, _BOTH_OPTIONS) for packet in packets]
 
 
 _NEW = {"ct state": "new", "ct status": "none"}
@@ -93,9 +99,11 @@ def _received(ports: Ports) -> list[Need]:
     others = f"what other nodes send to containers of this one (UDP port {ports.vxlan})"
     told = f"what managers ask of this node (TCP port {ports.agent})"
     return [
-        Need(Packet(asked, question), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept'),
-        Need(Packet(others, tunnel), (family, "inet"), f"udp dport {ports.vxlan} accept"),
-        Need(Packet(told, manager), (family, "inet"), f"tcp dport {ports.agent} accept"),
+        Need(Packet(asked, question), ("ip", "inet"), f'iifname "{LINK_PREFIX}*" accept', [f"-i {LINK_PREFIX}+"]),
+        *(
+            Need(Packet(what, packet), (family, "inet"), f"{by} dport {port} accept", [f"-p {by} --dport {port}"])
+            for what, packet, by, port in ((others, tunnel, "udp", ports.vxlan), (told, manager, "tcp", ports.agent))
+        ),
     ]
 
 
@@ -115,11 +123,32 @@ def obstacles(
             continue
         due = [need for need in needs[str(chain["hook"])] if family in need.families]
         rules = listed(family, table) if due else ()
-        dropped = [need for need in due if drops(rules, name, need.packet)]
-        for rule, need in reversed({need.rule: need for need in reversed(dropped)}.items()):
+        for need in _dropped(rules, name, due):
             place = f"{family} {table} {name}"
             yield (
-                f"the chain {name} of nftables table {family} {table} drops {need.packet.what}: let it pass in the "
-                f"settings of the firewall whose it is, or until that is loaded again by nft 'insert rule {place} "
-                f"{rule.replace('CHAIN', place)}'"
+                f"the chain {name} of nftables table {family} {table} drops {need.packet.what}: {_OR} nft 'insert rule "
+                f"{place} {need.rule.replace('CHAIN', place)}'"
             )
+
+
+_OR = "let it pass in the settings of the firewall whose it is, or until that is loaded again by"
+
+
+def legacy_obstacles(tables: Mapping[str, Objects], ports: Ports) -> Iterator[str]:
+    """The same of chains of iptables-legacy.
+
+    Args:
+        tables: of filters, by the program that lists them.
+    """
+    needs = {"FORWARD": forwarded(ports), "INPUT": _received(ports)}
+    for program, rules in tables.items():
+        for name, wanted in needs.items():
+            for need in _dropped(rules, name, [need for need in wanted if PROGRAMS[program] in need.families]):
+                commands = (f"{program} -I {name} {options} -j ACCEPT" for options in need.options)
+                yield f"the chain {name} of {program} drops {need.packet.what}: {_OR} {' && '.join(commands)}"
+
+
+def _dropped(rules: Objects, chain: str, needs: Iterable[Need]) -> list[Need]:
+    """Those that the chain drops for certain; of those that one rule helps, the first."""
+    dropped = [need for need in needs if drops(rules, chain, need.packet)]
+    return list(reversed({need.rule: need for need in reversed(dropped)}.values()))

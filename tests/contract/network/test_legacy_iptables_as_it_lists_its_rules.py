@@ -1,0 +1,102 @@
+"""What iptables-legacy tells of its rules, which nftables does not show, and the command that then helps."""
+
+import os
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from agent.network.beside_docker import BesideDocker
+from agent.network.legacy_iptables import tables_here
+from agent.network.namespaces import enter_new
+from agent.network.obstacles import Ports, legacy_obstacles
+from tests.integration.network.netns_hosts import inside, run
+
+PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441)
+OTHERS = """
+-N CHECKS
+-A INPUT -i lo -j ACCEPT
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment "what goes on" -j ACCEPT
+-A INPUT -j CHECKS
+-A INPUT -s 192.0.2.0/24 -p tcp -m multiport --dports 22,80 -j LOG --log-prefix "by -j DROP "
+-A CHECKS ! -i eth9 -p tcp --dport 22 -j ACCEPT
+-A CHECKS -p udp --dport 5000:5100 -j ACCEPT
+-A CHECKS -p tcp ! --syn -m conntrack ! --ctstate NEW -j DROP
+"""
+
+
+@pytest.fixture
+def home() -> Iterator[int]:
+    descriptor, connection = enter_new()
+    connection.close()
+    yield descriptor
+    os.close(descriptor)
+
+
+def legacy(home: int, *rules: str) -> None:
+    for rule in rules:
+        run(home, "sh", "-c", f"iptables-legacy {rule}")
+
+
+def told(home: int) -> list[str]:
+    with inside(home):
+        return list(legacy_obstacles(tables_here(), PORTS))
+
+
+def test_tables_that_are_not_in_use_are_not_loaded(home: int) -> None:
+    with inside(home):
+        assert tables_here() == {}
+        assert Path("/proc/thread-self/net/ip_tables_names").read_text() == ""
+    legacy(home, "-S")
+    assert told(home) == []
+
+
+def test_a_policy_that_drops_is_told_until_what_helps_was_done(home: int) -> None:
+    legacy(home, "-P FORWARD DROP", "-A FORWARD -i docker0 ! -o docker0 -j ACCEPT")
+    repaired: list[str] = []
+    with inside(home):
+        (line,) = BesideDocker(repaired=repaired.extend).look(PORTS)
+    assert line.startswith("the chain FORWARD of iptables-legacy drops what containers send: ")
+    run(home, "sh", "-c", line.rpartition("loaded again by ")[2])
+    assert told(home) == []
+    assert "-A FORWARD -i shoal-+ -j ACCEPT" in run(home, "iptables-legacy", "-S", "FORWARD")
+
+
+def test_what_comes_to_the_host_is_looked_at_too(home: int) -> None:
+    legacy(home, "-P INPUT DROP", *OTHERS.strip().splitlines())
+    assert [line.partition(":")[0] for line in told(home)] == [
+        "the chain INPUT of iptables-legacy drops what containers ask the node's resolver",
+        "the chain INPUT of iptables-legacy drops what other nodes send to containers of this one (UDP port 4789)",
+        "the chain INPUT of iptables-legacy drops what managers ask of this node (TCP port 7441)",
+    ]
+    legacy(home, "-I CHECKS -p udp --dport 4000:5000 -j ACCEPT", "-A INPUT -p tcp -m multiport --dports 7441 -j ACCEPT")
+    (asked,) = told(home)
+    assert "resolver" in asked
+    run(home, "sh", "-c", asked.rpartition("loaded again by ")[2])
+    assert told(home) == []
+
+
+def test_ipv6_is_another_program_and_others_chains_are_walked(home: int) -> None:
+    for rule in ("-N ENDS", "-A ENDS -j REJECT", "-A FORWARD -i sh-+ -g ENDS"):
+        run(home, "ip6tables-legacy", *rule.split())
+    (line,) = told(home)
+    assert line.startswith("the chain FORWARD of ip6tables-legacy drops what containers send: ")
+
+
+@pytest.mark.parametrize(
+    "accepting",
+    [
+        "-m mark --mark 1 -j ACCEPT",
+        "-m conntrack --ctstate DNAT -j ACCEPT",
+        "-m conntrack --ctstate NEW,ESTABLISHED -j ACCEPT",
+        "! -i docker0 -j ACCEPT",
+        "-p tcp --syn -j ACCEPT",
+        "-d 10.0.0.0/8 -j ACCEPT",
+    ],
+)
+def test_what_may_let_packets_pass_is_taken_to(home: int, accepting: str) -> None:
+    legacy(home, "-P FORWARD DROP")
+    assert told(home)
+    legacy(home, f"-A FORWARD {accepting}")
+    assert told(home) == []
