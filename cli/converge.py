@@ -60,6 +60,8 @@ def wait(
         hint = f" with {' '.join(listed)}; see `shoal service ps {listed[0]}`" if listed else ""
         warn(f"detached: the cluster goes on{hint}")
         raise click.exceptions.Abort from None
+    finally:
+        display.close()
     _judge(first, last)
 
 

@@ -1,11 +1,13 @@
 """How services converge, as bars that are redrawn on a terminal and as lines elsewhere."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 
 import click
 
+from cli.render.lines import Lines
 from cli.render.terminal import draw, is_live
 from shoal.api.v1.control_pb2 import ServiceProgress
 from shoal.api.v1.service_pb2 import UpdateStatus
@@ -15,8 +17,6 @@ _TOLD = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY, UpdateStatus.ROLLIN
 
 BAR = 30
 """Characters of a bar."""
-LINE_SECONDS = 1.0
-"""Between two lines on the same service, where there is no terminal."""
 
 
 def bar(progress: ServiceProgress, width: int = BAR) -> str:
@@ -49,6 +49,11 @@ def leaving(progress: ServiceProgress) -> str:
     return f"{progress.name}: {'removed' if progress.converged else f'{progress.stopping} stopping'}"
 
 
+def told(problems: Sequence[str]) -> Sequence[str]:
+    """The first three, without those that another one says too."""
+    return [each for each in problems if not any(each in other and each != other for other in problems)][:3]
+
+
 def _line(progress: ServiceProgress) -> str:
     line = f"{progress.name}: {counts(progress)}"
     if progress.update.state in _TOLD:
@@ -62,8 +67,7 @@ def _line(progress: ServiceProgress) -> str:
 class Display:
     """Draws the progress of services; on a terminal over the lines that it drew before.
 
-    Not a terminal: a line a service when its number of running tasks has changed, at most one a second until it has
-    converged, so that a log stays short.
+    Not a terminal: a line of a service when its number of running tasks has changed, as `Lines` says. Close it.
 
     Args:
         clock: seconds, from any start.
@@ -73,25 +77,40 @@ class Display:
     def __init__(self, clock: Callable[[], float] = time.monotonic, *, removing: bool = False) -> None:
         self._clock = clock
         self._removing = removing
-        self._said_at: dict[str, float] = {}
         self._live = is_live(sys.stderr)
         self._drawn = 0
-        self._said: dict[str, str] = {}
+        self._lines = Lines()
+        self._mutex = threading.Lock()
+        self._later: threading.Timer | None = None
 
     def update(self, services: Sequence[ServiceProgress]) -> None:
         """Show the newest progress."""
         if self._live:
             self._redraw(services)
             return
-        for service in services:
-            self._say(service, leaving(service) if self._removing else _line(service))
+        with self._mutex:
+            for service in services:
+                self._lines.take(service, leaving(service) if self._removing else _line(service))
+        self._say()
 
-    def _say(self, service: ServiceProgress, line: str) -> None:
-        key, now = service.service_id, self._clock()
-        soon = now - self._said_at.get(key, now - LINE_SECONDS) < LINE_SECONDS
-        if self._said.get(key) != line and (service.converged or not soon):
-            self._said[key], self._said_at[key] = line, now
-            click.echo(line, err=True)
+    def _say(self) -> None:
+        """What is due, and again when more will be: the next progress may be long in coming."""
+        with self._mutex:
+            for line in self._lines.due(self._clock()):
+                click.echo(line, err=True)
+            if self._later is not None:
+                self._later.cancel()
+            if (at := self._lines.next_at()) is not None:
+                self._later = threading.Timer(max(0.0, at - self._clock()), self._say)
+                self._later.daemon = True
+                self._later.start()
+
+    def close(self) -> None:
+        """Say nothing more."""
+        with self._mutex:
+            if self._later is not None:
+                self._later.cancel()
+            self._lines = Lines()
 
     def _redraw(self, services: Sequence[ServiceProgress]) -> None:
         import shutil  # here, not above: programs that call us have no terminal, and need not wait for it
@@ -100,7 +119,7 @@ class Display:
         lines = []
         for service in services:
             lines.append((leaving(service) if self._removing else bar(service))[: width - 1])
-            lines += [click.style(f"    {problem}"[: width - 1], fg="yellow") for problem in service.problems[:3]]
+            lines += [click.style(f"    {problem}"[: width - 1], fg="yellow") for problem in told(service.problems)]
         if len(lines) >= height:  # what has left the screen cannot be drawn over
             lines[height - 2 :] = [f"… and {len(lines) - height + 2} lines more"]
         up = f"\x1b[{self._drawn}A" if self._drawn else ""

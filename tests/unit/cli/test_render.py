@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.render.progress import bar
+from cli.render.lines import Lines
+from cli.render.progress import bar, told
 from cli.render.table import table
 from cli.render.tasks import short_image
 from cli.render.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
@@ -72,3 +73,25 @@ def test_a_bar() -> None:
 def test_short_image() -> None:
     assert short_image("r:5/hello:1@sha256:" + "a" * 64) == "r:5/hello:1"
     assert short_image("r:5/hello@sha256:" + "a" * 64) == "r:5/hello@" + "a" * 12
+
+
+def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
+    lines = Lines()
+    stuck = ServiceProgress(service_id="a", name="web", problems=["no node fits"])
+    lines.take(stuck, "web: 0/9 running")
+    assert list(lines.due(10.0)) == ["web: 0/9 running"]
+    lines.take(stuck, "web: 4/9 running")
+    lines.take(stuck, "web: 5/9 running")
+    assert (list(lines.due(10.2)), lines.next_at()) == ([], 11.0)
+    assert list(lines.due(11.0)) == ["web: 5/9 running"]
+    # What it waits for is told when nothing has changed for a while, and once.
+    assert lines.next_at() == 16.0
+    assert list(lines.due(16.0)) == ["web: 5/9 running, no node fits"]
+    assert lines.next_at() is None
+    lines.take(ServiceProgress(service_id="a", name="web", converged=True), "web: 9/9 running, converged")
+    assert list(lines.due(16.1)) == ["web: 9/9 running, converged"]
+    assert lines.next_at() is None
+
+
+def test_a_problem_within_another_one_is_told_once() -> None:
+    assert told(["full", "2 pending: full", "b", "c", "d"]) == ["2 pending: full", "b", "c"]
