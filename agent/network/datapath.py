@@ -56,6 +56,7 @@ class Datapath:
         self._generation = KernelGeneration()
         self.findings = Findings()
         self._resolver = nft.of_resolver(resolver_ports)
+        self._resolver_port = resolver_ports[socket.IPPROTO_UDP]
         self._live = LiveTables()
         self._balance = Balance()
         self._attachments: dict[str, Attachment] = {}
@@ -142,7 +143,8 @@ class Datapath:
             name = socket.if_indextoname(self.underlay.link)
         except OSError as error:
             raise Unavailable(f"the interface of {self.underlay.address} is gone") from error
-        return Ports(name, self.underlay.address, self._settings.vxlan_port, self._settings.agent_port)
+        own = self._settings
+        return Ports(name, self.underlay.address, own.vxlan_port, own.agent_port, self._resolver_port)
 
     def _elements(self) -> nft.Elements:
         return nft.merged(nft.elements(self._live.whole, self.attachments, self.local_pool), self._resolver)

@@ -52,12 +52,14 @@ class Ports:
         address: this node's, by which the others reach it.
         vxlan: UDP port of the tunnels.
         agent: TCP port of the agent's own server.
+        resolver: UDP port that our rules lead containers' questions to, before any other rule sees them.
     """
 
     link: str
     address: Address
     vxlan: int
     agent: int
+    resolver: int
 
 
 @dataclass(frozen=True)
@@ -88,12 +90,14 @@ def forwarded(ports: Ports) -> list[Need]:
 
 
 _NEW = {"ct state": "new", "ct status": "none"}
+_UNTRACKED = _NEW | {"ct state": "untracked"}
 
 
 def _received(ports: Ports) -> list[Need]:
     family = "ip" if ports.address.version == 4 else "ip6"
-    question = _NEW | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": 53, "ip daddr": str(GATEWAY)}
-    tunnel = _NEW | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan, "ct state": "untracked"}
+    question = _UNTRACKED | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": ports.resolver}
+    question["ip daddr"] = str(GATEWAY)
+    tunnel = _UNTRACKED | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan}
     manager = _NEW | {"iifname": ports.link, "l4proto": "tcp", "tcp dport": ports.agent}
     asked = "what containers ask the node's resolver"
     others = f"what other nodes send to containers of this one (UDP port {ports.vxlan})"

@@ -12,7 +12,7 @@ from agent.network.nftables.libnftables import Nftables
 from agent.network.obstacles import Ports, obstacles
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441)
+PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 
 
 @pytest.fixture
@@ -118,6 +118,19 @@ table inet firewalld {
   chain filter_IN_trusted { accept; }
 }
 """
+
+
+def test_a_resolver_that_is_open_to_others_is_not_open_to_containers(home: int, tables: Nftables) -> None:
+    """Their questions come untracked, and to a port of their own."""
+    for rule in (
+        "-P INPUT DROP",
+        "-A INPUT -p udp --dport 53 -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate NEW -j ACCEPT",
+    ):
+        iptables(home, rule)
+    assert dropped(tables) == {"resolver", "tunnel"}
+    iptables(home, "-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT")
+    assert dropped(tables) == set()
 
 
 def test_firewalld_with_a_port_and_with_a_zone(tables: Nftables) -> None:

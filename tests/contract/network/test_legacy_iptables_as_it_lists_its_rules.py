@@ -13,7 +13,7 @@ from agent.network.namespaces import enter_new
 from agent.network.obstacles import Ports, legacy_obstacles
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441)
+PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 OTHERS = """
 -N CHECKS
 -A INPUT -i lo -j ACCEPT

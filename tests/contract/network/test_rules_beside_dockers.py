@@ -15,7 +15,7 @@ from agent.network.obstacles import Ports
 from tests.fakes.docker_rules import DOCKER_20, DOCKER_20_IPV6, DOCKER_28
 from tests.integration.network.netns_hosts import inside, run
 
-PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441)
+PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
 COMMENT = '-m comment --comment "Shoal: containers of its services"'
 
 

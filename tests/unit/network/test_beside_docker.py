@@ -10,7 +10,7 @@ from agent.network.beside_docker import CHAIN, BesideDocker, Passage, passage, r
 from agent.network.obstacles import Ports, forwarded
 from shoal.errors import Unavailable
 
-PORTS = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441)
+PORTS = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
 FORWARD = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}
 TO_DOCKER: dict[str, Any] = {"jump": {"target": "DOCKER"}}
 ACCEPT: dict[str, Any] = {"accept": None}

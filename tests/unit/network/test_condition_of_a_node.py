@@ -116,7 +116,7 @@ def test_programs_are_found_by_their_sockets(tmp_path: Path) -> None:
     assert 78 not in names.of([77])
 
 
-PORTS = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441)
+PORTS = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
 DROPPING = {"family": "ip", "table": "filter", "name": "FORWARD", "hook": "forward", "policy": "drop"}
 
 

@@ -39,7 +39,7 @@ def test_what_becomes_of_a_packet(rules: str, dropped: bool) -> None:
 
 def test_each_family_is_told_with_its_own_program_and_for_its_own_needs() -> None:
     closed = listed("-P INPUT DROP\n-P FORWARD DROP\n")
-    ports = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441)
+    ports = Ports("eth0", IPv4Address("192.0.2.1"), 4789, 7441, 40053)
     told = list(legacy_obstacles({"iptables-legacy": closed, "ip6tables-legacy": closed}, ports))
     helps = [line.rpartition("loaded again by ")[2] for line in told]
     assert helps == [
