@@ -90,14 +90,13 @@ def forwarded(ports: Ports) -> list[Need]:
 
 
 _NEW = {"ct state": "new", "ct status": "none"}
-_UNTRACKED = _NEW | {"ct state": "untracked"}
 
 
 def _received(ports: Ports) -> list[Need]:
     family = "ip" if ports.address.version == 4 else "ip6"
-    question = _UNTRACKED | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": ports.resolver}
+    question = _NEW | {"iifname": _A_CONTAINER, "l4proto": "udp", "udp dport": ports.resolver}
     question["ip daddr"] = str(GATEWAY)
-    tunnel = _UNTRACKED | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan}
+    tunnel = _NEW | {"iifname": ports.link, "l4proto": "udp", "udp dport": ports.vxlan, "ct state": "untracked"}
     manager = _NEW | {"iifname": ports.link, "l4proto": "tcp", "tcp dport": ports.agent}
     asked = "what containers ask the node's resolver"
     others = f"what other nodes send to containers of this one (UDP port {ports.vxlan})"

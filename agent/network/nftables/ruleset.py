@@ -144,18 +144,21 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
             "iifname . ip6 saddr != @owners6 drop",
             "ip6 daddr { ::1, fe80::/10, ff00::/8 } drop",
         ),
-        # Neither questions nor answers are tracked.
+        # Before tracking, so that a question costs no translation; the answer is turned back behind it.
         "to_gateway": (
-            "udp dport 53 notrack udp dport set meta l4proto map @resolver",
-            "tcp dport 53 notrack tcp dport set meta l4proto map @resolver",
+            "udp dport 53 udp dport set meta l4proto map @resolver",
+            "tcp dport 53 tcp dport set meta l4proto map @resolver",
         ),
-        "from_node": (
-            "type filter hook output priority raw; policy accept;",
-            *(f"{each} rt ipsec missing drop" for each in sealed),
-            f"{tunnel} notrack accept",
+        "resolver_answers": (
+            "type filter hook output priority mangle; policy accept;",
             f"oifgroup {_CONTAINER} ip saddr {GATEWAY} meta l4proto . th sport @resolver_at goto from_port_53",
         ),
-        "from_port_53": ("notrack", "udp sport set 53", "tcp sport set 53"),
+        "from_port_53": ("udp sport set 53", "tcp sport set 53"),
+        "own_tunnel": (
+            "type filter hook output priority raw; policy accept;",
+            *(f"{each} rt ipsec missing drop" for each in sealed),
+            f"{tunnel} notrack",
+        ),
         "forward": (
             "type filter hook forward priority filter; policy accept;",
             f"iifgroup {_CONTAINER} goto from_container",

@@ -121,15 +121,15 @@ table inet firewalld {
 
 
 def test_a_resolver_that_is_open_to_others_is_not_open_to_containers(home: int, tables: Nftables) -> None:
-    """Their questions come untracked, and to a port of their own."""
+    """Their questions come to a port of their own; tunnels' packets come untracked."""
     for rule in (
         "-P INPUT DROP",
         "-A INPUT -p udp --dport 53 -j ACCEPT",
-        "-A INPUT -m conntrack --ctstate NEW -j ACCEPT",
+        "-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT",
     ):
         iptables(home, rule)
-    assert dropped(tables) == {"resolver", "tunnel"}
-    iptables(home, "-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT")
+    assert dropped(tables) == {"resolver", "agent"}
+    iptables(home, "-A INPUT -m conntrack --ctstate NEW -j ACCEPT")
     assert dropped(tables) == set()
 
 
