@@ -1,9 +1,10 @@
 """Subnets of networks and addresses in them, as plain numbers. IPv4 so far."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, filterfalse
 
 from shoal.api.v1.network_pb2 import NetworkSpec
 
@@ -59,7 +60,16 @@ def number(address: str) -> int:
 
 def dotted(address: int) -> str:
     """The dotted quad of 32 bits."""
-    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+    return _beginning(address >> 8) + _OCTETS[address & 255]
+
+
+_OCTETS = tuple(map(str, range(256)))
+
+
+@lru_cache(maxsize=4_096)
+def _beginning(bits: int) -> str:
+    """What the dotted quads with the same 24 bits begin with: a batch of tasks has few of them."""
+    return f"{bits >> 16}.{bits >> 8 & 255}.{bits & 255}."
 
 
 class Pool:
@@ -81,21 +91,15 @@ class Pool:
         if (at_ms, address) > (self.hand_at_ms, self.hand):
             self.hand, self.hand_at_ms = address, at_ms
 
-    def is_exhausted(self, subnet: Subnet) -> bool:
-        """Whether no address is free."""
-        return len(self.used) + len(subnet.excluded) > subnet.last - subnet.first and self.next_free(subnet) is None
-
-    def next_free(self, subnet: Subnet) -> int | None:
-        """The address to give out next, or None when all are in use."""
-        used, excluded, following = self.used, subnet.excluded, self.hand + 1
-        if subnet.first <= following <= subnet.last and following not in used and following not in excluded:
-            return following
-        taken = used | excluded if excluded else used
-        if len(taken) > subnet.last - subnet.first and taken.issuperset(range(subnet.first, subnet.last + 1)):
-            return None
-        start = max(subnet.first, min(following, subnet.last + 1))
+    def free(self, subnet: Subnet) -> Iterator[int]:
+        """The free addresses, in the order in which they are given out. What is taken meanwhile is left out."""
+        start = max(subnet.first, min(self.hand + 1, subnet.last + 1))
         order = chain(range(start, subnet.last + 1), range(subnet.first, start))
-        return next((address for address in order if address not in taken), None)
+        return filterfalse(subnet.excluded.__contains__, self.unused(order)) if subnet.excluded else self.unused(order)
+
+    def unused(self, addresses: Iterable[int]) -> Iterator[int]:
+        """Those that are not in use by the time that they are asked for."""
+        return filterfalse(self.used.__contains__, addresses)
 
 
 def free_subnet(taken: Iterable[ipaddress.IPv4Network], length: int = PREFIX_LENGTH) -> ipaddress.IPv4Network | None:

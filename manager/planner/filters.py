@@ -114,6 +114,20 @@ def fitting(host: Host, demand: Demand, same_service: int) -> Reason | None:
     return None
 
 
+def fit_for(demand: Demand) -> Callable[[Host, int], bool]:
+    """Whether `fitting` finds no reason, for a demand that many nodes are asked about."""
+    if demand.generic or demand.max_per_node or demand.ports:
+        return lambda host, same_service: fitting(host, demand, same_service) is None
+    cpus, memory = demand.cpus, demand.memory
+
+    def has_room(host: Host, _: int) -> bool:
+        if cpus and host.used_cpus + cpus > host.cpus:
+            return False
+        return not memory or host.used_memory + memory <= host.memory
+
+    return has_room
+
+
 def free_numbers(host: Host, port: PublishedPort, taken: Collection[Port] | None = None) -> Iterator[int]:
     """Of the numbers that a port may have, those that neither a task nor a program of the host has.
 

@@ -1,12 +1,11 @@
 """What a service is reached by as a whole: a virtual address on each of its networks, and ports on every node."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from manager.planner.addresses import dotted
-from manager.planner.addresses6 import network_of, pool6, text6
+from manager.planner.addresses6 import network_of, pool6
 from manager.planner.draft import Draft
-from manager.planner.pools import AddressPools
+from manager.planner.pools import Supply
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, ServiceSpec, ServiceStatus, VirtualAddress
 from shoal.published_ports import MESH_NETWORK, choices, first_collision, label, mesh_ports, protocol_of
 
@@ -40,7 +39,6 @@ def _virtual(
     draft: Draft, known: ServiceStatus, networks: Iterable[str], problems: list[str]
 ) -> Iterator[VirtualAddress]:
     kept = {place.network_id: place for place in known.virtual_addresses}
-    pools = AddressPools(draft)
     for network_id in networks:
         allocation = draft.allocation(network_id)
         if allocation is None:
@@ -48,29 +46,20 @@ def _virtual(
         place = VirtualAddress(network_id=network_id)
         place.CopyFrom(kept.get(network_id, place))
         if not place.address:
-            place.address = _taken(draft, pools, network_id, dotted, problems)
+            place.address = _taken(draft, network_id, problems)
         if not place.address6 and allocation.subnet6:
-            place.address6 = _taken(draft, pools, pool6(network_id), text6, problems)
+            place.address6 = _taken(draft, pool6(network_id), problems)
         if place.address:
             yield place
 
 
-def _taken(draft: Draft, pools: AddressPools, pool: str, write: Callable[[int], str], problems: list[str]) -> str:
-    """An address for the service itself; empty where none is left."""
-    free = _highest_free(draft, pools, pool)
-    if free is None:
+def _taken(draft: Draft, pool: str, problems: list[str]) -> str:
+    """An address for the service itself; empty where none is left, though a network that is full is widened."""
+    address = Supply(draft, pool).give_highest()
+    if address is None:
         problems.append(f"no address is left for the service itself on network {_name(draft, network_of(pool))}")
         return ""
-    draft.ledger.take(pool, free, 0)
-    return write(free)
-
-
-def _highest_free(draft: Draft, pools: AddressPools, pool: str) -> int | None:
-    """Away from the tasks' addresses, which are given out from below; a network that is full is widened."""
-    subnet, used = pools.subnet(pool), draft.ledger.pool(pool).used
-    from_above = range(subnet.last, subnet.first - 1, -1)
-    free = next((each for each in from_above if each not in used and each not in subnet.excluded), None)
-    return free if free is not None else pools.next_free(pool)
+    return address
 
 
 def _mesh(

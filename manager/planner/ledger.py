@@ -99,7 +99,10 @@ class Host:
 
     def rank(self) -> tuple[float, int, str]:
         """Sorts nodes: the least reserved share, the fewest tasks, the id."""
-        return self.share(), self.tasks, self.id
+        # As `share`, without a call: each task that is placed is followed by a look at this.
+        cpus = self.used_cpus / self.cpus if self.cpus else 0.0
+        memory = self.used_memory / self.memory if self.memory else 0.0
+        return cpus if cpus > memory else memory, self.tasks, self.id
 
     def port_taken(self, protocol: int, published: int, address: str) -> bool:
         """Whether a live task of the node has the port, on that address or on one that covers it."""
@@ -126,6 +129,7 @@ class Ledger:
         """Those that a plan has claimed on, in the order of its claims, over and over."""
         self._undo: dict[Host, tuple[tuple[int, int, int], set[Port], dict[str, int]]] = {}
         self._taken: list[tuple[Pool, int]] = []
+        self._hands: dict[Pool, tuple[int, int]] = {}
         self._granted: list[tuple[Host, Sequence[GenericResource]]] = []
         self.mesh: dict[str, Sequence[PublishedPort]] = {}
         """Ports of every node, by the id of the service that they lead to."""
@@ -217,14 +221,15 @@ class Ledger:
         service_id: str,
         cpus: int,
         memory: int,
-        ports: Iterable[Port] = (),
+        ports: Collection[Port] = (),
         generic: Sequence[GenericResource] = (),
     ) -> None:
         """A plan wants to place a task of the service there. Within `trial` only."""
         if host not in self._undo:
             figures = host.tasks, host.used_cpus, host.used_memory
             self._undo[host] = figures, set(host.ports), dict(host.services)
-        host.ports.update(ports)
+        if ports:
+            host.ports.update(ports)
         host.services[service_id] = host.services.get(service_id, 0) + 1
         if generic:
             host.stock.take(generic)
@@ -234,9 +239,10 @@ class Ledger:
         host.used_memory += memory
         self.touched.append(host)
 
-    def take(self, name: str, address: int, now_ms: int) -> None:
+    def take(self, pool: Pool, address: int, now_ms: int) -> None:
         """A plan wants to give out the address. Within `trial` only."""
-        pool = self.pool(name)
+        if pool not in self._hands:
+            self._hands[pool] = pool.hand, pool.hand_at_ms
         pool.add(address, now_ms)
         self._taken.append((pool, address))
 
@@ -269,7 +275,6 @@ class Ledger:
     @contextmanager
     def trial(self) -> Iterator[None]:
         """What is reserved and taken within is given back at the end, hands of pools included."""
-        hands = {network: (pool.hand, pool.hand_at_ms) for network, pool in self.pools.items()}
         try:
             yield
         finally:
@@ -280,12 +285,12 @@ class Ledger:
                 host.stock.give_back(given)
             for pool, address in self._taken:
                 pool.used.discard(address)
-            for network, pool in self.pools.items():
-                pool.hand, pool.hand_at_ms = hands.get(network, (0, 0))
+            for pool, hand in self._hands.items():
+                pool.hand, pool.hand_at_ms = hand
             for service_id, before in reversed(self._published):
                 self.mesh[service_id] = before
             self._undo, self._taken, self.touched, self._published = {}, [], [], []
-            self._granted = []
+            self._granted, self._hands = [], {}
 
     def _release(self, task: Task) -> None:
         cpus, memory = self._sizes[task.service_id, task.revision]

@@ -1,17 +1,17 @@
 """Gives a service's tasks nodes, addresses and ports, and writes them: placed, or PENDING with the reason."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from manager.planner.addresses import dotted, number
-from manager.planner.addresses6 import number6, pool6, text6
+from manager.planner.addresses6 import pool6
 from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.driven_volumes import DrivenVolumes
 from manager.planner.filters import Reason, explain, fitting, free_numbers, standing
-from manager.planner.ledger import Host
-from manager.planner.pools import AddressPools
+from manager.planner.form import Form
+from manager.planner.ledger import Host, Port
+from manager.planner.pools import Supply
 from manager.planner.preempt import Preemption
 from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
@@ -21,8 +21,7 @@ from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(NamedTuple):
     """A task to be written.
 
     Attributes:
@@ -60,22 +59,28 @@ class Placing:
         self._demand = demand
         self._kin = Kin(draft.ledger, service_id, demand, {})
         self._pace = Pace.of((), draft.now_ms)
-        self._networks: list[str] = []
-        self._pool_names: list[str] = []
-        self._pools = AddressPools(draft)
-        self._static = dict(demand.static)
+        self._networks: list[tuple[str, Supply, Supply | None]] = []
+        self._supplies: list[Supply] = []
         self._volumes = SlotVolumes(draft, service_id, revision)
         self._driven = DrivenVolumes(draft, service_id, revision)
         self._obstacle = self._driven.obstacle() or self._find_subnets()
+        self._claims = bool(self._volumes or self._driven or demand.apart or demand.together)
         self.besides = 0
-        self._placed = Task(
-            service_id=service_id,
-            revision=revision,
+        self._run = run
+        self._form = Form(self._blank())
+
+    def _blank(self) -> Task:
+        """What all tasks that are placed have in common."""
+        task = Task(
+            service_id=self._service_id,
+            revision=self._revision,
             state=TaskState.ASSIGNED,
             desired_state=TaskState.RUNNING,
-            created_at_ms=draft.now_ms,
-            run=run,
+            run=self._run,
         )
+        for network_id, _, _ in self._networks:
+            task.addresses.add(network_id=network_id)
+        return task
 
     def spread(self, needs: Sequence[Need], counts: dict[str, int], failing: Iterable[str]) -> list[str]:
         """Place tasks wherever they fit best; returns why some are not placed.
@@ -96,18 +101,16 @@ class Placing:
         bars = self._changing_bars if demand.apart or demand.together or self._driven else free
         order = places(hosts, demand, counts, frozenset(failing), self._company.cost(), bars)
         for need in away if not reason else needs:
-            host = None
             if not reason and not (reason := self._exhausted()):
                 host = next(order, None)
-                if host is None and (room := self._preemption.make_room(self._admitted(hosts), counts)) is not None:
+                if host is not None:
+                    self._write(need, host)
+                    continue
+                if (room := self._preemption.make_room(self._admitted(hosts), counts)) is not None:
                     self._wait_for_room(need, room, counts)
                     continue
-                everywhere = self._draft.ledger.hosts.values()
-                reason = "" if host is not None else explain(everywhere, demand, counts, self._bars)
-            if host is not None:
-                self._write(need, host)
-            else:
-                self._postpone(need, reason)
+                reason = explain(self._draft.ledger.hosts.values(), demand, counts, self._bars)
+            self._postpone(need, reason)
         return [*held, reason] if reason else held
 
     def _bars(self, host: Host) -> Reason | None:
@@ -181,50 +184,56 @@ class Placing:
         return obstacle if reason is None else f"node {name} {reason.one}"
 
     def _find_subnets(self) -> str:
+        draft, asked = self._draft, dict(self._demand.static)
         for network_id in self._demand.networks:
-            network = self._draft.view.networks.get(network_id)
-            allocation = self._draft.allocation(network_id)
+            network = draft.view.networks.get(network_id)
+            allocation = draft.allocation(network_id)
             if network is None:
                 return f"network {network_id} does not exist"
             if allocation is None:
                 return f"network {network.spec.name} has no subnet: it overlaps another network's, or all are taken"
-            self._networks.append(network_id)
-            self._pool_names += [network_id, pool6(network_id)] if allocation.subnet6 else [network_id]
+            pools = [network_id, pool6(network_id)] if allocation.subnet6 else [network_id]
+            found = [Supply(draft, pool, asked.get(pool, "")) for pool in pools]
+            self._networks.append((network_id, found[0], found[1] if allocation.subnet6 else None))
+            self._supplies += found
         return ""
 
     def _exhausted(self) -> str:
-        for pool in self._pool_names:
-            if obstacle := self._pools.obstacle(pool, self._static.get(pool, "")):
+        for supply in self._supplies:
+            if obstacle := supply.obstacle():
                 return obstacle
         return ""
 
     def _write(self, need: Need, host: Host) -> None:
         draft, demand, pending = self._draft, self._demand, need.pending
         self.besides += need.beside
-        task = Task()
-        task.CopyFrom(self._placed)
-        identifier = task.id = pending.id if pending is not None else draft.new_id()
-        task.slot, task.node_id = need.slot, host.id
+        form = self._form.task
+        identifier = form.id = pending.id if pending is not None else draft.new_id()
+        form.created_at_ms = pending.created_at_ms if pending is not None else draft.now_ms
+        form.slot, form.node_id, form.attempt = need.slot, host.id, need.attempt
+        if self._networks:
+            self._give_addresses()
+        if self._claims:
+            self._claim(need, host)
+        ports: list[Port] = []
+        if demand.ports:
+            del form.ports[:]
+            form.ports.extend(self._ports(host))
+            ports += ((port.protocol, port.published, port.host_address) for port in form.ports)
+        generic = host.stock.choose(demand.generic, demand.named) if demand.generic else ()
+        if generic:
+            del form.generic[:]
+            form.generic.extend(generic)
+        draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
+        draft.add(identifier, self._form.copy())
+
+    def _claim(self, need: Need, host: Host) -> None:
+        """What the service's own wishes and volumes let the next tasks know."""
         if self._volumes:
             self._volumes.claim(need.slot, host.id)
         if self._driven:
             self._driven.claim(host.id)
-        if pending is not None:
-            task.created_at_ms = pending.created_at_ms
-        if need.attempt:
-            task.attempt = need.attempt
-        if self._networks:
-            self._give_addresses(task)
-        if demand.ports:
-            task.ports.extend(self._ports(host))
-        ports = [(port.protocol, port.published, port.host_address) for port in task.ports] if demand.ports else ()
-        if demand.generic:
-            task.generic.extend(host.stock.choose(demand.generic, demand.named))
-        generic = task.generic if demand.generic else ()
-        if demand.apart or demand.together:
-            self._kin.join(host)
-        draft.ledger.reserve(host, self._service_id, demand.cpus, demand.memory, ports, generic)
-        draft.add(identifier, task)
+        self._kin.join(host)
 
     def _wait_for_room(self, need: Need, host: Host, counts: dict[str, int]) -> None:
         counts[host.id] = counts.get(host.id, 0) + 1
@@ -266,24 +275,15 @@ class Placing:
             reason_at_ms=told_at,
             created_at_ms=pending.created_at_ms if pending is not None else self._draft.now_ms,
             attempt=need.attempt,
-            run=self._placed.run,
+            run=self._run,
         )
         self._draft.add(identifier, task)
 
-    def _give_addresses(self, task: Task) -> None:
-        ledger, now_ms = self._draft.ledger, self._draft.now_ms
-        for network_id in self._networks:
-            asked = self._static.get(network_id)
-            free = number(asked) if asked else self._pools.next_free(network_id)
-            assert free is not None  # _exhausted has looked
-            ledger.take(network_id, free, now_ms)
-            place = task.addresses.add(network_id=network_id, address=dotted(free))
-            if len(self._pool_names) > len(self._networks) and (pool := pool6(network_id)) in self._pool_names:
-                asked = self._static.get(pool)
-                free = number6(asked) if asked else self._pools.next_free(pool)
-                assert free is not None  # likewise
-                ledger.take(pool, free, now_ms)
-                place.address6 = text6(free)
+    def _give_addresses(self) -> None:
+        for (_, supply, supply6), place in zip(self._networks, self._form.places, strict=True):
+            place.address = supply.give()
+            if supply6 is not None:
+                place.address6 = supply6.give()
 
     def _ports(self, host: Host) -> list[TaskPort]:
         found = []

@@ -1,82 +1,109 @@
 """Which address of a network a task gets, or a service: widens the network where that is needed and allowed."""
 
-from manager.planner.addresses import Subnet, number
-from manager.planner.addresses6 import is_pool6, network_of, number6, pool6, subnet6
+from collections.abc import Callable, Iterator
+from itertools import filterfalse
+
+from manager.planner.addresses import Pool, Subnet, dotted, number
+from manager.planner.addresses6 import is_pool6, network_of, number6, pool6, subnet6, text6
 from manager.planner.draft import Draft
 from manager.planner.networks import widen
 from shoal.api.v1.network_pb2 import Network
 from shoal.network_modes import cluster_networks
 
 
-class AddressPools:
-    """The networks of one service while its tasks are placed.
+class Supply:
+    """The addresses of one pool while it is one service's turn to take some.
 
-    A pool is named by its network's id, that of IPv6 addresses as `addresses6.pool6` has it.
+    Args:
+        pool: named by its network's id, that of IPv6 addresses as `addresses6.pool6` has it. It has an allocation.
+        asked: the address that each task asks for; empty when any will do.
+
+    Attributes:
+        subnet: what is given out.
+        held: those in use.
     """
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
-        self._subnets: dict[str, Subnet] = {}
+    __slots__ = ("_asked", "_draft", "_next", "_order", "_pool", "_text", "held", "subnet")
 
-    def has_ipv6(self, network_id: str) -> bool:
-        """Whether its tasks get IPv6 addresses too."""
-        allocation = self._draft.allocation(network_id)
-        return allocation is not None and bool(allocation.subnet6)
+    def __init__(self, draft: Draft, pool: str, asked: str = "") -> None:
+        self._draft, self._pool, self._asked = draft, pool, asked
+        self._text: Callable[[int], str] = text6 if is_pool6(pool) else dotted
+        self.held: Pool = draft.ledger.pool(pool)
+        self.subnet: Subnet = self._subnet()
+        self._order: Iterator[int] = self.held.free(self.subnet)
+        self._next = next(self._order, None)
 
-    def subnet(self, pool: str) -> Subnet:
-        """What is given out of a network that has an allocation."""
-        if pool not in self._subnets:
-            allocation, network = self._draft.allocation(network_of(pool)), self._network(pool)
-            assert allocation is not None
-            asked = self._asked(network, pool)
-            self._subnets[pool] = (
-                subnet6(allocation.subnet6, network.spec, asked)
-                if is_pool6(pool)
-                else Subnet.of(allocation.subnet, network.spec, asked)
-            )
-        return self._subnets[pool]
+    def obstacle(self) -> str:
+        """Why a task cannot have an address now, one line for the user; empty when it can."""
+        if not self._asked:
+            return "" if self._next is not None or self._widened() else self._exhausted()
+        asked = number6(self._asked) if is_pool6(self._pool) else number(self._asked)
+        if asked not in self.held.used:
+            return ""
+        return f"address {self._asked} of network {self._network().spec.name} is still in use{self._holder()}"
 
-    def _asked(self, network: Network, pool: str) -> set[int]:
-        """Looks through all services, but only for a network with a subnet given: of others none can be asked for."""
-        if not (network.spec.subnet6 if is_pool6(pool) else network.spec.subnet):
+    def give(self) -> str:
+        """The address of the next task, taken in the ledger. There must be no obstacle."""
+        if self._asked:
+            address = number6(self._asked) if is_pool6(self._pool) else number(self._asked)
+        else:
+            assert self._next is not None
+            address = self._next
+        return self._taken(address, self._draft.now_ms)
+
+    def give_highest(self) -> str | None:
+        """An address away from those of tasks, which are given out from below; None when none is left."""
+        left: dict[tuple[str, int], int] = self._draft.once("highest addresses left", dict)
+        last = self.subnet.last
+        from_above = range(left.get((self._pool, last), last), self.subnet.first - 1, -1)
+        free = next(filterfalse(self.subnet.excluded.__contains__, self.held.unused(from_above)), None)
+        if free is not None:
+            left[self._pool, last] = free - 1
+        elif self._widened():
+            free = self._next
+        return self._taken(free, 0) if free is not None else None
+
+    def _taken(self, address: int, at_ms: int) -> str:
+        self._draft.ledger.take(self.held, address, at_ms)
+        if address == self._next:
+            self._next = next(self._order, None)
+        return self._text(address)
+
+    def _subnet(self) -> Subnet:
+        allocation, network = self._draft.allocation(network_of(self._pool)), self._network()
+        assert allocation is not None
+        if is_pool6(self._pool):
+            return subnet6(allocation.subnet6, network.spec, self._kept(network.spec.subnet6))
+        return Subnet.of(allocation.subnet, network.spec, self._kept(network.spec.subnet))
+
+    def _kept(self, subnet: str) -> set[int]:
+        """Those that services ask for. Looks through all, but only where a subnet is given: of others none can be."""
+        if not subnet:
             return set()
         every = self._draft.once("addresses asked for", lambda: _asked_for(self._draft))
-        return every.get(pool, set())
+        return every.get(self._pool, set())
 
-    def next_free(self, pool: str) -> int | None:
-        """An address that nobody has, or has asked for; None when the network has none left and cannot grow."""
-        while (free := self._draft.ledger.pool(pool).next_free(self.subnet(pool))) is None:
-            if is_pool6(pool) or not widen(self._draft, pool):
-                return None
-            del self._subnets[pool]
-        return free
+    def _widened(self) -> bool:
+        """The network has more addresses now."""
+        if is_pool6(self._pool) or not widen(self._draft, self._pool):
+            return False
+        self.subnet = self._subnet()
+        self._order = self.held.free(self.subnet)
+        self._next = next(self._order, None)
+        return self._next is not None or self._widened()
 
-    def obstacle(self, pool: str, address: str) -> str:
-        """Why a task cannot have an address now, one line for the user; empty when it can.
+    def _network(self) -> Network:
+        return self._draft.view.networks[network_of(self._pool)]
 
-        Args:
-            address: the one it asks for; empty when any will do.
-        """
-        held = self._draft.ledger.pool(pool)
-        if not address and not held.is_exhausted(self.subnet(pool)):
-            return ""
-        name = self._network(pool).spec.name
-        if address:
-            asked = number6(address) if is_pool6(pool) else number(address)
-            taken = asked in held.used
-            return f"address {address} of network {name} is still in use{self._holder(pool, address)}" * taken
-        if self.next_free(pool) is None:
-            family = "IPv6 " if is_pool6(pool) else ""
-            return f"network {name} has no free {family}address: all {self.subnet(pool).size} are in use"
-        return ""
+    def _exhausted(self) -> str:
+        family = "IPv6 " if is_pool6(self._pool) else ""
+        name, size = self._network().spec.name, self.subnet.size
+        return f"network {name} has no free {family}address: all {size} are in use"
 
-    def _network(self, pool: str) -> Network:
-        return self._draft.view.networks[network_of(pool)]
-
-    def _holder(self, pool: str, address: str) -> str:
+    def _holder(self) -> str:
         for task in self._draft.view.tasks.values():
-            places = (held for held in task.addresses if held.network_id == network_of(pool))
-            if any(address in (held.address, held.address6) for held in places):
+            places = (held for held in task.addresses if held.network_id == network_of(self._pool))
+            if any(self._asked in (held.address, held.address6) for held in places):
                 if self._draft.down(task.node_id):
                     return f" by task {task.id} on node {task.node_id}, which is down: remove the node to free it"
                 return f" by task {task.id}"

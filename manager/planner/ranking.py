@@ -1,13 +1,13 @@
 """Nodes in the order of their load, sorted once a pass and kept up while a plan claims on them."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 from manager.planner.ledger import Host
 
 _Rank = tuple[float, int, str]
 
-_FEW = 16
+_FEW = 256
 """When less than that part of the nodes has changed, they are moved one by one."""
 
 
@@ -20,12 +20,11 @@ class Ranking:
     """
 
     def __init__(self, hosts: Iterable[Host], touched: Sequence[Host]) -> None:
-        self._hosts: list[Host] = []
-        self._ranks: list[_Rank] = []
         self._rank_of = {host: host.rank() for host in hosts}
         self._touched = touched
         self._seen = len(touched)
-        self._sort()
+        self._hosts = sorted(self._rank_of, key=self._rank_of.__getitem__)
+        self._ranks = [self._rank_of[host] for host in self._hosts]
 
     def hosts(self) -> Sequence[Host]:
         """As they stand now. The list stays as it is until this is called again, whatever is claimed meanwhile."""
@@ -33,16 +32,38 @@ class Ranking:
             changed = self._rank_of.keys() & set(self._touched[self._seen :])
             self._seen = len(self._touched)
             if len(changed) > len(self._hosts) // _FEW:
-                self._rank_of.update((host, host.rank()) for host in changed)
-                self._sort()
+                self._move_all(changed)
             else:
                 for host in changed:
                     self._move(host)
         return self._hosts
 
-    def _sort(self) -> None:
-        self._hosts = sorted(self._rank_of, key=self._rank_of.__getitem__)
-        self._ranks = [self._rank_of[host] for host in self._hosts]
+    def _move_all(self, changed: Set[Host]) -> None:
+        """Merge them in. They come from the beginning and most go to one place: a few long pieces are put together."""
+        left, end = len(changed), 0
+        while left:
+            left -= self._hosts[end] in changed
+            end += 1
+        passed_over = [host for host in self._hosts[:end] if host not in changed]
+        stay = passed_over + self._hosts[end:]
+        ranks = [*map(self._rank_of.__getitem__, passed_over), *self._ranks[end:]]
+        self._rank_of.update((host, host.rank()) for host in changed)
+        moved = sorted(changed, key=self._rank_of.__getitem__)
+        moved_ranks = [*map(self._rank_of.__getitem__, moved)]
+        self._hosts, self._ranks = [], []
+        at = moved_at = 0
+        while moved_at < len(moved):
+            until = bisect_left(ranks, moved_ranks[moved_at], at)
+            self._take(stay, ranks, slice(at, until))
+            at = until
+            until = bisect_left(moved_ranks, ranks[at], moved_at) if at < len(ranks) else len(moved)
+            self._take(moved, moved_ranks, slice(moved_at, until))
+            moved_at = until
+        self._take(stay, ranks, slice(at, None))
+
+    def _take(self, hosts: list[Host], ranks: list[_Rank], piece: slice) -> None:
+        self._hosts += hosts[piece]
+        self._ranks += ranks[piece]
 
     def _move(self, host: Host) -> None:
         at = bisect_left(self._ranks, self._rank_of[host])

@@ -17,7 +17,7 @@ from itertools import count
 from manager.planner.affinity import Cost
 from manager.planner.constraints import fact
 from manager.planner.demand import Demand
-from manager.planner.filters import Reason, fitting
+from manager.planner.filters import Reason, fit_for
 from manager.planner.ledger import Host
 
 Counts = dict[str, int]
@@ -49,24 +49,29 @@ def places(
         cost: what else speaks against a node, in the unit of weights.
         bars: asked of a node before each task.
     """
-    batch = _Batch(demand, counts, failing, bars)
+    batch = _Batch(demand, counts, failing, bars, fit_for(demand))
     if demand.spread or demand.weighted or demand.packing or demand.gathering or cost is not None:
         return _over_cells(hosts, batch, cost)
-    return (host for host in _Rounds(hosts, batch))
+    return iter(_Rounds(hosts, batch))
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """What is the same for all nodes while a batch of tasks is placed."""
+    """What is the same for all nodes while a batch of tasks is placed.
+
+    Attributes:
+        fits: whether one more task fits on a node that has so many of the service.
+    """
 
     demand: Demand
     counts: Counts
     failing: Collection[str]
     bars: Bars
+    fits: Callable[[Host, int], bool]
 
     def admits(self, host: Host) -> bool:
-        """Whether one more task fits there."""
-        return fitting(host, self.demand, self.counts.get(host.id, 0)) is None and self.bars(host) is None
+        """Whether one more task may go there."""
+        return self.fits(host, self.counts.get(host.id, 0)) and self.bars(host) is None
 
 
 class _Rounds:
@@ -90,14 +95,14 @@ class _Rounds:
         yield from self._levels(hosts)
 
     def _levels(self, hosts: Sequence[Host]) -> Iterator[Host]:
-        demand, counts, bars = self._batch.demand, self._batch.counts, self._batch.bars
+        fits, counts, bars = self._batch.fits, self._batch.counts, self._batch.bars
         is_barred = bars is not free
         waiting: dict[int, list[Host]] = {}
         first: list[Host] = []
         for host in hosts:  # no further than is asked for: a small service must not cost the cluster's size
             if (level := counts.get(host.id, 0)) > 0:
                 waiting.setdefault(level, []).append(host)
-            elif (not is_barred or bars(host) is None) and fitting(host, demand, 0) is None:
+            elif (not is_barred or bars(host) is None) and fits(host, 0):
                 counts[host.id] = 1
                 first.append(host)
                 yield host
@@ -109,7 +114,7 @@ class _Rounds:
             for host in waiting.pop(level):
                 if is_barred and bars(host) is not None:
                     continue
-                if fitting(host, demand, level) is None:  # else never again: nothing comes free within a batch
+                if fits(host, level):  # else never again: nothing comes free within a batch
                     counts[host.id] = level + 1
                     taken.append(host)
                     yield host

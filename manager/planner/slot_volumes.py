@@ -44,8 +44,8 @@ class SlotVolumes:
         mounts = record.spec.task.container.mounts if record is not None else ()
         self._uses = [_use(mount) for mount in mounts if mount.type == Mount.VOLUME and mount.volume.per_slot]
 
-    def __bool__(self) -> bool:
-        return bool(self._uses)
+    def __len__(self) -> int:
+        return len(self._uses)
 
     def home(self, slot: int) -> Home | None:
         """The node that the slot is bound to; None when it may go anywhere."""

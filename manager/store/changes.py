@@ -1,6 +1,7 @@
 """What is asked of the store and what it tells: writes with their conditions, and the changes that came of them."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 
@@ -10,8 +11,7 @@ ABSENT = 0
 PRESENT = -1
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """Put a record, or delete it when `value` is None. `put` and `delete` make it and keep kind and value in step."""
 
     kind: Kind[Message]
