@@ -171,6 +171,7 @@ class Datapath:
         move, self._told = self._balance.follow(services), True
         if step.sealed is not None:
             self.tunnels.apply(step.sealed)
+        self.tunnels.move(step.moves)
         if self._in_doubt:
             self.verify()
             return move.withdrawn

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from agent.network.encryption.sealed import Sealed
+from agent.network.encryption.sealed import Moves, Sealed
 from agent.network.netlink.messages import Address
 from agent.network.tables import Subnet, Tables, without_common
 
@@ -18,12 +18,14 @@ class Step:
 
     Attributes:
         before, after: parts of both that hold all that differs, but for what is encrypted.
-        sealed: what is to be encrypted now, whole; None when that is as it was.
+        sealed: what is to be encrypted now, whole; None when that is as it was but for `moves`.
+        moves: addresses on encrypted networks that go to other nodes, come and go.
     """
 
     before: Tables = field(default_factory=Tables)
     after: Tables = field(default_factory=Tables)
     sealed: Sealed | None = None
+    moves: Moves = field(default_factory=Moves)
 
 
 class LiveTables:
@@ -45,8 +47,7 @@ class LiveTables:
         _go_on(self._routes, before.routes, after.routes)
         _go_on(self._entries, before.entries, after.entries)
         has_entries = bool(self._entries)
-        sealed = self.whole.sealed if step.sealed is None else step.sealed
-        self.whole = replace(self.whole, has_entries=has_entries, sealed=sealed)
+        self.whole = replace(self.whole, has_entries=has_entries)
         was, will_be = without_common(before, after)
         return replace(was, has_entries=had_entries), replace(will_be, has_entries=has_entries)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from agent.network.balancing.frontends import Services, services
 from agent.network.balancing.live_services import LiveServices
 from agent.network.dns.claims import Claims, claims
-from agent.network.encryption.sealed import Sealed, encrypted_ids, sealed
+from agent.network.encryption.sealed import Moves, Sealed, encrypted_ids, moves, sealed
 from agent.network.live_tables import Step
 from agent.network.tables import Tables, tables
 from agent.network.told import Part, Told
@@ -62,8 +62,7 @@ class Meaning:
         was, now = self._read(before), self._read(after)
         self.told.take(change)
         self._services.take(was.services, now.services)
-        secret = self._sealed() if encrypted_ids(before.places) or encrypted_ids(after.places) else None
-        step = Step(was.tables, now.tables, secret)
+        step = Step(was.tables, now.tables, *self._encrypted(change, before, after, was, now))
         networks = list(after.networks.values()) if change.networks else None
         return Understood(step, networks, self._services.whole, was.claims, now.claims)
 
@@ -80,6 +79,15 @@ class Meaning:
         for service, own in part.by_service():
             if service is not None:
                 yield services(networks, own, [service], self._node_id, ipv6=self._ipv6)
+
+    def _encrypted(
+        self, change: TableChange, before: Part, after: Part, was: _Reading, now: _Reading
+    ) -> tuple[Sealed | None, Moves]:
+        """All of it where a network or a node has changed, else what addresses do."""
+        if not (change.networks or change.peers):
+            return None, moves(was.tables.sealed.places, now.tables.sealed.places)
+        is_meant = encrypted_ids(before.places) or encrypted_ids(after.places)
+        return self._sealed() if is_meant else None, Moves()
 
     def _sealed(self) -> Sealed:
         """Whole: there is one for all encrypted networks."""

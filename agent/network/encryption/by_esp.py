@@ -65,6 +65,7 @@ class ByEsp:
     """
 
     key_kind = OverlayKey.ESP
+    tells_addresses = False
 
     def __init__(
         self,

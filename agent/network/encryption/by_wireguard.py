@@ -39,6 +39,7 @@ class ByWireGuard:
     """
 
     key_kind = OverlayKey.WIREGUARD
+    tells_addresses = True
 
     def __init__(self, *, connection: Connection, first_port: int, now: Callable[[], float] = time.time) -> None:
         self._connection = connection

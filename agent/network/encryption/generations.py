@@ -5,12 +5,12 @@ all the time; what is sent to a node changes over to the new device once a hands
 it, which proves that it takes in too. So a change of keys loses nothing, though no two nodes change at one moment.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_network
 
-from agent.network.encryption.sealed import NodeKey, Sealed
+from agent.network.encryption.sealed import Moves, NodeKey, Sealed
 from agent.network.netlink.messages import Address, Network, Route
 from agent.network.netlink.wireguard import Peer
 from agent.network.underlay import next_hop
@@ -76,12 +76,15 @@ def wanted_peers(sealed: Sealed, tunnel: Tunnel) -> dict[bytes, Peer]:
 def chosen(sealed: Sealed, tunnels: Collection[Tunnel]) -> dict[Address, Tunnel]:
     """The tunnel that leads to each node: one that it has answered on, then that of the newest keys. Nodes that share
     no generation with us have none."""
-    found = {}
-    for node, keys in sealed.keys.items():
-        able = [each for each in tunnels if each.generation in keys and keys[each.generation].key in each.peers]
-        if able:
-            found[node] = max(able, key=partial(_worth, sealed.generation, keys))
-    return found
+    ways = ((node, way_to(node, sealed, tunnels)) for node in sealed.keys)
+    return {node: way for node, way in ways if way is not None}
+
+
+def way_to(node: Address, sealed: Sealed, tunnels: Iterable[Tunnel]) -> Tunnel | None:
+    """See `chosen`."""
+    keys = sealed.keys.get(node, {})
+    able = [each for each in tunnels if each.generation in keys and keys[each.generation].key in each.peers]
+    return max(able, key=partial(_worth, sealed.generation, keys), default=None)
 
 
 def _worth(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tuple[bool, bool, int]:
@@ -90,8 +93,27 @@ def _worth(newest: int, keys: Mapping[int, NodeKey], tunnel: Tunnel) -> tuple[bo
 
 def routes(sealed: Sealed, tunnels: Collection[Tunnel]) -> frozenset[Route]:
     """One for each container's address that can be reached encrypted."""
-    ways = chosen(sealed, tunnels)
-    return frozenset(_route(address, node, ways[node]) for address, node in sealed.places.items() if node in ways)
+    return routes_to(sealed.places, sealed, tunnels)
+
+
+def routes_to(places: Mapping[Address, Address], sealed: Sealed, tunnels: Collection[Tunnel]) -> frozenset[Route]:
+    """Those to some addresses, by the nodes that have them."""
+    ways = {node: way_to(node, sealed, tunnels) for node in set(places.values())}
+    return frozenset(_route(address, node, way) for address, node in places.items() if (way := ways[node]) is not None)
+
+
+def moved_peers(moves: Moves, sealed: Sealed, tunnel: Tunnel) -> dict[bytes, Peer]:
+    """The peers of which addresses go or come, with those that they have afterwards."""
+    found = {}
+    for node in moves.nodes:
+        told = sealed.keys.get(node, {}).get(tunnel.generation)
+        if told is not None and (peer := tunnel.peers.get(told.key)) is not None:
+            gone, come = (
+                frozenset(ip_network(address) for address, place in side.items() if place == node)
+                for side in (moves.gone, moves.come)
+            )
+            found[told.key] = replace(peer, allowed=(peer.allowed - gone) | come)
+    return found
 
 
 def _route(address: Address, node: Address, tunnel: Tunnel) -> Route:

@@ -28,6 +28,8 @@ class Kind(Protocol):
     """Blocking; for one thread. Everything raises Unavailable when the kernel refuses."""
 
     key_kind: OverlayKey.Kind.ValueType
+    tells_addresses: bool
+    """Whether peers are told with the containers' addresses behind them; else routes alone lead there."""
 
     @property
     def feature(self) -> str:

@@ -1,6 +1,6 @@
 """The planner's word on encrypted networks, as a value. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -33,6 +33,38 @@ class Sealed:
     keys: Mapping[Address, Mapping[int, NodeKey]] = field(default_factory=dict)
     places: Mapping[Address, Address] = field(default_factory=dict)
     esp_keys: Mapping[Address, Mapping[int, NodeKey]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Containers' addresses on encrypted networks that other nodes have no more, and that they have from now on.
+
+    Attributes:
+        gone, come: underlay address of the node, by the container's.
+    """
+
+    gone: Mapping[Address, Address] = field(default_factory=dict)
+    come: Mapping[Address, Address] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> frozenset[Address]:
+        """Whose addresses these are."""
+        return frozenset((*self.gone.values(), *self.come.values()))
+
+    def of(self, nodes: Container[Address]) -> "Moves":
+        """The part that is of some nodes."""
+        gone, come = (
+            {address: node for address, node in side.items() if node in nodes} for side in (self.gone, self.come)
+        )
+        return Moves(gone, come)
+
+    def __bool__(self) -> bool:
+        return bool(self.gone or self.come)
+
+
+def moves(before: Mapping[Address, Address], after: Mapping[Address, Address]) -> Moves:
+    """From some places to others."""
+    return Moves(dict(before.items() - after.items()), dict(after.items() - before.items()))
 
 
 NOTHING_SEALED = Sealed()

@@ -1,16 +1,16 @@
 """All of a node's encrypted tunnels: by WireGuard to nodes that have it too, by ESP to the others. Blocking."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from agent.network.encryption.by_esp import ByEsp, Place
 from agent.network.encryption.by_wireguard import ByWireGuard
 from agent.network.encryption.kinds import Kind
-from agent.network.encryption.sealed import Sealed, by_kind
+from agent.network.encryption.sealed import Moves, Sealed, by_kind
 from agent.network.encryption.secrets import Secrets
 from agent.network.encryption.tunnels import Tunnels
 from agent.network.kernel_features import knows_ipsec
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import Route
+from agent.network.netlink.messages import Address, Route
 from agent.network.settings import NetworkSettings
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.overlay_encryption import AUTO, ESP, WIREGUARD
@@ -47,6 +47,7 @@ class Sealing:
         self._esp = Tunnels(connection=connection, kind=esp)
         self._place = place
         self._parts = (self._wireguard, self._esp)
+        self._nodes: tuple[Set[Address], Set[Address]] = (frozenset(), frozenset())
 
     def close(self) -> None:
         for part in self._parts:
@@ -73,9 +74,15 @@ class Sealing:
         # What lacks everything is told that it does by what it was to use.
         used = self.features or [ESP if self._wanted == ESP else WIREGUARD]
         by_wireguard, by_esp = by_kind(sealed, wireguard=WIREGUARD in used, esp=ESP in used)
+        self._nodes = (by_wireguard.keys.keys(), by_esp.keys.keys())
         underlay = self._place.underlay
         self._wireguard.apply(by_wireguard, underlay.wireguard_mtu)
         self._esp.apply(by_esp, underlay.esp_mtu)
+
+    def move(self, moves: Moves) -> None:
+        """See `Tunnels.move`."""
+        for part, nodes in zip(self._parts, self._nodes, strict=True):
+            part.move(moves.of(nodes))
 
     def look(self) -> list[str]:
         """See `Tunnels.look`."""
@@ -89,7 +96,7 @@ class Sealing:
 
     @property
     def routes(self) -> frozenset[Route]:
-        return self._wireguard.routes | self._esp.routes
+        return frozenset(self._wireguard.routes | self._esp.routes)
 
     @property
     def keys(self) -> Sequence[OverlayKey]:

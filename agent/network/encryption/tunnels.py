@@ -7,12 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.network.encryption.changes import differences, sound
-from agent.network.encryption.generations import Tunnel, is_settled, outdated, routes, superseded, wanted_peers
+from agent.network.encryption.generations import (
+    Tunnel,
+    is_settled,
+    moved_peers,
+    outdated,
+    routes,
+    routes_to,
+    superseded,
+    wanted_peers,
+)
 from agent.network.encryption.kinds import Kind
-from agent.network.encryption.sealed import Sealed
+from agent.network.encryption.sealed import Moves, Sealed
 from agent.network.kernel_state import KernelState, plan
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import Route
+from agent.network.netlink.messages import Address, Route
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 
@@ -35,12 +44,13 @@ class Tunnels:
         self._connection = connection
         self._kind = kind
         self._clock = clock
-        self._sealed = Sealed()
+        self._places: dict[Address, Address] = {}
+        self._sealed = Sealed(places=self._places)
         self._mtu = 0
         self._tunnels: dict[int, Tunnel] = {}
         self._quiet: dict[int, tuple[int, float]] = {}
         self._in_doubt = True
-        self.routes: frozenset[Route] = frozenset()
+        self.routes: set[Route] = set()
         self.fault = ""
         """Why nothing is encrypted though it should be; such tasks have no way to other nodes."""
         self.keys: tuple[OverlayKey, ...] = ()
@@ -76,8 +86,38 @@ class Tunnels:
         """
         if self._is_idle(sealed):
             return
-        self._sealed, self._mtu = sealed, mtu
+        self._places = dict(sealed.places)
+        self._sealed, self._mtu = replace(sealed, places=self._places), mtu
         self._try(self._converge)
+
+    def move(self, moves: Moves) -> None:
+        """Follow addresses from node to node, by work in proportion to their number. Else as `apply`."""
+        if not moves or self._is_idle(self._sealed):
+            return
+        for address in moves.gone.keys() - moves.come.keys():
+            self._places.pop(address, None)
+        self._places.update(moves.come)
+        self._try(self._converge if self._in_doubt else lambda: self._move(moves))
+
+    def _move(self, moves: Moves) -> None:
+        """What others need is added first and removed last."""
+        self._in_doubt = True
+        todo = []
+        for tunnel in self._tunnels.values():
+            wanted = moved_peers(moves, self._sealed, tunnel)
+            todo.append((replace(tunnel, peers={key: tunnel.peers[key] for key in wanted}), wanted))
+        if self._kind.tells_addresses:
+            self._kind.add(todo)
+        for tunnel, wanted in todo:
+            whole = self._tunnels[tunnel.generation]
+            self._tunnels[tunnel.generation] = replace(whole, peers={**whole.peers, **wanted})
+        old, new = (routes_to(places, self._sealed, self._tunnels.values()) for places in (moves.gone, moves.come))
+        self._connection.apply(plan(KernelState(routes=old), KernelState(routes=new)))
+        self.routes -= old
+        self.routes |= new
+        if self._kind.tells_addresses:
+            self._kind.remove(todo)
+        self._in_doubt = False
 
     def look(self, mtu: int) -> list[str]:
         """Compare with the kernel, set right what differs, and go on with a change of keys. What was wrong, in a line
@@ -160,8 +200,8 @@ class Tunnels:
     def _lead(self) -> None:
         """Let the routes follow the tunnels."""
         wanted = routes(self._sealed, self._tunnels.values())
-        self._connection.apply(plan(KernelState(routes=self.routes), KernelState(routes=wanted)))
-        self.routes = wanted
+        self._connection.apply(plan(KernelState(routes=frozenset(self.routes)), KernelState(routes=wanted)))
+        self.routes = set(wanted)
 
     def _retire(self) -> None:
         """Throw away older keys on which nothing has come for a while."""

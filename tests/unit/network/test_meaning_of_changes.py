@@ -1,5 +1,6 @@
 """Whatever changes in whatever order: what is kept by differences is what follows from all records at once."""
 
+from dataclasses import fields, replace
 from ipaddress import ip_address
 
 from hypothesis import given, settings
@@ -9,13 +10,14 @@ from agent.network.balancing.balance import Balance
 from agent.network.balancing.elements import service_elements
 from agent.network.balancing.frontends import services
 from agent.network.dns.zone import NameTable, zone
-from agent.network.kernel_state import kernel_state, plan
-from agent.network.live_tables import LiveTables
+from agent.network.encryption.sealed import NOTHING_SEALED
+from agent.network.kernel_state import KernelState, kernel_state, plan
+from agent.network.live_tables import LiveTables, Step
 from agent.network.local_pool import USUAL
 from agent.network.meaning import Meaning
 from agent.network.netlink.messages import Message
 from agent.network.nftables import elements as nft
-from agent.network.tables import tables, without_common
+from agent.network.tables import Tables, tables
 from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Names, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.node_pb2 import OverlayKey
@@ -120,12 +122,17 @@ def _joined(changes: list[TableChange]) -> TableChange:
     return found
 
 
+def _state(whole: Tables) -> KernelState:
+    return kernel_state(whole, (), 7, POOL, ipv6=True)
+
+
 class Node:
     """What a node holds, brought there by differences alone: values, elements of the table, entries of the kernel."""
 
     def __init__(self) -> None:
         self.meaning = Meaning(node_id=HERE, ipv6=True)
         self.live, self.balance, self.names = LiveTables(), Balance(), NameTable(ipv6=True)
+        self.sealed, self.kernel = NOTHING_SEALED, _state(self.live.whole)
         self.elements = {name: set(values) for name, values in self.wanted_elements().items()}
 
     def wanted_elements(self) -> nft.Elements:
@@ -135,7 +142,8 @@ class Node:
         """The messages for the kernel."""
         understood = self.meaning.take(change)
         step = understood.step
-        self.live.take(step)
+        parts = self.live.take(step)
+        self._seal(step)
         move = self.balance.follow(understood.services)
         before = nft.merged(nft.elements(step.before, (), POOL), move.before)
         after = nft.merged(nft.elements(step.after, (), POOL), move.after)
@@ -149,8 +157,19 @@ class Node:
             self.names.add(come)
         if understood.networks is not None:
             self.names.reach(understood.networks)
-        states = [kernel_state(each, (), 7, POOL, ipv6=True) for each in without_common(step.before, step.after)]
-        return plan(*states)
+        was, will_be = (_state(each) for each in parts)
+        for field in fields(KernelState):
+            held = getattr(self.kernel, field.name)
+            gone, come = getattr(was, field.name), getattr(will_be, field.name)
+            self.kernel = replace(self.kernel, **{field.name: (held - (gone - come)) | come})
+        return plan(was, will_be)
+
+    def _seal(self, step: Step) -> None:
+        whole = self.sealed if step.sealed is None else step.sealed
+        kept = {address: node for address, node in whole.places.items() if address not in step.moves.gone}
+        assert kept.keys().isdisjoint(step.moves.come)
+        assert step.moves.gone.items() <= whole.places.items()
+        self.sealed = replace(whole, places={**kept, **step.moves.come})
 
 
 @settings(max_examples=120, deadline=None)
@@ -163,7 +182,9 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[TableChang
         networks, endpoints = list(told.networks.values()), list(told.endpoints.values())
         endpoints.sort(key=lambda each: (each.ready, each.task_id))
         fresh = tables(networks, endpoints, list(told.peers.values()), HERE)
-        assert node.live.whole == fresh
+        assert node.live.whole == replace(fresh, sealed=NOTHING_SEALED)
+        assert node.sealed == fresh.sealed
+        assert node.kernel == _state(fresh)
         spread = services(networks, endpoints, list(told.services.values()), HERE)
         whole = node.meaning._services.whole
         assert whole.targets == spread.targets and whole.targets6 == spread.targets6

@@ -5,11 +5,14 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import cast
 
-from agent.network.encryption.generations import Tunnel
-from agent.network.encryption.sealed import NOTHING_SEALED, NodeKey, Sealed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.network.encryption.generations import Tunnel, routes, wanted_peers
+from agent.network.encryption.sealed import NOTHING_SEALED, NodeKey, Sealed, moves
 from agent.network.encryption.tunnels import QUIET_SECONDS, Tunnels
 from agent.network.netlink.connection import Connection
-from agent.network.netlink.messages import Message, Route
+from agent.network.netlink.messages import Address, Message, Route
 from agent.network.netlink.wireguard import Peer
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
@@ -24,7 +27,8 @@ class Kernel:
     key_kind = OverlayKey.ESP
     feature = "esp"
 
-    def __init__(self) -> None:
+    def __init__(self, *, tells_addresses: bool = False) -> None:
+        self.tells_addresses = tells_addresses
         self.devices: dict[int, Tunnel] = {}
         self.made = 0
         self.lacking = ""
@@ -61,10 +65,14 @@ class Kernel:
         if self.refuses_peers:
             raise Unavailable("no room for peers")
         for tunnel, wanted in tunnels:
-            self.devices[tunnel.generation] = replace(self.devices[tunnel.generation], peers=wanted)
+            device = self.devices[tunnel.generation]
+            self.devices[tunnel.generation] = replace(device, peers={**device.peers, **wanted})
 
     def remove(self, tunnels: Collection[tuple[Tunnel, Mapping[bytes, Peer]]]) -> None:
-        """Nothing is left to do."""
+        for tunnel, wanted in tunnels:
+            device = self.devices[tunnel.generation]
+            kept = {key: peer for key, peer in device.peers.items() if key in wanted or key not in tunnel.peers}
+            self.devices[tunnel.generation] = replace(device, peers=kept)
 
     def knock(self, tunnel: Tunnel) -> None:
         self.knocks.append(tunnel.generation)
@@ -212,3 +220,46 @@ def test_without_an_encrypted_network_nothing_is_left() -> None:
     rig.tunnels.apply(NOTHING_SEALED, MTU)
     assert not rig.kernel.devices and not rig.tunnels.routes and not rig.generations
     assert rig.tunnels.look(MTU) == []
+
+
+NODES: tuple[Address, ...] = tuple(IPv4Address(f"192.0.2.{number}") for number in (2, 3, 4))
+CONTAINERS = tuple(IPv4Address(f"10.1.0.{number}") for number in range(1, 7))
+KEYS: Mapping[Address, Mapping[int, NodeKey]] = {node: {1: NodeKey(node.packed * 8, 51832)} for node in NODES[:2]}
+PLACES = st.dictionaries(st.sampled_from(CONTAINERS), st.sampled_from(NODES))
+"""The last node has no key."""
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.booleans(), PLACES, st.lists(PLACES, max_size=6))
+def test_addresses_that_move_lead_where_a_fresh_start_leads(
+    tells: bool, first: dict[Address, Address], then: list[dict[Address, Address]]
+) -> None:
+    kernel, asked = Kernel(tells_addresses=tells), Routes()
+    tunnels = Tunnels(connection=cast(Connection, asked), kind=kernel)
+    tunnels.apply(Sealed(1, KEYS, first), MTU)
+    before = first
+    for places in then:
+        step, count = moves(before, places), len(asked.requests)
+        tunnels.move(step.of(KEYS.keys()))
+        before, fresh = places, Sealed(1, KEYS, places)
+        (tunnel,) = kernel.devices.values()
+        assert tunnels.routes == routes(fresh, [tunnel])
+        assert len(asked.requests) - count <= len(step.gone) + len(step.come)
+        if tells:
+            told = {key: peer.allowed for key, peer in wanted_peers(fresh, tunnel).items()}
+            assert {key: peer.allowed for key, peer in tunnel.peers.items()} == told
+    made = kernel.made
+    tunnels.apply(Sealed(1, KEYS, before), MTU)
+    assert kernel.made == made and tunnels.routes == routes(Sealed(1, KEYS, before), kernel.devices.values())
+
+
+def test_addresses_that_move_while_peers_are_refused_are_led_to_at_the_next_look() -> None:
+    rig = Rig()
+    rig.tell(1, 1)
+    rig.kernel.tells_addresses = rig.kernel.refuses_peers = True
+    rig.tunnels.move(moves({}, {CONTAINERS[1]: NODE}))
+    assert rig.tunnels.fault.endswith("no room for peers")
+    rig.kernel.refuses_peers = False
+    rig.tunnels.look(MTU)
+    assert not rig.tunnels.fault
+    assert {route.destination.network_address for route in rig.tunnels.routes} == {CONTAINER, CONTAINERS[1]}
