@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +42,7 @@ class Playground:
         contexts: of the user; the playground's context is made in it, named as the playground.
         say: takes a line on each step.
         ready_seconds: within which each part has to be; a slow machine needs more.
+        manager_options: more of `shoal-manager run`.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class Playground:
         contexts: Contexts,
         say: Say = lambda _: None,
         ready_seconds: float = READY_SECONDS,
+        manager_options: Sequence[str] = (),
     ) -> None:
         self.layout = layout
+        self._manager_options = manager_options
         self._ready_seconds = ready_seconds
         self._contexts = contexts
         self._say = say
@@ -165,6 +168,7 @@ class Playground:
             layout.join,
             "--registries-file",
             layout.registries_file,
+            *self._manager_options,
         ]
         log = layout.state / "logs" / "manager.log"
         self._spawn("manager", layout.lan, command, log)

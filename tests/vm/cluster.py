@@ -27,7 +27,10 @@ LAYOUT = Layout(hosts=len(HOSTS))
 LOGS = LAYOUT.state / "logs"
 CONFIG = Path("/run/shoal-config")
 """SHOAL_CONFIG."""
-PLAYGROUND = Playground(LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300)
+PLAYGROUND = Playground(
+    LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "8")
+)
+"""A node is DOWN after three of them: an emulated machine takes several seconds to start an agent."""
 
 T = TypeVar("T")
 
