@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, filterfalse
 
+from manager.planner.spans import span
 from shoal.api.v1.network_pb2 import NetworkSpec
 
 POOL = ipaddress.IPv4Network("10.0.0.0/8")
@@ -30,20 +31,18 @@ class Subnet:
     @staticmethod
     def parse(cidr: str) -> "Subnet":
         """Raises ValueError when it is not an IPv4 network."""
-        network = ipaddress.IPv4Network(cidr)
-        return Subnet(int(network.network_address) + 2, int(network.broadcast_address) - 1)
+        whole = span(cidr)
+        if whole is None:
+            raise ValueError(f"{cidr!r} is not an IPv4 network")
+        return Subnet(whole[0] + 2, whole[1] - 1)
 
     @staticmethod
     def of(cidr: str, spec: NetworkSpec, excluded: Iterable[int] = ()) -> "Subnet":
         """As the network's spec narrows it: the range, the gateway and what is kept back. The spec is a valid one."""
         whole = Subnet.parse(cidr)
         kept = {number(address) for address in (spec.gateway, *spec.reserved.values()) if address}
-        if not spec.ip_range:
-            return Subnet(whole.first, whole.last, frozenset(kept.union(excluded)))
-        narrow = ipaddress.IPv4Network(spec.ip_range)
-        first = max(whole.first, int(narrow.network_address))
-        last = min(whole.last, int(narrow.broadcast_address))
-        return Subnet(first, last, frozenset(kept.union(excluded)))
+        first, last = (span(spec.ip_range) if spec.ip_range else None) or (whole.first, whole.last)
+        return Subnet(max(whole.first, first), min(whole.last, last), frozenset(kept.union(excluded)))
 
     @property
     def size(self) -> int:
@@ -100,26 +99,3 @@ class Pool:
     def unused(self, addresses: Iterable[int]) -> Iterator[int]:
         """Those that are not in use by the time that they are asked for."""
         return filterfalse(self.used.__contains__, addresses)
-
-
-def free_subnet(taken: Iterable[ipaddress.IPv4Network], length: int = PREFIX_LENGTH) -> ipaddress.IPv4Network | None:
-    """The lowest part of the pool of this prefix length that is disjoint from those taken; None without one."""
-    step = 1 << 32 - length
-    candidate = int(POOL.network_address)
-    for low, high in sorted((int(net.network_address), int(net.broadcast_address)) for net in taken):
-        if low >= candidate + step:
-            break
-        candidate = max(candidate, (high // step + 1) * step)
-    if candidate > int(POOL.broadcast_address):
-        return None
-    return ipaddress.IPv4Network((candidate, length))
-
-
-def widened(subnet: str, block: str, others: Iterable[str]) -> str | None:
-    """The subnet twice as wide, within its block and disjoint from the others; None where it cannot grow."""
-    if not block or subnet == block:
-        return None
-    wider = ipaddress.IPv4Network(subnet).supernet()
-    if any(wider.overlaps(ipaddress.IPv4Network(other)) for other in others):
-        return None
-    return str(wider)

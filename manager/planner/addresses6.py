@@ -1,11 +1,12 @@
 """IPv6 subnets of networks and addresses in them, as plain numbers. None is gone through: it may have 2^64."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network
 
 from manager.planner.addresses import Subnet
+from manager.planner.spans import Span, free_spans, span_of
 from shoal.api.v1.network_pb2 import NetworkSpec
 
 PREFIX_LENGTH = 64
@@ -76,12 +77,8 @@ def cluster_prefix(cluster_id: str) -> IPv6Network:
     return IPv6Network((bytes([0xFD]) + digest[:5] + bytes(10), 48))
 
 
-def free_subnet6(prefix: IPv6Network, taken: Iterable[IPv6Network]) -> IPv6Network | None:
-    """The lowest /64 of the prefix that is disjoint from those taken; None without one. The first stays free."""
-    step = 1 << 128 - PREFIX_LENGTH
-    candidate = int(prefix[0]) + step
-    for low, high in sorted((int(net[0]), int(net[-1])) for net in taken if net.overlaps(prefix)):
-        if low >= candidate + step:
-            break
-        candidate = max(candidate, (high // step + 1) * step)
-    return None if candidate > int(prefix[-1]) else IPv6Network((candidate, PREFIX_LENGTH))
+def free_subnets6(prefix: IPv6Network, taken: Iterable[Span]) -> Iterator[IPv6Network]:
+    """Each /64 of the prefix that is disjoint from those taken, the lowest first. The very first stays free."""
+    size = 1 << 128 - PREFIX_LENGTH
+    first, last = span_of(prefix)
+    return (IPv6Network((first, PREFIX_LENGTH)) for first, _ in free_spans((first + size, last), taken, size))

@@ -1,16 +1,15 @@
 """Gives each network its subnet, and widens it when its addresses are used up."""
 
-import ipaddress
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 
-from manager.planner.addresses import BLOCK_LENGTH, PREFIX_LENGTH, free_subnet, widened
-from manager.planner.addresses6 import cluster_prefix, free_subnet6
+from manager.planner.addresses import BLOCK_LENGTH, POOL, PREFIX_LENGTH
+from manager.planner.addresses6 import cluster_prefix, free_subnets6
 from manager.planner.draft import Draft
+from manager.planner.spans import Span, Spans, free_spans, span, span6, span_of
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
 from shoal.network_modes import NODE_POOL
-
-Taken = list[ipaddress.IPv4Network]
 
 
 def plan_subnets(draft: Draft) -> None:
@@ -19,131 +18,116 @@ def plan_subnets(draft: Draft) -> None:
     One that overlaps another gets nothing; its tasks stay PENDING and say so.
     """
     view = draft.view
-    for identifier in view.allocations:
+    for identifier in sorted(view.allocations.keys() - view.networks.keys()):
         # The control API removes no network that a service attaches to; addresses still held keep the subnet.
-        if identifier not in view.networks and not draft.ledger.pool(identifier).used:
+        if not draft.ledger.pool(identifier).used:
             draft.allocate(identifier, None)
-    waiting = sorted(
-        (network for identifier, network in view.networks.items() if identifier not in view.allocations), key=_age
-    )
+    waiting = sorted(map(view.networks.__getitem__, view.networks.keys() - view.allocations.keys()), key=_age)
     if not waiting:
         return
     subnets6 = _plan_ipv6(view, waiting)
     waiting = [network for network in waiting if network.meta.id in subnets6]
-    taken = [ipaddress.IPv4Network(allocation.subnet) for allocation in view.allocations.values()]
-    asked = [network for network in waiting if network.spec.subnet]
-    _allocate(draft, asked, taken, subnets6)
-    hosts = list(host_prefixes(view))
-    blocks = [ipaddress.IPv4Network(each.block) for each in view.allocations.values() if each.block]
-    chosen = [network for network in waiting if not network.spec.subnet]
-    _choose(draft, chosen, taken + hosts, blocks, subnets6)
+    taken = Spans(filter(None, (span(allocation.subnet) for allocation in view.allocations.values())))
+    _allocate(draft, [network for network in waiting if network.spec.subnet], taken, subnets6)
+    _choose(draft, [network for network in waiting if not network.spec.subnet], taken, subnets6)
 
 
 def _plan_ipv6(view: View, waiting: list[Network]) -> Mapping[str, str]:
     """The IPv6 subnet by network, empty for one that has none; those that cannot have theirs are left out."""
-    taken = [ipaddress.IPv6Network(each.subnet6) for each in view.allocations.values() if each.subnet6]
-    found: dict[str, str] = {}
-    for network in sorted(waiting, key=lambda each: not each.spec.subnet6):
-        if not network.spec.ipv6:
-            found[network.meta.id] = ""
-            continue
-        subnet = _asked6(network) if network.spec.subnet6 else _free6(view, taken)
-        if subnet is not None and not any(map(subnet.overlaps, taken)):
-            taken.append(subnet)
-            found[network.meta.id] = str(subnet)
+    found = {network.meta.id: "" for network in waiting if not network.spec.ipv6}
+    taken = Spans(filter(None, (span6(each.subnet6) for each in view.allocations.values() if each.subnet6)))
+    for network in waiting:
+        # The control API refuses what is no subnet; an old record must not end the leader's term.
+        asked = span6(network.spec.subnet6) if network.spec.ipv6 and network.spec.subnet6 else None
+        if asked is not None and not taken.meet(asked):
+            taken.add(asked)
+            found[network.meta.id] = str(IPv6Network(network.spec.subnet6))
+    others = [network.meta.id for network in waiting if network.spec.ipv6 and not network.spec.subnet6]
+    if others:
+        identifier = view.cluster.meta.id if view.cluster is not None else ""  # it is there before anything else is
+        free = free_subnets6(cluster_prefix(identifier), [*taken, *host_spans6(view)])
+        found |= dict(zip(others, map(str, free), strict=False))
     return found
 
 
-def _free6(view: View, taken: list[ipaddress.IPv6Network]) -> ipaddress.IPv6Network | None:
-    identifier = view.cluster.meta.id if view.cluster is not None else ""  # it is there before anything else is
-    return free_subnet6(cluster_prefix(identifier), [*taken, *host_prefixes6(view)])
-
-
-def _asked6(network: Network) -> ipaddress.IPv6Network | None:
-    try:
-        return ipaddress.IPv6Network(network.spec.subnet6)
-    except ValueError:  # the control API refuses it; an old record must not end the leader's term
-        return None
-
-
-def _allocate(draft: Draft, networks: list[Network], taken: Taken, subnets6: Mapping[str, str]) -> None:
+def _allocate(draft: Draft, networks: list[Network], taken: Spans, subnets6: Mapping[str, str]) -> None:
     for network in networks:
-        subnet = _asked(network)
-        if subnet is None or any(subnet.overlaps(other) for other in taken):
+        asked = span(network.spec.subnet)  # what is no subnet is left alone, as above
+        if asked is None or taken.meet(asked):
             continue
-        taken.append(subnet)
-        identifier = network.meta.id
-        allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), subnet6=subnets6[identifier])
+        taken.add(asked)
+        identifier, subnet = network.meta.id, str(IPv4Network(network.spec.subnet))
+        allocation = NetworkAllocation(network_id=identifier, subnet=subnet, subnet6=subnets6[identifier])
         draft.allocate(identifier, allocation)
 
 
-def _choose(draft: Draft, networks: list[Network], taken: Taken, blocks: Taken, subnets6: Mapping[str, str]) -> None:
+def _choose(draft: Draft, networks: list[Network], taken: Spans, subnets6: Mapping[str, str]) -> None:
     """Each gets the beginning of a block that it may fill; when there are no blocks left, a subnet out of another's."""
+    if not networks:
+        return
+    view, pool = draft.view, span_of(POOL)
+    used = [*taken, *draft.once("prefixes of hosts", lambda: Spans(host_spans(view)))]
+    held = filter(None, (span(each.block) for each in view.allocations.values() if each.block))
+    blocks = free_spans(pool, [*used, *held], 1 << 32 - BLOCK_LENGTH)
+    rest: Iterator[Span] | None = None
     for network in networks:
         identifier = network.meta.id
-        block = free_subnet(taken + blocks, BLOCK_LENGTH)
-        if block is not None:
-            subnet = next(block.subnets(new_prefix=PREFIX_LENGTH))
-            blocks.append(block)
-        elif (found := free_subnet(taken)) is not None:
-            subnet = found
-        else:
+        block = next(blocks, None)
+        if block is None:
+            rest = rest or free_spans(pool, used, 1 << 32 - PREFIX_LENGTH)
+        found = block if block is not None or rest is None else next(rest, None)
+        if found is None:
             return
-        taken.append(subnet)
-        allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), block=str(block or ""))
-        allocation.subnet6 = subnets6[identifier]
+        subnet = IPv4Network((found[0], PREFIX_LENGTH))
+        used.append(span_of(subnet))
+        allocation = NetworkAllocation(network_id=identifier, subnet=str(subnet), subnet6=subnets6[identifier])
+        if block is not None:
+            allocation.block = str(IPv4Network((block[0], BLOCK_LENGTH)))
         draft.allocate(identifier, allocation)
 
 
-def host_prefixes(view: View) -> Iterator[ipaddress.IPv4Network]:
+def host_spans(view: View) -> Iterator[Span]:
     """What the nodes use themselves: their addresses, what they route, and the pool of tasks without a network."""
-    yield ipaddress.IPv4Network(NODE_POOL)
+    texts = {NODE_POOL}
     for status in view.node_status.values():
         about = status.description
-        for text in (about.address, about.local_pool or NODE_POOL, *about.host_prefixes):
-            try:
-                yield ipaddress.IPv4Network(text)
-            except ValueError:  # an agent's word, or an IPv6 address: no reason to plan nothing
-                continue
+        texts.update((about.address, about.local_pool), about.host_prefixes)
+    # What cannot be read is an agent's word, or of IPv6: no reason to plan nothing.
+    return filter(None, map(span, texts))
 
 
-def host_prefixes6(view: View) -> Iterator[ipaddress.IPv6Network]:
+def host_spans6(view: View) -> Iterator[Span]:
     """What the nodes themselves use of IPv6."""
-    for status in view.node_status.values():
-        for text in status.description.host_prefixes:
-            if ":" in text:
-                try:
-                    yield ipaddress.IPv6Network(text)
-                except ValueError:  # an agent's word: no reason to plan nothing
-                    continue
+    texts = {text for status in view.node_status.values() for text in status.description.host_prefixes if ":" in text}
+    return filter(None, map(span6, texts))
 
 
 def widen(draft: Draft, network_id: str) -> bool:
     """Give the network more addresses, if it may grow; whether it did."""
     allocation = draft.allocation(network_id)
-    if allocation is None:
+    if allocation is None or allocation.block in ("", allocation.subnet):
         return False
-    view = draft.view
-    others = [
-        other.subnet
-        for each in view.allocations.keys() | view.networks.keys()
-        if each != network_id and (other := draft.allocation(each)) is not None
-    ]
-    subnet = widened(allocation.subnet, allocation.block, (*others, *map(str, host_prefixes(view))))
-    if subnet is None:
+    subnet = IPv4Network(allocation.subnet)
+    wider = subnet.supernet()
+    first, last = span_of(wider)
+    own_first, own_last = span_of(subnet)
+    more = (own_last + 1, last) if own_first == first else (first, own_first - 1)
+    taken: Spans = draft.once("subnets of networks", lambda: _subnets(draft))
+    hosts: Spans = draft.once("prefixes of hosts", lambda: Spans(host_spans(draft.view)))
+    if taken.meet(more) or hosts.meet((first, last)):
         return False
-    wider = NetworkAllocation()
-    wider.CopyFrom(allocation)
-    wider.subnet = subnet
-    draft.allocate(network_id, wider)
+    taken.add(more)
+    wide = NetworkAllocation()
+    wide.CopyFrom(allocation)
+    wide.subnet = str(wider)
+    draft.allocate(network_id, wide)
     return True
 
 
-def _asked(network: Network) -> ipaddress.IPv4Network | None:
-    try:
-        return ipaddress.IPv4Network(network.spec.subnet)
-    except ValueError:  # the control API refuses it; an old record must not end the leader's term
-        return None
+def _subnets(draft: Draft) -> Spans:
+    """Those of all networks. Once the first network has been widened, nothing else changes them within a pass."""
+    each = map(draft.allocation, draft.view.allocations.keys() | draft.view.networks.keys())
+    return Spans(filter(None, (span(allocation.subnet) for allocation in each if allocation is not None)))
 
 
 def _age(network: Network) -> tuple[int, str]:

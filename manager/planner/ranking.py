@@ -7,8 +7,8 @@ from manager.planner.ledger import Host
 
 _Rank = tuple[float, int, str]
 
-_FEW = 256
-"""When less than that part of the nodes has changed, they are moved one by one."""
+_FEW, _PART = 8, 256
+"""When no more than so many nodes have changed, or that part of them, they are moved one by one."""
 
 
 class Ranking:
@@ -31,7 +31,7 @@ class Ranking:
         if self._seen < len(self._touched):
             changed = self._rank_of.keys() & set(self._touched[self._seen :])
             self._seen = len(self._touched)
-            if len(changed) > len(self._hosts) // _FEW:
+            if len(changed) > max(_FEW, len(self._hosts) // _PART):
                 self._move_all(changed)
             else:
                 for host in changed:

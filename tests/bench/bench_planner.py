@@ -1,4 +1,4 @@
-"""The planner alone, on one core, without etcd: `python -m tests.bench.bench_planner [tasks nodes [services]]`.
+"""The planner alone, one core, no etcd: `python -m tests.bench.bench_planner [tasks nodes [services [networks]]]`.
 
 New services are planned over empty nodes, then a pass without a change (full and incremental), then a lost node, then
 an update. Each size has a process of its own, so that its peak memory is its own. Seconds are those of the processor.
@@ -35,25 +35,29 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Size:
-    """A cluster to be planned; with more services than one, each has an address for every task on one network."""
+    """A cluster to be planned; with more services than one, each has an address for every task on a network."""
 
     tasks: int
     nodes: int
     services: int = 1
+    networks: int = 1
 
     @property
     def words(self) -> list[str]:
         """As the command line takes it."""
-        return [str(self.tasks), str(self.nodes), str(self.services)]
+        return [str(self.tasks), str(self.nodes), str(self.services), str(self.networks)]
 
     def __str__(self) -> str:
-        what = f"{self.services:,} services on one overlay network" if self.services > 1 else "1 service, no network"
+        networks = f"{self.networks:,} overlay networks" if self.networks > 1 else "one overlay network"
+        what = f"{self.services:,} services on {networks}" if self.services > 1 else "1 service, no network"
         return f"{self.tasks:,} tasks, {self.nodes:,} nodes, {what}"
 
 
 ROW = (Size(1_000, 100), Size(10_000, 1_000), Size(100_000, 10_000), Size(1_000_000, 10_000))
 """What the cost of a task is compared over."""
 OVERLAY = (Size(100_000, 10_000, 100), Size(1_000_000, 10_000, 1_000))
+NETWORKS = (Size(2_500, 1_000, 500, 500), Size(10_000, 1_000, 2_000, 2_000))
+"""Each service on a network of its own, that it shares with nobody."""
 RATED = 100_000
 _REPEATS = {1_000: 20, 10_000: 5, 100_000: 2}
 """How often more sizes are scheduled that take too little time to be measured once."""
@@ -83,22 +87,28 @@ def commit(tables: Tables, agenda: Agenda | None, writes: list[Write] | tuple[Wr
         agenda.note(changes)
 
 
-def cluster(tasks: int, nodes: int, services: int, *, overlay: bool) -> Tables:
-    tables = Tables()
+def cluster(size: Size) -> Tables:
+    tables, overlay = Tables(), size.services > 1
     writes = []
-    for number in range(nodes):
+    for number in range(size.nodes):
         name = f"node{number:09d}"
         description = NodeDescription(hostname=name, resources=Resources(nano_cpus=10**14, memory_bytes=1 << 50))
+        description.address = f"198.18.{number >> 8}.{number & 255}"
+        description.host_prefixes.extend(["198.18.0.0/15", "172.17.0.0/16", "fd77:1::/64"])
         status = NodeStatus(node_id=name, state=NodeStatus.READY, description=description)
         writes += [Write(kinds.NODE, name, Node(meta=Meta(id=name))), Write(kinds.NODE_STATUS, name, status)]  # type: ignore[arg-type]
-    network = Network(meta=Meta(id="net"), spec=NetworkSpec(name="net", subnet="10.0.0.0/8"))
-    writes.append(Write(kinds.NETWORK, "net", network))  # type: ignore[arg-type]
-    template = TaskTemplate(reservations=Resources(nano_cpus=10**7, memory_bytes=1 << 20))
-    if overlay:
-        template.networks.append(NetworkAttachment(network="net"))
-    for number in range(services):
+    for number in range(size.networks):
+        spec_of_it = NetworkSpec(name=f"net{number}", subnet="10.0.0.0/8" if size.networks == 1 else "")
+        network = Network(meta=Meta(id=f"net{number}"), spec=spec_of_it)
+        writes.append(Write(kinds.NETWORK, network.meta.id, network))  # type: ignore[arg-type]
+    reserved = Resources(nano_cpus=10**7, memory_bytes=1 << 20)
+    for number in range(size.services):
         name = f"service{number:06d}"
-        spec = ServiceSpec(name=name, task=template, replicated=Replicated(replicas=tasks // services))
+        template = TaskTemplate(reservations=reserved)
+        if overlay:
+            template.networks.append(NetworkAttachment(network=f"net{number % size.networks}"))
+        replicas = size.tasks // size.services
+        spec = ServiceSpec(name=name, task=template, replicated=Replicated(replicas=replicas))
         service = Service(meta=Meta(id=name), spec=spec, revision=1, task_revision=1)
         revision = ServiceRevision(service_id=name, number=1, spec=spec)
         writes += [Write(kinds.SERVICE, name, service), Write(kinds.REVISION, f"{name}/1", revision)]  # type: ignore[arg-type]
@@ -132,7 +142,7 @@ def measure(size: Size) -> dict[str, float]:
 
 def _schedule(clock: Clock, size: Size) -> tuple[Tables, Agenda, Callable[..., Outcome]]:
     """Plan everything over empty nodes, and commit it."""
-    tables = cluster(size.tasks, size.nodes, size.services, overlay=size.services > 1)
+    tables = cluster(size)
     numbers = count()
 
     def new_id() -> str:
@@ -176,16 +186,22 @@ def update(clock: Clock, tables: Tables, agenda: Agenda, tasks: int, step: Calla
 
 def figures() -> list[Figure]:
     """The planner alone: no etcd, no agents, no containers."""
-    found = {size: in_child(size) for size in (*ROW, *OVERLAY)}
+    found = {size: in_child(size) for size in (*ROW, *OVERLAY, *NETWORKS)}
     alone, seconds = "planner alone", {size: found[size]["schedule all"] for size in found}
     large, full_pass, lost = OVERLAY[-1], found[ROW[-1]]["full pass"], found[ROW[-1]]["lost node"] * 1000
     costs = [seconds[size] / size.tasks * 1e6 for size in ROW]
     told = f"{min(costs):.1f} to {max(costs):.1f} µs a task from {ROW[0].tasks:,} to {ROW[-1].tasks:,} tasks"
     rates = [size for size in found if size.tasks == RATED]
     wholes = [size for size in found if size.tasks == ROW[-1].tasks]
+    of_network = [seconds[size] / size.networks * 1e6 for size in NETWORKS]
+    growth = f"{of_network[0]:.0f} to {of_network[-1]:.0f} µs from {NETWORKS[0].networks} to {NETWORKS[-1].networks:,}"
     return [
         *(Figure(f"plan {size}", size.tasks / seconds[size], "tasks/s", None, 100_000, alone) for size in rates),
         *(Figure(f"plan {size}", seconds[size], "s", 15, None, alone) for size in wholes),
+        Figure(f"plan {NETWORKS[-1]}", seconds[NETWORKS[-1]], "s", None, None, alone),
+        Figure(
+            f"… cost of a network, to that with fewer ({growth})", of_network[-1] / of_network[0], "", 1.5, None, alone
+        ),
         Figure(f"… peak memory of {large}", found[large]["peak_bytes"] / 1e6, "MB", 4_000, None, alone),
         Figure("a full pass over 1,000,000 tasks without a change", full_pass, "s", 1, None, alone),
         Figure("one lost node of 10,000, with 100 tasks", lost, "ms", 100, None, alone),
@@ -217,7 +233,7 @@ def plan_all(tables: Tables) -> Outcome:
 def main() -> None:
     """One size as asked, or the figures of all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("size", nargs="*", type=int, metavar="NUMBER", help="tasks, nodes, services")
+    parser.add_argument("size", nargs="*", type=int, metavar="NUMBER", help="tasks, nodes, services, networks")
     parser.add_argument("--json", action="store_true", help="one line of JSON on standard output")
     asked = parser.parse_args()
     if not asked.size:

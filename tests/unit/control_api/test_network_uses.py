@@ -1,7 +1,5 @@
 """Services on networks: modes, addresses that are asked for, and subnets that hosts use already."""
 
-from ipaddress import IPv4Network
-
 import pytest
 
 from manager.control_api.network_uses import resolve
@@ -9,7 +7,8 @@ from manager.control_api.networks import problem
 from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.validate_network import overlap_with_hosts
 from manager.control_api.validate_service import check_service
-from manager.planner.networks import host_prefixes
+from manager.planner.networks import host_spans
+from manager.planner.spans import span
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
@@ -129,7 +128,7 @@ def test_a_pool_that_a_node_has_taken_is_its_own() -> None:
     view.node_status["h2"].description.local_pool = "172.29.0.0/16"
     (fault,) = overlap_with_hosts("subnet", "172.29.4.0/24", view)
     assert "172.29.0.0/16, for tasks without a network the pool of node h2" in fault.message
-    assert IPv4Network("172.29.0.0/16") in set(host_prefixes(view))
+    assert span("172.29.0.0/16") in set(host_spans(view))
     view.node_status["h2"].description.local_pool = "10.5.0.0/28"
     put(view, kinds.ALLOCATION, "front", NetworkAllocation(network_id="front", subnet="10.5.0.0/24"))
     (line,) = NodeWarnings(view).of("h2")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.planner.addresses import Pool, Subnet, dotted, free_subnet, number, widened
+from manager.planner.addresses import Pool, Subnet, dotted, number
 from manager.planner.constraints import parse
 from shoal.api.v1.meta_pb2 import Meta, Platform
 from shoal.api.v1.network_pb2 import NetworkSpec
@@ -135,35 +135,6 @@ def test_a_pool_gives_out_every_address_once(length: int, steps: list[tuple[bool
             pool.used.discard(sorted(pool.used)[which % len(pool.used)])
 
 
-@given(st.lists(st.tuples(st.integers(0, 2**13), st.integers(20, 30)), max_size=20))
-def test_the_free_subnet_is_disjoint_and_the_lowest(taken: list[tuple[int, int]]) -> None:
-    networks = [ipaddress.IPv4Network(((10 << 24) + base, length), strict=False) for base, length in taken]
-    found = free_subnet(networks)
-    lowest = next(
-        subnet
-        for subnet in ipaddress.IPv4Network("10.0.0.0/8").subnets(new_prefix=24)
-        if not any(subnet.overlaps(other) for other in networks)
-    )
-    assert found == lowest
-
-
-@given(st.integers(16, 24), st.lists(st.tuples(st.integers(0, 2**16 - 1), st.integers(22, 28)), max_size=8))
-def test_a_subnet_widens_within_its_block_and_over_nobody(length: int, taken: list[tuple[int, int]]) -> None:
-    block = ipaddress.IPv4Network(("10.7.0.0", length))
-    subnet = ipaddress.IPv4Network(("10.7.0.0", 24))
-    every = [ipaddress.IPv4Network(((10 << 24) + (7 << 16) + base, size), strict=False) for base, size in taken]
-    others = [other for other in every if not other.overlaps(subnet)]
-    while (wider := widened(str(subnet), str(block), map(str, others))) is not None:
-        assert ipaddress.IPv4Network(wider).supernet_of(subnet)
-        subnet = ipaddress.IPv4Network(wider)
-        assert subnet.subnet_of(block) and not any(subnet.overlaps(other) for other in others)
-    assert subnet == block or any(subnet.supernet().overlaps(other) for other in others)
-
-
-def test_a_subnet_without_a_block_stays_as_it_is() -> None:
-    assert widened("10.7.0.0/24", "", []) is None
-
-
 def test_what_a_network_keeps_back_is_not_given_out() -> None:
     spec = NetworkSpec(gateway="10.7.0.9", ip_range="10.7.0.8/29", reserved={"printer": "10.7.0.10"})
     subnet, pool, found = Subnet.of("10.7.0.0/24", spec, [number("10.7.0.11")]), Pool(), []
@@ -172,10 +143,6 @@ def test_what_a_network_keeps_back_is_not_given_out() -> None:
         pool.add(free, len(found))
     assert found == [f"10.7.0.{last}" for last in (8, 12, 13, 14, 15)]
     assert subnet.size == len(found)
-
-
-def test_a_pool_can_be_used_up() -> None:
-    assert free_subnet([ipaddress.IPv4Network("10.0.0.0/8")]) is None
 
 
 def test_a_node_beside_a_manager_has_that_role() -> None:

@@ -1,11 +1,13 @@
 """IPv6 in the plan: a subnet for each network, an address of each family, and who cannot have any."""
 
 from ipaddress import IPv6Address, IPv6Network
+from itertools import islice
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.planner.addresses6 import cluster_prefix, free_subnet6, number6, subnet6, text6
+from manager.planner.addresses6 import cluster_prefix, free_subnets6, number6, subnet6, text6
+from manager.planner.spans import span_of
 from manager.store import kinds
 from shoal.api.v1.cluster_pb2 import Cluster
 from shoal.api.v1.meta_pb2 import Meta
@@ -137,10 +139,10 @@ def test_a_free_subnet_is_the_lowest_that_overlaps_none(places: list[int], lengt
         IPv6Network((int(PREFIX[0]) + place * (1 << 128 - max(length, 49)) & ~((1 << 128 - length) - 1), length))
         for place in places
     ]
-    found = free_subnet6(PREFIX, taken)
-    if found is not None:
+    for found in islice(free_subnets6(PREFIX, map(span_of, taken)), 3):
         assert found.prefixlen == 64 and found.subnet_of(PREFIX)
         assert not any(map(found.overlaps, taken))
+        taken.append(found)
 
 
 @given(st.lists(st.sampled_from([0, 0, 0, 1, 0xA0, 0xFFFF]), min_size=8, max_size=8))

@@ -7,7 +7,7 @@ from manager.planner.ledger import Host
 from manager.planner.ranking import Ranking
 
 FEW = 300
-"""Of so many nodes the change of one is followed by itself, and that of more by a merge."""
+"""Of so many nodes the changes of eight are followed one by one, and those of more by a merge."""
 
 
 def hosts(number: int) -> list[Host]:
@@ -23,7 +23,7 @@ def claim(host: Host, cpus: int, touched: list[Host]) -> None:
     touched.append(host)
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, FEW - 1), st.integers(0, 9)), max_size=12), max_size=12))
+@given(st.lists(st.lists(st.tuples(st.integers(0, FEW - 1), st.integers(0, 9)), max_size=20), max_size=12))
 def test_claims_anywhere_leave_the_order_as_a_sort_would(rounds: list[list[tuple[int, int]]]) -> None:
     every, touched = hosts(FEW), list[Host]()
     ranking = Ranking(every, touched)
