@@ -132,7 +132,8 @@ def _probed(status: NodeStatus) -> ProbedNode:
 
 
 def published(view: View, status: NodeStatus) -> list[Target]:
-    """Ports that the node is to answer at: those of its running tasks, and those of the mesh."""
+    """Ports that the node is to answer at: those of its running tasks, and those of the mesh, of services that have
+    any."""
     found: dict[Target, None] = {}
     address = status.description.address
     for task in view.tasks_on(status.node_id).values():
@@ -145,6 +146,8 @@ def published(view: View, status: NodeStatus) -> list[Target]:
                 place = _reached_at(port.host_address, address)
                 found[Target(name, status.node_id, place, port.published, port.protocol)] = None
     for service_id, service in view.services.items():
+        if not any(map(is_wanted, view.tasks_of(service_id).values())):
+            continue
         fronts = view.service_status.get(service_id)
         for mesh in fronts.mesh_ports if fronts is not None else ():
             if covers(mesh.host_address, address):

@@ -9,7 +9,7 @@ from manager.store import kinds
 from manager.store.changes import put
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import PublishedPort, ServiceRevision
+from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort, TaskState
 from shoal.errors import Unavailable
@@ -90,3 +90,23 @@ def test_a_node_that_does_not_answer_is_named() -> None:
     response = checked(Agents("node2"))
     assert any(problem.startswith("node h2: the agent at") for problem in response.problems)
     assert {pair.from_hostname for pair in response.pairs} == {"h1", "h3"}
+
+
+def test_ports_of_every_node_are_asked_for_where_a_service_has_tasks() -> None:
+    agents = Agents()
+
+    async def run() -> CheckNetworkResponse:
+        async with two_managers() as (rig, _):
+            await cluster(rig)
+            for service_id, published in (("web", 90), ("scaled-to-none", 91)):
+                service = Service(spec=spec_of())
+                service.meta.id = service_id
+                mesh = PublishedPort(protocol=PublishedPort.TCP, target=80, published=published)
+                status = ServiceStatus(service_id=service_id, mesh_ports=[mesh])
+                puts = [put(kinds.SERVICE, service_id, service), put(kinds.SERVICE_STATUS, service_id, status)]
+                await rig.store.commit(puts)
+            return await NetworkCheck(store=rig.store, prober=agents).check(CheckNetworkRequest())
+
+    response = asyncio.run(run())
+    tried = {(port.node_hostname, port.port) for port in response.ports if port.port >= 90}
+    assert tried == {("h1", 90), ("h2", 90), ("h3", 90)}
