@@ -87,7 +87,8 @@ class Pool:
     def add(self, address: int, at_ms: int) -> None:
         """A task that was made at that time has the address."""
         self.used.add(address)
-        if (at_ms, address) > (self.hand_at_ms, self.hand):
+        newest = self.hand_at_ms
+        if at_ms > newest or (at_ms == newest and address > self.hand):
             self.hand, self.hand_at_ms = address, at_ms
 
     def free(self, subnet: Subnet) -> Iterator[int]:

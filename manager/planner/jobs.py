@@ -13,7 +13,7 @@ from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.filters import standing
 from manager.planner.modes import completions, is_job, is_on_each_node
-from manager.planner.place import Need, Placing
+from manager.planner.place import Need, Placing, in_order
 from manager.planner.rolls import Key
 from manager.planner.slots import Slot, age, release, slots_of
 from manager.planner.template import Wanted
@@ -218,7 +218,7 @@ class _JobPass:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
             return
         counts = Counter(task.node_id for slot in slots.values() for task in slot.wanted if task.node_id)
-        needs = sorted((need for _, need in work.needs), key=lambda need: (need.pending is None, need.slot))
+        needs = in_order(need for _, need in work.needs)
         failing = history.failing_nodes(draft, slots.values())
         failing |= {node for slot in slots.values() for node in restart.left(slot.ended)}
         self._problems.update(placing.spread(needs, counts, failing))

@@ -128,7 +128,7 @@ class Ledger:
         self.touched: list[Host] = []
         """Those that a plan has claimed on, in the order of its claims, over and over."""
         self._undo: dict[Host, tuple[tuple[int, int, int], set[Port], dict[str, int]]] = {}
-        self._taken: list[tuple[Pool, int]] = []
+        self._taken: dict[Pool, list[int]] = {}
         self._hands: dict[Pool, tuple[int, int]] = {}
         self._granted: list[tuple[Host, Sequence[GenericResource]]] = []
         self.mesh: dict[str, Sequence[PublishedPort]] = {}
@@ -241,10 +241,12 @@ class Ledger:
 
     def take(self, pool: Pool, address: int, now_ms: int) -> None:
         """A plan wants to give out the address. Within `trial` only."""
-        if pool not in self._hands:
+        taken = self._taken.get(pool)
+        if taken is None:
+            taken = self._taken[pool] = []
             self._hands[pool] = pool.hand, pool.hand_at_ms
+        taken.append(address)
         pool.add(address, now_ms)
-        self._taken.append((pool, address))
 
     def publish(self, service_id: str, ports: Sequence[PublishedPort]) -> None:
         """A plan wants every node to lead these ports to the service. Within `trial` only."""
@@ -283,14 +285,13 @@ class Ledger:
                 host.ports, host.services = ports, services
             for host, given in self._granted:
                 host.stock.give_back(given)
-            for pool, address in self._taken:
-                pool.used.discard(address)
-            for pool, hand in self._hands.items():
-                pool.hand, pool.hand_at_ms = hand
+            for pool, addresses in self._taken.items():
+                pool.used.difference_update(addresses)
+                pool.hand, pool.hand_at_ms = self._hands[pool]
             for service_id, before in reversed(self._published):
                 self.mesh[service_id] = before
-            self._undo, self._taken, self.touched, self._published = {}, [], [], []
-            self._granted, self._hands = [], {}
+            self._undo, self._taken, self._hands = {}, {}, {}
+            self.touched, self._published, self._granted = [], [], []
 
     def _release(self, task: Task) -> None:
         cpus, memory = self._sizes[task.service_id, task.revision]

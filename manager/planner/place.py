@@ -1,6 +1,7 @@
 """Gives a service's tasks nodes, addresses and ports, and writes them: placed, or PENDING with the reason."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from manager.planner.addresses6 import pool6
@@ -38,6 +39,16 @@ class Need(NamedTuple):
     pending: Task | None = None
     beside: bool = False
     home: str = ""
+
+
+def in_order(needs: Iterable[Need]) -> list[Need]:
+    """Those that wait already come first, then the others; each by slot."""
+    every = sorted(needs, key=_SLOT)
+    waiting = [need for need in every if need.pending is not None]
+    return [*waiting, *(need for need in every if need.pending is None)] if waiting else every
+
+
+_SLOT = attrgetter("slot")
 
 
 class Placing:
@@ -280,10 +291,11 @@ class Placing:
         self._draft.add(identifier, task)
 
     def _give_addresses(self) -> None:
-        for (_, supply, supply6), place in zip(self._networks, self._form.places, strict=True):
-            place.address = supply.give()
+        places = self._form.places
+        for at, (_, supply, supply6) in enumerate(self._networks):
+            places[at].address = supply.give()
             if supply6 is not None:
-                place.address6 = supply6.give()
+                places[at].address6 = supply6.give()
 
     def _ports(self, host: Host) -> list[TaskPort]:
         found = []

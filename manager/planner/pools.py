@@ -37,19 +37,18 @@ class Supply:
         """Why a task cannot have an address now, one line for the user; empty when it can."""
         if not self._asked:
             return "" if self._next is not None or self._widened() else self._exhausted()
-        asked = number6(self._asked) if is_pool6(self._pool) else number(self._asked)
-        if asked not in self.held.used:
+        if self._asked_number() not in self.held.used:
             return ""
         return f"address {self._asked} of network {self._network().spec.name} is still in use{self._holder()}"
 
     def give(self) -> str:
         """The address of the next task, taken in the ledger. There must be no obstacle."""
-        if self._asked:
-            address = number6(self._asked) if is_pool6(self._pool) else number(self._asked)
-        else:
-            assert self._next is not None
-            address = self._next
-        return self._taken(address, self._draft.now_ms)
+        address = self._asked_number() if self._asked else self._next
+        assert address is not None
+        self._draft.ledger.take(self.held, address, self._draft.now_ms)
+        if address == self._next:
+            self._next = next(self._order, None)
+        return self._text(address)
 
     def give_highest(self) -> str | None:
         """An address away from those of tasks, which are given out from below; None when none is left."""
@@ -61,13 +60,15 @@ class Supply:
             left[self._pool, last] = free - 1
         elif self._widened():
             free = self._next
-        return self._taken(free, 0) if free is not None else None
-
-    def _taken(self, address: int, at_ms: int) -> str:
-        self._draft.ledger.take(self.held, address, at_ms)
-        if address == self._next:
+        if free is None:
+            return None
+        self._draft.ledger.take(self.held, free, 0)
+        if free == self._next:
             self._next = next(self._order, None)
-        return self._text(address)
+        return self._text(free)
+
+    def _asked_number(self) -> int:
+        return number6(self._asked) if is_pool6(self._pool) else number(self._asked)
 
     def _subnet(self) -> Subnet:
         allocation, network = self._draft.allocation(network_of(self._pool)), self._network()

@@ -11,7 +11,7 @@ from manager.planner.effective import current_update, effective
 from manager.planner.evening import carried_out_ms, find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
-from manager.planner.place import Need, Placing
+from manager.planner.place import Need, Placing, in_order
 from manager.planner.replicas import choose_slots
 from manager.planner.rolls import Key, key_of
 from manager.planner.slots import Slot, age, release, rest, rest_the_obvious, slots_of
@@ -315,7 +315,7 @@ class _ServicePass:
         staying = (task for slot in loud for task in slot.wanted if not draft.is_stopping(task))
         counts.update(task.node_id for task in staying if task.node_id)
         failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
-        needs = sorted((need for _, need in self._needs), key=lambda need: (need.pending is None, need.slot))
+        needs = in_order(need for _, need in self._needs)
         self._problems.update(placing.spread(needs, counts, failing))
         self._steps += placing.besides
 
