@@ -43,7 +43,11 @@ def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
 
 def last_due_ms(cron: str, zone: str, until_ms: int) -> int | None:
     """The last due time up to that time, itself included."""
-    return _first(CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True))
+    found = _first(CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True))
+    # Backwards from within an hour that comes twice, what ran in its first half seems to be still to come.
+    while found is not None and (later := next_due_ms(cron, zone, found)) is not None and later <= until_ms:
+        found = later
+    return found
 
 
 def _first(times: CronSim) -> int | None:
