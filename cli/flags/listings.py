@@ -189,7 +189,9 @@ LISTINGS = (
     Listing(
         "--publish",
         "PORT",
-        "Publish a port: [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL].",
+        "Publish [[ADDRESS:]PUBLISHED:]TARGET[/PROTOCOL] on every node, or ranges of them. Or by key=value: target, "
+        "published, protocol, host_ip, mode (ingress; host: only on nodes of its tasks), traffic (cluster; local: only "
+        "to tasks of the node that is asked).",
         _add_port,
         _remove_port,
         short="-p",
