@@ -20,7 +20,12 @@ from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
 
 CHECK_SECONDS = 60.0
-MOST_PORTS = 1_000
+MOST_PAIRS = 30_000
+MOST_PORTS = 20_000
+"""That are probed in all: what a message has room for."""
+MOST_PORTS_OF_ONE = 1_000
+MOST_UNPROBED = 1_000
+"""That are named."""
 
 
 class Prober(Protocol):
@@ -57,13 +62,16 @@ class NetworkCheck:
         """
         view = self._store.tables
         nodes = _ready(view, request.network)
-        asked = {node_id: _request(view, node_id, nodes) for node_id in nodes}
+        order = sorted(nodes)
+        asked = {node_id: _request(view, place, order, nodes) for place, node_id in enumerate(order)}
         async with TaskGroup() as group:
             running = {
                 node_id: group.create_task(self._probe(view, nodes[node_id], probes))
                 for node_id, (probes, _) in asked.items()
             }
         response = CheckNetworkResponse(problems=_away(view, nodes, whole=not request.network))
+        if len(nodes) > 1:
+            response.asked_each = len(next(iter(asked.values()))[0].nodes)
         for node_id, task in running.items():
             answer = task.result()
             if isinstance(answer, str):
@@ -108,20 +116,27 @@ def _away(view: View, asked: Mapping[str, NodeStatus], *, whole: bool) -> list[s
     return [f"node {hostname_of(view, node_id)} is not ready" for node_id in view.nodes if node_id not in asked]
 
 
-def _request(view: View, node_id: str, nodes: Mapping[str, NodeStatus]) -> tuple[ProbeRequest, Sequence[Target]]:
-    """What one node is to probe: all others, and the published ports of the next one, so that each is tried once.
+def others(count: int, place: int) -> list[int]:
+    """Which of `count` nodes the one at a place asks: all others, or of many some that lie evenly around the ring, so
+    that each is asked as often as it asks. Pure."""
+    most = max(1, min(count - 1, MOST_PAIRS // count))
+    stride = (count - 1) // most
+    return [(place + 1 + stride * step) % count for step in range(most)] if count > 1 else []
 
-    The targets are all of them, of which it is asked for the first ones.
-    """
-    order = sorted(nodes)
-    following = order[(order.index(node_id) + 1) % len(order)]
-    targets = published(view, nodes[following])
+
+def _request(
+    view: View, place: int, order: Sequence[str], nodes: Mapping[str, NodeStatus]
+) -> tuple[ProbeRequest, Sequence[Target]]:
+    """What one node is to probe: others, and the published ports of the next one, so that each is tried once; of too
+    many some, others at each node."""
+    following = order[(place + 1) % len(order)]
+    every = published(view, nodes[following])
+    most = max(1, min(MOST_PORTS_OF_ONE, MOST_PORTS // len(order)))
+    first = place * most % len(every) if len(every) > most else 0
+    targets = [*every[first:], *every[:first]][:most]
     request = ProbeRequest(
-        nodes=[_probed(status) for other, status in nodes.items() if other != node_id],
-        ports=[
-            ProbedPort(address=target.address, port=target.port, protocol=target.protocol)
-            for target in targets[:MOST_PORTS]
-        ],
+        nodes=[_probed(nodes[order[other]]) for other in others(len(order), place)],
+        ports=[ProbedPort(address=target.address, port=target.port, protocol=target.protocol) for target in targets],
     )
     return request, targets
 
@@ -181,7 +196,8 @@ def _tell(
         hostname = hostname_of(view, target.node_id)
         if place in untold or place >= len(answer.ports):
             protocol = protocol_name(target.protocol)
-            response.unprobed.append(f"{target.port}/{protocol} of {target.service} on {hostname}")
+            if len(response.unprobed) < MOST_UNPROBED:
+                response.unprobed.append(f"{target.port}/{protocol} of {target.service} on {hostname}")
             continue
         error = answer.ports[place]
         response.ports.append(

@@ -14,16 +14,20 @@ from shoal.published_ports import protocol_name
 
 PATHS = ("from", "to", "path", "loss", "median", "worst", "mtu", "verdict")
 MOST_NAMED = 10
+MOST_PATHS = 60
+"""That are shown where all is well: those of six nodes."""
 PORTS = ("service", "node", "address", "port", "protocol", "verdict")
 
 
 @click.command("check", epilog=examples("shoal network check", "shoal network check front"))
+@click.option("--all", "-a", "show_all", is_flag=True, help="Show all paths, of many nodes too.")
 @format_option
 @click.argument("network", default="", shell_complete=names_of("network"))
 @pass_client
-def check(client: Client, *, network: str, form: str) -> None:
+def check(client: Client, *, network: str, show_all: bool, form: str) -> None:
     """Probe from every node to every other one (of NETWORK), and every published port. Fails when one does.
 
+    Of more than six nodes only paths that fail are shown, unless by --all; of more than 173 each asks some others.
     Ports of UDP are sent an empty datagram, and fail when it is refused; of those that keep silent nothing can be said.
     """
     response = client.call(client.control.CheckNetwork, CheckNetworkRequest(network=network))
@@ -31,7 +35,7 @@ def check(client: Client, *, network: str, form: str) -> None:
     if form == "json":
         show(rows, PATHS, form=form)
     else:
-        show(path_rows(response), PATHS, form=form)
+        show_paths(response, show_all=show_all)
         if response.ports:
             click.echo()
             show([port_row(port) for port in response.ports], PORTS, form=form)
@@ -41,6 +45,18 @@ def check(client: Client, *, network: str, form: str) -> None:
     wrong = sum(row["verdict"] != "ok" for row in rows) + len(response.problems)
     if wrong:
         raise Failed(f"{wrong} of {len(rows) + len(response.problems)} checks failed")
+
+
+def show_paths(response: CheckNetworkResponse, *, show_all: bool) -> None:
+    """All of them, or of many what fails and a count."""
+    rows = path_rows(response)
+    wrong = [row for row in rows if row["verdict"] != "ok"]
+    shortened = not show_all and len(rows) > MOST_PATHS
+    if wrong or not shortened:
+        show(wrong if shortened else rows, PATHS, form="table")
+    if shortened:
+        each = f", each node asked {response.asked_each}" if response.asked_each else ""
+        click.echo(f"{len(rows) - len(wrong)} of {len(rows)} paths are ok{each}; --all shows them")
 
 
 def listed(unprobed: Sequence[str]) -> str:

@@ -1293,6 +1293,9 @@ class CheckNetworkResponse(_message.Message):
     PORTS_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     UNPROBED_FIELD_NUMBER: _builtins.int
+    ASKED_EACH_FIELD_NUMBER: _builtins.int
+    asked_each: _builtins.int
+    """How many others each node asked: all of them, or some where there are many."""
     @_builtins.property
     def pairs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodePair]: ...
     @_builtins.property
@@ -1304,7 +1307,7 @@ class CheckNetworkResponse(_message.Message):
     @_builtins.property
     def unprobed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Published ports that nothing can be said of, "53/udp of dns on h1": what was sent there was neither answered nor
-        refused, the node that asked has no such protocol, or there were too many of them.
+        refused, or the node that asked has no such protocol; at most 1,000.
         """
 
     def __init__(
@@ -1314,10 +1317,11 @@ class CheckNetworkResponse(_message.Message):
         ports: _abc.Iterable[Global___PortCheck] | None = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         unprobed: _abc.Iterable[_builtins.str] | None = ...,
+        asked_each: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pairs", b"pairs", "ports", b"ports", "problems", b"problems", "unprobed", b"unprobed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_each", b"asked_each", "pairs", b"pairs", "ports", b"ports", "problems", b"problems", "unprobed", b"unprobed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,13 +1,17 @@
 """The check of the network on agents that are made up."""
 
 import asyncio
+from collections import Counter
+from itertools import chain
 
-from cli.commands.network.check import listed
-from manager.control_api.network_check import NetworkCheck
+import pytest
+
+from cli.commands.network.check import listed, show_paths
+from manager.control_api.network_check import MOST_PAIRS, MOST_PORTS_OF_ONE, NetworkCheck, others
 from manager.control_api.seams import AgentAddress
 from manager.store import kinds
 from manager.store.changes import put
-from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse
+from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, Service, ServiceRevision, ServiceStatus
 from shoal.api.v1.streams_pb2 import NodeReach, Path, ProbeRequest, ProbeResponse
@@ -110,3 +114,47 @@ def test_ports_of_every_node_are_asked_for_where_a_service_has_tasks() -> None:
     response = asyncio.run(run())
     tried = {(port.node_hostname, port.port) for port in response.ports if port.port >= 90}
     assert tried == {("h1", 90), ("h2", 90), ("h3", 90)}
+
+
+def test_of_too_many_ports_each_node_is_asked_for_others() -> None:
+    agents = Agents()
+    numbers = range(10_000, 10_000 + MOST_PORTS_OF_ONE + 200)
+
+    async def run() -> None:
+        async with two_managers() as (rig, _):
+            await cluster(rig)
+            service = Service(spec=spec_of())
+            service.meta.id = "web"
+            ports = [PublishedPort(protocol=PublishedPort.TCP, target=80, published=number) for number in numbers]
+            status = ServiceStatus(service_id="web", mesh_ports=ports)
+            await rig.store.commit([put(kinds.SERVICE, "web", service), put(kinds.SERVICE_STATUS, "web", status)])
+            await NetworkCheck(store=rig.store, prober=agents).check(CheckNetworkRequest())
+
+    asyncio.run(run())
+    asked = [[port.port for port in request.ports] for request in agents.asked.values()]
+    assert all(len(set(ports)) == MOST_PORTS_OF_ONE for ports in asked)
+    assert {number for ports in asked for number in ports} >= set(numbers)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 60, 173, 174, 1_000, 9_999])
+def test_nodes_ask_evenly_and_no_more_than_there_is_room_for(count: int) -> None:
+    asked = [others(count, place) for place in range(count)]
+    assert sum(map(len, asked)) <= MOST_PAIRS
+    assert all(place not in each and len(set(each)) == len(each) for place, each in enumerate(asked))
+    assert len(set(Counter(chain.from_iterable(asked)).values())) <= 1
+    if count * (count - 1) <= MOST_PAIRS:
+        assert {len(each) for each in asked} == {count - 1}
+
+
+def test_of_many_nodes_only_what_fails_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = PathReport(sent=4, received=4, mtu=1500), PathReport(sent=4)
+    pairs = [NodePair(from_hostname=f"h{number}", to_hostname="h0", underlay=good) for number in range(1, 100)]
+    response = CheckNetworkResponse(pairs=pairs, asked_each=1)
+    show_paths(response, show_all=False)
+    assert capsys.readouterr().out == "99 of 99 paths are ok, each node asked 1; --all shows them\n"
+    response.pairs[7].underlay.CopyFrom(bad)
+    show_paths(response, show_all=False)
+    (_, line, count) = capsys.readouterr().out.splitlines()
+    assert line.startswith("h8 ") and line.endswith("no answer") and count.startswith("98 of 99 ")
+    show_paths(response, show_all=True)
+    assert len(capsys.readouterr().out.splitlines()) == 100
