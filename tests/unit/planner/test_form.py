@@ -13,7 +13,7 @@ def test_a_copy_keeps_what_was_filled_in() -> None:
     same.addresses.add(network_id="front")
     pages = Form(same)
     copies = []
-    for number in range(2 * form.PAGES + 5):
+    for number in range(2 * form.PAGE + 5):
         pages.task.id = f"t{number}"
         pages.places[0].address = f"10.0.{number >> 8}.{number & 255}"
         copies.append(pages.copy())
