@@ -10,7 +10,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -152,7 +152,7 @@ class Playground:
         log = self.layout.state / "logs" / "registry.log"
         self._spawn("registry", self.layout.lan, ["docker-registry", "serve", str(config)], log)
         url = f"http://{self.layout.manager_address}:{REGISTRY_PORT}/v2/"
-        self.until(lambda: answers(url), "the registry", log)
+        self.until(lambda: answers(url), "the registry", {"registry": log})
 
     def start_manager(self) -> None:
         """Start the manager with its own etcd, and wait until its API answers."""
@@ -172,7 +172,7 @@ class Playground:
         ]
         log = layout.state / "logs" / "manager.log"
         self._spawn("manager", layout.lan, command, log)
-        self.until(self._manager_answers, "the manager", log)
+        self.until(self._manager_answers, "the manager", {"manager": log})
 
     def start_agent(self, host: Host) -> None:
         """Start the agent of a host; it joins when it has no identity yet."""
@@ -227,20 +227,27 @@ class Playground:
                 views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
             return sum(view.status.state == NodeStatus.READY for view in views) >= count
 
-        self.until(ready, f"{count} nodes", self.layout.host(1).log)
+        self.until(ready, f"{count} nodes", {host.name: host.log for host in self.layout.all_hosts()})
 
-    def until(self, condition: Callable[[], bool], what: str, log: Path) -> None:
+    def until(self, condition: Callable[[], bool], what: str, logs: Mapping[str, Path]) -> None:
         """Poll a condition; errors of Shoal count as not yet.
 
+        Args:
+            logs: of the parts that are waited for, by their names.
         Raises:
-            Timeout: it did not come true; with the end of the log.
+            Timeout: it did not come true; with the end of the first log.
+            Unavailable: a part has ended; with the end of its log.
         """
         deadline = time.monotonic() + self._ready_seconds
         while time.monotonic() < deadline:
             with suppress(ShoalError):
                 if condition():
                     return
+            for name, pid in self._pids().items():
+                if name in logs and not daemons.alive(pid):
+                    raise Unavailable(f"{name} has ended; {logs[name]} ends: {daemons.tail(logs[name])}")
             time.sleep(0.05)
+        log = next(iter(logs.values()))
         raise Timeout(f"{what} not ready after {self._ready_seconds:.0f} s; {log} ends: {daemons.tail(log)}")
 
     def _agent_places(self, host: Host) -> list[str | Path]:
