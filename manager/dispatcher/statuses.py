@@ -83,10 +83,9 @@ class StatusCommitter:
         while wanted := admissible(self._store.tables, batches):
             try:
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in wanted.items()]
-                for batch in split(writes, self._store.max_operations // CONDITIONS):
-                    await self._store.commit(
-                        batch, expects=[each for write in batch for each in self._expects(write.identifier)]
-                    )
+                for part in split(writes, most=self._store.max_operations // CONDITIONS):
+                    expects = [each for write in part.writes for each in self._expects(write.identifier)]
+                    await self._store.commit(part.writes, expects=expects)
                 return
             except Conflict:
                 await asyncio.sleep(CONFLICT_SECONDS)

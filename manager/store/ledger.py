@@ -13,7 +13,7 @@ from itertools import groupby
 from google.protobuf.message import DecodeError, Message
 
 from manager.store import pages
-from manager.store.backend import Event
+from manager.store.backend import Delete, Event, Put
 from manager.store.changes import Change, Write
 from manager.store.kinds import KINDS, Kind, M, locate
 from manager.store.tables import Tables
@@ -78,13 +78,12 @@ def decode_all(kind: Kind[Message], events: Sequence[Event]) -> list[Message | N
     return [None if event.value is None else next(rows) for event in events]
 
 
-def _rows(writes: Sequence[Write], revision: int) -> list[Message | None]:
+def _rows(writes: Sequence[Write], operations: Sequence[Put | Delete], revision: int) -> list[Message | None]:
     """The messages to keep of writes that were made at `revision`."""
     rows = [None if write.value is None else versioned(write.kind, write.value, revision) for write in writes]
     for kind in {write.kind.name: write.kind for write in writes if pages.has_pages(write.kind)}.values():
-        places = [at for at, write in enumerate(writes) if write.kind is kind and write.value is not None]
-        values = [encode(kind, row) for at in places if (row := rows[at]) is not None]
-        for at, row in zip(places, pages.parse(kind, values), strict=True):
+        made = [(at, each) for at, each in enumerate(operations) if writes[at].kind is kind and isinstance(each, Put)]
+        for (at, _), row in zip(made, pages.parse(kind, [each.value for _, each in made]), strict=True):
             rows[at] = row
     return rows
 
@@ -115,13 +114,16 @@ class Ledger:
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)
 
-    def absorb_writes(self, writes: Sequence[Write], revision: int) -> tuple[Change, ...]:
-        """Take over what a commit of ours wrote at `revision`."""
+    def absorb_writes(
+        self, writes: Sequence[Write], operations: Sequence[Put | Delete], revision: int
+    ) -> tuple[Change, ...]:
+        """Take over what a commit of ours wrote at `revision`; each write was made by the operation beside it."""
         if revision <= self._watched:
             return ()  # The watch told it first, and perhaps a later deletion too, which is forgotten already.
         changes: list[Change] = []
-        for write, new in zip(writes, _rows(writes, revision), strict=True):
-            if self._is_new(write.kind, write.identifier, write.kind.key(write.identifier), revision):
+        rows = _rows(writes, operations, revision)
+        for write, operation, new in zip(writes, operations, rows, strict=True):
+            if self._is_new(write.kind, write.identifier, operation.key, revision):
                 self._take(changes, write.kind, write.identifier, new, revision)
         self.tables.revision = max(self.tables.revision, revision)
         return tuple(changes)

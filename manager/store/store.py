@@ -114,19 +114,25 @@ class Store:
             Unavailable: etcd is away; nothing was written.
             Timeout: etcd went away meanwhile and it cannot be told whether it was written.
         """
-        transaction = build(writes, expects, fence, self.max_operations)
-        if not transaction.operations and not transaction.compares:
+        return await self._commit(build(writes, expects, fence, self.max_operations))
+
+    async def _commit(self, transaction: Transaction) -> int:
+        writes, operations = transaction.writes, transaction.operations
+        if not operations and not transaction.compares:
             return self.tables.revision
-        known = {write.kind.key(write.identifier): self.version_of(write.kind, write.identifier) for write in writes}
+        known = {
+            operation.key: self.version_of(write.kind, write.identifier)
+            for write, operation in zip(writes, operations, strict=True)
+        }
         try:
-            outcome = await self._backend.txn(transaction.compares, transaction.operations)
+            outcome = await self._backend.txn(transaction.compares, operations)
         except OutcomeUnknown as broken:
             revision = await self._find_out(transaction, known, broken)
         else:
             if not outcome.done:
                 raise refusal(transaction, outcome)
             revision = outcome.revision
-        self._tell(self._ledger.absorb_writes(writes, revision))
+        self._tell(self._ledger.absorb_writes(writes, operations, revision))
         return revision
 
     async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int:
@@ -139,8 +145,8 @@ class Store:
             As `commit`; the batches before the failed one stay written.
         """
         revision = self.tables.revision
-        for batch in batches(writes, self.max_operations):
-            revision = await self.commit(batch, fence=fence)
+        for transaction in batches(writes, fence=fence, most=self.max_operations):
+            revision = await self._commit(transaction)
         return revision
 
     async def _find_out(self, transaction: Transaction, known: dict[bytes, int], broken: OutcomeUnknown) -> int:

@@ -90,6 +90,7 @@ class Tables:
     def __init__(self) -> None:
         self.revision = 0
         self._rows: dict[str, dict[str, Message]] = {kind.name: {} for kind in kinds.KINDS}
+        self._readable = {name: MappingProxyType(rows) for name, rows in self._rows.items()}
         self.services: Mapping[str, Service] = self._read(kinds.SERVICE)
         self.revisions: Mapping[str, ServiceRevision] = self._read(kinds.REVISION)
         self.service_status: Mapping[str, ServiceStatus] = self._read(kinds.SERVICE_STATUS)
@@ -117,7 +118,7 @@ class Tables:
         self._by_node: dict[str, dict[str, Task]] = {}
 
     def _read(self, kind: Kind[M]) -> Mapping[str, M]:
-        return MappingProxyType(self._rows[kind.name])  # type: ignore[arg-type]  # a kind's rows are of its message
+        return self._readable[kind.name]  # type: ignore[return-value]  # a kind's rows are of its message
 
     def rows(self, kind: Kind[M]) -> Mapping[str, M]:
         """All records of a kind by identifier, read-only and live."""
@@ -185,9 +186,9 @@ class Tables:
         elif isinstance(old, Network):
             _unname(self._network_names, old.spec.name, identifier)
         if isinstance(new, Task):
-            self._by_service.setdefault(new.service_id, {})[identifier] = new
-            if new.node_id:
-                self._by_node.setdefault(new.node_id, {})[identifier] = new
+            _add(self._by_service, new.service_id, identifier, new)
+            if node_id := new.node_id:
+                _add(self._by_node, node_id, identifier, new)
         elif isinstance(new, Service):
             self._service_names[new.spec.name] = identifier
         elif isinstance(new, Network):
@@ -198,6 +199,13 @@ def _unname(names: dict[str, str], name: str, identifier: str) -> None:
     """Free a name, unless another object has taken it already."""
     if names.get(name) == identifier:
         del names[name]
+
+
+def _add(index: dict[str, dict[str, Task]], group: str, identifier: str, task: Task) -> None:
+    members = index.get(group)
+    if members is None:
+        members = index[group] = {}
+    members[identifier] = task
 
 
 def _drop(index: dict[str, dict[str, Task]], group: str, identifier: str) -> None:

@@ -17,10 +17,15 @@ MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Transaction:
-    """What one commit asks of etcd."""
+    """What one commit asks of etcd.
 
+    Attributes:
+        operations: one for each of the writes.
+    """
+
+    writes: Sequence[Write]
     compares: tuple[Compare, ...]
-    operations: tuple[Put | Delete, ...]
+    operations: Sequence[Put | Delete]
     expects: tuple[Expect, ...] = ()
     fence: int | None = None
 
@@ -48,12 +53,21 @@ def build(
         InvalidInput: more than that, or a record named twice.
         Exhausted: more than MAX_BYTES.
     """
-    operations = tuple(operation(write) for write in writes)
+    return _built(writes, [operation(write) for write in writes], expects, fence, most)
+
+
+def _built(
+    writes: Sequence[Write],
+    operations: Sequence[Put | Delete],
+    expects: Sequence[Expect],
+    fence: int | None,
+    most: int,
+) -> Transaction:
     check_bounds(operations, len(expects) + (fence is not None), most)
     compares = [compare(expected) for expected in expects]
     if fence is not None:
         compares.append(Compare(LEADER.key(""), Compared.CREATED_AT, fence))
-    return Transaction(tuple(compares), operations, tuple(expects), fence)
+    return Transaction(writes, tuple(compares), operations, tuple(expects), fence)
 
 
 def check_bounds(operations: Sequence[Put | Delete], compares: int, most: int) -> None:
@@ -130,18 +144,24 @@ def made_at(
     return revisions.pop() if revisions else now
 
 
-def batches(writes: Iterable[Write], most: int = MAX_OPERATIONS) -> Iterator[list[Write]]:
-    """Consecutive runs of writes, in order, each within the bounds of one transaction."""
+def batches(writes: Iterable[Write], *, fence: int | None = None, most: int = MAX_OPERATIONS) -> Iterator[Transaction]:
+    """Transactions of consecutive writes, in order, as few as their bounds allow.
+
+    Raises:
+        Exhausted: a single write is beyond them; when it is its turn.
+    """
     batch: list[Write] = []
+    operations: list[Put | Delete] = []
     keys: set[bytes] = set()
     room = MAX_BYTES
     for write in writes:
         made = operation(write)
         if batch and (len(batch) >= most or size(made) > room or made.key in keys):
-            yield batch
-            batch, keys, room = [], set(), MAX_BYTES
+            yield _built(batch, operations, (), fence, most)
+            batch, operations, keys, room = [], [], set(), MAX_BYTES
         batch.append(write)
+        operations.append(made)
         keys.add(made.key)
         room -= size(made)
     if batch:
-        yield batch
+        yield _built(batch, operations, (), fence, most)

@@ -4,10 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manager.store.backend import Event
-from manager.store.changes import Change, delete, put
+from manager.store.changes import Change, Write, delete, put
 from manager.store.kinds import SERVICE, TASK
 from manager.store.ledger import Ledger, encode
 from manager.store.tables import Tables
+from manager.store.transaction import operation
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
@@ -24,6 +25,10 @@ def task(identifier: str, revision: int) -> Task:
 def event(identifier: str, deleted: bool, revision: int) -> Event:
     value = None if deleted else task(identifier, revision).SerializeToString()
     return Event(TASK.key(identifier), value, revision)
+
+
+def absorb(ledger: Ledger, write: Write, revision: int) -> tuple[Change, ...]:
+    return ledger.absorb_writes([write], [operation(write)], revision)
 
 
 def replay(changes: list[Change]) -> dict[str, Task]:
@@ -53,7 +58,7 @@ def test_any_interleaving_of_answers_and_watch_gives_the_last_state(
         revision, _, identifier, deleted = next(answers if is_answer else events)
         if is_answer:
             write = delete(TASK, identifier) if deleted else put(TASK, identifier, task(identifier, revision))
-            changes += ledger.absorb_writes([write], revision)
+            changes += absorb(ledger, write, revision)
         else:
             changes += ledger.absorb_events([event(identifier, deleted, revision)], revision)
             ledger.pass_revision(revision)
@@ -69,14 +74,14 @@ def test_any_interleaving_of_answers_and_watch_gives_the_last_state(
 def test_listing_deletes_what_it_lacks_but_not_what_was_written_later() -> None:
     ledger = Ledger(Tables())
     ledger.absorb_events([event("a", False, 5), event("b", False, 6)], 6)
-    ledger.absorb_writes([put(TASK, "c", task("c", 9))], 9)
+    absorb(ledger, put(TASK, "c", task("c", 9)), 9)
     assert ledger.missing({TASK.key("b")}, 8) == [Event(TASK.key("a"), None, 8)]
 
 
 def test_the_callers_message_stays_as_it_is() -> None:
     service = Service(meta=Meta(id="s", version=3), spec=ServiceSpec(name="web"))
     ledger = Ledger(Tables())
-    ledger.absorb_writes([put(SERVICE, "s", service)], 8)
+    absorb(ledger, put(SERVICE, "s", service), 8)
     assert service.meta.version == 3
     assert ledger.tables.services["s"].meta.version == 8
     assert Service.FromString(encode(SERVICE, service)).meta == Meta(id="s")

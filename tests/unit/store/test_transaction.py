@@ -25,14 +25,15 @@ def record(write: Write, revision: int) -> dict[bytes, Record]:
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 400_000)), max_size=40))
 def test_batches_keep_the_order_and_the_bounds(shape: list[tuple[int, int]]) -> None:
     writes = [task(str(identifier), size) for identifier, size in shape]
-    split = list(batches(writes))
-    assert [write for batch in split for write in batch] == writes
+    split = list(batches(writes, fence=1))
+    assert [write for batch in split for write in batch.writes] == writes
     for batch in split:
-        build(batch, (), 1)
+        assert batch == build(batch.writes, (), 1)
 
 
 def test_batches_are_full() -> None:
-    sizes = [len(batch) for batch in batches([task(str(number)) for number in range(2 * MAX_OPERATIONS + 1)])]
+    split = batches([task(str(number)) for number in range(2 * MAX_OPERATIONS + 1)])
+    sizes = [len(batch.writes) for batch in split]
     assert sizes == [MAX_OPERATIONS, MAX_OPERATIONS, 1]
 
 
@@ -41,6 +42,10 @@ def test_one_write_that_is_too_large_is_told_when_built() -> None:
     assert size(operation(large)) > MAX_BYTES
     with pytest.raises(Exhausted, match="1048576 is the most"):
         build([large], (), None)
+    split = batches([task("b"), large])
+    assert next(split).writes == [task("b")]
+    with pytest.raises(Exhausted, match="1048576 is the most"):
+        next(split)
 
 
 def test_record_named_twice_is_refused() -> None:
