@@ -28,9 +28,9 @@ LOGS = LAYOUT.state / "logs"
 CONFIG = Path("/run/shoal-config")
 """SHOAL_CONFIG."""
 PLAYGROUND = Playground(
-    LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "8")
+    LAYOUT, contexts=Contexts(CONFIG), ready_seconds=300, manager_options=("--heartbeat-seconds", "15")
 )
-"""A node is DOWN after three of them: an emulated machine takes several seconds to start an agent."""
+"""A node is DOWN after three of them: an emulated machine may take half a minute to start an agent."""
 
 T = TypeVar("T")
 
