@@ -10,17 +10,18 @@ from collections.abc import Collection, Iterable, Set
 from google.protobuf.message import Message
 
 from manager.dispatcher.attachments import Attachments
-from manager.dispatcher.endpoints import Entry, entry, narrowed
+from manager.dispatcher.endpoints import Entry, entry
 from manager.dispatcher.marks import Mark, Marks, NoMarks, Topic
 from manager.dispatcher.needs import Needs, News, increment, snapshot
 from manager.dispatcher.network_index import NetworkIndex, Place
 from manager.dispatcher.own_records import OwnRecords
-from manager.dispatcher.peers import peer_of, without_keys
+from manager.dispatcher.peers import peer_of
 from manager.dispatcher.service_records import ServiceRecords
+from manager.dispatcher.sight import Sight
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.tables import View
-from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.task_pb2 import Task
 from shoal.published_ports import MESH_NETWORK
@@ -83,20 +84,23 @@ class Catalogue:
         if marks is None:
             needs = self.needs(node_id)
             return News(snapshot(needs, revision), needs.files)
-        message = increment(marks, lambda topic, key: self._find(node_id, topic, key), revision)
+        sight = self._networks.sight(node_id)
+        message = increment(marks, lambda topic, key: self._find(sight, topic, key), revision)
         return News(message, {**self._own.files(node_id, _of(marks, "revision")), **self._given(node_id, marks)})
 
     def needs(self, node_id: str) -> Needs:
         """Everything that the node is to know."""
-        networks = sorted(self._networks.networks(node_id))
+        sight = self._networks.sight(node_id)
+        networks = sorted(sight.networks)
         services = {service_id for name in networks for service_id in self._services.on(name)}
+        reached = {task_id for name in networks for task_id in self._networks.tasks(name)}
         revisions, attachments = self._own.revisions(node_id), sorted(self._attachments.of(node_id))
         return Needs(
             tasks={key: task for key in self._by_node.get(node_id, ()) if (task := self._task(node_id, key))},
             revisions={key: spec for key in sorted(revisions) if (spec := self._own.revision(node_id, key))},
-            networks={key: network for key in networks if (network := self._networks.assignment(node_id, key))},
-            endpoints=self._endpoints(node_id, networks),
-            peers={key: peer for key in self._peers if (peer := self._peer(node_id, key))},
+            networks={key: sight.networks[key] for key in networks},
+            endpoints={key: endpoint for key in reached if (endpoint := sight.endpoint(self._entries[key]))},
+            peers={key: peer for key, known in self._peers.items() if (peer := sight.peer(known))},
             services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
             files={**self._own.files(node_id, revisions), **self._attachments.files(node_id, attachments)},
             attachments={key: each for key in attachments if (each := self._attachments.record(node_id, key))},
@@ -106,20 +110,23 @@ class Catalogue:
     def _given(self, node_id: str, marks: Collection[Mark]) -> dict[str, FileVersion]:
         return self._attachments.files(node_id, _of(marks, "attachment"))
 
-    def _find(self, node_id: str, topic: Topic, key: str) -> Message | str | None:
+    def _find(self, sight: Sight, topic: Topic, key: str) -> Message | str | None:
+        node_id = sight.node_id
         match topic:
+            case "endpoint":  # the most by far
+                found = self._entries.get(key)
+                return sight.endpoint(found) if found is not None else None
             case "task":
                 return self._task(node_id, key)
             case "revision":
                 return self._own.revision(node_id, key)
             case "network":
-                return self._networks.assignment(node_id, key)
-            case "endpoint":
-                return self._endpoint(node_id, key)
+                return sight.networks.get(key)
             case "peer":
-                return self._peer(node_id, key)
+                known = self._peers.get(key)
+                return sight.peer(known) if known is not None else None
             case "service":
-                return self._services.record(key, set(self._networks.networks(node_id)))
+                return self._services.record(key, sight.networks.keys())
             case "attachment":
                 return self._attachments.record(node_id, key)
             case "volume":
@@ -128,30 +135,6 @@ class Catalogue:
     def _task(self, node_id: str, task_id: str) -> Task | None:
         found = self._entries.get(task_id)
         return found.task if found is not None and found.task.node_id == node_id and not found.is_over else None
-
-    def _endpoint(self, node_id: str, task_id: str) -> TaskEndpoint | None:
-        found = self._entries.get(task_id)
-        if found is None or found.endpoint is None:
-            return None
-        owner = found.task.node_id
-        return narrowed(found.endpoint, lambda network_id: self._networks.shows(node_id, owner, network_id))
-
-    def _endpoints(self, node_id: str, networks: Collection[str]) -> dict[str, TaskEndpoint]:
-        """All that the node is told of. Nearly all are on networks that it sees whole."""
-        seen = {name for name in networks if self._networks.shows(node_id, "", name)}
-        found = {}
-        for task_id in {task_id for name in networks for task_id in self._networks.tasks(name)}:
-            known = self._entries[task_id]
-            endpoint = known.endpoint if known.networks <= seen else self._endpoint(node_id, task_id)
-            if endpoint is not None:
-                found[task_id] = endpoint
-        return found
-
-    def _peer(self, node_id: str, other: str) -> Peer | None:
-        if other == node_id or other not in self._peers or not self._networks.sees(node_id, other):
-            return None
-        peer = self._peers[other]
-        return peer if self._networks.encrypts(node_id, other) else without_keys(peer)
 
     @property
     def stopping(self) -> Set[str]:

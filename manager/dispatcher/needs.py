@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 
 from google.protobuf.message import Message
 
@@ -82,14 +83,21 @@ def increment(marks: Iterable[Mark], find: Callable[[Topic, str], Message | str 
         find: a record as the node is to know it; None when it is to know none.
     """
     message = Assignments(store_revision=revision)
-    for topic, key in sorted(marks):
+    for topic, keys in _by_topic(marks).items():
         changed, removed = _FIELDS[topic]
-        record = find(topic, key)
-        if record is not None:
-            getattr(message, changed).append(record)
-        elif removed:
-            getattr(message, removed).append(key)
+        keys.sort()
+        found = [find(topic, key) for key in keys]
+        getattr(message, changed).extend(record for record in found if record is not None)
+        if removed and None in found:
+            getattr(message, removed).extend(compress(keys, (record is None for record in found)))
     return message
+
+
+def _by_topic(marks: Iterable[Mark]) -> dict[Topic, list[str]]:
+    found: dict[Topic, list[str]] = {}
+    for topic, key in marks:
+        found.setdefault(topic, []).append(key)
+    return found
 
 
 def is_empty(message: Assignments) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 
 from manager.dispatcher.endpoints import Entry
+from manager.dispatcher.sight import Sight
 from manager.store.tables import View
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer
 from shoal.overlay_encryption import is_encrypted, key_generation
@@ -70,32 +71,13 @@ class NetworkIndex:
         """Ids of those that the node is told of."""
         return (name for name in self._joined(node_id) if name in self._assignments)
 
-    def assignment(self, node_id: str, network_id: str) -> NetworkAssignment | None:
-        """The network as the node is told of it, None when it is not on it."""
-        is_on = node_id in self.nodes(network_id)
-        return self._assignments.get(network_id) if is_on else None
-
-    def shows(self, node_id: str, owner: str, network_id: str) -> bool:
-        """Whether a node is told of what the node `owner` has on a network: on one that ends at the node, its own."""
-        network = self.assignment(node_id, network_id)
-        return network is not None and (not network.node_local or node_id == owner)
-
-    def sees(self, node_id: str, other: str) -> bool:
-        """Whether a node has to know the way to another one. On the mesh, clients come in by any node."""
-        return any(True for _ in self._shared(node_id, other))
-
-    def encrypts(self, node_id: str, other: str) -> bool:
-        """Whether two nodes have an encrypted network between them, so that they need each other's keys."""
-        return any(network.key_generation for network in self._shared(node_id, other))
+    def sight(self, node_id: str) -> Sight:
+        """What the node is told of its networks as they are now."""
+        return Sight(node_id, {name: self._assignments[name] for name in self.networks(node_id)}, self.nodes)
 
     def encrypted(self) -> list[str]:
         """Ids of the encrypted networks."""
         return [name for name, network in self._assignments.items() if network.key_generation]
-
-    def _shared(self, node_id: str, other: str) -> Iterator[NetworkAssignment]:
-        for name in self._joined(node_id):
-            if other in self.nodes(name) and self.shows(node_id, other, name):
-                yield self._assignments[name]
 
     def _joined(self, node_id: str) -> set[str]:
         joined = self._networks.get(node_id, set()) - {MESH_NETWORK}

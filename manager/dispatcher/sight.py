@@ -1,0 +1,42 @@
+"""What one node is told of the networks that it is on, worked out once for all that it is told at a time. Pure."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from manager.dispatcher.endpoints import Entry, narrowed
+from manager.dispatcher.peers import without_keys
+from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
+
+
+class Sight:
+    """Of a network that ends at each node, a node sees its own tasks alone; of any other, all.
+
+    Args:
+        networks: those that the node is on, by id.
+        nodes: ids of those that are on a network.
+    """
+
+    def __init__(
+        self, node_id: str, networks: Mapping[str, NetworkAssignment], nodes: Callable[[str], Collection[str]]
+    ) -> None:
+        self.node_id = node_id
+        self.networks = networks
+        self._whole = frozenset(name for name, network in networks.items() if not network.node_local)
+        self._near = [nodes(name) for name in self._whole]
+        self._encrypted = [nodes(name) for name in self._whole if networks[name].key_generation]
+
+    def endpoint(self, entry: Entry) -> TaskEndpoint | None:
+        """A task as the node is told how to reach it; None when it is not, or when nobody can."""
+        if entry.endpoint is None or entry.networks <= self._whole:  # nearly all are
+            return entry.endpoint
+        seen = self.networks.keys() if entry.task.node_id == self.node_id else self._whole
+        return narrowed(entry.endpoint, seen.__contains__)
+
+    def peer(self, peer: Peer) -> Peer | None:
+        """Another node: None where it has not to know the way to it. On the mesh, clients come in by any node.
+
+        The keys are for nodes that have an encrypted network between them.
+        """
+        other = peer.node_id
+        if other == self.node_id or not any(other in nodes for nodes in self._near):
+            return None
+        return peer if any(other in nodes for nodes in self._encrypted) else without_keys(peer)
