@@ -56,11 +56,11 @@ class _ServicePass:
 
     def run(self) -> None:
         self._roll.follow(self._wanted.revision, self._trial.since_ms)
-        self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         if self._is_shrinking():
             self._roll.wake_all()
         elif not (self._is_global or self._trial.is_on):
-            rest_the_obvious(self._draft, self._roll, self._wanted.revision)
+            rest_the_obvious(self._draft, self._roll, self._wanted)
+        self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
         slots = slots_of(self._draft, self._roll)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from manager.planner.draft import Draft
 from manager.planner.rolls import Key, Roll
+from manager.planner.template import Wanted
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_ready, is_terminal
@@ -88,21 +89,26 @@ def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
     roll.rest(slot.key, slot.wanted[0].node_id if slot.wanted else "")
 
 
-def rest_the_obvious(draft: Draft, roll: Roll, revision: int) -> None:
-    """Make slots quiet at a glance whose only task runs the wanted revision, is ready, and is on a node that is well.
+def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted) -> None:
+    """Make slots quiet at a glance whose only task is ready, on a node that is well: it stays, or waits for an update.
 
-    Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it.
+    Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
+    and that in which an update begins.
     """
     nodes, statuses = draft.view.nodes, draft.view.task_status
     for key in list(roll.loud):
         tasks = roll.tasks[key]
         task = tasks[0]
-        if len(tasks) > 1 or task.revision != revision or task.desired_state > _RUNNING:
+        if len(tasks) > 1 or task.desired_state > _RUNNING:
             continue
         node_id = task.node_id
         is_well = node_id in nodes and not draft.down(node_id) and not draft.is_drained(node_id)
-        if is_well and is_ready(task, statuses.get(task.id)):
+        if not is_well or not is_ready(task, statuses.get(task.id)):
+            continue
+        if task.revision == wanted.revision:
             roll.rest(key, node_id)
+        elif wanted.differs(task):
+            roll.wait(key, task)
 
 
 def release(draft: Draft, slot: Slot, reason: str) -> None:

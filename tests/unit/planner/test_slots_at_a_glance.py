@@ -1,0 +1,83 @@
+"""Slots about which nothing has to be decided, told at a glance: also when an update of many tasks begins."""
+
+from manager.planner.draft import Draft
+from manager.planner.rolls import Roll
+from manager.planner.slots import rest_the_obvious
+from manager.planner.template import Wanted
+from shoal.api.v1.node_pb2 import NodeSpec
+from shoal.api.v1.service_pb2 import ServiceSpec
+from tests.fakes.planner_world import World
+
+
+def spec(image: str, replicas: int = 6) -> ServiceSpec:
+    made = ServiceSpec()
+    made.replicated.replicas = replicas
+    made.task.container.image = image
+    made.task.placement.max_per_node = 2
+    return made
+
+
+def world() -> World:
+    cluster = World()
+    for name in ("n0", "n1", "n2"):
+        cluster.node(name)
+    cluster.service("web", spec("hello:1"))
+    cluster.settle()
+    return cluster
+
+
+def glance(cluster: World) -> Roll:
+    """The service's roll after a look at it with every slot loud."""
+    view, rolls = cluster.tables, cluster.agenda.rolls
+    draft = Draft(view=view, ledger=cluster.agenda.ledger, rolls=rolls, now_ms=cluster.now_ms, new_id=lambda: "none")
+    roll = rolls.roll("web")
+    roll.wake_all()
+    rest_the_obvious(draft, roll, Wanted(view, view.services["web"]))
+    return roll
+
+
+def test_tasks_that_run_what_is_wanted_are_left_alone() -> None:
+    roll = glance(world())
+    assert not roll.loud and not roll.outdated
+    assert roll.homes == {"n0": 2, "n1": 2, "n2": 2}
+
+
+def test_when_an_update_begins_those_that_run_the_old_template_wait_for_it() -> None:
+    cluster = world()
+    cluster.service("web", spec("hello:2"))
+    roll = glance(cluster)
+    assert not roll.loud
+    assert roll.outdated == dict.fromkeys(range(1, 7), 1)
+    roll.wake_outdated(2)
+    assert roll.loud == {1, 2}
+
+
+def test_a_revision_that_says_the_same_is_no_update() -> None:
+    cluster = world()
+    same = spec("hello:1")
+    same.labels["a"] = "b"
+    cluster.service("web", same)
+    roll = glance(cluster)
+    assert not roll.outdated
+
+
+def test_those_on_nodes_that_are_drained_or_down_are_decided_about() -> None:
+    cluster = world()
+    cluster.service("web", spec("hello:2"))
+    cluster.set_availability("n0", NodeSpec.DRAIN)
+    on_n0 = {task.slot for task in cluster.running("web") if task.node_id == "n0"}
+    roll = glance(cluster)
+    assert roll.loud == on_n0
+    assert roll.outdated.keys() == set(range(1, 7)) - on_n0
+
+
+def test_an_update_of_many_goes_on_task_by_task() -> None:
+    cluster = world()
+    new = spec("hello:2")
+    new.update.parallelism = 1
+    cluster.service("web", new)
+    cluster.plan()
+    stopping = [task.slot for task in cluster.tasks("web") if task not in cluster.wanted("web")]
+    assert stopping == [1]
+    cluster.settle()
+    assert {task.revision for task in cluster.running("web")} == {2}
