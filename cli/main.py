@@ -1,6 +1,5 @@
 """The `shoal` command: finds the command asked for, runs it, and tells its errors."""
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -35,9 +34,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
-
-GARBAGE_THRESHOLD = 50_000
-"""Objects made before the first search for cycles; Python's own 700 is met by imports a hundred times."""
 
 
 class Program(LazyGroup):
@@ -79,34 +75,8 @@ def misused(error: click.ClickException) -> str:
     return " ".join(error.format_message().split()).rstrip(".") + help_text
 
 
-def program() -> NoReturn:
-    """Entry point of the installed command."""
-    try:
-        main()
-    except SystemExit as end:
-        leave(end.code if isinstance(end.code, int) else EXIT_FAILED)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process at once, what it wrote being out: to take modules and threads down one by one costs 5 ms.
-
-    Nothing of the command's is lost by that: its files and its connection were closed when it returned.
-    """
-    try:
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:  # as it is where the caller closed it
-                stream.flush()
-    except BrokenPipeError:
-        pass  # a reader that has had enough, as above
-    except OSError:
-        code = code or EXIT_FAILED
-    os._exit(code)
-
-
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and exit with its code: SystemExit."""
-    # Searches for garbage cost 10 ms while modules are loaded.
-    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         code = shoal.main(args=arguments, prog_name="shoal", standalone_mode=False)
     except click.exceptions.Abort:

@@ -1,5 +1,6 @@
 """What the end-to-end figures are measured on: a playground of their own, the example image in its registry."""
 
+import compileall
 import json
 import os
 import subprocess
@@ -18,7 +19,10 @@ from cli.playground.layout import Layout
 from cli.playground.playground import Playground
 
 SHOAL = Path(sys.executable).parent / "shoal"
-ARCHIVE = Path(__file__).parents[2] / "build" / "images" / "hello-1.tar"
+ROOT = Path(__file__).parents[2]
+ARCHIVE = ROOT / "build" / "images" / "hello-1.tar"
+PACKAGES = ("shoal", "manager", "agent", "cli")
+"""With their bytecode, as pip leaves an installation: where Python may not write it, each start compiles anew."""
 IMAGE = "registry:5000/hello:1"
 SUBNET = IPv4Network(os.environ.get("SHOAL_TEST_SUBNET", "198.18.21.0/24"))
 
@@ -61,6 +65,8 @@ def cluster(hosts: int, *, warm: bool = True) -> Iterator[Bed]:
     """A playground, if `warm` with the image on every host; all of it is removed at the end."""
     if not ARCHIVE.exists():
         raise RuntimeError(f"{ARCHIVE} is missing; `make images` makes it")
+    for package in PACKAGES:
+        compileall.compile_dir(ROOT / package, quiet=1)
     with tempfile.TemporaryDirectory(prefix="shoal-bench-") as directory:
         root = Path(directory)
         layout = Layout(
