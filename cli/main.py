@@ -95,4 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = EXIT_BAD_INPUT if isinstance(error, InvalidInput) else EXIT_FAILED
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    except OSError as error:  # what the command writes, or a file that it was given
+        explain(": ".join(filter(None, (str(error.filename or ""), error.strerror or str(error)))))
+        code = EXIT_FAILED
     sys.exit(code if isinstance(code, int) else 0)

@@ -39,3 +39,8 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 def test_output_that_is_lost_is_a_failure() -> None:
     full = "from cli.start import leave; sys.stdout = open('/dev/full', 'w'); sys.stdout.write('x'); leave(0)"
     assert ended(before=full).returncode == 1
+
+
+def test_a_full_disk_is_told_in_a_line() -> None:
+    done = ended("--help", before="sys.stdout = open('/dev/full', 'w', buffering=1)")
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
