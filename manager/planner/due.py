@@ -38,21 +38,23 @@ def check_zone(name: str) -> None:
 
 def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
     """The first due time after that time, or None when there is none in sight. Milliseconds since the Unix epoch."""
-    return _first(CronSim(cron, _moment(after_ms, zone)))
+    # From within an hour that comes twice, what ran when it came first seems to be still to come.
+    times = map(_milliseconds, CronSim(cron, _moment(after_ms, zone)))
+    return next((found for found in times if found > after_ms), None)
 
 
 def last_due_ms(cron: str, zone: str, until_ms: int) -> int | None:
     """The last due time up to that time, itself included."""
-    found = _first(CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True))
-    # Backwards from within an hour that comes twice, what ran in its first half seems to be still to come.
+    times = CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True)
+    found = next(map(_milliseconds, times), None)
+    # Likewise it is passed over backwards.
     while found is not None and (later := next_due_ms(cron, zone, found)) is not None and later <= until_ms:
         found = later
     return found
 
 
-def _first(times: CronSim) -> int | None:
-    found = next(times, None)
-    return round(found.timestamp() * 1000) if found is not None else None
+def _milliseconds(moment: datetime) -> int:
+    return round(moment.timestamp() * 1000)
 
 
 def _moment(at_ms: int, zone: str) -> datetime:

@@ -89,6 +89,8 @@ def test_what_ran_in_an_hour_that_comes_twice_is_over_when_it_comes_again() -> N
     for moment in ("00:30:00", "00:59:59", "01:00:00", "01:15:00", "01:30:00", "02:30:00"):
         assert last_due_ms("30 2 * * *", "Europe/Berlin", at(f"2026-10-25T{moment}")) == ran
     assert last_due_ms("30 2 * * *", "Europe/Berlin", ran - 1) == at("2026-10-24T00:30:00")
+    for moment in ("00:30:00", "00:45:00", "01:00:00", "01:15:00", "01:30:00", "02:30:00"):
+        assert next_due_ms("30 2 * * *", "Europe/Berlin", at(f"2026-10-25T{moment}")) == at("2026-10-26T01:30:00")
 
 
 @settings(deadline=None, max_examples=100)
