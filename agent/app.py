@@ -28,6 +28,7 @@ from agent.membership import Membership, join_if_new
 from agent.network.life import node_network
 from agent.network.node_network import NodeNetwork
 from agent.network.settings import NetworkSettings
+from agent.news import News
 from agent.notify import notify
 from agent.patience import patiently
 from agent.runtime.host_needs import require_host
@@ -41,7 +42,6 @@ from agent.streams.service import AgentStreams
 from agent.volumes.attachments import Attachments
 from agent.volumes.driver_mounts import DriverMounts
 from agent.volumes.host_volumes import HostVolumes
-from agent.volumes.news import News
 from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker

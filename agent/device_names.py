@@ -7,6 +7,7 @@ import stat
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
+from agent.news import News
 from shoal.api.v1.node_pb2 import HostDevices
 from shoal.device_names import MOST, in_order, told_name
 
@@ -76,7 +77,7 @@ class DeviceNames:
     def __init__(self, *, read: Callable[[], HostDevices | None] = read, look_seconds: float = LOOK_SECONDS) -> None:
         self._read = read
         self._look_seconds = look_seconds
-        self._changed = asyncio.Event()
+        self._news = News()
         self.current: HostDevices | None = None
         """As of the last look."""
 
@@ -85,8 +86,7 @@ class DeviceNames:
         found = await asyncio.to_thread(self._read)
         if found != self.current:
             self.current = found
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._news.ring()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -94,9 +94,6 @@ class DeviceNames:
             await asyncio.sleep(self._look_seconds)
             await self.look()
 
-    async def changes(self) -> AsyncGenerator[None]:
+    def changes(self) -> AsyncGenerator[None]:
         """Once now, and again whenever `current` is another."""
-        while True:
-            changed = self._changed
-            yield
-            await changed.wait()
+        return self._news.rounds()

@@ -36,7 +36,7 @@ class HostDescription:
         async with (
             aclosing(self._devices.changes()) as devices,
             aclosing(self._drivers.changes()) as drivers,
-            aclosing(self._encryption.keys()) as keys,
+            aclosing(self._encryption.changes()) as keys,
             aclosing(whenever(devices, drivers, keys)) as changes,
         ):
             async for _ in changes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.csi.plugin import Plugin
 from agent.csi.sockets import DriverSocket, find_sockets
+from agent.news import News
 from agent.worker.faults import line_of
 from shoal.api.v1.node_pb2 import CsiDriver
 from shoal.errors import Refused, Unavailable
@@ -58,7 +59,7 @@ class Drivers:
         self._call_seconds = call_seconds
         self._known: dict[Path, _Known] = {}
         self._shown: list[CsiDriver] = []
-        self._changed = asyncio.Event()
+        self._news = News()
 
     def described(self) -> list[CsiDriver]:
         """Every driver that has told who it is, by name; those that are away say so."""
@@ -84,12 +85,9 @@ class Drivers:
             raise Unavailable(driver.problem)
         return next(each.calling for each in self._known.values() if each.is_called(name) and not each.problem), driver
 
-    async def changes(self) -> AsyncGenerator[None]:
+    def changes(self) -> AsyncGenerator[None]:
         """Once now, and again whenever `described` is another."""
-        while True:
-            changed = self._changed
-            yield
-            await changed.wait()
+        return self._news.rounds()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -142,8 +140,7 @@ class Drivers:
             known.problem = ""
         if (now := self.described()) != self._shown:
             self._shown = now
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._news.ring()
 
     async def _meet(self, known: _Known) -> None:
         """Learn who it is: it may be a newer version, or another one, since it was last heard.

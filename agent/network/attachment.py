@@ -129,8 +129,9 @@ def exit_address(
     if internal_only:
         return None
     ways_out = [network for network in addresses if not network or not subnets[network].internal]
-    ways_out.sort(key=lambda network: not network or not subnets[network].mesh)
-    return addresses[ways_out[0]] if ways_out else None
+    if not ways_out:
+        return None
+    return addresses[min(ways_out, key=lambda network: not (network and subnets[network].mesh))]
 
 
 def host_routes(attachment: Attachment) -> list[Route]:

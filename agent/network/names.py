@@ -7,7 +7,6 @@ FAMILY = "inet"
 VXLAN_DEVICE = "shoal-vx"
 WIREGUARD_PREFIX = "shoal-wg"
 ESP_PREFIX = "shoal-es"
-TUNNEL_PREFIXES = (WIREGUARD_PREFIX, ESP_PREFIX)
 """Of the devices of encrypted networks, one for each generation of keys."""
 GATEWAY = IPv4Address("169.254.1.1")
 """Next hop and resolver of every container (RFC 3927: link-local, so it can be the same everywhere). It is on the VXLAN

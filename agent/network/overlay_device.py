@@ -167,6 +167,5 @@ class OverlayDevice:
             link=self.underlay.link,
             port=self._settings.vxlan_port,
             mtu=self.underlay.overlay_mtu,
-            group=names.OVERLAY_GROUP,
             up=False,
         )

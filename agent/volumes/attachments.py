@@ -7,8 +7,8 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol
 
+from agent.news import News
 from agent.volumes.attachment_step import Facts, Step, next_step, report, usable
-from agent.volumes.news import News
 from agent.worker.faults import line_of
 from agent.worker.seams import Report, VolumeSource
 from shoal.api.v1.container_pb2 import Mount

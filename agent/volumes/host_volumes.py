@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 
+from agent.news import News
 from agent.volumes.attachments import Attachments
-from agent.volumes.news import News
 from agent.volumes.store import VolumeStore, is_driven
 from agent.worker.seams import Report, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec

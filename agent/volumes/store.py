@@ -13,7 +13,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from agent.volumes.news import News
+from agent.news import News
 from agent.worker.seams import VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import HeldVolume

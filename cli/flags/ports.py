@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from cli.flags.networks import canonical
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import InvalidInput
-from shoal.published_ports import bracketed
+from shoal.published_ports import bracketed, protocol_name
 
 PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
 MODES = {"ingress": PublishedPort.INGRESS, "host": PublishedPort.HOST}
@@ -88,10 +88,9 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
 
 def describe(port: PublishedPort) -> str:
     """ "127.0.0.1:8080->80/tcp", as listings show it."""
-    protocol = PublishedPort.Protocol.Name(port.protocol or PublishedPort.TCP).lower()
     choice = f"{port.published_first}-{port.published_last}" if port.published_first else "*"
     host = f"{bracketed(port.host_address) or '*'}:{port.published or choice}"
-    return f"{host}->{port.target}/{protocol}"
+    return f"{host}->{port.target}/{protocol_name(port.protocol)}"
 
 
 def _port(

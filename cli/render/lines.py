@@ -8,7 +8,7 @@ from shoal.api.v1.control_pb2 import ServiceProgress
 LINE_SECONDS = 1.0
 """Between two lines on the same service."""
 STUCK_SECONDS = 5.0
-"""Without a change, after which it is said what a service waits for."""
+"""Without a change, after which it is said what a service waits for, once for each thing that it is."""
 
 
 @dataclass
@@ -19,6 +19,7 @@ class _Service:
     problem: str
     final: bool
     said: str = ""
+    said_problem: str = ""
     said_at: float = float("-inf")
 
 
@@ -41,6 +42,8 @@ class Lines:
             line, at = _next(service)
             if line and at <= now:
                 service.said, service.said_at = line, now
+                if line != service.line:
+                    service.said_problem = service.problem
                 found.append(line)
         return found
 
@@ -52,8 +55,9 @@ class Lines:
 def _next(service: _Service) -> tuple[str, float]:
     """The next line and when it is due; an empty one when there is none."""
     stuck = f"{service.line}, {service.problem}" if service.problem else ""
+    is_news = service.problem != service.said_problem and service.problem not in service.line
     if service.said not in (service.line, stuck) or (service.final and service.said != service.line):
         return service.line, float("-inf") if service.final else service.said_at + LINE_SECONDS
-    if stuck and service.said != stuck and service.problem not in service.line:
+    if stuck and is_news:
         return stuck, service.said_at + STUCK_SECONDS
     return "", 0.0

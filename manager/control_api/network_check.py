@@ -2,7 +2,7 @@
 
 import asyncio
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from manager.control_api.seams import AgentAddress, Records
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import CheckNetworkRequest, CheckNetworkResponse, NodePair, PathReport, PortCheck
 from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest, ProbeResponse
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
@@ -47,6 +48,20 @@ class Target:
     protocol: int
 
 
+@dataclass(frozen=True)
+class MeshFront:
+    """A port of every node; `places` are ids of the nodes with tasks that it leads to."""
+
+    service: str
+    port: PublishedPort
+    places: Collection[str]
+
+    def is_answered_by(self, status: NodeStatus) -> bool:
+        """Whether the node is to lead clients on, who come to the address by which other nodes reach it."""
+        is_led = not self.port.local_only or status.node_id in self.places
+        return is_led and covers(self.port.host_address, status.description.address)
+
+
 class NetworkCheck:
     """The call `CheckNetwork`."""
 
@@ -63,15 +78,15 @@ class NetworkCheck:
         view = self._store.tables
         nodes = _ready(view, request.network)
         order = sorted(nodes)
-        asked = {node_id: _request(view, place, order, nodes) for place, node_id in enumerate(order)}
+        fronts = mesh_fronts(view)
+        asked = {node_id: _request(view, place, order, nodes, fronts) for place, node_id in enumerate(order)}
         async with TaskGroup() as group:
             running = {
                 node_id: group.create_task(self._probe(view, nodes[node_id], probes))
                 for node_id, (probes, _) in asked.items()
             }
         response = CheckNetworkResponse(problems=_away(view, nodes, whole=not request.network))
-        if len(nodes) > 1:
-            response.asked_each = len(next(iter(asked.values()))[0].nodes)
+        response.asked_each = len(others(len(order), 0))
         for node_id, task in running.items():
             answer = task.result()
             if isinstance(answer, str):
@@ -119,18 +134,20 @@ def _away(view: View, asked: Mapping[str, NodeStatus], *, whole: bool) -> list[s
 def others(count: int, place: int) -> list[int]:
     """Which of `count` nodes the one at a place asks: all others, or of many some that lie evenly around the ring, so
     that each is asked as often as it asks. Pure."""
-    most = max(1, min(count - 1, MOST_PAIRS // count))
+    if count < 2:
+        return []
+    most = min(count - 1, max(1, MOST_PAIRS // count))
     stride = (count - 1) // most
-    return [(place + 1 + stride * step) % count for step in range(most)] if count > 1 else []
+    return [(place + 1 + stride * step) % count for step in range(most)]
 
 
 def _request(
-    view: View, place: int, order: Sequence[str], nodes: Mapping[str, NodeStatus]
+    view: View, place: int, order: Sequence[str], nodes: Mapping[str, NodeStatus], fronts: Sequence[MeshFront]
 ) -> tuple[ProbeRequest, Sequence[Target]]:
     """What one node is to probe: others, and the published ports of the next one, so that each is tried once; of too
     many some, others at each node."""
     following = order[(place + 1) % len(order)]
-    every = published(view, nodes[following])
+    every = published(view, nodes[following], fronts)
     most = max(1, min(MOST_PORTS_OF_ONE, MOST_PORTS // len(order)))
     first = place * most % len(every) if len(every) > most else 0
     targets = [*every[first:], *every[:first]][:most]
@@ -146,9 +163,19 @@ def _probed(status: NodeStatus) -> ProbedNode:
     return ProbedNode(node_id=status.node_id, address=about.address, vtep_mac=about.vtep_mac)
 
 
-def published(view: View, status: NodeStatus) -> list[Target]:
-    """Ports that the node is to answer at: those of its running tasks, and those of the mesh, of services that have
-    any."""
+def mesh_fronts(view: View) -> list[MeshFront]:
+    """The ports of every node, with where the tasks are that they lead to; none of services without tasks."""
+    found = []
+    for service_id, service in view.services.items():
+        status = view.service_status.get(service_id)
+        if status is not None and status.mesh_ports:
+            places = frozenset(task.node_id for task in view.tasks_of(service_id).values() if is_wanted(task))
+            found += [MeshFront(service.spec.name, port, places) for port in status.mesh_ports if places]
+    return found
+
+
+def published(view: View, status: NodeStatus, fronts: Iterable[MeshFront]) -> list[Target]:
+    """Ports that the node is to answer at: those of its running tasks, and those of every node."""
     found: dict[Target, None] = {}
     address = status.description.address
     for task in view.tasks_on(status.node_id).values():
@@ -160,13 +187,9 @@ def published(view: View, status: NodeStatus) -> list[Target]:
             if _is_probed(port.host_address, address):
                 place = _reached_at(port.host_address, address)
                 found[Target(name, status.node_id, place, port.published, port.protocol)] = None
-    for service_id, service in view.services.items():
-        if not any(map(is_wanted, view.tasks_of(service_id).values())):
-            continue
-        fronts = view.service_status.get(service_id)
-        for mesh in fronts.mesh_ports if fronts is not None else ():
-            if covers(mesh.host_address, address):
-                found[Target(service.spec.name, status.node_id, address, mesh.published, mesh.protocol)] = None
+    for front in fronts:
+        if front.is_answered_by(status):
+            found[Target(front.service, status.node_id, address, front.port.published, front.port.protocol)] = None
     return list(found)
 
 

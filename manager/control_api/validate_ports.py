@@ -10,7 +10,7 @@ from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.errors import Fault, InvalidInput
-from shoal.published_ports import DYNAMIC_PORTS, covers, is_mesh, ranges_meet
+from shoal.published_ports import DYNAMIC_PORTS, covers, is_mesh, protocol_name, ranges_meet
 
 
 def check_ports(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
@@ -72,7 +72,7 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
         protocol = port.protocol or PublishedPort.TCP
         addresses = taken.setdefault((protocol, port.published), set())
         if any(covers(port.host_address, other) or covers(other, port.host_address) for other in addresses):
-            name = PublishedPort.Protocol.Name(protocol).lower() if protocol in PublishedPort.Protocol.values() else "?"
+            name = protocol_name(protocol) if protocol in PublishedPort.Protocol.values() else "?"
             yield Fault(f"{path}[{index}].published", f"{port.published}/{name} is published twice")
         addresses.add(port.host_address)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from manager.planner.constraints import fact
 from manager.planner.demand import SAME_NODE, Demand
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import effective
 from manager.planner.filters import Reason, standing
 from manager.planner.ledger import Host, Ledger
 from manager.store.tables import View
@@ -117,8 +117,7 @@ def shy_services(view: View) -> dict[str, list[Shy]]:
     """Services whose tasks have to be away from others', by the names of those others."""
     found: dict[str, list[Shy]] = {}
     for newest in view.services.values():
-        update = current_update(view, newest)
-        service = effective(view, newest) if update is not None and update.effective_revision else newest
+        service = effective(view, newest)
         for affinity in service.spec.task.placement.affinities:
             if affinity.anti and not affinity.weight:
                 found.setdefault(affinity.service, []).append((service, affinity))

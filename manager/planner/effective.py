@@ -23,6 +23,8 @@ def effective(view: View, service: Service) -> Service:
     """
     update = current_update(view, service)
     number = update.effective_revision if update is not None else 0
+    if not number and not service.spec.HasField("autoscale"):  # nearly all
+        return service
     earlier = view.revision_of(service.meta.id, number) if number else None
     replicas = replicas_of(view, service)
     if earlier is None and replicas == service.spec.replicated.replicas:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.files.contents import FileContents
+from agent.news import News
 from agent.volumes.attachments import Attachments
 from agent.volumes.host_volumes import HostVolumes
-from agent.volumes.news import News
 from agent.volumes.store import VolumeStore
 from shoal.api.v1.dispatcher_pb2 import VolumeAttachment
 from shoal.errors import Unavailable

@@ -16,7 +16,7 @@ from agent.network.encryption.associations import Other, Secret, pair
 from agent.network.encryption.generations import Tunnel, device_name, device_port
 from agent.network.encryption.kinds import LINK_SETTINGS, refused, set_up, usable_mtu
 from agent.network.encryption.secrets import Secrets
-from agent.network.names import ESP_PREFIX, SEALED_GROUP
+from agent.network.names import ESP_PREFIX
 from agent.network.netlink import inventory, messages, xfrm
 from agent.network.netlink.connection import Connection
 from agent.network.netlink.inventory import Link, Vxlan
@@ -211,13 +211,12 @@ class ByEsp:
             link=self._underlay.link,
             port=port,
             mtu=mtu,
-            group=SEALED_GROUP,
             up=False,
         )
         quiet = [messages.without_own_ipv6(name)] if 6 in self._versions else []
         self._connection.apply([made, *quiet])
         link = socket.if_nametoindex(name)
-        self._connection.apply([messages.set_link(link, up=True, alias=alias, ipv4=LINK_SETTINGS)])
+        self._connection.apply([messages.set_link(link, alias=alias, ipv4=LINK_SETTINGS), set_up(link)])
         return link
 
     def delete(self, generations: Iterable[int]) -> None:

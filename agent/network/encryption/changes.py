@@ -65,7 +65,7 @@ def differences(told: Collection[Tunnel], found: Collection[Tunnel]) -> list[str
         elif _addresses(now) != _addresses(tunnel):
             wrong.append(f"peers of the tunnel {tunnel.name} differed")
         elif now.mtu != tunnel.mtu:
-            wrong.append(f"the tunnel {tunnel.name} was down or had another MTU")
+            wrong.append(f"the tunnel {tunnel.name} was down, or had another MTU or group")
     return wrong
 
 

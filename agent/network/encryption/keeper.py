@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from agent.network.encryption.sealing import Sealing
+from agent.news import News
 from shoal.api.v1.node_pb2 import OverlayKey
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Keeper:
         self._tunnels = tunnels
         self._look = look
         self._told: Sequence[OverlayKey] = tunnels.keys
-        self._changed = asyncio.Event()
+        self._news = News()
         self._woken = asyncio.Event()
 
     def applied(self) -> None:
@@ -37,20 +38,16 @@ class Keeper:
         """They may have been made anew."""
         if self._tunnels.keys != self._told:
             self._told = self._tunnels.keys
-            self._changed.set()
-            self._changed = asyncio.Event()
+            self._news.ring()
 
     @property
     def current(self) -> Sequence[OverlayKey]:
         """The public keys."""
         return self._told
 
-    async def keys(self) -> AsyncGenerator[Sequence[OverlayKey]]:
-        """The public keys now, and again after each change."""
-        while True:
-            changed = self._changed
-            yield self._told
-            await changed.wait()
+    def changes(self) -> AsyncGenerator[None]:
+        """Once now, and again whenever `current` is another."""
+        return self._news.rounds()
 
     async def run(self) -> None:
         """Until cancelled."""

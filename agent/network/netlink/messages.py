@@ -136,7 +136,7 @@ def add_veth(host: VethEnd, container: VethEnd, netns_fd: int, mtu: int, group: 
 
 
 def add_vxlan(
-    name: str, *, vni: int, mac: str, local: Address, link: int, port: int, mtu: int, group: int = 0, up: bool = True
+    name: str, *, vni: int, mac: str, local: Address, link: int, port: int, mtu: int, up: bool = True
 ) -> Message:
     """The tunnel's endpoint of this node: it neither learns nor floods (RFC 7348; linux/if_link.h, IFLA_VXLAN_*)."""
     data = (
@@ -146,7 +146,7 @@ def add_vxlan(
         attribute(7, b"\0"),
         attribute(15, struct.pack(">H", port)),
     )
-    body = _link_header(up=up) + text(3, name) + attribute(1, mac_bytes(mac)) + number(4, mtu) + number(27, group)
+    body = _link_header(up=up) + text(3, name) + attribute(1, mac_bytes(mac)) + number(4, mtu)
     return Message(NEWLINK, CREATE | EXCLUSIVE, body + _kind("vxlan", *data), f"make the VXLAN device {name}")
 
 

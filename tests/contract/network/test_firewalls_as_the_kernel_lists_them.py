@@ -1,26 +1,16 @@
 """Whether firewalls let packets pass, by their rules as libnftables lists them: those of iptables, ufw, firewalld."""
 
-import os
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 import pytest
 
 from agent.network.firewall import Packet, drops
-from agent.network.namespaces import enter_new
 from agent.network.nftables.libnftables import Nftables
 from agent.network.obstacles import Ports, obstacles
 from tests.integration.network.netns_hosts import inside, run
 
 PORTS = Ports("eth0", IPv4Address("172.31.9.1"), 4789, 7441, 40053)
-
-
-@pytest.fixture
-def home() -> Iterator[int]:
-    descriptor, connection = enter_new()
-    connection.close()
-    yield descriptor
-    os.close(descriptor)
 
 
 @pytest.fixture

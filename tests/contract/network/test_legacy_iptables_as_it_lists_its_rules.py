@@ -1,7 +1,5 @@
 """What iptables-legacy tells of its rules, which nftables does not show, and the command that then helps."""
 
-import os
-from collections.abc import Iterator
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from agent.network.beside_docker import BesideDocker
 from agent.network.legacy_iptables import tables_here
-from agent.network.namespaces import enter_new
 from agent.network.obstacles import Ports, legacy_obstacles
 from tests.integration.network.netns_hosts import inside, run
 
@@ -24,14 +21,6 @@ OTHERS = """
 -A CHECKS -p udp --dport 5000:5100 -j ACCEPT
 -A CHECKS -p tcp ! --syn -m conntrack ! --ctstate NEW -j DROP
 """
-
-
-@pytest.fixture
-def home() -> Iterator[int]:
-    descriptor, connection = enter_new()
-    connection.close()
-    yield descriptor
-    os.close(descriptor)
 
 
 def legacy(home: int, *rules: str) -> None:

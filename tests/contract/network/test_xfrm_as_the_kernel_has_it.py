@@ -1,13 +1,11 @@
 """Our messages to XFRM as a kernel and iproute2 read them. That ESP itself works is proven in a virtual machine."""
 
-import os
 import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 
-from agent.network.namespaces import enter_new
 from agent.network.netlink import xfrm
 from agent.network.netlink.connection import Connection, Reply
 from agent.network.netlink.messages import AF_INET, AF_INET6
@@ -23,26 +21,18 @@ STATES = [
 
 
 @pytest.fixture
-def namespace() -> Iterator[int]:
-    descriptor, connection = enter_new()
-    connection.close()
-    yield descriptor
-    os.close(descriptor)
-
-
-@pytest.fixture
-def connection(namespace: int) -> Iterator[Connection]:
-    with inside(namespace):
+def connection(home: int) -> Iterator[Connection]:
+    with inside(home):
         made = Connection(xfrm.XFRM)
     yield made
     made.close()
 
 
-def test_policies_are_as_they_were_told_however_often(connection: Connection, namespace: int) -> None:
+def test_policies_are_as_they_were_told_however_often(connection: Connection, home: int) -> None:
     for _ in range(2):
         connection.apply(map(xfrm.add_policy, POLICIES))
         assert sorted(map(repr, xfrm.policies(connection))) == sorted(map(repr, POLICIES))
-    shown = " ".join(run(namespace, "ip", "xfrm", "policy").split())
+    shown = " ".join(run(home, "ip", "xfrm", "policy").split())
     for nets, ends in (
         ("src 0.0.0.0/0 dst 0.0.0.0/0", "src 0.0.0.0 dst 0.0.0.0"),
         ("src ::/0 dst ::/0", "src :: dst ::"),
@@ -55,20 +45,18 @@ def test_policies_are_as_they_were_told_however_often(connection: Connection, na
         assert xfrm.policies(connection) == []
 
 
-def test_policies_of_others_are_not_ours(connection: Connection, namespace: int) -> None:
+def test_policies_of_others_are_not_ours(connection: Connection, home: int) -> None:
     wide = "dir out src 0.0.0.0/0 dst 0.0.0.0/0 proto udp dport 51832"
     for other in (
         f"{wide} action block",
         "dir out src 10.0.0.0/8 dst 0.0.0.0/0 proto udp dport 51832 tmpl proto esp reqid 7 mode transport",
         "dir out src 0.0.0.0/0 dst 0.0.0.0/0 tmpl src 10.0.0.1 dst 10.0.0.2 proto esp reqid 7 mode tunnel",
     ):
-        run(namespace, "ip", "xfrm", "policy", "add", *other.split())
+        run(home, "ip", "xfrm", "policy", "add", *other.split())
     assert xfrm.policies(connection) == []
 
 
-def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(
-    connection: Connection, namespace: int
-) -> None:
+def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(connection: Connection, home: int) -> None:
     for state in STATES:
         try:
             connection.apply([xfrm.add_state(state)])
@@ -76,7 +64,7 @@ def test_associations_are_understood_as_far_as_the_kernel_has_the_algorithm(
             # What is malformed is refused as an invalid argument, before the algorithm is looked for.
             assert "AEAD algorithm not found" in str(error) or "Protocol not supported" in str(error)
         else:
-            shown = " ".join(run(namespace, "ip", "xfrm", "state").split())
+            shown = " ".join(run(home, "ip", "xfrm", "state").split())
             assert f"spi {state.spi:#010x} reqid {state.mark} mode transport" in shown
             assert StateNow(state, 0, 0) in xfrm.states(connection)
             with pytest.raises(Unavailable, match="File exists"):

@@ -10,10 +10,10 @@ from pathlib import Path
 from grpc import aio
 
 from agent.network.condition import Condition
+from agent.news import News
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
-from agent.volumes.news import News
 from agent.worker.assigned import Assigned
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.files.contents import SealedContents

@@ -88,8 +88,11 @@ def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
     assert lines.next_at() == 16.0
     assert list(lines.due(16.0)) == ["web: 5/9 running, no node fits"]
     assert lines.next_at() is None
+    lines.take(stuck, "web: 6/9 running")
+    assert list(lines.due(16.05)) == [] and list(lines.due(17.0)) == ["web: 6/9 running"]
+    assert lines.next_at() is None, "that is known"
     lines.take(ServiceProgress(service_id="a", name="web", converged=True), "web: 9/9 running, converged")
-    assert list(lines.due(16.1)) == ["web: 9/9 running, converged"]
+    assert list(lines.due(17.1)) == ["web: 9/9 running, converged"]
     assert lines.next_at() is None
 
 

@@ -106,14 +106,15 @@ def test_ports_of_every_node_are_asked_for_where_a_service_has_tasks() -> None:
                 service = Service(spec=spec_of())
                 service.meta.id = service_id
                 mesh = PublishedPort(protocol=PublishedPort.TCP, target=80, published=published)
-                status = ServiceStatus(service_id=service_id, mesh_ports=[mesh])
+                local = PublishedPort(protocol=PublishedPort.TCP, target=80, published=published + 2, local_only=True)
+                status = ServiceStatus(service_id=service_id, mesh_ports=[mesh, local])
                 puts = [put(kinds.SERVICE, service_id, service), put(kinds.SERVICE_STATUS, service_id, status)]
                 await rig.store.commit(puts)
             return await NetworkCheck(store=rig.store, prober=agents).check(CheckNetworkRequest())
 
     response = asyncio.run(run())
     tried = {(port.node_hostname, port.port) for port in response.ports if port.port >= 90}
-    assert tried == {("h1", 90), ("h2", 90), ("h3", 90)}
+    assert tried == {("h1", 90), ("h2", 90), ("h3", 90), ("h1", 92)}, "one for its own tasks where those are"
 
 
 def test_of_too_many_ports_each_node_is_asked_for_others() -> None:
@@ -158,3 +159,12 @@ def test_of_many_nodes_only_what_fails_is_shown(capsys: pytest.CaptureFixture[st
     assert line.startswith("h8 ") and line.endswith("no answer") and count.startswith("98 of 99 ")
     show_paths(response, show_all=True)
     assert len(capsys.readouterr().out.splitlines()) == 100
+
+
+def test_of_no_ready_node_nothing_is_asked() -> None:
+    async def run() -> CheckNetworkResponse:
+        async with two_managers() as (rig, _):
+            await rig.add_node("node4", "h4", NodeStatus.DOWN)
+            return await NetworkCheck(store=rig.store, prober=Agents()).check(CheckNetworkRequest())
+
+    assert asyncio.run(run()) == CheckNetworkResponse(problems=["node h4 is not ready"])

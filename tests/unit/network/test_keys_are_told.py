@@ -31,8 +31,8 @@ async def kept(tunnels: SettlingTunnels, seconds: float) -> list[int]:
     told: list[int] = []
 
     async def listen() -> None:
-        async for keys in keeper.keys():
-            told.append(sum(key.generation for key in keys))  # noqa: PERF401  (told is read while this runs)
+        async for _ in keeper.changes():
+            told.append(sum(key.generation for key in keeper.current))  # noqa: PERF401  (told is read while this runs)
 
     working = [asyncio.ensure_future(listen()), asyncio.ensure_future(keeper.run())]
     await asyncio.sleep(0)

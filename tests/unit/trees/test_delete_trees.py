@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent.images.content import Content
+from agent.news import News
 from agent.reset import reset
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
 from agent.settings import AgentSettings
-from agent.volumes.news import News
 from agent.volumes.store import VolumeStore
 from cli.contexts.contexts import Contexts
 from cli.playground.layout import Layout

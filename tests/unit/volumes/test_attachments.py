@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from agent.files.contents import FileContents
+from agent.news import News
 from agent.volumes.attachments import Attachments
-from agent.volumes.news import News
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.dispatcher_pb2 import Assignments, AttachmentSecret, VolumeAttachment
 from shoal.api.v1.file_pb2 import FileContent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.volumes.news import News
+from agent.news import News
 from agent.volumes.store import VolumeStore
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
 from shoal.api.v1.volume_pb2 import HeldVolume

@@ -1,0 +1,17 @@
+"""What the tests of this folder have in common."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from agent.network.namespaces import enter_new
+
+
+@pytest.fixture
+def home() -> Iterator[int]:
+    """A network namespace with nothing in it, by its descriptor."""
+    descriptor, connection = enter_new()
+    connection.close()
+    yield descriptor
+    os.close(descriptor)
