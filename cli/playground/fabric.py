@@ -15,6 +15,9 @@ from cli.playground.layout import Host, Layout
 from shoal.errors import Unavailable
 
 NAMESPACES = Path("/run/netns")
+_LAN_MAC = "02:00:00:00:00:01"
+"""Without one of its own the bridge has the least of its ports': a new host would change it, and neighbours lose it."""
+
 _IPV6_OFF = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
 
 
@@ -37,7 +40,7 @@ def build(layout: Layout) -> None:
     prefix = layout.subnet.prefixlen
     ip(
         "link set lo up",
-        "link add lan type bridge",
+        f"link add lan address {_LAN_MAC} type bridge",
         f"addr add {layout.manager_address}/{prefix} dev lan",
         *_ipv6(layout, layout.manager_address, "lan"),
         "link set lan up",

@@ -133,6 +133,12 @@ _CONNECTION_TEXTS: tuple[tuple[tuple[str, ...], type[ShoalError], str], ...] = (
         "does not speak gRPC over TLS; is this a manager's API address?",
     ),
     (
+        # Our own end of a connection whose handshake took too long (min_reconnect_backoff_ms).
+        ("endpoint closing", "handshake timed out"),
+        Unavailable,
+        "takes connections and does not answer: it is stopped, or too busy; try again, and look at its log",
+    ),
+    (
         ("handshak", "alert", "ssl", "tls"),
         Unauthenticated,
         "refuses this certificate: it has ended or is of another cluster; check the address and the context",

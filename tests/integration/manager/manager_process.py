@@ -118,9 +118,13 @@ class ManagerProcess:
 
 
 @asynccontextmanager
-async def running_manager(directory: Path) -> AsyncGenerator[tuple[ManagerProcess, Any]]:
-    """A manager that leads, and its API."""
-    manager = ManagerProcess(directory / "manager")
+async def running_manager(directory: Path, *more: str) -> AsyncGenerator[tuple[ManagerProcess, Any]]:
+    """A manager that leads, and its API.
+
+    Args:
+        more: options of `shoal-manager run`; of two of the same name the last one counts.
+    """
+    manager = ManagerProcess(directory / "manager", more=more)
     manager.start()
     try:
         yield manager, await manager.ready()

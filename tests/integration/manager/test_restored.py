@@ -37,7 +37,8 @@ async def running(control: Any, service: str) -> int:
 def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
     async def scenario() -> None:
         file = tmp_path / "shoal.snapshot"
-        async with running_manager(tmp_path) as (manager, control):
+        # The tasks would be replaced if the node found the new manager later than it may be silent.
+        async with running_manager(tmp_path, "--heartbeat-seconds", "5") as (manager, control):
             cluster = await control.GetCluster(GetClusterRequest())
             async with scripted_agents(manager, cluster.agent_join_token, "h1") as (agent,):
                 await control.CreateService(CreateServiceRequest(spec=web("web", 3)))

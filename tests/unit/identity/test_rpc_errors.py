@@ -77,6 +77,13 @@ def test_a_deposed_leader_asks_to_try_again() -> None:
             errors.Unavailable,
             "refuses this certificate",
         ),
+        (
+            "connections to all backends failing; last error: UNAVAILABLE: ipv4:127.0.0.1:1: "
+            "Handshake read failed (Endpoint closing)",
+            errors.Unavailable,
+            "h:1 takes connections and does not answer",
+        ),
+        ("Handshake read failed (Socket closed)", errors.Unauthenticated, "refuses this certificate"),
         ("errors resolving x:1: Domain name not found", errors.Unavailable, "does not resolve"),
         ("connect failed: No route to host", errors.Unavailable, "the firewall"),
         ("something new", errors.Unavailable, "something new"),
