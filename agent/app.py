@@ -220,6 +220,7 @@ async def _streams(
         prober=network.probing,
         meters=runtime,
         controller=Controller(drivers),
+        programs=runtime,
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)

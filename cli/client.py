@@ -1,7 +1,7 @@
 """The connection to a cluster: a context's channel, calls with deadlines, errors in the user's words."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -34,9 +34,9 @@ class Answers(Protocol[G]):
 
 
 class Streaming(Protocol[Q, G]):
-    """A call with many answers."""
+    """A call with many answers. The request is a message, or an iterator of messages where the call takes many."""
 
-    def __call__(self, request: Q, timeout: float | None = None) -> Answers[G]: ...
+    def __call__(self, request: Q, /, timeout: float | None = None) -> Answers[G]: ...
 
 
 class Client:
@@ -85,7 +85,7 @@ class Client:
         with self._in_words():
             return method(request, timeout=seconds)
 
-    def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Iterator[A]:
+    def stream(self, method: Streaming[Q, A], request: Q, *, seconds: float | None) -> Generator[A]:
         """The answers of a call, as they come. Leaving the loop cancels the call.
 
         Raises:

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "config": ("cli.commands.config", "Manage configs"),
     "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
     "events": ("cli.commands.events", "Show what happens in the cluster"),
+    "exec": ("cli.commands.exec", "Run a program in a task's container"),
     "image": ("cli.commands.image", "Push and inspect images in a registry"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),
@@ -53,8 +54,9 @@ Examples:
   shoal service create --name web --replicas 3 --publish mode=host,target=80 registry:5000/hello:1
   shoal service scale web=30
   shoal stack deploy -c web.yaml shop
+  shoal exec -it web.1 sh
 
-Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted; of `exec` the program's.
 """
 
 

@@ -21,6 +21,7 @@ from manager.control_api.agent_channels import AgentChannels
 from manager.control_api.cluster import ClusterCalls, Upkeep
 from manager.control_api.collector import Collector
 from manager.control_api.events import Events
+from manager.control_api.exec import Exec
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
@@ -182,6 +183,7 @@ def _control(
                 version=VERSION,
             ),
             logs=Logs(store=store, reader=agents),
+            exec=Exec(store=store, runner=agents),
             stats=Stats(store=store, meters=agents),
             progress=Progress(store=store, seconds=time.monotonic),
             events=events,

@@ -19,6 +19,9 @@ from agent.runtime.attach_lock import AttachLock
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.conmon import Program
+from agent.runtime.entering import Entrance
+from agent.runtime.exec_process import ExecProcess
+from agent.runtime.exec_start import ExecStarter, end_leftovers
 from agent.runtime.execution import Executor
 from agent.runtime.exits import ExitWatch
 from agent.runtime.filters import Filters
@@ -34,6 +37,7 @@ from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from shoal.signal_names import number_of
 from shoal.task_group import TaskGroup
@@ -106,8 +110,11 @@ class OciRuntime:
         programs = self._open_programs()
         self._launcher = self._make_launcher(programs)
         self._life.callback(self._launcher.close)
-        self._executor = Executor(places=self._places, hide=self._layout.hybrid_mount, programs=programs)
-        self._life.callback(self._executor.close)
+        self._entrance = Entrance(places=self._places, hide=self._layout.hybrid_mount, programs=programs)
+        self._life.callback(self._entrance.close)
+        self._executor = Executor(places=self._places, entrance=self._entrance)
+        available = read_host_facts(self._layout).capabilities
+        self._starter = ExecStarter(places=self._places, entrance=self._entrance, available=available)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(TaskGroup())
         for task in (group.create_task(self._tidy()), group.create_task(self._trash.keep_empty())):
@@ -203,7 +210,11 @@ class OciRuntime:
 
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
         """As `Containers.open_socket` of the health checks."""
-        return await self._executor.open_socket(self._running(task_id), family)
+        return await self._entrance.open_socket(self._running(task_id), family)
+
+    async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
+        """A user's program in a container that runs. As `ExecStarter.start`."""
+        return await self._starter.start(self._running(wanted.task), wanted)
 
     def _running(self, task_id: str) -> Record:
         if not self._watch.running(task_id):
@@ -284,6 +295,7 @@ class OciRuntime:
             record = read_record(self._places.bundle(task_id))
             waits = self._places.runtime_root(record.program) / task_id / "exec.fifo" if record else None
             if record is not None and waits is not None and not (record.program == "crun" and waits.exists()):
+                end_leftovers(self._places.bundle(task_id))
                 records.append(record)
             elif task_id not in with_logs_only or self._has_more_than_logs(task_id):
                 scrap(self._places, self._cgroups, task_id, keep_logs=True)
@@ -306,8 +318,8 @@ class OciRuntime:
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            if self._executor.is_untidy:
-                await self._executor.sweep()
+            if self._entrance.is_untidy:
+                await self._entrance.sweep()
             records = [record for task_id, record in self._records.items() if self._watch.running(task_id)]
             if records:
                 await asyncio.to_thread(self._rotate, records)

@@ -1,4 +1,4 @@
-"""The servicer of `AgentStreams`: the logs of this node's tasks and the reach of its network, for managers."""
+"""The servicer of `AgentStreams`, for managers: logs of this node's tasks, programs in them, how it reaches others."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -8,10 +8,13 @@ from grpc import aio
 
 from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
+from agent.streams.exec import Programs, serve
 from agent.streams.merging import as_they_come, in_order
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    ExecInput,
+    ExecOutput,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -61,19 +64,27 @@ class Controller(Protocol):
 
 
 class AgentStreams(AgentStreamsServicer):
-    """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes.
+    """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes and for containers.
 
     Args:
         now_ns: a clock that only goes forward, for rates (`time.monotonic_ns`).
     """
 
     def __init__(
-        self, *, logs: LogFiles, prober: Prober, meters: Meters, controller: Controller, now_ns: Callable[[], int]
+        self,
+        *,
+        logs: LogFiles,
+        prober: Prober,
+        meters: Meters,
+        controller: Controller,
+        programs: Programs,
+        now_ns: Callable[[], int],
     ) -> None:
         self._logs = logs
         self._prober = prober
         self._meters = meters
         self._controller = controller
+        self._programs = programs
         self._now_ns = now_ns
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
@@ -115,6 +126,19 @@ class AgentStreams(AgentStreamsServicer):
         """
         del context
         return await self._controller.call(request)
+
+    async def Exec(  # noqa: N802  # named by the protocol
+        self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]
+    ) -> AsyncGenerator[ExecOutput]:
+        """A user's program in a container.
+
+        Raises:
+            InvalidInput, NotFound, Exhausted, Unavailable: see `agent.streams.exec.serve`.
+        """
+        del context
+        async with aclosing(serve(self._programs, request_iterator)) as outputs:
+            async for output in outputs:
+                yield output
 
     async def ReadLogs(  # noqa: N802  # named by the protocol
         self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogRecord]

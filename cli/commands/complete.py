@@ -13,7 +13,9 @@ from shoal.api.v1.control_pb2 import (
     ListTasksRequest,
     ListVolumesRequest,
 )
+from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
+from shoal.task_states import observed, task_name
 
 PATIENCE_SECONDS = 1.0
 
@@ -34,6 +36,13 @@ def _stacks(client: Client) -> Iterable[str]:
 def _tasks(client: Client) -> Iterable[str]:
     views = client.call(client.control.ListTasks, ListTasksRequest(), seconds=PATIENCE_SECONDS).tasks
     return (view.task.id for view in views)
+
+
+def _running(client: Client) -> Iterable[str]:
+    """Names of the tasks in which a program can be run: "web.1"."""
+    views = client.call(client.control.ListTasks, ListTasksRequest(), seconds=PATIENCE_SECONDS).tasks
+    running = (view for view in views if observed(view.task, view.status) == TaskState.RUNNING)
+    return (task_name(view.service_name, view.task).removesuffix(f".{view.task.id}") for view in running)
 
 
 def _nodes(client: Client) -> Iterable[str]:
@@ -65,6 +74,7 @@ NOUNS: dict[str, Names] = {
     "service": _services,
     "stack": _stacks,
     "task": _tasks,
+    "running task": _running,
     "node": _nodes,
     "network": _networks,
     "secret": _secrets,

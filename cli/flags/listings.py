@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from cli.flags import block_io, dependencies, files, placement, tuning
 from cli.flags.capabilities import add_capability, drop_capability, forget
 from cli.flags.entries import drop
+from cli.flags.env_file import entries_of
 from cli.flags.logs import add_log_option, remove_log_option
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
@@ -92,16 +92,9 @@ def _remove_env(spec: ServiceSpec, text: str) -> None:
 
 
 def add_env_file(spec: ServiceSpec, path: str) -> None:
-    """Variables from a file: name=value a line, `#` begins a comment line."""
-    try:
-        lines = Path(path).read_text().splitlines()
-    except OSError as error:
-        raise InvalidInput(f"--env-file: cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"--env-file: {path} is not UTF-8 text") from None
-    for line in lines:
-        if line.strip() and not line.lstrip().startswith("#"):
-            add_env(spec, line.strip())
+    """Variables from a file."""
+    for entry in entries_of(path):
+        add_env(spec, entry)
 
 
 def _add_port(spec: ServiceSpec, text: str) -> None:

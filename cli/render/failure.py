@@ -15,7 +15,7 @@ class Failed(Exception):
     """A command that did not do what was asked, with the exit code that says so.
 
     Attributes:
-        code: 1 failed, 3 not converged in time.
+        code: 1 failed, 3 not converged in time; of a program that could not be run in a container, 126 or 127.
     """
 
     def __init__(self, message: str, code: int = 1) -> None:

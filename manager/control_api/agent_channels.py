@@ -12,6 +12,8 @@ from manager.control_api.seams import AgentAddress
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    ExecInput,
+    ExecOutput,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -44,7 +46,7 @@ class _Held:
 
 @dataclass
 class AgentChannels:
-    """Implements `LogReader` over mutual TLS. The agent's certificate must be that very node's.
+    """Implements `LogReader`, `Runner` and their like over mutual TLS. An agent's certificate must be that very node's.
 
     Attributes:
         identity: this manager's, asked for each new channel, so that a renewed one is used.
@@ -66,6 +68,23 @@ class AgentChannels:
             try:
                 async for record in call:
                     yield record
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+            finally:
+                call.cancel()
+
+    async def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        """What a program in a container of the node's answers; it is hung up on when nobody listens any more.
+
+        Raises:
+            Unavailable: the node does not answer within 5 s, or the connection broke.
+            NotFound: it runs no such container. InvalidInput, Exhausted: as the agent says.
+        """
+        async with self._channel(agent) as channel:
+            call = AgentStreamsStub(channel).Exec(messages)
+            try:
+                async for output in call:
+                    yield output
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
             finally:

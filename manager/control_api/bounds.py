@@ -10,6 +10,7 @@ LABEL_KEY_LENGTH: Final = 256
 LABEL_VALUE_BYTES: Final = 4096
 LIST_ENTRIES: Final = 1024
 TEXT_BYTES: Final = 128 * 1024  # Linux: MAX_ARG_STRLEN, one argument or environment string of execve(2)
+EXEC_BYTES: Final = 128 * 1024
 PORTS: Final = 256
 FILE_BYTES: Final = 500 * 1024
 FILE_REFERENCES: Final = 256

@@ -82,10 +82,7 @@ def _place(view: View, node_id: str, tasks: tuple[str, ...]) -> Place:
         return Place(node_id, hostname, None, f"node {hostname} was removed; {_missing(tasks)}", tasks)
     if status.state != NodeStatus.READY:
         return Place(node_id, hostname, None, f"node {hostname} is down; {_missing(tasks)}", tasks)
-    host = status.description.address
-    bracketed = f"[{host}]" if ":" in host else host
-    agent = AgentAddress(node_id, f"{bracketed}:{status.description.stream_port}")
-    return Place(node_id, hostname, agent, "", tasks)
+    return Place(node_id, hostname, AgentAddress.of(node_id, status.description), "", tasks)
 
 
 def _missing(tasks: tuple[str, ...]) -> str:

@@ -16,7 +16,6 @@ from shoal.api.v1.streams_pb2 import Path, ProbedNode, ProbedPort, ProbeRequest,
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import ShoalError
 from shoal.published_ports import EVERYWHERE, EVERYWHERE6, covers, protocol_name
-from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_wanted, observed
 
@@ -96,8 +95,7 @@ class NetworkCheck:
         return response
 
     async def _probe(self, view: View, status: NodeStatus, request: ProbeRequest) -> ProbeResponse | str:
-        about = status.description
-        agent = AgentAddress(status.node_id, str(HostPort(about.address, about.stream_port)))
+        agent = AgentAddress.of(status.node_id, status.description)
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await self._prober.probe(agent, request)

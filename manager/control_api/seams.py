@@ -8,8 +8,10 @@ from manager.store.changes import Expect, Write
 from manager.store.kinds import Kind, M
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
+from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
 from shoal.distribution.resolve import ResolvedImage
+from shoal.rpc.addresses import HostPort
 
 NowMs = Callable[[], int]
 """Milliseconds since the Unix epoch."""
@@ -61,6 +63,11 @@ class AgentAddress:
 
     node_id: str
     address: str
+
+    @classmethod
+    def of(cls, node_id: str, about: NodeDescription) -> "AgentAddress":
+        """Where the node says that it is."""
+        return cls(node_id, str(HostPort(about.address, about.stream_port)))
 
 
 class LogReader(Protocol):

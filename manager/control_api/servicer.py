@@ -1,11 +1,12 @@
 """The Control service: each call handed to the noun that it is about."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from manager.control_api.cluster import ClusterCalls
 from manager.control_api.events import Events
+from manager.control_api.exec import Exec
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
 from manager.control_api.network_check import NetworkCheck
@@ -21,6 +22,7 @@ from manager.control_api.updates import Updates
 from manager.control_api.volumes import Volumes
 from shoal.api.v1 import control_pb2 as api
 from shoal.api.v1.control_pb2_grpc import ControlServicer
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.rpc.guard import Context
 
 
@@ -41,6 +43,7 @@ class Nouns:
     volumes: Volumes
     cluster: ClusterCalls
     logs: Logs
+    exec: Exec
     stats: Stats
     progress: Progress
     events: Events
@@ -205,3 +208,8 @@ class ControlService(ControlServicer):
         async with aclosing(self._nouns.logs.read(request)) as responses:
             async for response in responses:
                 yield response
+
+    async def Exec(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
+        async with aclosing(self._nouns.exec.run(request_iterator)) as outputs:
+            async for output in outputs:
+                yield output

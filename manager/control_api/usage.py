@@ -12,7 +12,6 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import ReadUsageRequest, ReadUsageResponse, TaskUsage
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError
-from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 
 AT_ONCE = 64
@@ -80,8 +79,7 @@ class UsageReader:
         status = view.node_status.get(node_id)
         if status is None or status.state != NodeStatus.READY:
             return f"node {hostname_of(view, node_id)} is not ready"
-        about = status.description
-        agent = AgentAddress(node_id, str(HostPort(about.address, about.stream_port)))
+        agent = AgentAddress.of(node_id, status.description)
         try:
             async with limit:
                 return list((await self._meters.read_usage(agent, ReadUsageRequest(task_ids=task_ids))).tasks)

@@ -1,7 +1,7 @@
 """What makes a container's spec valid. Pure: yields every fault."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from manager.control_api import bounds
 from manager.control_api.text_rules import (
@@ -82,11 +82,7 @@ def _check_image(path: str, image: str) -> Iterator[Fault]:
 def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
     yield from check_texts(f"{path}.entrypoint", spec.entrypoint)
     yield from check_texts(f"{path}.command", spec.command)
-    yield from check_texts(f"{path}.env", spec.env)
-    for index, entry in enumerate(spec.env):
-        name, equals, _ = entry.partition("=")
-        if not equals or not _ENV_NAME.fullmatch(name):
-            yield Fault(f"{path}.env[{index}]", f'"{entry[:80]}" must be NAME=value')
+    yield from check_variables(f"{path}.env", spec.env)
     if spec.working_dir:
         yield from check_absolute(f"{path}.working_dir", spec.working_dir)
     if spec.stop_signal and number_of(spec.stop_signal) is None:
@@ -100,9 +96,23 @@ def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
         yield from check_duration(f"{path}.drain_ms", spec.drain_ms, bounds.GRACE_MS)
 
 
+def check_variables(path: str, entries: Sequence[str]) -> Iterator[Fault]:
+    """Entries of an environment."""
+    yield from check_texts(path, entries)
+    for index, entry in enumerate(entries):
+        name, equals, _ = entry.partition("=")
+        if not equals or not _ENV_NAME.fullmatch(name):
+            yield Fault(f"{path}[{index}]", f'"{entry[:80]}" must be NAME=value')
+
+
+def check_user(path: str, user: str) -> Iterator[Fault]:
+    """Whom a process runs as; empty is none in particular."""
+    if user and not _USER.fullmatch(user):
+        yield Fault(path, f'"{user[:80]}" must be user or user:group, names or numbers')
+
+
 def _check_identity(path: str, spec: ContainerSpec) -> Iterator[Fault]:
-    if spec.user and not _USER.fullmatch(spec.user):
-        yield Fault(f"{path}.user", f'"{spec.user[:80]}" must be user or user:group, names or numbers')
+    yield from check_user(f"{path}.user", spec.user)
     for index, group in enumerate(spec.groups):
         if ":" in group or not _USER.fullmatch(group):
             yield Fault(f"{path}.groups[{index}]", f'"{group[:80]}" is not a group name or number')

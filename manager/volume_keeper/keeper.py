@@ -29,7 +29,6 @@ from shoal.api.v1.streams_pb2 import CallDriverRequest, CallDriverResponse
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import NodeVolumes, Volume, VolumeStatus
 from shoal.errors import Conflict, Exhausted, ShoalError, Timeout, Unavailable
-from shoal.rpc.addresses import HostPort
 from shoal.task_group import TaskGroup
 
 AT_ONCE = 32
@@ -183,8 +182,7 @@ class VolumeKeeper:
         return not problem
 
     async def _ask(self, call: Call, facts: Facts, node_id: str) -> tuple[VolumeStatus, str]:
-        about = self._store.tables.node_status[node_id].description
-        agent = AgentAddress(node_id, str(HostPort(about.address, about.stream_port)))
+        agent = AgentAddress.of(node_id, self._store.tables.node_status[node_id].description)
         request = request_of(call, facts.volume, facts.driver)
         try:
             request.secrets.update(self._secrets.texts(self._store.tables, facts.volume))

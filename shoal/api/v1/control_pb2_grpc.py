@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from shoal.api.v1 import control_pb2 as shoal_dot_api_dot_v1_dot_control__pb2
+from shoal.api.v1 import streams_pb2 as shoal_dot_api_dot_v1_dot_streams__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -191,6 +192,11 @@ class ControlStub:
                 '/shoal.api.v1.Control/Logs',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
+                _registered_method=True)
+        self.Exec = channel.stream_stream(
+                '/shoal.api.v1.Control/Exec',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
         self.CreateSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateSecret',
@@ -476,6 +482,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exec(self, request_iterator, context):
+        """Run a program in a task's container, wherever that is. As AgentStreams.Exec.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateSecret(self, request, context):
         """Secrets and configs. An update makes a new version and rolls the services that follow it.
         """
@@ -727,6 +740,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Logs,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.SerializeToString,
+            ),
+            'Exec': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
             'CreateSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateSecret,
@@ -1644,6 +1662,33 @@ class Control:
             '/shoal.api.v1.Control/Logs',
             shoal_dot_api_dot_v1_dot_control__pb2.LogsRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.LogsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.Control/Exec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ The API that users and their programs call. The role `admin` is needed for every
 from collections import abc as _abc
 from grpc import aio as _aio
 from shoal.api.v1 import control_pb2 as _control_pb2
+from shoal.api.v1 import streams_pb2 as _streams_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -83,6 +84,8 @@ class ControlStub:
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _grpc.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
+    Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
     CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
     """Secrets and configs. An update makes a new version and rolls the services that follow it."""
     UpdateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]
@@ -158,6 +161,8 @@ class ControlAsyncStub(ControlStub):
     """What tasks use, measured again and again until the call is cancelled; the first answer takes one interval."""
     Logs: _aio.UnaryStreamMultiCallable[_control_pb2.LogsRequest, _control_pb2.LogsResponse]  # type: ignore[assignment]
     """The logs of a service's or a task's containers, on whatever nodes they are."""
+    Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
     CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
     """Secrets and configs. An update makes a new version and rolls the services that follow it."""
     UpdateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]  # type: ignore[assignment]
@@ -416,6 +421,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_control_pb2.LogsResponse], _abc.AsyncIterator[_control_pb2.LogsResponse]]:
         """The logs of a service's or a task's containers, on whatever nodes they are."""
+
+    @_abc_1.abstractmethod
+    def Exec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
+        """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
 
     @_abc_1.abstractmethod
     def CreateSecret(

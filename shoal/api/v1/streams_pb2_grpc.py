@@ -54,6 +54,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
                 _registered_method=True)
+        self.Exec = channel.stream_stream(
+                '/shoal.api.v1.AgentStreams/Exec',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -88,6 +93,15 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exec(self, request_iterator, context):
+        """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
+        says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+        NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +124,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.CallDriver,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.SerializeToString,
+            ),
+            'Exec': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -220,6 +239,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/CallDriver',
             shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.AgentStreams/Exec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,11 @@ class AgentStreamsStub:
     """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
     an error is of Shoal: NOT_FOUND, the node has no such driver.
     """
+    Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
+    says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+    NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
+    """
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -54,6 +59,11 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     CallDriver: _aio.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]  # type: ignore[assignment]
     """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
     an error is of Shoal: NOT_FOUND, the node has no such driver.
+    """
+    Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
+    says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+    NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
     """
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
@@ -89,6 +99,17 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_streams_pb2.CallDriverResponse, _abc.Awaitable[_streams_pb2.CallDriverResponse]]:
         """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
         an error is of Shoal: NOT_FOUND, the node has no such driver.
+        """
+
+    @_abc_1.abstractmethod
+    def Exec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
+        """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
+        says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
+        NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
         """
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

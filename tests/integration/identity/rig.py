@@ -76,6 +76,11 @@ class Control(ControlServicer):
             async with TaskGroup() as group:
                 group.create_task(_not_found())
 
+    async def Exec(
+        self, request_iterator: AsyncIterator[streams_pb2.ExecInput], context: Context
+    ) -> AsyncIterator[streams_pb2.ExecOutput]:
+        yield streams_pb2.ExecOutput()
+
 
 async def _not_found() -> None:
     raise NotFound("the service is gone")
@@ -109,6 +114,11 @@ class Streams(AgentStreamsServicer):
 
     async def Probe(self, request: streams_pb2.ProbeRequest, context: Context) -> streams_pb2.ProbeResponse:
         return streams_pb2.ProbeResponse()
+
+    async def Exec(
+        self, request_iterator: AsyncIterator[streams_pb2.ExecInput], context: Context
+    ) -> AsyncIterator[streams_pb2.ExecOutput]:
+        yield streams_pb2.ExecOutput()
 
 
 @dataclass

@@ -22,6 +22,10 @@ from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    ExecEnd,
+    ExecInput,
+    ExecOutput,
+    ExecStarted,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -196,6 +200,17 @@ class ScriptedAgent(AgentStreamsServicer):
                 for task_id in request.task_ids
             ]
         )
+
+    async def Exec(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
+        """Says what it got, until its input ends."""
+        start = (await anext(request_iterator)).start
+        yield ExecOutput(started=ExecStarted(task_id=start.task))
+        yield ExecOutput(stdout=" ".join(start.args).encode())
+        async for message in request_iterator:
+            if message.HasField("input_end"):
+                break
+            yield ExecOutput(stderr=message.signal.encode()) if message.signal else ExecOutput(stdout=message.input)
+        yield ExecOutput(end=ExecEnd(exit_code=7))
 
     async def Probe(self, request: ProbeRequest, context: Context) -> ProbeResponse:
         raise Refused("this node has no network")

@@ -6,12 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 import pytest
 
 from agent.runtime.cgroups import Stats
+from agent.runtime.exec_process import ExecProcess
 from agent.runtime.log_lines import LogRecord as Line
 from agent.streams.merging import as_they_come, in_order
 from agent.streams.service import AgentStreams
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    ExecStart,
     LogRecord,
     ProbeRequest,
     ProbeResponse,
@@ -60,10 +62,20 @@ class NoController:
         raise AssertionError(request)
 
 
+class NoPrograms:
+    async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
+        raise AssertionError(wanted)
+
+
 async def read(request: ReadLogsRequest) -> list[LogRecord]:
     context: object = None
     streams = AgentStreams(
-        logs=Files(), prober=NoProber(), meters=NoMeters(), controller=NoController(), now_ns=lambda: 0
+        logs=Files(),
+        prober=NoProber(),
+        meters=NoMeters(),
+        controller=NoController(),
+        programs=NoPrograms(),
+        now_ns=lambda: 0,
     )
     return [record async for record in streams.ReadLogs(request, context)]  # type: ignore[arg-type]
 

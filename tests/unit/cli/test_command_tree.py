@@ -90,7 +90,14 @@ HEAVY = {"grpc", "asyncio", "ssl", "yaml", "jsonschema", "cryptography", "httpx"
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--help",), ("service", "--help"), ("service", "create", "--help"), ("service", "update", "--help")]
+    "arguments",
+    [
+        ("--help",),
+        ("service", "--help"),
+        ("service", "create", "--help"),
+        ("service", "update", "--help"),
+        ("exec", "--help"),
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not imported(*arguments) & HEAVY
@@ -104,10 +111,12 @@ OF_OTHERS = {
 """What commands need that show documents, turn flags into a spec, draw on a terminal or make files."""
 
 
-def test_scaling_imports_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [("service", "scale", "web=3"), ("exec", "web.1", "ls")], ids=" ".join)
+def test_a_call_imports_what_it_needs(words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = Authority.create("c", datetime.now(UTC)).issue(Caller("me", Role.ADMIN, "c"), datetime.now(UTC))
     Contexts(tmp_path).create("here", identity, ["127.0.0.1:1"])
     monkeypatch.setenv("SHOAL_CONFIG", str(tmp_path))
-    modules = imported("service", "scale", "web=3")
-    assert "cli.converge" in modules and "shoal.rpc.errors" in modules  # it came as far as to call the manager
+    modules = imported(*words)
+    assert "shoal.rpc.errors" in modules  # it came as far as to call the manager
+    assert ("cli.converge" in modules) == (words[0] == "service") and ("termios" in modules) == (words[0] == "exec")
     assert not modules & OF_OTHERS

@@ -98,6 +98,7 @@ class Api:
         desired: "TaskState.ValueType" = TaskState.RUNNING,
         revision: int = 1,
         node: str = "node1",
+        slot: int = 1,
         network: str = "",
         message: str = "",
     ) -> None:
@@ -105,7 +106,7 @@ class Api:
             id=task_id,
             service_id=service_id,
             revision=revision,
-            slot=1,
+            slot=slot,
             node_id=node,
             state=TaskState.ASSIGNED,
             desired_state=desired,

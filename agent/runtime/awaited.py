@@ -1,0 +1,70 @@
+"""A child process, awaited in the event loop."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+
+from agent.runtime.processes import descendants
+from agent.runtime.scrap import ended, reap
+
+_PATIENCE_SECONDS = 1.0
+"""For a process to end by itself once the one that it waits for was killed."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """A child of this process, that nobody else waits for while its container lasts.
+
+    Attributes:
+        pidfd: closed by `end`.
+    """
+
+    pid: int
+    pidfd: int
+
+    async def ended(self) -> None:
+        """Returns when it has ended."""
+        await readable(self.pidfd)
+
+    async def end(self) -> int:
+        """Kill it and what it started where it still runs; its exit code, 128 + the number of the signal, if any."""
+        if not ended(self.pidfd, 0):
+            self.kill_what_it_started()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self.ended()
+            kill(self.pid)
+            await self.ended()
+        code = reap(self.pidfd)
+        os.close(self.pidfd)
+        # Whoever removes a container kills and waits for what is in it.
+        return code if code is not None else 128 + signal.SIGKILL
+
+    def kill_what_it_started(self) -> None:
+        """All that are its descendants now."""
+        for pid in list(descendants(self.pid)):
+            kill(pid)
+
+    def kill(self) -> None:
+        """With what it started. For one that `end` was not called of."""
+        self.kill_what_it_started()
+        kill(self.pid)
+
+
+async def readable(descriptor: int) -> None:
+    """A pidfd is readable when its process has ended."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def kill(pid: int) -> None:
+    """SIGKILL, to one that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

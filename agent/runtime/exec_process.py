@@ -1,0 +1,138 @@
+"""A program that a user runs in a container, while it runs: its input, its output, its end."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from agent.runtime.awaited import Child
+from agent.runtime.entering import Entrance
+from agent.runtime.exec_streams import ExecStreams, Stream
+
+PIECE = 1 << 16
+"""Bytes of output at a time."""
+
+_HANG_UP_SECONDS = 2.0
+"""For a program to end by itself once it is hung up on."""
+
+
+class ExecProcess:
+    """It is read no further than its caller takes. `end` is to be awaited in any case.
+
+    Whatever its caller does, it is waited for as soon as it has ended: the kernel keeps a container's first process
+    until the last one that was in the container is waited for.
+
+    Args:
+        on_end: called once, when it has ended and was waited for.
+    """
+
+    def __init__(self, child: Child, entrance: Entrance, streams: ExecStreams, *, on_end: Callable[[], None]) -> None:
+        self._child = child
+        self._entrance = entrance
+        self._streams = streams
+        self._on_end = on_end
+        self._over = asyncio.Event()
+        self._waiting: set[asyncio.Event] = set()
+        self._watch = asyncio.create_task(self._await_end())
+
+    async def output(self) -> AsyncGenerator[tuple[Stream, bytes]]:
+        """What it writes, until it has ended. Others that it started may have its output open still: not waited for."""
+        open_ones = dict(self._streams.outputs)
+        while True:
+            over, found = self._over.is_set(), False
+            for descriptor, stream in list(open_ones.items()):
+                piece = _read(descriptor)
+                if piece:
+                    found = True
+                    yield stream, piece
+                elif piece is not None:
+                    del open_ones[descriptor]
+            if over and not found:
+                return
+            if not found:
+                await self._until_ready(open_ones)
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; returns when it has taken all of it, reads no more, or has ended."""
+        rest = memoryview(data)
+        while rest and (stdin := self._streams.stdin) is not None and not self._over.is_set():
+            try:
+                rest = rest[os.write(stdin, rest) :]
+            except BlockingIOError:
+                await self._until_ready((), writable=stdin)
+            except OSError as error:
+                if error.errno not in (errno.EPIPE, errno.EIO):
+                    raise
+                return
+
+    def end_input(self) -> None:
+        """As `ExecStreams.end_input`."""
+        self._streams.end_input()
+
+    def resize(self, columns: int, rows: int) -> None:
+        """As `ExecStreams.resize`."""
+        self._streams.resize(columns, rows)
+
+    def signal(self, number: int) -> None:
+        """To the program alone, if it still runs."""
+        if not self._over.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._child.pidfd, number)
+
+    async def end(self) -> int:
+        """Its exit code, 128 + the number of a signal that ended it. One that still runs is hung up on, then killed."""
+        self._streams.close()
+        self.signal(signal.SIGHUP)
+        await asyncio.wait([self._watch], timeout=_HANG_UP_SECONDS)
+        if not self._over.is_set():
+            self._child.kill()
+        return await asyncio.shield(self._watch)
+
+    async def code(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        try:
+            return await asyncio.shield(self._watch)
+        finally:
+            self._streams.close()
+
+    async def _await_end(self) -> int:
+        await self._child.ended()
+        code = await self._entrance.end(self._child, of_user=True)
+        self._over.set()
+        for ready in self._waiting:
+            ready.set()
+        self._on_end()
+        return code
+
+    async def _until_ready(self, readable: Iterable[int], *, writable: int | None = None) -> None:
+        """Wait for the first of them, or its end. By copies: the loop watches a descriptor for one alone."""
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        with contextlib.ExitStack() as watched:
+            for descriptor in readable:
+                copy = os.dup(descriptor)
+                watched.callback(os.close, copy)
+                loop.add_reader(copy, ready.set)
+                watched.callback(loop.remove_reader, copy)
+            if writable is not None:
+                copy = os.dup(writable)
+                watched.callback(os.close, copy)
+                loop.add_writer(copy, ready.set)
+                watched.callback(loop.remove_writer, copy)
+            self._waiting.add(ready)
+            watched.callback(self._waiting.discard, ready)
+            if not self._over.is_set():
+                await ready.wait()
+
+
+def _read(descriptor: int) -> bytes | None:
+    """None: nothing now. Empty: nothing any more; a terminal says so by EIO."""
+    try:
+        return os.read(descriptor, PIECE)
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""

@@ -1,0 +1,210 @@
+"""Programs that users run in containers: the OCI runtime starts them and ends before them, so they are our children."""
+
+import asyncio
+import json
+import os
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.runtime.awaited import Child, kill
+from agent.runtime.entering import Entrance
+from agent.runtime.exec_process import ExecProcess
+from agent.runtime.exec_spec import exec_process, failure_of
+from agent.runtime.exec_streams import ExecStreams
+from agent.runtime.places import Places, Record, open_process, process_started
+from agent.runtime.root_file_system import read_in_root
+from agent.runtime.users import resolve_user
+from shoal.api.v1.streams_pb2 import ExecStart
+from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, Unavailable
+
+MAX_PROGRAMS = 256
+"""Of users, on one node at a time: each has a few descriptors of the agent's."""
+
+_PREFIX = "user-exec-"
+
+
+class CannotRunError(ShoalError):
+    """The program could not be run.
+
+    Attributes:
+        code: as a shell would say it, 126 or 127.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Of one program, in the container's bundle."""
+
+    stem: Path
+
+    def named(self, suffix: str) -> Path:
+        return self.stem.with_suffix(suffix)
+
+    def delete(self, *suffixes: str) -> None:
+        for suffix in suffixes or (".json", ".log", ".pid"):
+            self.named(suffix).unlink(missing_ok=True)
+
+
+def end_leftovers(bundle: Path) -> None:
+    """Kill programs of an agent that has died, which nobody can reach any more. Those that were let run stay."""
+    for path in bundle.glob(f"{_PREFIX}*"):
+        if path.name.startswith(f"{_PREFIX}{os.getpid()}-"):
+            continue
+        if path.suffix == ".pid":
+            pid = int(path.read_text() or "0")
+            # The number may be another's by now.
+            if pid and bundle.name in _cgroups_of(pid):
+                kill(pid)
+        path.unlink(missing_ok=True)
+
+
+class ExecStarter:
+    """Starts them.
+
+    Args:
+        available: the capabilities that this host can give.
+    """
+
+    def __init__(self, *, places: Places, entrance: Entrance, available: Collection[str]) -> None:
+        self._places = places
+        self._entrance = entrance
+        self._available = available
+        self._number = 0
+        self._running = 0
+
+    async def start(self, record: Record, wanted: ExecStart) -> ExecProcess | None:
+        """Run it; None when it is let run.
+
+        Raises:
+            CannotRunError: there is no such program, or it is none.
+            InvalidInput: the container has no such user or group. NotFound: the container has ended.
+            Exhausted: too many run. Unavailable: the host refused.
+        """
+        if self._running >= MAX_PROGRAMS:
+            raise Exhausted(f"{self._running} programs of users run in containers of this node; end one of them first")
+        self._running += 1
+        # To its end, also when the caller goes in the middle: a program of which nobody knows could not be ended.
+        starting = asyncio.ensure_future(self._start(record, wanted))
+        try:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await starting.result().end()
+            raise
+        return None if wanted.detach else process
+
+    async def _start(self, record: Record, wanted: ExecStart) -> ExecProcess:
+        self._number += 1
+        files = _Files(self._places.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
+
+        def over() -> None:
+            self._running -= 1
+            files.delete()
+
+        with ExitStack() as undo:
+            undo.callback(over)
+            await asyncio.to_thread(self._write_process, record, wanted, files.named(".json"))
+            with ExitStack() as theirs:
+                streams = ExecStreams(wanted, theirs=theirs, console=files.named(".sock"))
+                undo.callback(streams.close)
+                child = await self._run(record, files, streams, wanted.args[0])
+                process = ExecProcess(child, self._entrance, streams, on_end=over)
+                undo.pop_all()
+                if streams.has_terminal:
+                    await _with_terminal(process, streams)
+            # A program that is let run is to live on when an agent that follows looks for those of this one.
+            files.delete(".json", ".log", *((".pid",) if wanted.detach else ()))
+            return process
+
+    async def _run(self, record: Record, files: _Files, streams: ExecStreams, program: str) -> Child:
+        """The OCI runtime, to its end; the program that it has started."""
+        log, pid_file = files.named(".log"), files.named(".pid")
+        words = ["--log", str(log), "--log-format", "json", "exec", "--detach", "--pid-file", str(pid_file)]
+        words += ["--process", str(files.named(".json")), *streams.words]
+        with self._entrance.handing_over():
+            starter = await self._entrance.spawn_exec(record, words, streams.descriptors)
+            try:
+                await starter.ended()
+            finally:
+                code = await self._entrance.end(starter)
+            if code:
+                raise _failure(record, log, program)
+            return self._entrance.adopt(int(pid_file.read_text()))
+
+    def _write_process(self, record: Record, wanted: ExecStart, path: Path) -> None:
+        own = _own_process(self._places.bundle(record.task_id))
+        user, own_home = None, ""
+        if wanted.user:
+            passwd, group = _accounts(record)
+            own_home = resolve_user(str(own["user"]["uid"]), (), passwd=passwd, group=group).home
+            try:
+                user = resolve_user(wanted.user, (), passwd=passwd, group=group)
+            except InvalidInput as error:
+                raise InvalidInput([Fault("user", fault.message) for fault in error.faults]) from None
+        process = exec_process(own, wanted, user=user, own_home=own_home, available=self._available)
+        path.touch(mode=0o600)  # Variables may be secret.
+        path.write_text(json.dumps(process))
+
+
+async def _with_terminal(process: ExecProcess, streams: ExecStreams) -> None:
+    try:
+        streams.take_terminal()
+    except Unavailable:
+        await process.end()
+        raise
+
+
+def _own_process(bundle: Path) -> dict[str, Any]:
+    try:
+        process: dict[str, Any] = json.loads((bundle / "config.json").read_text())["process"]
+    except FileNotFoundError:
+        raise NotFound(f"task {bundle.name} has no container") from None
+    return process
+
+
+def _accounts(record: Record) -> tuple[str, str]:
+    """/etc/passwd and /etc/group as they are in the container now."""
+    pidfd = open_process(record.pid, record.pid_started)
+    if pidfd is None:
+        raise NotFound(f"task {record.task_id} does not run")
+    try:
+        root = Path(f"/proc/{record.pid}/root")
+        return read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
+    except OSError as error:
+        raise NotFound(f"task {record.task_id} does not run: {error.strerror}") from error
+    finally:
+        os.close(pidfd)
+
+
+def _failure(record: Record, log: Path, program: str) -> ShoalError:
+    """What the OCI runtime said last: lines of JSON."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    said = [str(line["msg"]) for line in map(_parsed, lines) if "msg" in line]
+    if process_started(record.pid) != record.pid_started:
+        return NotFound(f"task {record.task_id} does not run")
+    if not said:
+        return Unavailable(f"{record.program} could not run it, and did not say why")
+    return CannotRunError(*failure_of(said[-1], program))
+
+
+def _parsed(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {"msg": line}
+    return found if isinstance(found, dict) else {}
+
+
+def _cgroups_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -1,0 +1,107 @@
+"""How the standard streams of a user's program come to us: by pipes, by a terminal's master, or not at all."""
+
+import fcntl
+import os
+import socket
+import struct
+import termios
+from contextlib import ExitStack
+from enum import Enum
+from pathlib import Path
+
+from shoal.api.v1.streams_pb2 import ExecStart
+from shoal.errors import Unavailable
+
+_LONGEST_SIDE = 0xFFFF
+
+
+class Stream(Enum):
+    """Where output was written to. With a terminal all of it is STDOUT."""
+
+    STDOUT = 1
+    STDERR = 2
+
+
+class ExecStreams:
+    """Our ends, not blocking, and the other ones for the OCI runtime's `exec`.
+
+    Args:
+        theirs: where the other ends are to be closed, as soon as the OCI runtime has ended.
+        console: path for the socket by which the OCI runtime hands over a terminal.
+
+    Attributes:
+        descriptors: as `spawn_program` takes them. `words`: options of `exec`.
+        stdin: None: the program has no input. `outputs`: of a terminal it is one, `stdin` too.
+    """
+
+    def __init__(self, wanted: ExecStart, *, theirs: ExitStack, console: Path) -> None:
+        self.stdin: int | None = None
+        self.outputs: dict[int, Stream] = {}
+        self.words: tuple[str, ...] = ()
+        self.has_terminal = wanted.HasField("terminal") and not wanted.detach
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        theirs.callback(os.close, null)
+        self.descriptors = [(null, 0), (null, 1), (null, 2)]
+        if self.has_terminal:
+            self._console = theirs.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            # By descriptor: the address of a socket holds 107 bytes (unix(7)).
+            directory = os.open(console.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            theirs.callback(os.close, directory)
+            short = f"/proc/{os.getpid()}/fd/{directory}/{console.name}"
+            self._console.bind(short)
+            theirs.callback(console.unlink)
+            self._console.listen(1)
+            self._console.setblocking(False)
+            self.words = ("--console-socket", short)
+        elif not wanted.detach:
+            self._open_pipes(wanted, theirs)
+
+    def _open_pipes(self, wanted: ExecStart, theirs: ExitStack) -> None:
+        for stream in (Stream.STDOUT, Stream.STDERR):
+            ours, given = os.pipe2(os.O_CLOEXEC)
+            self.outputs[ours] = stream
+            theirs.callback(os.close, given)
+            os.set_blocking(ours, False)
+            self.descriptors[stream.value] = (given, stream.value)
+        if wanted.stdin:
+            given, self.stdin = os.pipe2(os.O_CLOEXEC)
+            theirs.callback(os.close, given)
+            os.set_blocking(self.stdin, False)
+            self.descriptors[0] = (given, 0)
+
+    def take_terminal(self) -> None:
+        """Once the OCI runtime has ended: it hands the master over before (runtime-spec, "Console socket").
+
+        Raises:
+            Unavailable: it did not.
+        """
+        try:
+            connection, _ = self._console.accept()
+            with connection:
+                connection.setblocking(False)
+                _, (master, *_), _, _ = socket.recv_fds(connection, 4096, 1)
+        except (BlockingIOError, ValueError):
+            raise Unavailable("the OCI runtime gave no terminal") from None
+        os.set_blocking(master, False)
+        os.set_inheritable(master, False)
+        self.stdin, self.outputs = master, {master: Stream.STDOUT}
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Of the terminal; nothing without one (ioctl_tty(2), TIOCSWINSZ)."""
+        if self.has_terminal and self.stdin is not None:
+            size = struct.pack("HHHH", min(rows, _LONGEST_SIDE), min(columns, _LONGEST_SIDE), 0, 0)
+            fcntl.ioctl(self.stdin, termios.TIOCSWINSZ, size)
+
+    def end_input(self) -> None:
+        """A terminal's has no end."""
+        if self.stdin is not None and not self.has_terminal:
+            os.close(self.stdin)
+            self.stdin = None
+
+    def close(self) -> None:
+        """Our ends: the program is hung up on."""
+        for descriptor in {self.stdin, *self.outputs}:
+            if descriptor is not None:
+                os.close(descriptor)
+        self.stdin = None
+        self.outputs = {}

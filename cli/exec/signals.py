@@ -1,0 +1,77 @@
+"""What a signal to this process means: news for the program, or the end of the command."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+def ends(number: int, *, forwards: bool, interrupted: bool) -> bool:
+    """Whether the command ends of it; otherwise the program is sent it.
+
+    Args:
+        forwards: the program runs, and signals are for it.
+        interrupted: it was sent SIGINT before.
+    """
+    return not forwards or (number == signal.SIGINT and interrupted)
+
+
+class Signals:
+    """Catches the signals that end processes, and those that tell of a terminal's new size.
+
+    Args:
+        forward: send this signal ("SIGINT") to the program.
+        resized: the terminal has another size.
+        leave: what has to be done, whatever happens, before the process ends.
+
+    Attributes:
+        forwards: signals are for the program. Until somebody says so, they end the command: SystemExit in the main
+            thread, at any place, with 128 + the signal's number.
+    """
+
+    def __init__(
+        self, *, forward: Callable[[str], None], resized: Callable[[], None], leave: Callable[[], None]
+    ) -> None:
+        self.forwards = False
+        self._interrupted = False
+        self._forward = forward
+        self._resized = resized
+        self._leave = leave
+
+    @contextmanager
+    def caught(self) -> Generator[None]:
+        """Catch them inside this block. Those that are ignored stay so."""
+        before = {number: signal.getsignal(number) for number in (*TAKEN, signal.SIGWINCH)}
+        taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+        try:
+            for number in taken:
+                signal.signal(number, self._resize if number == signal.SIGWINCH else self._take)
+            yield
+        finally:
+            for number, handler in taken.items():
+                signal.signal(number, handler)
+
+    def _take(self, number: int, _: FrameType | None) -> None:
+        if ends(number, forwards=self.forwards, interrupted=self._interrupted):
+            self._end(number)
+        self._interrupted = self._interrupted or number == signal.SIGINT
+        self._forward(signal.Signals(number).name)
+
+    def _end(self, number: int) -> NoReturn:
+        self._leave()
+        sys.exit(128 + number)
+
+    def _resize(self, _: int, __: FrameType | None) -> None:
+        self._resized()
+
+
+def hang_up() -> None:
+    """The terminal has gone. For any thread; the kernel itself tells only those whose controlling terminal it was."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGHUP)

@@ -1,0 +1,80 @@
+"""In which task a user wants a program to run. Pure."""
+
+from collections.abc import Iterable
+
+from manager.control_api.lookup import find_task, hostname_of, is_down
+from manager.control_api.seams import AgentAddress
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import Service
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.errors import NotFound, Refused
+from shoal.task_states import observed
+
+
+def find_running(view: View, reference: str) -> Task:
+    """A running task: by its id or the beginning of that, by name ("web.1", "web.1.<id>"; of a global service
+    "web.h1"), or the one with the lowest slot of a service.
+
+    Raises:
+        NotFound: no such task or service. Refused: it does not run.
+        InvalidInput: an id's beginning fits several.
+    """
+    name, _, place = reference.partition(".")
+    service = view.service_named(name)
+    if service is None:
+        try:
+            return _checked(view, find_task(view, reference), reference)
+        except NotFound:
+            raise NotFound(f'no task and no service "{reference}"; see `shoal service ls`') from None
+    tasks = view.tasks_of(service.meta.id)
+    if not place:
+        return _of_service(view, service, tasks.values(), f"service {reference}")
+    if (whole := tasks.get(place.rpartition(".")[2])) is not None:
+        return _checked(view, whole, reference)
+    if found := [task for task in tasks.values() if place in _places(view, task)]:
+        return _of_service(view, service, found, f"task {reference}")
+    raise NotFound(f'no task "{reference}"; see `shoal service ps {name}`')
+
+
+def agent_of(view: View, task: Task) -> AgentAddress:
+    """The agent of a task's node.
+
+    Raises:
+        Refused: it cannot be asked.
+    """
+    status = view.node_status.get(task.node_id)
+    if status is None or status.state != NodeStatus.READY:
+        raise Refused(f"node {hostname_of(view, task.node_id)} is down, so nothing can be run there")
+    return AgentAddress.of(task.node_id, status.description)
+
+
+def short_name(view: View, task: Task) -> str:
+    """`web.1`, of a global service `web.h1`."""
+    service = view.services.get(task.service_id)
+    name = service.spec.name if service is not None else task.service_id
+    return f"{name}.{_places(view, task)[0]}"
+
+
+def _places(view: View, task: Task) -> tuple[str, ...]:
+    """What may follow the service's name in its own."""
+    return (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
+
+
+def _of_service(view: View, service: Service, tasks: Iterable[Task], what: str) -> Task:
+    """The one that runs with the lowest slot, on a node that can be asked if possible; of several in it the newest."""
+    running = [task for task in tasks if _state(view, task) == TaskState.RUNNING]
+    if running:
+        return min(running, key=lambda task: (is_down(view, task.node_id), task.slot, -task.created_at_ms, task.id))
+    raise Refused(f"{what} does not run; `shoal service ps {service.spec.name}` says why")
+
+
+def _checked(view: View, task: Task, reference: str) -> Task:
+    state = _state(view, task)
+    if state != TaskState.RUNNING:
+        raise Refused(f"task {reference} does not run: it is {TaskState.Name(TaskState.ValueType(state)).lower()}")
+    return task
+
+
+def _state(view: View, task: Task) -> int:
+    return observed(task, view.task_status.get(task.id))

@@ -1,0 +1,113 @@
+"""What `shoal exec` is made of: what waits to be sent, what a signal means, the size of a terminal."""
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import termios
+import threading
+from collections.abc import Generator
+
+import pytest
+
+from cli.exec.outbox import PIECES, Outbox, feed, read_piece, write_all
+from cli.exec.signals import Signals, ends
+from cli.exec.terminal import size_of
+from shoal.api.v1.streams_pb2 import ExecInput
+from tests.unit.cli.exec_rig import until
+
+
+class Source:
+    """Standard input that never ends; counts how far it was read ahead of what was taken."""
+
+    def __init__(self) -> None:
+        self.read_pieces = self.taken = self.ahead = 0
+
+    def read(self) -> bytes:
+        self.read_pieces += 1
+        self.ahead = max(self.ahead, self.read_pieces - self.taken)
+        return b"x"
+
+
+def test_a_slow_program_holds_the_reading_back() -> None:
+    source, outbox = Source(), Outbox(ExecInput(signal="first"))
+    threading.Thread(target=feed, args=(outbox, source.read), daemon=True).start()
+    assert next(outbox).signal == "first"
+    for _ in range(100):
+        until(lambda: source.read_pieces == source.taken + PIECES)
+        source.taken += 1
+        assert next(outbox).input == b"x"
+    assert source.ahead <= PIECES + 1  # the one that `next` has let in before `taken` was counted
+
+
+def test_news_need_no_room_and_keep_their_place() -> None:
+    outbox, pieces = Outbox(ExecInput()), iter([b"a", b"b", b""])
+    feed(outbox, lambda: next(pieces))
+    for _ in range(100):
+        outbox.put(ExecInput(signal="SIGINT"))
+    outbox.close()
+    sent = list(outbox)
+    assert [message.input for message in sent[1:3]] == [b"a", b"b"]
+    assert [message.signal for message in sent[3:]] == ["SIGINT"] * 100
+
+
+@pytest.fixture
+def pipe() -> Generator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        os.close(descriptor)
+
+
+def test_pipes_that_do_not_block_are_waited_for(pipe: tuple[int, int]) -> None:
+    for descriptor in pipe:
+        os.set_blocking(descriptor, False)
+    data, seen = os.urandom(1 << 20), bytearray()
+    writing = threading.Thread(target=write_all, args=(pipe[1], data), daemon=True)
+    writing.start()
+    while len(seen) < len(data):
+        seen += read_piece(pipe[0])
+    writing.join()
+    assert seen == data
+
+
+@pytest.mark.parametrize(
+    ("number", "forwards", "interrupted", "expected"),
+    [
+        (signal.SIGINT, False, False, True),
+        (signal.SIGTERM, False, False, True),
+        (signal.SIGINT, True, False, False),
+        (signal.SIGINT, True, True, True),
+        (signal.SIGTERM, True, True, False),
+        (signal.SIGQUIT, True, False, False),
+    ],
+)
+def test_what_a_signal_means(number: int, forwards: bool, interrupted: bool, expected: bool) -> None:
+    assert ends(number, forwards=forwards, interrupted=interrupted) is expected
+
+
+def test_the_terminal_is_restored_before_the_end_comes_up_anywhere() -> None:
+    done: list[str] = []
+    signals = Signals(forward=done.append, resized=lambda: done.append("size"), leave=lambda: done.append("left"))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended, signals.caught():
+        signal.raise_signal(signal.SIGWINCH)
+        signals.forwards = True
+        signal.raise_signal(signal.SIGTERM)
+        signals.forwards = False
+        signal.raise_signal(signal.SIGHUP)
+    assert (done, ended.value.code) == (["size", "SIGTERM", "left"], 128 + signal.SIGHUP)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_size_is_of_the_first_terminal_that_knows_it(pipe: tuple[int, int]) -> None:
+    masters, slaves = zip(*(pty.openpty() for _ in range(2)), strict=True)
+    try:
+        fcntl.ioctl(masters[1], termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        known, unknown = size_of([pipe[0], *slaves]), size_of([pipe[0], slaves[0]])
+    finally:
+        for descriptor in (*masters, *slaves):
+            os.close(descriptor)
+    assert (known.columns, known.rows) == (120, 40)
+    assert (unknown.columns, unknown.rows) == (80, 24)
