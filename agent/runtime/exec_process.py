@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 
 from agent.runtime.awaited import Child
 from agent.runtime.entering import Entrance
@@ -13,6 +13,9 @@ from agent.runtime.exec_streams import ExecStreams, Stream
 
 PIECE = 1 << 16
 """Bytes of output at a time."""
+
+_TERMINAL_SECONDS = 1.0
+"""For a terminal to say that nobody has it open any more, where others than the program may have it."""
 
 _HANG_UP_SECONDS = 2.0
 """For a program to end by itself once it is hung up on."""
@@ -49,10 +52,12 @@ class ExecProcess:
                     yield stream, piece
                 elif piece is not None:
                     del open_ones[descriptor]
-            if over and not found:
-                return
-            if not found:
+            if found:
+                continue
+            if not over:
                 await self._until_ready(open_ones)
+            elif not self._streams.has_terminal or not await _comes(open_ones):
+                return
 
     async def write(self, data: bytes) -> None:
         """To its standard input; returns when it has taken all of it, reads no more, or has ended."""
@@ -110,11 +115,7 @@ class ExecProcess:
         """Wait for the first of them, or its end. By copies: the loop watches a descriptor for one alone."""
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
         with contextlib.ExitStack() as watched:
-            for descriptor in readable:
-                copy = os.dup(descriptor)
-                watched.callback(os.close, copy)
-                loop.add_reader(copy, ready.set)
-                watched.callback(loop.remove_reader, copy)
+            _watch(watched, readable, ready)
             if writable is not None:
                 copy = os.dup(writable)
                 watched.callback(os.close, copy)
@@ -124,6 +125,25 @@ class ExecProcess:
             watched.callback(self._waiting.discard, ready)
             if not self._over.is_set():
                 await ready.wait()
+
+
+def _watch(watched: contextlib.ExitStack, readable: Iterable[int], ready: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for descriptor in readable:
+        copy = os.dup(descriptor)
+        watched.callback(os.close, copy)
+        loop.add_reader(copy, ready.set)
+        watched.callback(loop.remove_reader, copy)
+
+
+async def _comes(descriptors: Collection[int]) -> bool:
+    """Whether something comes still of a terminal: the kernel passes on what was written there in its own time."""
+    ready = asyncio.Event()
+    with contextlib.ExitStack() as watched, contextlib.suppress(TimeoutError):
+        _watch(watched, descriptors, ready)
+        async with asyncio.timeout(_TERMINAL_SECONDS if descriptors else 0):
+            await ready.wait()
+    return ready.is_set()
 
 
 def _read(descriptor: int) -> bytes | None:

@@ -23,6 +23,9 @@ from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, U
 MAX_PROGRAMS = 256
 """Of users, on one node at a time: each has a few descriptors of the agent's."""
 
+_TERMINAL_SECONDS = 5.0
+"""For what the OCI runtime had sent when it ended."""
+
 _PREFIX = "user-exec-"
 
 
@@ -118,8 +121,6 @@ class ExecStarter:
                 child = await self._run(record, files, streams, wanted.args[0])
                 process = ExecProcess(child, self._entrance, streams, on_end=over)
                 undo.pop_all()
-                if streams.has_terminal:
-                    await _with_terminal(process, streams)
             # A program that is let run is to live on when an agent that follows looks for those of this one.
             files.delete(".json", ".log", *((".pid",) if wanted.detach else ()))
             return process
@@ -131,13 +132,25 @@ class ExecStarter:
         words += ["--process", str(files.named(".json")), *streams.words]
         with self._entrance.handing_over():
             starter = await self._entrance.spawn_exec(record, words, streams.descriptors)
+            terminal = asyncio.create_task(streams.take_terminal()) if streams.has_terminal else None
             try:
                 await starter.ended()
             finally:
                 code = await self._entrance.end(starter)
+                if code and terminal is not None:
+                    terminal.cancel()
             if code:
                 raise _failure(record, log, program)
-            return self._entrance.adopt(int(pid_file.read_text()))
+            child = self._entrance.adopt(int(pid_file.read_text()))
+        if terminal is not None:
+            try:
+                async with asyncio.timeout(_TERMINAL_SECONDS):
+                    await terminal
+            except (TimeoutError, Unavailable):
+                child.kill()
+                await self._entrance.end(child, of_user=True)
+                raise Unavailable(f"{record.program} gave no terminal") from None
+        return child
 
     def _write_process(self, record: Record, wanted: ExecStart, path: Path) -> None:
         own = _own_process(self._places.bundle(record.task_id))
@@ -152,14 +165,6 @@ class ExecStarter:
         process = exec_process(own, wanted, user=user, own_home=own_home, available=self._available)
         path.touch(mode=0o600)  # Variables may be secret.
         path.write_text(json.dumps(process))
-
-
-async def _with_terminal(process: ExecProcess, streams: ExecStreams) -> None:
-    try:
-        streams.take_terminal()
-    except Unavailable:
-        await process.end()
-        raise
 
 
 def _own_process(bundle: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """How the standard streams of a user's program come to us: by pipes, by a terminal's master, or not at all."""
 
+import asyncio
 import fcntl
 import os
 import socket
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 
+from agent.runtime.awaited import readable
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Unavailable
 
@@ -38,6 +40,7 @@ class ExecStreams:
         self.stdin: int | None = None
         self.outputs: dict[int, Stream] = {}
         self.words: tuple[str, ...] = ()
+        self._size = wanted.terminal
         self.has_terminal = wanted.HasField("terminal") and not wanted.detach
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         theirs.callback(os.close, null)
@@ -69,22 +72,23 @@ class ExecStreams:
             os.set_blocking(self.stdin, False)
             self.descriptors[0] = (given, 0)
 
-    def take_terminal(self) -> None:
-        """Once the OCI runtime has ended: it hands the master over before (runtime-spec, "Console socket").
+    async def take_terminal(self) -> None:
+        """Wait for the master, which the OCI runtime hands over before the program starts (its console socket).
 
         Raises:
-            Unavailable: it did not.
+            Unavailable: it gave another thing.
         """
-        try:
-            connection, _ = self._console.accept()
-            with connection:
-                connection.setblocking(False)
-                _, (master, *_), _, _ = socket.recv_fds(connection, 4096, 1)
-        except (BlockingIOError, ValueError):
-            raise Unavailable("the OCI runtime gave no terminal") from None
+        connection, _ = await asyncio.get_running_loop().sock_accept(self._console)
+        with connection:
+            await readable(connection.fileno())
+            _, masters, _, _ = socket.recv_fds(connection, 4096, 1)
+        if not masters:
+            raise Unavailable("the OCI runtime gave no terminal")
+        (master,) = masters
         os.set_blocking(master, False)
         os.set_inheritable(master, False)
         self.stdin, self.outputs = master, {master: Stream.STDOUT}
+        self.resize(self._size.columns, self._size.rows)
 
     def resize(self, columns: int, rows: int) -> None:
         """Of the terminal; nothing without one (ioctl_tty(2), TIOCSWINSZ)."""
