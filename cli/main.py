@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "context": ("cli.commands.context", "Choose which cluster to talk to, and as whom"),
     "events": ("cli.commands.events", "Show what happens in the cluster"),
     "exec": ("cli.commands.exec", "Run a program in a task's container"),
+    "attach": ("cli.commands.attach", "Be at the other end of a task's own program"),
     "image": ("cli.commands.image", "Push and inspect images in a registry"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),
@@ -56,7 +57,8 @@ Examples:
   shoal stack deploy -c web.yaml shop
   shoal exec -it web.1 sh
 
-Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted; of `exec` the program's.
+Exit codes: 0 done, 1 failed, 2 bad input, 3 not converged in time, 130 interrupted; of `exec` and
+`attach` the program's.
 """
 
 

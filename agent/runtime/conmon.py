@@ -127,6 +127,15 @@ def _tail(line: str) -> str:
 
 def reopen_log(bundle: Path) -> bool:
     """Have conmon close its log file and open a new one at the same path; False when it is not there to hear it."""
+    return _tell(bundle, b"2 0 0\n")
+
+
+def resize_terminal(bundle: Path, columns: int, rows: int) -> bool:
+    """Have conmon give the container's terminal this size; False when it is not there to hear it."""
+    return _tell(bundle, b"1 %d %d\n" % (rows, columns))
+
+
+def _tell(bundle: Path, words: bytes) -> bool:
     try:
         control = os.open(bundle / "ctl", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -134,7 +143,7 @@ def reopen_log(bundle: Path) -> bool:
             return False
         raise
     try:
-        os.write(control, b"2 0 0\n")
+        os.write(control, words)
     finally:
         os.close(control)
     return True

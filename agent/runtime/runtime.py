@@ -16,6 +16,7 @@ from typing import Self
 
 from agent.health.probes import Execution
 from agent.runtime.attach_lock import AttachLock
+from agent.runtime.attached import Attached
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.conmon import Program
@@ -215,6 +216,16 @@ class OciRuntime:
     async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
         """A user's program in a container that runs. As `ExecStarter.start`."""
         return await self._starter.start(self._running(wanted.task), wanted)
+
+    def attach(self, task_id: str) -> Attached:
+        """To a container that runs. Raises NotFound when it has ended."""
+        record, end = self._running(task_id), self._ends[task_id]
+
+        async def code() -> int:
+            return (await asyncio.shield(end)).code
+
+        bundle = self._places.bundle(record.task_id)
+        return Attached(bundle, code=code, send=lambda number: self._watch.send(task_id, number))
 
     def _running(self, task_id: str) -> Record:
         if not self._watch.running(task_id):

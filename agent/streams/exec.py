@@ -1,11 +1,10 @@
-"""One program of a user, from the first message of its call to its end."""
+"""A user at the other end of a program: one of the user's own in a container, or the container's itself."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Protocol
 
-from agent.runtime.exec_process import ExecProcess
 from agent.runtime.exec_start import CannotRunError
 from agent.runtime.exec_streams import Stream
 from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted
@@ -13,11 +12,41 @@ from shoal.errors import InvalidInput
 from shoal.signal_names import number_of
 
 
+class Process(Protocol):
+    """A program that runs: `ExecProcess` or `Attached`."""
+
+    def output(self) -> AsyncGenerator[tuple[Stream, bytes]]:
+        """What it writes, until it has ended."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; waits for it."""
+        ...
+
+    def end_input(self) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    def signal(self, number: int) -> None: ...
+
+    async def code(self) -> int:
+        """Its exit code, when it has ended."""
+        ...
+
+    async def end(self) -> object:
+        """The user has gone."""
+        ...
+
+
 class Programs(Protocol):
     """`agent.runtime.runtime.OciRuntime` is one."""
 
-    async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
+    async def run_in(self, wanted: ExecStart) -> Process | None:
         """None when it is let run. Raises CannotRunError, NotFound, InvalidInput, Exhausted, Unavailable."""
+        ...
+
+    def attach(self, task_id: str) -> Process:
+        """Raises NotFound."""
         ...
 
 
@@ -28,7 +57,7 @@ async def serve(programs: Programs, messages: AsyncIterator[ExecInput]) -> Async
         InvalidInput: the first message is another one. NotFound, Exhausted, Unavailable: see `Programs`.
     """
     first = await anext(messages, None)
-    if first is None or first.WhichOneof("kind") != "start":
+    if first is None or not first.HasField("start"):
         raise InvalidInput("the first message of the call says what to run")
     try:
         process = await programs.run_in(first.start)
@@ -38,9 +67,34 @@ async def serve(programs: Programs, messages: AsyncIterator[ExecInput]) -> Async
     if process is None:
         yield ExecOutput(started=ExecStarted(task_id=first.start.task))
         return
+    async with aclosing(_converse(process, first.start.task, messages)) as outputs:
+        async for output in outputs:
+            yield output
+
+
+async def serve_attached(programs: Programs, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+    """Lead to a container's own program, which goes on when the caller goes.
+
+    Raises:
+        InvalidInput: the first message is another one. NotFound: the container does not run.
+        Exhausted: the caller takes too little.
+    """
+    first = await anext(messages, None)
+    if first is None or not first.HasField("attach"):
+        raise InvalidInput("the first message of the call says of which container")
+    process = programs.attach(first.attach.task)
+    if first.attach.HasField("terminal"):
+        process.resize(first.attach.terminal.columns, first.attach.terminal.rows)
+    async with aclosing(_converse(process, first.attach.task, messages)) as outputs:
+        async for output in outputs:
+            yield output
+
+
+async def _converse(process: Process, task_id: str, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+    """Both ways, until the program or the caller ends."""
     feeding = asyncio.create_task(_feed(process, messages))
     try:
-        yield ExecOutput(started=ExecStarted(task_id=first.start.task))
+        yield ExecOutput(started=ExecStarted(task_id=task_id))
         async with aclosing(process.output()) as output:
             async for stream, piece in output:
                 yield ExecOutput(stdout=piece) if stream is Stream.STDOUT else ExecOutput(stderr=piece)
@@ -51,7 +105,7 @@ async def serve(programs: Programs, messages: AsyncIterator[ExecInput]) -> Async
         await process.end()
 
 
-async def _feed(process: ExecProcess, messages: AsyncIterator[ExecInput]) -> None:
+async def _feed(process: Process, messages: AsyncIterator[ExecInput]) -> None:
     """Until the caller says no more. What this version does not know is passed over, and a signal that is none."""
     async for message in messages:
         match message.WhichOneof("kind"):

@@ -8,7 +8,7 @@ from grpc import aio
 
 from agent.runtime.cgroups import Stats
 from agent.runtime.log_lines import LogRecord as Line
-from agent.streams.exec import Programs, serve
+from agent.streams.exec import Programs, serve, serve_attached
 from agent.streams.merging import as_they_come, in_order
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
@@ -137,6 +137,19 @@ class AgentStreams(AgentStreamsServicer):
         """
         del context
         async with aclosing(serve(self._programs, request_iterator)) as outputs:
+            async for output in outputs:
+                yield output
+
+    async def Attach(  # noqa: N802  # named by the protocol
+        self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]
+    ) -> AsyncGenerator[ExecOutput]:
+        """A container's own program.
+
+        Raises:
+            InvalidInput, NotFound, Exhausted: see `agent.streams.exec.serve_attached`.
+        """
+        del context
+        async with aclosing(serve_attached(self._programs, request_iterator)) as outputs:
             async for output in outputs:
                 yield output
 

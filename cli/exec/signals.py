@@ -32,12 +32,14 @@ class Signals:
     Attributes:
         forwards: signals are for the program. Until somebody says so, they end the command: SystemExit in the main
             thread, at any place, with 128 + the signal's number.
+        is_left: the user leaves a program that goes on: the end is no failure.
     """
 
     def __init__(
         self, *, forward: Callable[[str], None], resized: Callable[[], None], leave: Callable[[], None]
     ) -> None:
         self.forwards = False
+        self.is_left = False
         self._interrupted = False
         self._forward = forward
         self._resized = resized
@@ -64,7 +66,7 @@ class Signals:
 
     def _end(self, number: int) -> NoReturn:
         self._leave()
-        sys.exit(128 + number)
+        sys.exit(0 if self.is_left else 128 + number)
 
     def _resize(self, _: int, __: FrameType | None) -> None:
         self._resized()

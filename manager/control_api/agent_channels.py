@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc import aio
@@ -27,6 +28,9 @@ from shoal.identity.identity import Identity
 from shoal.identity.roles import agent_server_name
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.errors import to_error
+
+if TYPE_CHECKING:
+    from shoal.api.v1.streams_pb2_grpc import AgentStreamsAsyncStub
 
 ANSWER_SECONDS = 5.0
 DRIVER_SECONDS = 330.0
@@ -73,15 +77,28 @@ class AgentChannels:
             finally:
                 call.cancel()
 
-    async def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+    def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
         """What a program in a container of the node's answers; it is hung up on when nobody listens any more.
 
         Raises:
-            Unavailable: the node does not answer within 5 s, or the connection broke.
-            NotFound: it runs no such container. InvalidInput, Exhausted: as the agent says.
+            As `attach`; InvalidInput: the agent does not take what is to be run.
         """
+        return self._converse(agent, lambda stub: stub.Exec(messages))
+
+    def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        """What a container's own program answers.
+
+        Raises:
+            Unavailable: the node does not answer within 5 s, or the connection broke.
+            NotFound: it runs no such container. Exhausted: as the agent says.
+        """
+        return self._converse(agent, lambda stub: stub.Attach(messages))
+
+    async def _converse(
+        self, agent: AgentAddress, called: Callable[["AgentStreamsAsyncStub"], Any]
+    ) -> AsyncGenerator[ExecOutput, None]:
         async with self._channel(agent) as channel:
-            call = AgentStreamsStub(channel).Exec(messages)
+            call = called(AgentStreamsStub(channel))
             try:
                 async for output in call:
                     yield output

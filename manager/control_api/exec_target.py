@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from manager.control_api.lookup import find_task, hostname_of, is_down
 from manager.control_api.seams import AgentAddress
 from manager.store.tables import View
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task, TaskState
@@ -47,6 +48,12 @@ def agent_of(view: View, task: Task) -> AgentAddress:
     if status is None or status.state != NodeStatus.READY:
         raise Refused(f"node {hostname_of(view, task.node_id)} is down, so nothing can be run there")
     return AgentAddress.of(task.node_id, status.description)
+
+
+def container_of(view: View, task: Task) -> ContainerSpec:
+    """What the task's container was made by."""
+    revision = view.revision_of(task.service_id, task.revision)
+    return revision.spec.task.container if revision is not None else ContainerSpec()
 
 
 def short_name(view: View, task: Task) -> str:

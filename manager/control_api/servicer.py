@@ -213,3 +213,8 @@ class ControlService(ControlServicer):
         async with aclosing(self._nouns.exec.run(request_iterator)) as outputs:
             async for output in outputs:
                 yield output
+
+    async def Attach(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
+        async with aclosing(self._nouns.exec.attach(request_iterator)) as outputs:
+            async for output in outputs:
+                yield output

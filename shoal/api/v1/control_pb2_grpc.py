@@ -198,6 +198,11 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/shoal.api.v1.Control/Attach',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                _registered_method=True)
         self.CreateSecret = channel.unary_unary(
                 '/shoal.api.v1.Control/CreateSecret',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateFileRequest.SerializeToString,
@@ -489,6 +494,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request_iterator, context):
+        """Be at the other end of a task's own program. As AgentStreams.Attach.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateSecret(self, request, context):
         """Secrets and configs. An update makes a new version and rolls the services that follow it.
         """
@@ -743,6 +755,11 @@ def add_ControlServicer_to_server(servicer, server):
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
@@ -1687,6 +1704,33 @@ class Control:
             request_iterator,
             target,
             '/shoal.api.v1.Control/Exec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.Control/Attach',
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,

@@ -86,6 +86,8 @@ class ControlStub:
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     Exec: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
     """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
+    Attach: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    """Be at the other end of a task's own program. As AgentStreams.Attach."""
     CreateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]
     """Secrets and configs. An update makes a new version and rolls the services that follow it."""
     UpdateSecret: _grpc.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]
@@ -163,6 +165,8 @@ class ControlAsyncStub(ControlStub):
     """The logs of a service's or a task's containers, on whatever nodes they are."""
     Exec: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
     """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
+    Attach: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    """Be at the other end of a task's own program. As AgentStreams.Attach."""
     CreateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateFileRequest, _control_pb2.FileView]  # type: ignore[assignment]
     """Secrets and configs. An update makes a new version and rolls the services that follow it."""
     UpdateSecret: _aio.UnaryUnaryMultiCallable[_control_pb2.UpdateFileRequest, _control_pb2.UpdateFileResponse]  # type: ignore[assignment]
@@ -429,6 +433,14 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
         """Run a program in a task's container, wherever that is. As AgentStreams.Exec."""
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
+        """Be at the other end of a task's own program. As AgentStreams.Attach."""
 
     @_abc_1.abstractmethod
     def CreateSecret(

@@ -42,6 +42,7 @@ class ExecInput(_message.Message):
     INPUT_END_FIELD_NUMBER: _builtins.int
     RESIZE_FIELD_NUMBER: _builtins.int
     SIGNAL_FIELD_NUMBER: _builtins.int
+    ATTACH_FIELD_NUMBER: _builtins.int
     input: _builtins.bytes
     """For its standard input."""
     signal: _builtins.str
@@ -54,6 +55,10 @@ class ExecInput(_message.Message):
 
     @_builtins.property
     def resize(self) -> Global___TerminalSize: ...
+    @_builtins.property
+    def attach(self) -> Global___AttachStart:
+        """In place of `start`, the first message of `Attach`."""
+
     def __init__(
         self,
         *,
@@ -62,12 +67,13 @@ class ExecInput(_message.Message):
         input_end: Global___ExecInput.InputEnd | None = ...,
         resize: Global___TerminalSize | None = ...,
         signal: _builtins.str = ...,
+        attach: Global___AttachStart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attach", b"attach", "input", b"input", "input_end", b"input_end", "kind", b"kind", "resize", b"resize", "signal", b"signal", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "input", "input_end", "resize", "signal"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["start", "input", "input_end", "resize", "signal", "attach"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -132,6 +138,32 @@ class ExecStart(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExecStart: _TypeAlias = ExecStart  # noqa: Y015
+
+@_typing.final
+class AttachStart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_FIELD_NUMBER: _builtins.int
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    task: _builtins.str
+    """As `ExecStart.task`."""
+    @_builtins.property
+    def terminal(self) -> Global___TerminalSize:
+        """Of the caller's terminal, for that of the container if it has one. Unset: it stays as it is."""
+
+    def __init__(
+        self,
+        *,
+        task: _builtins.str = ...,
+        terminal: Global___TerminalSize | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task", b"task", "terminal", b"terminal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachStart: _TypeAlias = AttachStart  # noqa: Y015
 
 @_typing.final
 class TerminalSize(_message.Message):
@@ -199,18 +231,25 @@ class ExecStarted(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
+    HAS_TERMINAL_FIELD_NUMBER: _builtins.int
+    READS_INPUT_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
     task_name: _builtins.str
     """The task's name, "web.1"; a manager says it."""
+    has_terminal: _builtins.bool
+    """Of a container that was attached to: it has a terminal; it reads standard input. A manager says it."""
+    reads_input: _builtins.bool
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
         task_name: _builtins.str = ...,
+        has_terminal: _builtins.bool = ...,
+        reads_input: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_terminal", b"has_terminal", "reads_input", b"reads_input", "task_id", b"task_id", "task_name", b"task_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,6 +59,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
+        self.Attach = channel.stream_stream(
+                '/shoal.api.v1.AgentStreams/Attach',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -102,6 +107,14 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Attach(self, request_iterator, context):
+        """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
+        caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -127,6 +140,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+            ),
+            'Attach': grpc.stream_stream_rpc_method_handler(
+                    servicer.Attach,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
             ),
@@ -264,6 +282,33 @@ class AgentStreams:
             request_iterator,
             target,
             '/shoal.api.v1.AgentStreams/Exec',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Attach(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/shoal.api.v1.AgentStreams/Attach',
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
             options,

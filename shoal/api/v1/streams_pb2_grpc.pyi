@@ -46,6 +46,10 @@ class AgentStreamsStub:
     says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
     NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
     """
+    Attach: _grpc.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]
+    """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
+    caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
+    """
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -64,6 +68,10 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
     says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
     NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
+    """
+    Attach: _aio.StreamStreamMultiCallable[_streams_pb2.ExecInput, _streams_pb2.ExecOutput]  # type: ignore[assignment]
+    """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
+    caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
     """
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
@@ -110,6 +118,16 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         """Run a program in a task's container. The first message says what, those after it are for the program; the last answer
         says how it ended. When the caller goes, the program is hung up on, and killed if that does not end it.
         NOT_FOUND: the node runs no container of the task. RESOURCE_EXHAUSTED: too many at once.
+        """
+
+    @_abc_1.abstractmethod
+    def Attach(
+        self,
+        request_iterator: _MaybeAsyncIterator[_streams_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.ExecOutput], _abc.AsyncIterator[_streams_pb2.ExecOutput]]:
+        """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
+        caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
         """
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

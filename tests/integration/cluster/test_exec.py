@@ -1,9 +1,12 @@
 """Programs in containers, from the command line to the kernel and back."""
 
+import fcntl
 import os
 import pty
 import signal
+import struct
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -23,10 +26,10 @@ def web(clean: Cluster) -> Cluster:
 
 
 @contextmanager
-def begun(cluster: Cluster, *arguments: str, **ends: int) -> Iterator[subprocess.Popen[bytes]]:
+def begun(cluster: Cluster, *arguments: str, verb: str = "exec", **ends: int) -> Iterator[subprocess.Popen[bytes]]:
     """The command, which does not outlive the test."""
     environment = {**os.environ, "SHOAL_CONFIG": str(cluster.config)}
-    with subprocess.Popen([SHOAL, "exec", *arguments], env=environment, **ends) as process:  # type: ignore[call-overload]
+    with subprocess.Popen([SHOAL, verb, *arguments], env=environment, **ends) as process:  # type: ignore[call-overload]
         try:
             yield process
         finally:
@@ -126,6 +129,40 @@ def test_its_node_or_its_container_goes(web: Cluster) -> None:
     with running(web, "web.h1", "sh", "-c", "echo; sleep 2005") as process:
         web.shoal("service", "rm", "web")
         assert process.wait(60) == 128 + signal.SIGKILL
+
+
+def test_the_program_of_the_container_itself(clean: Cluster) -> None:
+    script = "trap 'exit 4' TERM; while read -r line; do echo \"said $line\"; stty size; done"
+    words = ("--interactive", "--tty", "--restart-condition", "none", f"{HELLO}:1", "sh", "-c", script)
+    clean.shoal("service", "create", "--name", "game", *words)
+    user, program = pty.openpty()
+    fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 99, 0, 0))
+    for keys in (b"\x10\x11", b"\x10\x10\x11"):
+        with begun(clean, "game", verb="attach", stdin=program, stdout=program) as process:
+            said = b""
+            os.write(user, b"hello\n")
+            while b"44 99\r\n" not in said:
+                said += os.read(user, 65_536)
+            assert b"said hello\r\n" in said
+            os.write(user, keys)
+            assert process.wait(30) == 0
+    os.close(program)
+    os.close(user)
+    assert [row["state"] for row in clean.tasks("game")] == ["running"]
+    with (
+        begun(clean, "--no-stdin", "game", verb="attach", stdout=subprocess.PIPE) as watching,
+        begun(clean, "game", verb="attach", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as typing,
+    ):
+        assert watching.stdout is not None
+        assert typing.stdin is not None
+        said = b""
+        while b"said" not in said:  # the first lines may come before somebody watches
+            typing.stdin.write(b"more\n")
+            typing.stdin.flush()
+            said += watching.stdout.readline()
+        watching.send_signal(signal.SIGTERM)
+        assert (watching.wait(30), typing.wait(30)) == (4, 4)
+    assert clean.run("attach", "game").returncode == 1
 
 
 def test_completion_offers_running_tasks(web: Cluster) -> None:

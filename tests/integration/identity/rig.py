@@ -81,6 +81,11 @@ class Control(ControlServicer):
     ) -> AsyncIterator[streams_pb2.ExecOutput]:
         yield streams_pb2.ExecOutput()
 
+    async def Attach(
+        self, request_iterator: AsyncIterator[streams_pb2.ExecInput], context: Context
+    ) -> AsyncIterator[streams_pb2.ExecOutput]:
+        yield streams_pb2.ExecOutput()
+
 
 async def _not_found() -> None:
     raise NotFound("the service is gone")
@@ -116,6 +121,11 @@ class Streams(AgentStreamsServicer):
         return streams_pb2.ProbeResponse()
 
     async def Exec(
+        self, request_iterator: AsyncIterator[streams_pb2.ExecInput], context: Context
+    ) -> AsyncIterator[streams_pb2.ExecOutput]:
+        yield streams_pb2.ExecOutput()
+
+    async def Attach(
         self, request_iterator: AsyncIterator[streams_pb2.ExecInput], context: Context
     ) -> AsyncIterator[streams_pb2.ExecOutput]:
         yield streams_pb2.ExecOutput()

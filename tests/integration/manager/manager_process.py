@@ -212,6 +212,10 @@ class ScriptedAgent(AgentStreamsServicer):
             yield ExecOutput(stderr=message.signal.encode()) if message.signal else ExecOutput(stdout=message.input)
         yield ExecOutput(end=ExecEnd(exit_code=7))
 
+    async def Attach(self, request_iterator: AsyncIterator[ExecInput], context: Context) -> AsyncGenerator[ExecOutput]:
+        """Its container writes nothing, and has ended."""
+        yield ExecOutput(end=ExecEnd(exit_code=7))
+
     async def Probe(self, request: ProbeRequest, context: Context) -> ProbeResponse:
         raise Refused("this node has no network")
 

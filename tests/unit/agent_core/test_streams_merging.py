@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 import pytest
 
 from agent.runtime.cgroups import Stats
-from agent.runtime.exec_process import ExecProcess
 from agent.runtime.log_lines import LogRecord as Line
+from agent.streams.exec import Process
 from agent.streams.merging import as_they_come, in_order
 from agent.streams.service import AgentStreams
 from shoal.api.v1.streams_pb2 import (
@@ -63,8 +63,11 @@ class NoController:
 
 
 class NoPrograms:
-    async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
+    async def run_in(self, wanted: ExecStart) -> Process | None:
         raise AssertionError(wanted)
+
+    def attach(self, task_id: str) -> Process:
+        raise AssertionError(task_id)
 
 
 async def read(request: ReadLogsRequest) -> list[LogRecord]:

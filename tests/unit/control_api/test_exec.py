@@ -11,7 +11,7 @@ from manager.control_api.seams import AgentAddress
 from manager.control_api.validate_exec import check_exec
 from shoal.api.v1.control_pb2 import CreateServiceRequest
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted
+from shoal.api.v1.streams_pb2 import AttachStart, ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput, NotFound, Refused
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -36,6 +36,9 @@ class FakeAgents:
                 yield ExecOutput(stdout=message.input)
         finally:
             self.left += 1
+
+    async def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
+        yield ExecOutput(started=ExecStarted(task_id=(await anext(messages)).attach.task))
 
 
 async def services(api: Api) -> None:
@@ -149,6 +152,28 @@ def test_what_reaches_no_agent(first: ExecInput, kind: type[Exception], told: st
             await anext(Exec(store=api.store, runner=agents).run(messages()))
         assert told in str(refused.value)
         assert agents.asked == []
+
+    with_api(scenario)
+
+
+def test_an_attached_container_says_what_it_has() -> None:
+    async def scenario(api: Api) -> None:
+        await api.add_node("node1", "h1")
+        spec = spec_of()
+        spec.task.container.tty = spec.task.container.stdin_open = True
+        web = (await api.services.create(CreateServiceRequest(spec=spec))).service.meta.id
+        await api.put_task("t1", web)
+
+        async def messages(first: ExecInput) -> AsyncIterator[ExecInput]:
+            yield first
+
+        calls = Exec(store=api.store, runner=FakeAgents())
+        first = ExecInput(attach=AttachStart(task="web"))
+        (answer,) = [answer async for answer in calls.attach(messages(first))]
+        wanted = ExecStarted(task_id="t1", task_name="web.1", has_terminal=True, reads_input=True)
+        assert answer.started == wanted
+        with pytest.raises(InvalidInput):
+            await anext(calls.attach(messages(ExecInput(start=ExecStart(task="web", args=["ls"])))))
 
     with_api(scenario)
 
