@@ -11,7 +11,7 @@ from agent.runtime.awaited import Child
 from agent.runtime.entering import Entrance
 from agent.runtime.exec_streams import ExecStreams, Stream
 
-PIECE = 1 << 16
+PIECE = 1 << 18
 """Bytes of output at a time."""
 
 _TERMINAL_SECONDS = 1.0

@@ -1,6 +1,7 @@
 """How the standard streams of a user's program come to us: by pipes, by a terminal's master, or not at all."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import socket
@@ -13,6 +14,9 @@ from pathlib import Path
 from agent.runtime.awaited import readable
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Unavailable
+
+_PIPE_BYTES = 1 << 18
+"""Four times as many as by default: much output comes in fewer pieces."""
 
 _LONGEST_SIDE = 0xFFFF
 
@@ -62,6 +66,8 @@ class ExecStreams:
     def _open_pipes(self, wanted: ExecStart, theirs: ExitStack) -> None:
         for stream in (Stream.STDOUT, Stream.STDERR):
             ours, given = os.pipe2(os.O_CLOEXEC)
+            with contextlib.suppress(OSError):  # the host's bounds for pipes are met
+                fcntl.fcntl(ours, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
             self.outputs[ours] = stream
             theirs.callback(os.close, given)
             os.set_blocking(ours, False)
