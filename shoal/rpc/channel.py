@@ -60,13 +60,13 @@ def connect_aio(
     *,
     server_name: str = MANAGER_SERVER_NAME,
     max_receive_bytes: int = MAX_MESSAGE_BYTES,
-) -> aio.Channel:
+) -> "aio.Channel":
     """The same for asyncio."""
     options = channel_options(server_name, max_receive_bytes)
     return aio.secure_channel(target(addresses), _mutual_tls(identity), options)
 
 
-def connect_without_identity(address: str, root: bytes, *, server_name: str = MANAGER_SERVER_NAME) -> aio.Channel:
+def connect_without_identity(address: str, root: bytes, *, server_name: str = MANAGER_SERVER_NAME) -> "aio.Channel":
     """A channel of one who has no certificate yet, to a server whose certificate must lead to `root` (PEM)."""
     options = channel_options(server_name, MAX_MESSAGE_BYTES)
     return aio.secure_channel(target([address]), grpc.ssl_channel_credentials(root), options)

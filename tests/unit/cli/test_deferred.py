@@ -1,0 +1,60 @@
+"""Modules that are loaded when first used."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cli.start import UNUSED
+
+
+def run(*lines: str) -> str:
+    """In a process of its own, whose modules are nobody else's."""
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+DEFER = f"from cli.deferred import defer; defer(*{UNUSED})"
+CALL = (
+    "import grpc",
+    "from shoal.api.v1 import control_pb2, control_pb2_grpc",
+    "import shoal.rpc.channel, shoal.rpc.errors",
+    "channel = grpc.insecure_channel('127.0.0.1:1')",
+    "stub = control_pb2_grpc.ControlStub(channel)",
+)
+LOADED = "import sys; print([name for name in ('asyncio.events', 'grpc.aio._call', 'pickle') if name in sys.modules])"
+
+
+def test_what_a_call_does_not_need_is_not_loaded() -> None:
+    assert "asyncio.events" in run(*CALL, LOADED)
+    assert "asyncio.events" not in run(DEFER, *CALL, LOADED)
+    assert "grpc.aio._call" not in run(DEFER, *CALL, LOADED)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import asyncio; print(asyncio.run(asyncio.sleep(0, 'used')))",
+        "from asyncio import run, sleep; print(run(sleep(0, 'used')))",
+        "import asyncio.subprocess; import asyncio; print(asyncio.run(asyncio.sleep(0, 'used')))",
+        "from grpc import aio; print('used' if issubclass(aio.AioRpcError, Exception) else '')",
+        "import grpc.aio; print('used' if grpc.aio.Channel else '')",
+        "from google.protobuf.internal import python_message as used; print(used.text_format and 'used')",
+        "import asyncio; print(hasattr(asyncio, 'Task') and not hasattr(asyncio, 'nothing') and 'used')",
+        "from shoal.rpc.errors import to_error; print(to_error(grpc.RpcError('x')) and 'used')",
+    ],
+)
+def test_what_is_used_is_there(use: str) -> None:
+    assert run(DEFER, *CALL, use) == "used"
+
+
+def test_one_that_is_not_there_or_is_imported_stays_as_it_is() -> None:
+    told = run(
+        "import json, sys",
+        "from cli.deferred import defer",
+        "before = sys.modules['json']",
+        "defer('json', 'no_such_module', 'json.no_such_module', 'no_such_package.module')",
+        "print(sys.modules['json'] is before, 'no_such_module' in sys.modules, 'json.no_such_module' in sys.modules)",
+    )
+    assert told == "True False False"
