@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from tests.vm import encryption, esp, faults, second, two
 from tests.vm.checking import Check, run_checks
-from tests.vm.cluster import CONFIG, HELLO, LOGS, PLAYGROUND, pid_of, rows, running, shoal
+from tests.vm.cluster import CONFIG, HELLO, LOGS, PLAYGROUND, SHOAL, pid_of, rows, running, shoal
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -59,6 +60,28 @@ def check_ping_between_hosts() -> None:
     subprocess.run(ping, check=True, capture_output=True, timeout=30)
 
 
+def execute(*words: str, code: int = 0) -> str:
+    """`shoal exec …`, which writes to descriptors, so in a process of its own; what it wrote to both."""
+    done = subprocess.run(
+        [SHOAL, "exec", *words], input="in\n", capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+def check_programs_in_containers() -> None:
+    for row in running("web"):
+        assert execute(row["id"], "cat", "/proc/self/cgroup") == "0::/\n"
+        execute("-d", row["id"], "sleep", "1234")
+        (pid,) = (
+            int(path.parent.name) for path in Path("/proc").glob("[0-9]*/cmdline") if b"1234" in path.read_bytes()
+        )
+        assert cgroup_of(pid) == cgroup_of(pid_of(row["id"]))
+        os.kill(pid, signal.SIGKILL)
+    assert execute("-t", "web.1", "tty").split() == ["/dev/pts/0"]
+    assert execute("-i", "web", "sh", "-c", "cat >&2; exit 3", code=3) == "in\n"
+
+
 def check_scale_update_remove() -> None:
     shoal("service", "update", "--publish-rm", "80", "web")
     shoal("service", "scale", "web=6")
@@ -95,6 +118,7 @@ MAIN: tuple[Check, ...] = (
     check_create_with_limits,
     check_http_on_both_hosts,
     check_ping_between_hosts,
+    check_programs_in_containers,
     check_scale_update_remove,
     check_memory_kill_is_told,
 )
