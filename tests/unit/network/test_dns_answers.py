@@ -130,6 +130,24 @@ def test_addresses_of_tasks_behind_a_virtual_address_are_told_for_the_moment() -
     assert ttl("web", "A", "back") == ttl("tasks.web", "A", "back") == 5
 
 
+def test_an_alias_of_a_service_with_a_virtual_address_leads_to_its_tasks_as_the_services_own_name_does() -> None:
+    """In a stack the plain name of a service is an alias."""
+    service = ServiceEndpoint(
+        service_id="id-of-web",
+        service_name="web",
+        virtual_addresses=[VirtualAddress(network_id="front", address="10.0.1.100")],
+    )
+    found = zone(NETWORKS, [endpoint(slot, f"front=10.0.1.{slot}") for slot in (1, 2)], [service])
+    both = (IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2"))
+    assert found.find("www", ("front",)) == (IPv4Address("10.0.1.100"),)
+    assert found.find("tasks.www", ("front",)) == found.find("tasks.web", ("front",)) == both
+    wire = answers(found).answer(
+        dns.message.make_query("_8080._tcp.www", "SRV").to_wire(), Asker(("front",), may_leave=True), tcp=False
+    )
+    assert isinstance(wire, bytes)
+    assert targets(dns.message.from_wire(wire)) == [("web.1.t1.", 80), ("web.2.t2.", 80)]
+
+
 def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:
     response = ask(dns.message.make_query("web", "AAAA").to_wire())
     assert response is not None
