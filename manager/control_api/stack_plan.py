@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from manager.control_api import networks, revisions, services
 from manager.control_api.field_changes import field_changes
+from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
 from manager.planner.template import work
@@ -81,6 +82,13 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
             dependency.service = full_name(request.stack, dependency.service)
         specs.append(spec)
     return specs
+
+
+def neighbours(view: View, request: DeployStackRequest, specs: Sequence[ServiceSpec]) -> Neighbours:
+    """What the stack's own services have then: one may take over what another one gives up in the same call."""
+    coming = {spec.name: spec for spec in specs}
+    stacks = (each.spec for each in view.services.values() if request.prune and each.spec.stack == request.stack)
+    return Neighbours(coming, frozenset(spec.name for spec in stacks if spec.name not in coming))
 
 
 def keep_restarts(view: View, specs: Sequence[ServiceSpec]) -> None:

@@ -67,6 +67,61 @@ def test_a_stack_is_made_changed_and_removed() -> None:
     with_api(scenario)
 
 
+def with_port(name: str, published: int, address: str = "") -> ServiceSpec:
+    spec = spec_of(name, replicas=1)
+    spec.endpoint.ports.add(target=80, published=published)
+    if address:
+        spec.task.networks.add(network="office", address=address)
+    return spec
+
+
+def with_office(*services: ServiceSpec, prune: bool = False) -> DeployStackRequest:
+    office = NetworkSpec(name="office", subnet="10.5.0.0/24")
+    return DeployStackRequest(stack="shop", services=services, networks=[office], prune=prune)
+
+
+def test_what_one_service_of_a_stack_gives_up_another_takes_in_the_same_call() -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8081, "10.5.0.8")))
+        swapped = await api.stacks.deploy(
+            with_office(with_port("web", 8081, "10.5.0.8"), with_port("db", 8080, "10.5.0.7"))
+        )
+        assert actions(swapped)[1:] == ["update service shop_web", "update service shop_db"]
+        renamed = with_port("www", 8081, "10.5.0.8"), with_port("db", 8080, "10.5.0.7")
+        with pytest.raises(InvalidInput) as refused:
+            await api.stacks.deploy(with_office(*renamed))
+        assert [(fault.path, fault.message) for fault in refused.value.faults] == [
+            ("services.www.task.networks[0].address", '10.5.0.8 is asked for by service "shop_web" already'),
+            (
+                "services.www.endpoint.ports[0].published",
+                '8081/tcp is published by service "shop_web" already, on every node; choose another',
+            ),
+        ]
+        pruned = await api.stacks.deploy(with_office(*renamed, prune=True))
+        assert actions(pruned)[1:] == [
+            "create service shop_www",
+            "unchanged service shop_db",
+            "remove service shop_web",
+        ]
+
+    with_api(scenario)
+
+
+def test_two_services_of_a_stack_have_no_port_and_no_address_in_common() -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await api.stacks.deploy(with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8080, "10.5.0.7")))
+        assert {(fault.path, fault.message.split(" already")[0]) for fault in refused.value.faults} == {
+            ("services.web.task.networks[0].address", '10.5.0.7 is asked for by service "shop_db"'),
+            ("services.web.endpoint.ports[0].published", '8080/tcp is published by service "shop_db"'),
+            ("services.db.task.networks[0].address", '10.5.0.7 is asked for by service "shop_web"'),
+            ("services.db.endpoint.ports[0].published", '8080/tcp is published by service "shop_web"'),
+        }
+        assert not api.store.tables.services
+
+    with_api(scenario)
+
+
 def test_affinities_name_services_of_the_stack_or_of_the_cluster() -> None:
     async def scenario(api: Api) -> None:
         def web() -> ServiceSpec:

@@ -132,6 +132,16 @@ def test_a_number_of_a_range_is_chosen_and_kept() -> None:
     ]
 
 
+def test_services_whose_ports_are_exchanged_get_each_others() -> None:
+    cluster = world()
+    for first, second in ((8080, 8081), (8081, 8080)):
+        cluster.service("web", spec("web", port(first)))
+        cluster.service("shop", spec("shop", port(second)))
+        cluster.settle()
+        assert [status(cluster, name).mesh_ports[0].published for name in ("web", "shop")] == [first, second]
+        assert not any(status(cluster, name).problems for name in ("web", "shop"))
+
+
 def test_a_port_that_another_service_has_is_told_and_given_once_it_is_free() -> None:
     cluster = world()
     cluster.service("web", spec("web", port(8080)))
