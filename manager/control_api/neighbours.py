@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
+from shoal.errors import Fault
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,14 @@ class Neighbours:
             if present is not None and status is not None:
                 asked = {port.published for port in present.spec.endpoint.ports}
                 yield from ((spec.name, port) for port in status.mesh_ports if port.published not in asked)
+
+    def name_faults(self, view: View, spec: ServiceSpec) -> Iterator[Fault]:
+        """A name that another service has in other letter case: they would have one name in DNS (RFC 4343)."""
+        for other in self.specs(view, spec.name):
+            if other.name.lower() == spec.name.lower():
+                yield Fault(
+                    "name", f'differs from the name of service "{other.name}" in case alone, and DNS knows no case'
+                )
 
 
 ALONE = Neighbours()

@@ -74,6 +74,7 @@ async def examine(
     faults = list(check_service(checked))
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
+    faults += neighbours.name_faults(view, checked)
     faults += network_uses.resolve(checked, view, coming or {}, neighbours)
     faults += mesh.port_conflicts(view, checked, neighbours)
     faults += mesh.unreachable(view, checked, coming or {})

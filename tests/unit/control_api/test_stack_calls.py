@@ -230,7 +230,7 @@ def test_a_name_twice_or_of_another_owner() -> None:
         with pytest.raises(InvalidInput, match="is there twice"):
             await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")))
         with pytest.raises(InvalidInput, match="stack"):
-            await api.stacks.deploy(DeployStackRequest(stack="Shop", services=[spec_of("web")]))
+            await api.stacks.deploy(DeployStackRequest(stack="my.shop", services=[spec_of("web")]))
         with pytest.raises(InvalidInput, match="the stack has nothing in it"):
             await api.stacks.deploy(DeployStackRequest(stack="shop"))
 
