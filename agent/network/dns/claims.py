@@ -40,10 +40,12 @@ class Claims:
 
     Attributes:
         names: network id, lower-case name and the addresses that it leads to; none yet while nobody is ready.
+        spares: likewise, where a name has no such addresses: virtual ones behind which nobody is ready.
         owners: whose an address is.
     """
 
     names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    spares: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
     owners: list[tuple[Address, Owner]] = field(default_factory=list)
 
 
@@ -87,7 +89,9 @@ def _claim(
     own = _addresses(place, ipv6)
     ready = own if endpoint.ready else ()
     for name, shared in _names(endpoint, place.network_id).items():
-        found.names.append((place.network_id, name, common if common and shared else ready))
+        if common and shared and not endpoint.ready:
+            found.spares.append((place.network_id, name, common))
+        found.names.append((place.network_id, name, common if ready and shared and common else ready))
     owner = Owner(place.network_id, _task_name(endpoint), ports, brief=bool(common))
     found.owners.extend((address, owner) for address in own)
 

@@ -148,6 +148,31 @@ def test_an_alias_of_a_service_with_a_virtual_address_leads_to_its_tasks_as_the_
     assert targets(dns.message.from_wire(wire)) == [("web.1.t1.", 80), ("web.2.t2.", 80)]
 
 
+def test_an_alias_of_several_services_leads_to_those_that_have_a_ready_task() -> None:
+    """So what comes beside the old one gets clients by the name of both once it can answer."""
+    both = [
+        ServiceEndpoint(
+            service_id=f"id-of-{name}",
+            service_name=name,
+            virtual_addresses=[VirtualAddress(network_id="front", address=address)],
+        )
+        for name, address in (("blue", "10.0.1.100"), ("green", "10.0.1.200"))
+    ]
+
+    def led_to(name: str, *, blue: bool, green: bool) -> set[str]:
+        endpoints = [
+            endpoint(1, "front=10.0.1.1", service="blue", ready=blue),
+            endpoint(1, "front=10.0.1.2", service="green", ready=green),
+        ]
+        return {str(address) for address in zone(NETWORKS, endpoints, both).find(name, ("front",)) or ()}
+
+    assert led_to("www", blue=True, green=False) == {"10.0.1.100"}
+    assert led_to("www", blue=False, green=True) == {"10.0.1.200"}
+    assert led_to("www", blue=True, green=True) == led_to("www", blue=False, green=False)
+    assert led_to("www", blue=False, green=False) == {"10.0.1.100", "10.0.1.200"}
+    assert led_to("green", blue=True, green=False) == {"10.0.1.200"}
+
+
 def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:
     response = ask(dns.message.make_query("web", "AAAA").to_wire())
     assert response is not None
