@@ -8,6 +8,7 @@ from manager.control_api.field_changes import field_changes
 from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
+from manager.control_api.validate_network import GOING
 from manager.planner.template import work
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
@@ -155,7 +156,10 @@ def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
     if present.spec.stack != spec.stack:
         return [Fault("name", f'a network "{spec.name}" exists already and is not of this stack')]
     fixed = [name for name in FIXED if getattr(present.spec, name) != getattr(spec, name)]
-    return [Fault(name, "cannot be changed while the network exists; remove the stack first") for name in fixed]
+    why = f"cannot be changed yet: the former network is {GOING}"
+    if not present.removing:
+        why = "cannot be changed while the network exists; remove the stack first"
+    return [Fault(name, why) for name in fixed]
 
 
 def service_conflicts(view: View, spec: ServiceSpec) -> list[Fault]:

@@ -15,6 +15,7 @@ from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     DeployStackRequest,
     DeployStackResponse,
+    ListNetworksRequest,
     ListTasksRequest,
     RemoveServiceRequest,
     RemoveStackRequest,
@@ -22,7 +23,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
+from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
@@ -244,6 +245,14 @@ def test_a_network_waits_for_its_last_task() -> None:
         await api.put_task("t1", service, network=network)
         await api.stacks.remove(RemoveStackRequest(stack="shop"))
         assert api.store.tables.networks[network].removing
+        listed = (await api.networks.list(ListNetworksRequest())).networks
+        assert [each.problem for each in listed] == ["being removed, and gone once its last task has ended"]
+        with pytest.raises(AlreadyExists, match='network "shop_front" is being removed, and gone once'):
+            await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="shop_front")))
+        changed = shop(spec_of("web"))
+        changed.networks[0].internal = True
+        with pytest.raises(InvalidInput, match="internal: cannot be changed yet: the former network is being removed"):
+            await api.stacks.deploy(changed)
         with pytest.raises(InvalidInput, match="being removed"):
             spec = spec_of("other")
             spec.task.networks.add(network="shop_front")
