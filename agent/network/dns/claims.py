@@ -67,7 +67,8 @@ def claims(
     virtual = _virtual_addresses(service, named, ipv6) if service is not None else {}
     for network_id, common in virtual.items():
         assert service is not None
-        found.names.append((network_id, service.service_name.lower(), common))
+        found.names.append((network_id, service.service_name.lower(), ()))
+        found.spares.append((network_id, service.service_name.lower(), common))
         owner = Owner(network_id, service.service_name, {})
         found.owners.extend((address, owner) for address in common)
     for endpoint in endpoints:
@@ -89,7 +90,7 @@ def _claim(
     own = _addresses(place, ipv6)
     ready = own if endpoint.ready else ()
     for name, shared in _names(endpoint, place.network_id).items():
-        if common and shared and not endpoint.ready:
+        if common and shared:
             found.spares.append((place.network_id, name, common))
         found.names.append((place.network_id, name, common if ready and shared and common else ready))
     owner = Owner(place.network_id, _task_name(endpoint), ports, brief=bool(common))

@@ -32,10 +32,23 @@ class Zone:
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """Addresses of a name on the first of the networks that knows it; None when none does."""
-        for network in networks:
-            if network in self.names and (addresses := self.names[network].get(name)) is not None:
-                return tuple(addresses) or tuple(self.spares.get(network, {}).get(name, ()))
-        return None
+        known = [network for network in networks if name in self.names.get(network, ())]
+        if not known:
+            return None
+        return tuple(self.names[known[0]][name]) or self._elsewhere(name, known)
+
+    def _elsewhere(self, name: str, networks: Sequence[str]) -> Addresses:
+        """Where nobody is ready on the first network: the same service on another one, else what leads nowhere yet.
+
+        So a service that comes to a network, or leaves it, task by task is reached meanwhile by who is on both.
+        """
+        spares = tuple(self.spares.get(networks[0], {}).get(name, ()))
+        waiting = {self.owners[address].name for address in spares}
+        for network in networks[1:]:
+            found = tuple(self.names[network][name])
+            if any(address in self.owners and self.owners[address].name in waiting for address in found):
+                return found
+        return spares
 
     def tasks(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """The same, but always those of tasks, where the plain name may lead to a virtual address."""

@@ -173,6 +173,33 @@ def test_an_alias_of_several_services_leads_to_those_that_have_a_ready_task() ->
     assert led_to("green", blue=True, green=False) == {"10.0.1.200"}
 
 
+def test_a_service_that_comes_to_a_network_task_by_task_is_reached_on_the_other_one_until_somebody_is_ready() -> None:
+    service = ServiceEndpoint(
+        service_id="id-of-web",
+        service_name="web",
+        virtual_addresses=[
+            VirtualAddress(network_id=network, address=address)
+            for network, address in (("front", "10.0.1.100"), ("back", "10.0.2.100"))
+        ],
+    )
+    other = endpoint(1, "front=10.0.1.9", service="other")
+    other.aliases["front"].names[:] = ["lone"]
+
+    def led_to(name: str, *endpoints: TaskEndpoint) -> set[str]:
+        found = zone(NETWORKS, [*endpoints, other], [service]).find(name, ("back", "front"))
+        return {str(address) for address in found or ()}
+
+    stays = endpoint(1, "front=10.0.1.1")
+    comes = endpoint(2, "front=10.0.1.2", "back=10.0.2.2", ready=False)
+    assert led_to("web", stays) == led_to("web", stays, comes) == {"10.0.1.100"}
+    comes.ready = True
+    assert led_to("web", stays, comes) == {"10.0.2.100"}
+    stays.ready = comes.ready = False
+    assert led_to("web", stays, comes) == {"10.0.2.100"}
+    comes.aliases["back"].names[:] = ["lone"]
+    assert led_to("lone", stays, comes) == {"10.0.2.100"}, "another service of that name is not what was asked for"
+
+
 def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:
     response = ask(dns.message.make_query("web", "AAAA").to_wire())
     assert response is not None

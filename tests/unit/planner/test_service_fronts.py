@@ -44,6 +44,20 @@ def test_a_service_has_an_address_of_its_own_on_each_network_and_keeps_it() -> N
     cluster.check_ledger()
 
 
+def test_a_service_that_leaves_a_network_keeps_its_address_there_until_its_last_task_has() -> None:
+    cluster = world()
+    cluster.network("back")
+    cluster.service("web", spec("web", networks=("front", "back")))
+    cluster.settle()
+    before = list(status(cluster, "web").virtual_addresses)
+    cluster.service("web", spec("web", networks=("front",)))
+    cluster.plan()
+    assert list(status(cluster, "web").virtual_addresses) == before
+    cluster.settle()
+    assert list(status(cluster, "web").virtual_addresses) == before[:1]
+    cluster.check_ledger()
+
+
 def test_a_service_whose_name_leads_to_its_tasks_has_none() -> None:
     cluster = world()
     wanted = spec("web")
