@@ -181,7 +181,7 @@ class NodeNetwork:
         )
 
     async def apply(self, change: TableChange) -> None:
-        """See `Networks.apply`. Names change after the routes that they need.
+        """See `Networks.apply`. Names change after the routes that they need, and before those that they lose.
 
         Raises:
             InvalidInput: the tables are no tables; nothing is changed.
