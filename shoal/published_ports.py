@@ -92,6 +92,17 @@ def has_it(listener: HostListener, port: PublishedPort, published: int = 0) -> b
     return not listener.address or port.host_address in (*EVERYWHERE, listener.address)
 
 
+def is_answered(port: PublishedPort, *, by: PublishedPort) -> bool:
+    """Whether a port that the planner gave is what was asked for, the number that it chose itself included."""
+    same = (protocol_of(port), port.target, port.host_address, port.local_only) == (
+        protocol_of(by),
+        by.target,
+        by.host_address,
+        by.local_only,
+    )
+    return same and (by.published == port.published if port.published else by.published in choices(port))
+
+
 def first_collision(port: PublishedPort, others: Iterable[PublishedPort]) -> PublishedPort | None:
     """The first of the others that takes the port."""
     return next((other for other in others if collide(port, other)), None)

@@ -1,6 +1,6 @@
 """What the records of the cluster mean for this node, kept by differences: a change costs what it changes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from agent.network.balancing.frontends import Services, services
@@ -8,6 +8,7 @@ from agent.network.balancing.live_services import LiveServices
 from agent.network.dns.claims import Claims, claims
 from agent.network.encryption.sealed import Moves, Sealed, encrypted_ids, moves, sealed
 from agent.network.live_tables import Step
+from agent.network.netlink.messages import Address
 from agent.network.tables import Tables, tables
 from agent.network.told import Part, Told
 from agent.worker.table_change import TableChange
@@ -29,6 +30,16 @@ class Understood:
     services: Services
     gone: list[Claims]
     come: list[Claims]
+
+    @property
+    def takes_names_away(self) -> bool:
+        """Whether names lead to less than before, and to nothing new: to be told before the kernel refuses clients."""
+        known = set(_led_to(self.gone))
+        return bool(known) and all(each in known for each in _led_to(self.come))
+
+
+def _led_to(claimed: Iterable[Claims]) -> Iterator[tuple[str, str, Address]]:
+    return ((network, name, each) for one in claimed for network, name, addresses in one.names for each in addresses)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ class NodeNetwork:
         )
 
     async def apply(self, change: TableChange) -> None:
-        """See `Networks.apply`. Names change after the routes that they need.
+        """See `Networks.apply`. Names change after the routes that they need, and before those that they lose.
 
         Raises:
             InvalidInput: the tables are no tables; nothing is changed.
@@ -190,10 +190,14 @@ class NodeNetwork:
         understood = await self._in_kernel(self._meaning.take, change)
         if understood.networks is not None:
             self._subnets = understood.step.after.subnets
+        named_first = understood.takes_names_away
+        if named_first:
+            self._name(understood)
         try:
             await self.upkeep.apply(understood.step, understood.services)
         finally:
-            self._name(understood)
+            if not named_first:
+                self._name(understood)
             self.encryption.applied()
 
     def _name(self, understood: Understood) -> None:

@@ -10,7 +10,7 @@ from cli.flags.env_file import entries_of
 from cli.flags.logs import add_log_option, remove_log_option
 from cli.flags.mounts import parse_mount
 from cli.flags.networks import add_network, remove_network
-from cli.flags.ports import parse_publish
+from cli.flags.ports import is_named, parse_publish
 from shoal.api.v1.container_pb2 import Ulimit
 from shoal.api.v1.file_pb2 import FileReference
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -102,9 +102,11 @@ def _add_port(spec: ServiceSpec, text: str) -> None:
 
 
 def _remove_port(spec: ServiceSpec, text: str) -> None:
-    target = text.partition("/")[0].rpartition(":")[2]
-    if not drop(spec.endpoint.ports, lambda port: str(port.target) == target):
-        raise InvalidInput(f"--publish-rm: no port {text!r} is published; name the port in the container")
+    """By the port in the container, and by whatever else of a published port is named beside it."""
+    any_protocol = "/" not in text and "protocol=" not in text
+    for named in parse_publish(text):
+        if not drop(spec.endpoint.ports, lambda port, named=named: is_named(port, named, any_protocol=any_protocol)):  # type: ignore[misc]
+            raise InvalidInput(f"--publish-rm: no port {text!r} is published; name the port in the container")
 
 
 def _add_mount(spec: ServiceSpec, text: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from cli.flags.networks import canonical
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.errors import InvalidInput
-from shoal.published_ports import bracketed, protocol_name
+from shoal.published_ports import bracketed, protocol_name, protocol_of
 
 PROTOCOLS = {"tcp": PublishedPort.TCP, "udp": PublishedPort.UDP, "sctp": PublishedPort.SCTP}
 MODES = {"ingress": PublishedPort.INGRESS, "host": PublishedPort.HOST}
@@ -84,6 +84,16 @@ def from_long(fields: Mapping[str, object], text: str) -> list[PublishedPort]:
             str(fields.get("traffic", "cluster")),
         )
     ]
+
+
+def is_named(port: PublishedPort, named: PublishedPort, *, any_protocol: bool) -> bool:
+    """Whether a port is the one in the container that is named; and, where they are, the published one and its host."""
+    return (
+        port.target == named.target
+        and (any_protocol or protocol_of(port) == protocol_of(named))
+        and named.published in (0, port.published)
+        and named.host_address in ("", port.host_address)
+    )
 
 
 def describe(port: PublishedPort) -> str:

@@ -14,6 +14,7 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateStatus, UpdateSteering
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import InvalidInput
+from shoal.published_ports import is_answered, mesh_ports
 from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
 PROBLEMS_SHOWN = 5
@@ -129,8 +130,9 @@ def progress(view: View, service: Service) -> ServiceProgress:
     """How far the service is.
 
     It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
-    still to stop, and the update, if there is one, has ended. That says at once that the planner has acted on the
-    newest spec: any older one's tasks differ in number or in revision.
+    still to stop, the update, if there is one, has ended, and its ports of every node are those that it asks for. That
+    says at once that the planner has acted on the newest spec: any older one's tasks differ in number or in revision,
+    or its ports do.
     """
     in_force = effective(view, service)
     counted = count(view, service.meta.id, _fresh(in_force))
@@ -138,7 +140,7 @@ def progress(view: View, service: Service) -> ServiceProgress:
     update = current_update(view, service)
     done = counted.done if in_force.spec.task.restart.condition in _ENDS_WELL else 0
     reached = counted.running == counted.wanted == wanted - done
-    converged = reached and not counted.stopping and not _is_under_way(update)
+    converged = reached and not counted.stopping and not _is_under_way(update) and _has_its_ports(view, in_force)
     return ServiceProgress(
         service_id=service.meta.id,
         name=service.spec.name,
@@ -152,6 +154,14 @@ def progress(view: View, service: Service) -> ServiceProgress:
         update=update,
         halted=update is not None and _is_halted(update, service.steering),
     )
+
+
+def _has_its_ports(view: View, service: Service) -> bool:
+    """Whether the planner has given it the ports of every node that the spec asks for, and no others are left."""
+    asked = mesh_ports(service.spec)
+    status = view.service_status.get(service.meta.id)
+    given = status.mesh_ports if status is not None else ()
+    return len(asked) == len(given) and all(any(is_answered(port, by=other) for other in given) for port in asked)
 
 
 def _fresh(service: Service) -> range:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 
 from manager.control_api import names
+from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_network import overlap, overlap_with_hosts
 from manager.store.changes import expect, put
@@ -81,10 +82,10 @@ def unreachable(view: View, spec: ServiceSpec, coming: Mapping[str, Network]) ->
         )
 
 
-def port_conflicts(view: View, spec: ServiceSpec) -> Iterator[Fault]:
+def port_conflicts(view: View, spec: ServiceSpec, neighbours: Neighbours) -> Iterator[Fault]:
     """Ports that another service has. Two may publish the same on their tasks' own nodes, but not beside the mesh."""
     for index, port in enumerate(spec.endpoint.ports):
-        for owner, taken in _others(view, spec.name):
+        for owner, taken in neighbours.ports(view, spec.name):
             if (is_mesh(port) or is_mesh(taken)) and first_collision(port, [taken]) is not None:
                 where = "on every node" if is_mesh(taken) else "on the nodes of its tasks"
                 text = f'{label(port)} is published by service "{owner}" already, {where}; choose another'
@@ -98,13 +99,3 @@ def port_conflicts(view: View, spec: ServiceSpec) -> Iterator[Fault]:
 
 def _is_range(port: PublishedPort, other: PublishedPort) -> bool:
     return bool(port.published_first or other.published_first)
-
-
-def _others(view: View, name: str) -> Iterator[tuple[str, PublishedPort]]:
-    """Every other service's ports: as asked for, and those that the planner chose."""
-    for identifier, service in view.services.items():
-        if service.spec.name != name:
-            yield from ((service.spec.name, port) for port in service.spec.endpoint.ports)
-            status = view.service_status.get(identifier)
-            if status is not None:
-                yield from ((service.spec.name, port) for port in status.mesh_ports)

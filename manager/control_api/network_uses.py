@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from manager.control_api.lookup import find_network
+from manager.control_api.neighbours import ALONE, Neighbours
 from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
@@ -15,7 +16,7 @@ Coming = Mapping[str, Network]
 """Networks that the same call makes or changes, by name."""
 
 
-def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
+def resolve(spec: ServiceSpec, view: View, coming: Coming, neighbours: Neighbours = ALONE) -> list[Fault]:
     """Puts ids in place of names, in the spec itself."""
     faults: list[Fault] = []
     taken: dict[str, str] = {}
@@ -34,9 +35,21 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
             faults.append(Fault(f"{path}.network", text))
         taken[identifier] = attachment.network
         attachment.network = identifier
-        faults += _address_faults(f"{path}.address", spec, attachment, network, view)
-        faults += _address6_faults(f"{path}.address6", spec, attachment, network, view)
+        faults += _address_faults(f"{path}.address", attachment, network)
+        faults += _address6_faults(f"{path}.address6", attachment, network)
+        for other in neighbours.specs(view, spec.name) if attachment.address or attachment.address6 else ():
+            faults += _taken(path, attachment, network, other)
     return faults
+
+
+def _taken(path: str, attachment: NetworkAttachment, network: Network, other: ServiceSpec) -> Iterator[Fault]:
+    """Addresses that another service asks for, whose attachments name the network or its id."""
+    for theirs in other.task.networks:
+        if theirs.network in (network.meta.id, network.spec.name):
+            for field in ("address", "address6"):
+                wanted = getattr(attachment, field)
+                if wanted and wanted == getattr(theirs, field):
+                    yield Fault(f"{path}.{field}", f'{wanted} is asked for by service "{other.name}" already')
 
 
 def _usable(view: View, reference: str) -> Network:
@@ -48,9 +61,7 @@ def _usable(view: View, reference: str) -> Network:
     return network
 
 
-def _address_faults(
-    path: str, spec: ServiceSpec, attachment: NetworkAttachment, network: Network, view: View
-) -> Iterator[Fault]:
+def _address_faults(path: str, attachment: NetworkAttachment, network: Network) -> Iterator[Fault]:
     """Only one service may ask for an address, and only where the user has chosen the subnet."""
     try:
         address = IPv4Address(attachment.address)
@@ -69,15 +80,9 @@ def _address_faults(
         yield Fault(path, f"{address} is not for tasks: the first two and the last address of {subnet} are not")
     elif str(address) in kept:
         yield Fault(path, f'{address} is not for tasks of network "{name}": it is {kept[str(address)]}')
-    for other in view.services.values():
-        wishes = ((each.network, each.address) for each in other.spec.task.networks)
-        if other.spec.name != spec.name and (network.meta.id, str(address)) in wishes:
-            yield Fault(path, f'{address} is asked for by service "{other.spec.name}" already')
 
 
-def _address6_faults(
-    path: str, spec: ServiceSpec, attachment: NetworkAttachment, network: Network, view: View
-) -> Iterator[Fault]:
+def _address6_faults(path: str, attachment: NetworkAttachment, network: Network) -> Iterator[Fault]:
     """The same of IPv6."""
     try:
         address = IPv6Address(attachment.address6)
@@ -100,7 +105,3 @@ def _address6_faults(
         yield Fault(path, f"{address} is not for tasks: the first two addresses of {subnet} are not")
     elif address in held:
         yield Fault(path, f'{address} is not for tasks of network "{name}": it is {held[address]}')
-    for other in view.services.values():
-        wishes = ((each.network, each.address6) for each in other.spec.task.networks)
-        if other.spec.name != spec.name and (network.meta.id, str(address)) in wishes:
-            yield Fault(path, f'{address} is asked for by service "{other.spec.name}" already')

@@ -8,6 +8,7 @@ from manager.control_api.network_nodes import NetworkNodes
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_ipv6 import check_ipv6, lacks_ipv6, nodes_without_ipv6, overlap6, overlap_with_hosts6
 from manager.control_api.validate_network import (
+    GOING,
     check_network,
     lacks_encryption,
     nodes_without_encryption,
@@ -58,8 +59,8 @@ class Networks:
         if faults:
             raise InvalidInput(faults)
         taken = f'a network "{request.spec.name}" exists already; choose another name'
-        if view.network_named(request.spec.name) is not None:
-            raise AlreadyExists(taken)
+        if (present := view.network_named(request.spec.name)) is not None:
+            raise AlreadyExists(f'network "{request.spec.name}" is {GOING}' if present.removing else taken)
         network = made(self._new_id(), request.spec, self._now_ms())
         writes, expects = creation(network)
         try:
@@ -177,12 +178,14 @@ def network_view(view: View, network: Network, addresses: Counter[str]) -> Netwo
         allocation=allocation,
         services=services_on(view, identifier),
         addresses=addresses[identifier],
-        problem=problem(view, network) if allocation is None else "",
+        problem=problem(view, network) if allocation is None or network.removing else "",
     )
 
 
 def problem(view: View, network: Network) -> str:
-    """Why the planner gives the network no subnet."""
+    """Why the planner gives the network no subnet, or that it goes."""
+    if network.removing:
+        return GOING
     others = {identifier: other for identifier, other in view.networks.items() if identifier != network.meta.id}
     spec = network.spec
     if not spec.subnet and not spec.subnet6:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from manager.control_api import networks, revisions, services
 from manager.control_api.field_changes import field_changes
+from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
+from manager.control_api.validate_network import GOING
 from manager.planner.template import work
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
@@ -83,6 +85,13 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
     return specs
 
 
+def neighbours(view: View, request: DeployStackRequest, specs: Sequence[ServiceSpec]) -> Neighbours:
+    """What the stack's own services have then: one may take over what another one gives up in the same call."""
+    coming = {spec.name: spec for spec in specs}
+    stacks = (each.spec for each in view.services.values() if request.prune and each.spec.stack == request.stack)
+    return Neighbours(coming, frozenset(spec.name for spec in stacks if spec.name not in coming))
+
+
 def keep_restarts(view: View, specs: Sequence[ServiceSpec]) -> None:
     """Tasks that were replaced by force are not replaced again because the file does not say so.
 
@@ -147,7 +156,10 @@ def network_conflicts(view: View, spec: NetworkSpec) -> list[Fault]:
     if present.spec.stack != spec.stack:
         return [Fault("name", f'a network "{spec.name}" exists already and is not of this stack')]
     fixed = [name for name in FIXED if getattr(present.spec, name) != getattr(spec, name)]
-    return [Fault(name, "cannot be changed while the network exists; remove the stack first") for name in fixed]
+    why = f"cannot be changed yet: the former network is {GOING}"
+    if not present.removing:
+        why = "cannot be changed while the network exists; remove the stack first"
+    return [Fault(name, why) for name in fixed]
 
 
 def service_conflicts(view: View, spec: ServiceSpec) -> list[Fault]:

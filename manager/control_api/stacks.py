@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from manager.control_api import bounds, mesh, stack_files, stack_plan, volume_uses
 from manager.control_api.dependency_check import dependency_faults, dependency_warnings
+from manager.control_api.neighbours import Neighbours
 from manager.control_api.rehearsal import Rehearsal, TrialStore
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.stack_volumes import plan_volumes
@@ -67,7 +68,8 @@ class Stacks:
         }
         files = stack_files.plan_files(self._store, request, self._contents, self._new_id, self._now_ms())
         made, volumes, volume_faults = plan_volumes(view, request, files.coming, self._new_id, self._now_ms())
-        submissions = await self._examine(request.lookup, specs, coming, files.coming, volumes)
+        neighbours = stack_plan.neighbours(view, request, specs)
+        submissions = await self._examine(request.lookup, specs, coming, files.coming, volumes, neighbours)
         if faults := [*files.faults, *volume_faults, *self._faults(request.stack, network_specs, submissions)]:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
@@ -128,11 +130,11 @@ class Stacks:
         coming: Mapping[str, Network],
         files: Mapping[str, File],
         volumes: Mapping[str, Volume],
+        neighbours: Neighbours,
     ) -> list[Submission]:
         """All at once, for the registries' sake; results in the order of the specs."""
         room = asyncio.Semaphore(LOOKUPS_AT_ONCE)
         view = self._store.tables
-        names = [spec.name for spec in specs]
 
         async def one(spec: ServiceSpec) -> Submission:
             present = view.service_named(spec.name)
@@ -147,7 +149,7 @@ class Stacks:
                     coming=coming,
                     coming_files=files,
                     coming_volumes=volumes,
-                    coming_services=names,
+                    neighbours=neighbours,
                 )
 
         async with TaskGroup() as group:

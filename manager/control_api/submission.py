@@ -1,11 +1,12 @@
 """From a spec as the user sent it to the one that is stored: checked, networks as ids, the image pinned."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from manager.control_api import file_uses, host_programs, mesh, network_uses, volume_uses
+from manager.control_api.neighbours import ALONE, Neighbours
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_balance import balance_warnings
 from manager.control_api.validate_placement import placement_warnings
@@ -55,7 +56,7 @@ async def examine(
     coming: network_uses.Coming | None = None,
     coming_files: file_uses.Coming | None = None,
     coming_volumes: volume_uses.Coming | None = None,
-    coming_services: Collection[str] = (),
+    neighbours: Neighbours = ALONE,
 ) -> Submission:
     """Check and complete a spec.
 
@@ -66,21 +67,22 @@ async def examine(
         coming: networks that the same call will make or change.
         coming_files: secrets and configs that the same call will make or change.
         coming_volumes: volumes that the same call will make.
-        coming_services: names of services that the same call will make.
+        neighbours: services that the same call will make, change or remove.
     """
     checked = ServiceSpec()
     checked.CopyFrom(spec)
     faults = list(check_service(checked))
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
-    faults += network_uses.resolve(checked, view, coming or {})
-    faults += mesh.port_conflicts(view, checked)
+    faults += neighbours.name_faults(view, checked)
+    faults += network_uses.resolve(checked, view, coming or {}, neighbours)
+    faults += mesh.port_conflicts(view, checked, neighbours)
     faults += mesh.unreachable(view, checked, coming or {})
     faults += host_programs.conflicts(view, checked, previous)
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
     image_faults, warnings = await _pin_image(checked, images, previous, lookup)
-    places = placement_warnings(view, checked, coming_services)
+    places = placement_warnings(view, checked, neighbours.coming)
     own = (
         *port_warnings(checked, view),
         *host_programs.warnings(view, checked),

@@ -11,7 +11,7 @@ from manager.control_api import bounds
 from shoal.amounts import cpus, duration, exact_size
 from shoal.errors import Fault
 
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _HOSTNAME = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
@@ -19,20 +19,27 @@ _TOLD = {"bytes": exact_size, "milliseconds": duration, "billionths of a CPU": c
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def check_name(path: str, name: str) -> Iterator[Fault]:
-    """An RFC 1123 label."""
+def check_name(path: str, name: str, *, dotted: bool = False) -> Iterator[Fault]:
+    """What Docker takes for a name: a label as in RFC 1123, with "_" too.
+
+    Args:
+        dotted: "." is allowed. In names of services it would be taken for the one before a slot.
+    """
     if not name:
         yield Fault(path, "a name is needed")
     elif len(name) > bounds.NAME_LENGTH:
         yield Fault(path, f"is {len(name)} characters long; at most {bounds.NAME_LENGTH} are allowed")
-    elif not _LABEL.fullmatch(name):
-        yield Fault(path, f'"{name}" may have only a-z, 0-9 and "-", and must begin and end with a letter or digit')
+    elif not _NAME.fullmatch(name) or ("." in name and not dotted):
+        signs = '"-", "_" and "."' if dotted else '"-" and "_"'
+        yield Fault(
+            path, f'"{name}" may have only a-z, A-Z, 0-9, {signs}, and must begin and end with a letter or digit'
+        )
 
 
-def check_object_name(path: str, name: str, stack: str) -> Iterator[Fault]:
-    """The name of a service or network: an RFC 1123 label, or "<stack>_<label>" in a stack."""
+def check_object_name(path: str, name: str, stack: str, *, dotted: bool = True) -> Iterator[Fault]:
+    """The name of a service, network, volume, secret or config; in a stack it is "<stack>_<name>"."""
     if not stack:
-        yield from check_name(path, name)
+        yield from check_name(path, name, dotted=dotted)
         return
     yield from check_name("stack", stack)
     if not name.startswith(f"{stack}_"):
@@ -40,13 +47,20 @@ def check_object_name(path: str, name: str, stack: str) -> Iterator[Fault]:
     elif len(name) > bounds.NAME_LENGTH:
         yield Fault(path, f'"{name}" is {len(name)} characters long; at most {bounds.NAME_LENGTH} are allowed')
     else:
-        yield from check_name(path, name.removeprefix(f"{stack}_"))
+        yield from check_name(path, name.removeprefix(f"{stack}_"), dotted=dotted)
 
 
 def check_hostname(path: str, name: str) -> Iterator[Fault]:
     """A host name of one or several RFC 1123 labels."""
     if len(name) > bounds.NAME_LENGTH or not _HOSTNAME.fullmatch(name):
         yield Fault(path, f'"{name[:80]}" is not a host name of at most {bounds.NAME_LENGTH} characters')
+
+
+def check_alias(path: str, name: str) -> Iterator[Fault]:
+    """A further name in the cluster's DNS: a host name, with "_" within its labels too, as in names of services."""
+    inner = re.sub(r"(?<=[A-Za-z0-9_-])_(?=[A-Za-z0-9_-])", "-", name)
+    if list(check_hostname(path, inner)):
+        yield from check_hostname(path, name)
 
 
 def check_labels(path: str, labels: Mapping[str, str]) -> Iterator[Fault]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from manager.control_api import bounds
-from manager.control_api.text_rules import check_distinct, check_hostname, check_ipv4, check_ipv6_address
+from manager.control_api.text_rules import check_alias, check_distinct, check_ipv4, check_ipv6_address
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec, UpdateConfig
 from shoal.errors import Fault
 from shoal.network_modes import BRIDGE, HOST, MODES, NONE
@@ -25,7 +25,7 @@ def _check_attachment(path: str, attachment: NetworkAttachment, spec: ServiceSpe
     if not attachment.network:
         yield Fault(f"{path}.network", "a name or id is needed")
     for number, alias in enumerate(attachment.aliases):
-        yield from check_hostname(f"{path}.aliases[{number}]", alias)
+        yield from check_alias(f"{path}.aliases[{number}]", alias)
     yield from check_distinct(f"{path}.aliases", [alias.lower() for alias in attachment.aliases])
     if attachment.network in MODES and (attachment.aliases or attachment.address or attachment.address6):
         yield Fault(path, f'"{attachment.network}" has no names and no addresses of its own')

@@ -20,6 +20,8 @@ _UNUSABLE = tuple(
     ipaddress.IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
 _RESERVED_MOST = 64
+GOING = "being removed, and gone once its last task has ended"
+"""Of a network that is there only because tasks on it still stop."""
 _NAMED = 5
 
 
@@ -129,9 +131,8 @@ def overlap(
         allocation = allocations.get(identifier)
         taken = allocation.subnet if allocation is not None else network.spec.subnet
         if taken and wanted.overlaps(ipaddress.IPv4Network(taken)):
-            yield Fault(
-                path, f'{wanted} overlaps network "{network.spec.name}" ({taken}); choose another or leave it out'
-            )
+            advice = f", which is {GOING}" if network.removing else "; choose another or leave it out"
+            yield Fault(path, f'{wanted} overlaps network "{network.spec.name}" ({taken}){advice}')
 
 
 def overlap_with_hosts(path: str, subnet: str, view: View) -> Iterator[Fault]:

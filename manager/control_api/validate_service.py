@@ -37,7 +37,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     if size > bounds.SPEC_BYTES:
         yield Fault("", f"the spec is {size:,} bytes; at most {bounds.SPEC_BYTES:,} are allowed")
         return
-    yield from check_object_name("name", spec.name, spec.stack)
+    yield from check_object_name("name", spec.name, spec.stack, dotted=False)
     yield from check_labels("labels", spec.labels)
     yield from check_modes(spec)
     yield from _check_task("task", spec.task)

@@ -1,6 +1,6 @@
 """What a service is reached by as a whole: a virtual address on each of its networks, and ports on every node."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from manager.planner.addresses6 import network_of, pool6
@@ -8,6 +8,7 @@ from manager.planner.draft import Draft
 from manager.planner.pools import Supply
 from shoal.api.v1.service_pb2 import Endpoint, PublishedPort, ServiceSpec, ServiceStatus, VirtualAddress
 from shoal.published_ports import MESH_NETWORK, choices, first_collision, label, mesh_ports, protocol_of
+from shoal.task_states import is_live
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,23 @@ def plan_fronts(draft: Draft, service_id: str, spec: ServiceSpec, networks: Iter
     problems: list[str] = []
     known = draft.view.service_status.get(service_id) or ServiceStatus()
     own = [network for network in networks if network != MESH_NETWORK]
+    own += _leaving(draft, service_id, known, own)
     virtual = () if spec.endpoint.mode == Endpoint.DNSRR else tuple(_virtual(draft, known, own, problems))
     mesh = tuple(_mesh(draft, service_id, known, spec, problems))
     if problems:
         draft.unplaced.add(service_id)  # what it lacks may come free with what others give up
     return Fronts(virtual, mesh, tuple(problems))
+
+
+def _leaving(draft: Draft, service_id: str, known: ServiceStatus, own: Collection[str]) -> list[str]:
+    """Networks that it is to leave, while tasks are still there: until the last has ended, clients reach them."""
+    former = [place.network_id for place in known.virtual_addresses if place.network_id not in own]
+    if not former:
+        return []
+    view = draft.view
+    live = (task for task in view.tasks_of(service_id).values() if is_live(task, view.task_status.get(task.id)))
+    there = {address.network_id for task in live for address in task.addresses}
+    return [network for network in former if network in there]
 
 
 def _virtual(

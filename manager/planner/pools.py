@@ -99,6 +99,10 @@ class Supply:
     def _exhausted(self) -> str:
         family = "IPv6 " if is_pool6(self._pool) else ""
         name, size = self._network().spec.name, self.subnet.size
+        if not size:
+            return (
+                f"network {name} has no {family}address to give: all are set aside, or services ask for them by number"
+            )
         return f"network {name} has no free {family}address: all {size} are in use"
 
     def _holder(self) -> str:

@@ -3,7 +3,7 @@
 A zone is the sum of these, so that a change of one costs what that one claims, however many there are.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -40,10 +40,12 @@ class Claims:
 
     Attributes:
         names: network id, lower-case name and the addresses that it leads to; none yet while nobody is ready.
+        spares: likewise, where a name has no such addresses: virtual ones behind which nobody is ready.
         owners: whose an address is.
     """
 
     names: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
+    spares: list[tuple[str, str, tuple[Address, ...]]] = field(default_factory=list)
     owners: list[tuple[Address, Owner]] = field(default_factory=list)
 
 
@@ -65,7 +67,8 @@ def claims(
     virtual = _virtual_addresses(service, named, ipv6) if service is not None else {}
     for network_id, common in virtual.items():
         assert service is not None
-        found.names.append((network_id, service.service_name.lower(), common))
+        found.names.append((network_id, service.service_name.lower(), ()))
+        found.spares.append((network_id, service.service_name.lower(), common))
         owner = Owner(network_id, service.service_name, {})
         found.owners.extend((address, owner) for address in common)
     for endpoint in endpoints:
@@ -86,9 +89,10 @@ def _claim(
 ) -> None:
     own = _addresses(place, ipv6)
     ready = own if endpoint.ready else ()
-    for name in _names(endpoint, place.network_id):
-        leads_to = common if common and _is_shared(name, endpoint) else ready
-        found.names.append((place.network_id, name.lower(), leads_to))
+    for name, shared in _names(endpoint, place.network_id).items():
+        if common and shared:
+            found.spares.append((place.network_id, name, common))
+        found.names.append((place.network_id, name, common if ready and shared and common else ready))
     owner = Owner(place.network_id, _task_name(endpoint), ports, brief=bool(common))
     found.owners.extend((address, owner) for address in own)
 
@@ -102,12 +106,6 @@ def _virtual_addresses(service: ServiceEndpoint, named: set[str], ipv6: bool) ->
     """By network."""
     places = service.virtual_addresses
     return {place.network_id: _addresses(place, ipv6) for place in places if place.network_id in named}
-
-
-def _is_shared(name: str, endpoint: TaskEndpoint) -> bool:
-    """Whether the name is of the service, so that it leads to its virtual address where there is one."""
-    own = (f"tasks.{endpoint.service_name}", f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}")
-    return name not in own and name != _task_name(endpoint)
 
 
 def _ports(endpoint: TaskEndpoint) -> Mapping[PortKey, int]:
@@ -126,10 +124,15 @@ def _task_name(endpoint: TaskEndpoint) -> str:
     return f"{endpoint.service_name}.{endpoint.slot or endpoint.node_id}.{endpoint.task_id}"
 
 
-def _names(endpoint: TaskEndpoint, network_id: str) -> Iterator[str]:
-    """Service, all its tasks, slot, task; and the names that the spec adds, where not the same again."""
+def _names(endpoint: TaskEndpoint, network_id: str) -> dict[str, bool]:
+    """Lower-case names of task and slot, of the service and of all its tasks, by its own name and by aliases.
+
+    True: it is of the service as a whole, so it leads to the virtual address where there is one.
+    """
     service = endpoint.service_name
-    own = (service, f"tasks.{service}", f"{service}.{endpoint.slot or endpoint.node_id}", _task_name(endpoint))
-    yield from own
-    if network_id in endpoint.aliases:
-        yield from (name for name in dict.fromkeys(endpoint.aliases[network_id].names) if name not in own)
+    found = {f"{service}.{endpoint.slot or endpoint.node_id}".lower(): False, _task_name(endpoint).lower(): False}
+    aliases = endpoint.aliases[network_id].names if network_id in endpoint.aliases else ()
+    for name in (service, *aliases):
+        found.setdefault(f"tasks.{name}".lower(), False)
+        found.setdefault(name.lower(), True)
+    return found

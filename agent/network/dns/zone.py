@@ -21,16 +21,34 @@ class Zone:
         names: addresses by lower-case name, by network id.
         owners: the task that has an address.
         subnets: prefixes of all networks: reverse names in them are nobody else's to answer.
+        spares: addresses of names that have none, in the same form: a name that services share leads to those of them
+            that have a ready task, where there are any.
     """
 
     names: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
     owners: Mapping[Address, Owner] = field(default_factory=dict)
     subnets: Sequence[Network] = ()
+    spares: Mapping[str, Mapping[str, Collection[Address]]] = field(default_factory=dict)
 
     def find(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """Addresses of a name on the first of the networks that knows it; None when none does."""
-        found = (self.names[network].get(name) for network in networks if network in self.names)
-        return next((tuple(addresses) for addresses in found if addresses is not None), None)
+        known = [network for network in networks if name in self.names.get(network, ())]
+        if not known:
+            return None
+        return tuple(self.names[known[0]][name]) or self._elsewhere(name, known)
+
+    def _elsewhere(self, name: str, networks: Sequence[str]) -> Addresses:
+        """Where nobody is ready on the first network: the same service on another one, else what leads nowhere yet.
+
+        So a service that comes to a network, or leaves it, task by task is reached meanwhile by who is on both.
+        """
+        spares = tuple(self.spares.get(networks[0], {}).get(name, ()))
+        waiting = {self.owners[address].name for address in spares}
+        for network in networks[1:]:
+            found = tuple(self.names[network][name])
+            if any(address in self.owners and self.owners[address].name in waiting for address in found):
+                return found
+        return spares
 
     def tasks(self, name: str, networks: Iterable[str]) -> Addresses | None:
         """The same, but always those of tasks, where the plain name may lead to a virtual address."""
@@ -60,28 +78,23 @@ class NameTable:
 
     def __init__(self, *, ipv6: bool) -> None:
         self._ipv6 = ipv6
-        self._names: defaultdict[str, dict[str, dict[Address, int]]] = defaultdict(dict)
-        self._holders: Counter[tuple[str, str]] = Counter()
+        self._names, self._spares = _Claimed(), _Claimed()
         self._owners: dict[Address, Owner] = {}
         self._owned: Counter[Address] = Counter()
-        self.zone = Zone(self._names, self._owners)
+        self.zone = self._zone(())
 
     def reach(self, networks: Iterable[NetworkAssignment]) -> None:
         """The networks are these."""
         both = (text for each in networks for text in (each.subnet, each.subnet6 if self._ipv6 else "") if text)
-        self.zone = Zone(self._names, self._owners, tuple(map(ip_network, both)))
+        self.zone = self._zone(tuple(map(ip_network, both)))
+
+    def _zone(self, subnets: Sequence[Network]) -> Zone:
+        return Zone(self._names.by_network, self._owners, subnets, self._spares.by_network)
 
     def withdraw(self, gone: Claims) -> None:
         """Some do not claim this any more."""
-        for network_id, name, addresses in gone.names:
-            known = self._names[network_id][name]
-            for address in addresses:
-                known[address] -= 1
-                if not known[address]:
-                    del known[address]
-            self._holders[network_id, name] -= 1
-            if not self._holders[network_id, name]:
-                del self._holders[network_id, name], self._names[network_id][name]
+        self._names.withdraw(gone.names)
+        self._spares.withdraw(gone.spares)
         for address, _ in gone.owners:
             self._owned[address] -= 1
             if not self._owned[address]:
@@ -89,14 +102,37 @@ class NameTable:
 
     def add(self, come: Claims) -> None:
         """Some claim this."""
-        for network_id, name, addresses in come.names:
-            known = self._names[network_id].setdefault(name, {})
-            for address in addresses:
-                known[address] = known.get(address, 0) + 1
-            self._holders[network_id, name] += 1
+        self._names.add(come.names)
+        self._spares.add(come.spares)
         for address, owner in come.owners:
             self._owned[address] += 1
             self._owners[address] = owner
+
+
+class _Claimed:
+    """Names that somebody claims, with their addresses."""
+
+    def __init__(self) -> None:
+        self.by_network: defaultdict[str, dict[str, dict[Address, int]]] = defaultdict(dict)
+        self._holders: Counter[tuple[str, str]] = Counter()
+
+    def withdraw(self, gone: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
+        for network_id, name, addresses in gone:
+            known = self.by_network[network_id][name]
+            for address in addresses:
+                known[address] -= 1
+                if not known[address]:
+                    del known[address]
+            self._holders[network_id, name] -= 1
+            if not self._holders[network_id, name]:
+                del self._holders[network_id, name], self.by_network[network_id][name]
+
+    def add(self, come: Iterable[tuple[str, str, Iterable[Address]]]) -> None:
+        for network_id, name, addresses in come:
+            known = self.by_network[network_id].setdefault(name, {})
+            for address in addresses:
+                known[address] = known.get(address, 0) + 1
+            self._holders[network_id, name] += 1
 
 
 def zone(

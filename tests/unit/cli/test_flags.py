@@ -52,6 +52,26 @@ def test_update_flags_add_and_remove() -> None:
     assert not spec.task.networks
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("80", ["9000->81/tcp", "9001->82/tcp"]),
+        ("80/udp", ["8080->80/tcp", "127.0.0.1:8081->80/tcp", "9000->81/tcp", "9001->82/tcp"]),
+        ("8080:80", ["127.0.0.1:8081->80/tcp", "9000->81/tcp", "9001->82/tcp"]),
+        ("8080:80/tcp", ["8080->80/udp", "127.0.0.1:8081->80/tcp", "9000->81/tcp", "9001->82/tcp"]),
+        ("127.0.0.1:8081:80", ["8080->80/tcp", "8080->80/udp", "9000->81/tcp", "9001->82/tcp"]),
+        ("9000-9001:81-82", ["8080->80/tcp", "8080->80/udp", "127.0.0.1:8081->80/tcp"]),
+        ("target=80,protocol=udp", ["8080->80/tcp", "127.0.0.1:8081->80/tcp", "9000->81/tcp", "9001->82/tcp"]),
+    ],
+)
+def test_a_port_that_is_removed_is_the_one_that_is_named(text: str, left: list[str]) -> None:
+    spec = ServiceSpec(name="web")
+    apply_flags(spec, {"publish": ("8080:80", "8080:80/udp", "127.0.0.1:8081:80", "9000-9001:81-82")})
+    assert not apply_flags(spec, {"publish_rm": (text,)})
+    assert [describe(port).removeprefix("*:") for port in spec.endpoint.ports] == left
+    assert len(apply_flags(spec, {"publish_rm": (text,)})) == 1
+
+
 def test_all_faults_at_once() -> None:
     faults = apply_flags(
         ServiceSpec(),

@@ -81,10 +81,19 @@ def test_two_managers_cannot_give_one_name_twice() -> None:
     asyncio.run(scenario())
 
 
+def test_names_that_differ_in_case_alone_are_one_to_dns() -> None:
+    async def scenario(api: Api) -> None:
+        await create(api, spec_of(name="My_Web"))
+        with pytest.raises(InvalidInput, match='differs from the name of service "My_Web" in case alone'):
+            await create(api, spec_of(name="my_web"))
+
+    with_api(scenario)
+
+
 def test_a_missing_image_is_a_fault_beside_the_others() -> None:
     async def scenario(api: Api) -> None:
         api.images.missing.add("registry:5000/hello:1")
-        spec = spec_of(name="Web")
+        spec = spec_of(name="my web")
         spec.task.networks.add(network="nowhere")
         with pytest.raises(InvalidInput) as caught:
             await create(api, spec)

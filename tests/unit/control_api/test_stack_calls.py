@@ -15,6 +15,7 @@ from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     DeployStackRequest,
     DeployStackResponse,
+    ListNetworksRequest,
     ListTasksRequest,
     RemoveServiceRequest,
     RemoveStackRequest,
@@ -22,7 +23,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
+from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
@@ -63,6 +64,61 @@ def test_a_stack_is_made_changed_and_removed() -> None:
         assert not api.store.tables.rows(kinds.NAME)
         with pytest.raises(NotFound):
             await api.stacks.remove(RemoveStackRequest(stack="shop"))
+
+    with_api(scenario)
+
+
+def with_port(name: str, published: int, address: str = "") -> ServiceSpec:
+    spec = spec_of(name, replicas=1)
+    spec.endpoint.ports.add(target=80, published=published)
+    if address:
+        spec.task.networks.add(network="office", address=address)
+    return spec
+
+
+def with_office(*services: ServiceSpec, prune: bool = False) -> DeployStackRequest:
+    office = NetworkSpec(name="office", subnet="10.5.0.0/24")
+    return DeployStackRequest(stack="shop", services=services, networks=[office], prune=prune)
+
+
+def test_what_one_service_of_a_stack_gives_up_another_takes_in_the_same_call() -> None:
+    async def scenario(api: Api) -> None:
+        await api.stacks.deploy(with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8081, "10.5.0.8")))
+        swapped = await api.stacks.deploy(
+            with_office(with_port("web", 8081, "10.5.0.8"), with_port("db", 8080, "10.5.0.7"))
+        )
+        assert actions(swapped)[1:] == ["update service shop_web", "update service shop_db"]
+        renamed = with_port("www", 8081, "10.5.0.8"), with_port("db", 8080, "10.5.0.7")
+        with pytest.raises(InvalidInput) as refused:
+            await api.stacks.deploy(with_office(*renamed))
+        assert [(fault.path, fault.message) for fault in refused.value.faults] == [
+            ("services.www.task.networks[0].address", '10.5.0.8 is asked for by service "shop_web" already'),
+            (
+                "services.www.endpoint.ports[0].published",
+                '8081/tcp is published by service "shop_web" already, on every node; choose another',
+            ),
+        ]
+        pruned = await api.stacks.deploy(with_office(*renamed, prune=True))
+        assert actions(pruned)[1:] == [
+            "create service shop_www",
+            "unchanged service shop_db",
+            "remove service shop_web",
+        ]
+
+    with_api(scenario)
+
+
+def test_two_services_of_a_stack_have_no_port_and_no_address_in_common() -> None:
+    async def scenario(api: Api) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            await api.stacks.deploy(with_office(with_port("web", 8080, "10.5.0.7"), with_port("db", 8080, "10.5.0.7")))
+        assert {(fault.path, fault.message.split(" already")[0]) for fault in refused.value.faults} == {
+            ("services.web.task.networks[0].address", '10.5.0.7 is asked for by service "shop_db"'),
+            ("services.web.endpoint.ports[0].published", '8080/tcp is published by service "shop_db"'),
+            ("services.db.task.networks[0].address", '10.5.0.7 is asked for by service "shop_web"'),
+            ("services.db.endpoint.ports[0].published", '8080/tcp is published by service "shop_web"'),
+        }
+        assert not api.store.tables.services
 
     with_api(scenario)
 
@@ -175,7 +231,7 @@ def test_a_name_twice_or_of_another_owner() -> None:
         with pytest.raises(InvalidInput, match="is there twice"):
             await api.stacks.deploy(shop(spec_of("web"), spec_of("shop_web")))
         with pytest.raises(InvalidInput, match="stack"):
-            await api.stacks.deploy(DeployStackRequest(stack="Shop", services=[spec_of("web")]))
+            await api.stacks.deploy(DeployStackRequest(stack="my.shop", services=[spec_of("web")]))
         with pytest.raises(InvalidInput, match="the stack has nothing in it"):
             await api.stacks.deploy(DeployStackRequest(stack="shop"))
 
@@ -189,6 +245,14 @@ def test_a_network_waits_for_its_last_task() -> None:
         await api.put_task("t1", service, network=network)
         await api.stacks.remove(RemoveStackRequest(stack="shop"))
         assert api.store.tables.networks[network].removing
+        listed = (await api.networks.list(ListNetworksRequest())).networks
+        assert [each.problem for each in listed] == ["being removed, and gone once its last task has ended"]
+        with pytest.raises(AlreadyExists, match='network "shop_front" is being removed, and gone once'):
+            await api.networks.create(CreateNetworkRequest(spec=NetworkSpec(name="shop_front")))
+        changed = shop(spec_of("web"))
+        changed.networks[0].internal = True
+        with pytest.raises(InvalidInput, match="internal: cannot be changed yet: the former network is being removed"):
+            await api.stacks.deploy(changed)
         with pytest.raises(InvalidInput, match="being removed"):
             spec = spec_of("other")
             spec.task.networks.add(network="shop_front")

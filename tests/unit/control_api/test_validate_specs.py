@@ -1,12 +1,13 @@
 """Every rule for what users send: the path of the fault, and that all faults are told at once."""
 
+import string
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.control_api.text_rules import check_name
+from manager.control_api.text_rules import check_alias, check_name
 from manager.control_api.validate_network import check_network
 from manager.control_api.validate_node import check_node
 from manager.control_api.validate_ports import port_warnings
@@ -59,7 +60,7 @@ def limit_below_reservation(spec: ServiceSpec) -> None:
 
 BAD: dict[str, tuple[Edit, str]] = {
     "no name": (lambda s: setattr(s, "name", ""), "name"),
-    "capitals": (lambda s: setattr(s, "name", "Web"), "name"),
+    "dot": (lambda s: setattr(s, "name", "web.1"), "name"),
     "long name": (lambda s: setattr(s, "name", "w" * 64), "name"),
     "outside its stack": (lambda s: setattr(s, "stack", "shop"), "name"),
     "label with blank": (lambda s: s.labels.update({"a b": "1"}), "labels"),
@@ -231,7 +232,7 @@ def test_a_fixed_port_with_replicas_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("spec", "path"),
     [
-        (NetworkSpec(name="a_b"), "name"),
+        (NetworkSpec(name="_ab"), "name"),
         (NetworkSpec(name="a", driver="macvlan"), "driver"),
         (NetworkSpec(name="host"), "name"),
         (NetworkSpec(name="a", options={"encryption": ""}), "options.encryption"),
@@ -263,13 +264,24 @@ def test_good_networks_and_nodes() -> None:
     assert [fault.path for fault in check_node(NodeSpec(labels={"a=b": "c"}))] == ["labels"]
 
 
-@given(st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True))
-def test_every_rfc_1123_label_is_a_name(name: str) -> None:
+@given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", fullmatch=True))
+def test_every_name_that_docker_takes_is_one(name: str) -> None:
     assert list(check_name("name", name)) == []
+    assert list(check_alias("alias", name)) == []
 
 
-@given(st.text(max_size=70))
-def test_names_hold_nothing_else(name: str) -> None:
-    fine = not list(check_name("name", name))
-    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert fine == (0 < len(name) < 64 and set(name) <= allowed and name[0] != "-" and name[-1] != "-")
+@given(st.text(max_size=70), st.booleans())
+def test_names_hold_nothing_else(name: str, dotted: bool) -> None:
+    fine = not list(check_name("name", name, dotted=dotted))
+    allowed = set(string.ascii_letters + string.digits + "-_" + "." * dotted)
+    assert fine == (0 < len(name) < 64 and set(name) <= allowed and name[0] not in "-_." and name[-1] not in "-_.")
+
+
+def test_names_of_all_but_services_may_have_dots() -> None:
+    assert list(check_network(NetworkSpec(name="My.Net_1"))) == []
+    assert list(check_network(NetworkSpec(name="shop_back.end", stack="shop"))) == []
+
+
+@pytest.mark.parametrize("alias", ["_x", "x_", "a._b", "a_.b", "a..b", "a b", ""])
+def test_an_alias_is_a_host_name_with_underscores_within(alias: str) -> None:
+    assert [fault.path for fault in check_alias("alias", alias)] == ["alias"]

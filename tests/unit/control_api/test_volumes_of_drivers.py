@@ -45,7 +45,9 @@ def test_what_cannot_be_is_refused_all_at_once() -> None:
             await volumes_of(api).create(driven())
         await give_driver(api)
         with pytest.raises(InvalidInput) as told:
-            await volumes_of(api).create(driven("Bad", options={"": "x"}, size_bytes=5, limit_bytes=4, access_mode=4))
+            await volumes_of(api).create(
+                driven("Bad one", options={"": "x"}, size_bytes=5, limit_bytes=4, access_mode=4)
+            )
         assert {fault.path for fault in told.value.faults} == {"name", "options.", "limit_bytes", "access_mode"}
         local = VolumeSpec(name="data", size_bytes=5, access_mode=MULTI_NODE_READER_ONLY)
         with pytest.raises(InvalidInput) as told:

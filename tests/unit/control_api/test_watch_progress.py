@@ -5,8 +5,11 @@ import asyncio
 import pytest
 
 from manager.control_api.counting import progress
+from manager.store import kinds
+from manager.store.changes import put
 from shoal.api.v1.control_pb2 import CreateServiceRequest, RemoveServiceRequest, ServicesProgress, WatchServicesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput, NotFound
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -68,6 +71,31 @@ def test_what_is_not_yet_converged() -> None:
         await api.put_task("t2", identifier, desired=S.SHUTDOWN, state=S.SHUTDOWN)
         await api.put_task("t3", identifier)
         assert not progress(tables, tables.services[identifier]).converged
+
+    with_api(scenario)
+
+
+def test_ports_of_every_node_are_waited_for() -> None:
+    """Those of a service whose tasks stay are all that a change of them has to do."""
+
+    async def scenario(api: Api) -> None:
+        spec = spec_of(replicas=1)
+        spec.endpoint.ports.add(target=80, published=8080)
+        spec.endpoint.ports.add(target=81)
+        service = (await api.services.create(CreateServiceRequest(spec=spec))).service
+        await api.put_task("t1", service.meta.id)
+
+        async def converged(*published: int) -> bool:
+            ports = [PublishedPort(target=80 + index, published=each) for index, each in enumerate(published)]
+            status = ServiceStatus(service_id=service.meta.id, mesh_ports=ports)
+            await api.store.commit([put(kinds.SERVICE_STATUS, service.meta.id, status)])
+            return progress(api.store.tables, service).converged
+
+        assert not progress(api.store.tables, service).converged
+        assert not await converged(8080)
+        assert not await converged(8085, 30_000)
+        assert await converged(8080, 30_000)
+        assert not await converged(8080, 30_000, 8082)
 
     with_api(scenario)
 

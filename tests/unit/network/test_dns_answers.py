@@ -130,6 +130,76 @@ def test_addresses_of_tasks_behind_a_virtual_address_are_told_for_the_moment() -
     assert ttl("web", "A", "back") == ttl("tasks.web", "A", "back") == 5
 
 
+def test_an_alias_of_a_service_with_a_virtual_address_leads_to_its_tasks_as_the_services_own_name_does() -> None:
+    """In a stack the plain name of a service is an alias."""
+    service = ServiceEndpoint(
+        service_id="id-of-web",
+        service_name="web",
+        virtual_addresses=[VirtualAddress(network_id="front", address="10.0.1.100")],
+    )
+    found = zone(NETWORKS, [endpoint(slot, f"front=10.0.1.{slot}") for slot in (1, 2)], [service])
+    both = (IPv4Address("10.0.1.1"), IPv4Address("10.0.1.2"))
+    assert found.find("www", ("front",)) == (IPv4Address("10.0.1.100"),)
+    assert found.find("tasks.www", ("front",)) == found.find("tasks.web", ("front",)) == both
+    wire = answers(found).answer(
+        dns.message.make_query("_8080._tcp.www", "SRV").to_wire(), Asker(("front",), may_leave=True), tcp=False
+    )
+    assert isinstance(wire, bytes)
+    assert targets(dns.message.from_wire(wire)) == [("web.1.t1.", 80), ("web.2.t2.", 80)]
+
+
+def test_an_alias_of_several_services_leads_to_those_that_have_a_ready_task() -> None:
+    """So what comes beside the old one gets clients by the name of both once it can answer."""
+    both = [
+        ServiceEndpoint(
+            service_id=f"id-of-{name}",
+            service_name=name,
+            virtual_addresses=[VirtualAddress(network_id="front", address=address)],
+        )
+        for name, address in (("blue", "10.0.1.100"), ("green", "10.0.1.200"))
+    ]
+
+    def led_to(name: str, *, blue: bool, green: bool) -> set[str]:
+        endpoints = [
+            endpoint(1, "front=10.0.1.1", service="blue", ready=blue),
+            endpoint(1, "front=10.0.1.2", service="green", ready=green),
+        ]
+        return {str(address) for address in zone(NETWORKS, endpoints, both).find(name, ("front",)) or ()}
+
+    assert led_to("www", blue=True, green=False) == {"10.0.1.100"}
+    assert led_to("www", blue=False, green=True) == {"10.0.1.200"}
+    assert led_to("www", blue=True, green=True) == led_to("www", blue=False, green=False)
+    assert led_to("www", blue=False, green=False) == {"10.0.1.100", "10.0.1.200"}
+    assert led_to("green", blue=True, green=False) == {"10.0.1.200"}
+
+
+def test_a_service_that_comes_to_a_network_task_by_task_is_reached_on_the_other_one_until_somebody_is_ready() -> None:
+    service = ServiceEndpoint(
+        service_id="id-of-web",
+        service_name="web",
+        virtual_addresses=[
+            VirtualAddress(network_id=network, address=address)
+            for network, address in (("front", "10.0.1.100"), ("back", "10.0.2.100"))
+        ],
+    )
+    other = endpoint(1, "front=10.0.1.9", service="other")
+    other.aliases["front"].names[:] = ["lone"]
+
+    def led_to(name: str, *endpoints: TaskEndpoint) -> set[str]:
+        found = zone(NETWORKS, [*endpoints, other], [service]).find(name, ("back", "front"))
+        return {str(address) for address in found or ()}
+
+    stays = endpoint(1, "front=10.0.1.1")
+    comes = endpoint(2, "front=10.0.1.2", "back=10.0.2.2", ready=False)
+    assert led_to("web", stays) == led_to("web", stays, comes) == {"10.0.1.100"}
+    comes.ready = True
+    assert led_to("web", stays, comes) == {"10.0.2.100"}
+    stays.ready = comes.ready = False
+    assert led_to("web", stays, comes) == {"10.0.2.100"}
+    comes.aliases["back"].names[:] = ["lone"]
+    assert led_to("lone", stays, comes) == {"10.0.2.100"}, "another service of that name is not what was asked for"
+
+
 def test_a_known_name_has_no_ipv6_address_and_that_is_no_error() -> None:
     response = ask(dns.message.make_query("web", "AAAA").to_wire())
     assert response is not None

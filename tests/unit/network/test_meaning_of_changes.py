@@ -200,6 +200,23 @@ def test_differences_lead_where_a_fresh_start_leads(bursts: list[list[TableChang
         assert node.names.zone.subnets == names.subnets
 
 
+def test_what_only_takes_names_away_is_known_as_that() -> None:
+    """The last ready task of a service withdraws from a network: names tell of it before the kernel refuses clients."""
+    meaning = Meaning(node_id=HERE, ipv6=True)
+
+    def takes_away(**endpoints: TaskEndpoint | None) -> bool:
+        return meaning.take(TableChange(endpoints=endpoints)).takes_names_away
+
+    meaning.take(START)
+    there = _endpoint("t1", "s", HERE, ["a"], 1, True, "www")
+    going = _endpoint("t1", "s", HERE, ["a"], 1, False, "www")
+    assert not takes_away(t1=there)
+    assert takes_away(t1=going)
+    assert not takes_away(t1=there, t2=_endpoint("t2", "s", HERE, ["a"], 2, False, "www"))
+    assert not takes_away(t1=going, t2=_endpoint("t2", "s", HERE, ["a"], 2, True, "www"))
+    assert takes_away(t1=None, t2=None)
+
+
 def _names(found: object) -> object:
     assert isinstance(found, dict)
     return {

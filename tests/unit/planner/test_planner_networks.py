@@ -58,6 +58,17 @@ def test_a_network_that_has_filled_its_block_is_full() -> None:
     assert reasons == {"network front has no free address: all 509 are in use"}
 
 
+def test_a_range_of_which_nothing_is_left_to_give_says_so() -> None:
+    cluster = world()
+    add(cluster, NetworkSpec(name="front", subnet="10.9.0.0/24", ip_range="10.9.0.8/31", gateway="10.9.0.8"))
+    cluster.service("db", on("front", 1, address="10.9.0.9"))
+    cluster.service("web", on("front", 1))
+    cluster.plan()
+    assert [task.reason for task in cluster.tasks("web")] == [
+        "network front has no address to give: all are set aside, or services ask for them by number"
+    ]
+
+
 def test_a_subnet_of_the_users_choice_does_not_grow() -> None:
     cluster = world()
     add(cluster, NetworkSpec(name="front", subnet="10.9.0.0/24", ip_range="10.9.0.128/30", gateway="10.9.0.129"))

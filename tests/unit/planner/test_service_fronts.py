@@ -44,6 +44,20 @@ def test_a_service_has_an_address_of_its_own_on_each_network_and_keeps_it() -> N
     cluster.check_ledger()
 
 
+def test_a_service_that_leaves_a_network_keeps_its_address_there_until_its_last_task_has() -> None:
+    cluster = world()
+    cluster.network("back")
+    cluster.service("web", spec("web", networks=("front", "back")))
+    cluster.settle()
+    before = list(status(cluster, "web").virtual_addresses)
+    cluster.service("web", spec("web", networks=("front",)))
+    cluster.plan()
+    assert list(status(cluster, "web").virtual_addresses) == before
+    cluster.settle()
+    assert list(status(cluster, "web").virtual_addresses) == before[:1]
+    cluster.check_ledger()
+
+
 def test_a_service_whose_name_leads_to_its_tasks_has_none() -> None:
     cluster = world()
     wanted = spec("web")
@@ -130,6 +144,16 @@ def test_a_number_of_a_range_is_chosen_and_kept() -> None:
     assert list(status(cluster, "last").problems) == [
         f"port 9000/tcp is published by service {'web' if chosen[0] == 9000 else 'shop'} already"
     ]
+
+
+def test_services_whose_ports_are_exchanged_get_each_others() -> None:
+    cluster = world()
+    for first, second in ((8080, 8081), (8081, 8080)):
+        cluster.service("web", spec("web", port(first)))
+        cluster.service("shop", spec("shop", port(second)))
+        cluster.settle()
+        assert [status(cluster, name).mesh_ports[0].published for name in ("web", "shop")] == [first, second]
+        assert not any(status(cluster, name).problems for name in ("web", "shop"))
 
 
 def test_a_port_that_another_service_has_is_told_and_given_once_it_is_free() -> None:
