@@ -17,6 +17,7 @@ from cli.playground.playground import Playground
 
 SHOAL = Path(sys.executable).parent / "shoal"
 DEADLINE_SECONDS = 60.0
+COMMAND_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,19 @@ class Cluster:
     def run(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """`shoal …`, whatever its exit code."""
         environment = {**os.environ, "SHOAL_CONFIG": str(self.config)}
-        return subprocess.run(
-            [SHOAL, *arguments], capture_output=True, text=True, env=environment, timeout=180, input=text, check=False
-        )
+        try:
+            return subprocess.run(
+                [SHOAL, *arguments],
+                capture_output=True,
+                text=True,
+                env=environment,
+                timeout=COMMAND_SECONDS,
+                input=text,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"") + (late.stderr or b"")
+            pytest.fail(f"shoal {' '.join(arguments)}: no end. It said: {said.decode()}{self.logs()}")
 
     def shoal(self, *arguments: str) -> str:
         """`shoal …`, which has to succeed; its standard output."""
