@@ -61,10 +61,10 @@ def end_leftovers(bundle: Path) -> None:
         if path.name.startswith(f"{_PREFIX}{os.getpid()}-"):
             continue
         if path.suffix == ".pid":
-            pid = int(path.read_text() or "0")
+            told = path.read_text()
             # The number may be another's by now.
-            if pid and bundle.name in _cgroups_of(pid):
-                kill(pid)
+            if told.isdecimal() and bundle.name in _cgroups_of(int(told)):
+                kill(int(told))
         path.unlink(missing_ok=True)
 
 
@@ -97,6 +97,10 @@ class ExecStarter:
         starting = asyncio.ensure_future(self._start(record, wanted))
         try:
             process = await asyncio.shield(starting)
+        except OSError as error:
+            if not self._places.bundle(record.task_id).exists():
+                raise _gone(record) from None
+            raise Unavailable(f"the program cannot be run: {error.strerror}") from error
         except asyncio.CancelledError:
             await asyncio.wait([starting])
             if starting.exception() is None:
@@ -153,7 +157,7 @@ class ExecStarter:
         return child
 
     def _write_process(self, record: Record, wanted: ExecStart, path: Path) -> None:
-        own = _own_process(self._places.bundle(record.task_id))
+        own = json.loads((self._places.bundle(record.task_id) / "config.json").read_text())["process"]
         user, own_home = None, ""
         if wanted.user:
             passwd, group = _accounts(record)
@@ -167,24 +171,20 @@ class ExecStarter:
         path.write_text(json.dumps(process))
 
 
-def _own_process(bundle: Path) -> dict[str, Any]:
-    try:
-        process: dict[str, Any] = json.loads((bundle / "config.json").read_text())["process"]
-    except FileNotFoundError:
-        raise NotFound(f"task {bundle.name} has no container") from None
-    return process
+def _gone(record: Record) -> NotFound:
+    return NotFound(f"task {record.task_id} does not run")
 
 
 def _accounts(record: Record) -> tuple[str, str]:
     """/etc/passwd and /etc/group as they are in the container now."""
     pidfd = open_process(record.pid, record.pid_started)
     if pidfd is None:
-        raise NotFound(f"task {record.task_id} does not run")
+        raise _gone(record)
     try:
         root = Path(f"/proc/{record.pid}/root")
         return read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
     except OSError as error:
-        raise NotFound(f"task {record.task_id} does not run: {error.strerror}") from error
+        raise _gone(record) from error
     finally:
         os.close(pidfd)
 
@@ -194,7 +194,7 @@ def _failure(record: Record, log: Path, program: str) -> ShoalError:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     said = [str(line["msg"]) for line in map(_parsed, lines) if "msg" in line]
     if process_started(record.pid) != record.pid_started:
-        return NotFound(f"task {record.task_id} does not run")
+        return _gone(record)
     if not said:
         return Unavailable(f"{record.program} could not run it, and did not say why")
     return CannotRunError(*failure_of(said[-1], program))

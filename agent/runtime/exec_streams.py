@@ -56,7 +56,7 @@ class ExecStreams:
             theirs.callback(os.close, directory)
             short = f"/proc/{os.getpid()}/fd/{directory}/{console.name}"
             self._console.bind(short)
-            theirs.callback(console.unlink)
+            theirs.callback(console.unlink, missing_ok=True)
             self._console.listen(1)
             self._console.setblocking(False)
             self.words = ("--console-socket", short)

@@ -1,5 +1,6 @@
 """A real cluster of three hosts for the tests of this folder."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,3 +54,12 @@ def clean(cluster: Cluster) -> Iterator[Cluster]:
     networks = [row["name"] for row in cluster.json("network", "ls")]
     if networks:
         cluster.shoal("network", "rm", *networks)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_subreaper() -> None:
+    """Tests that run containers in this process made it one (prctl(2)). Here whom an agent leaves behind is to go to
+    the machine's first process, which waits for all: a container lasts until everything in it was waited for.
+    """
+    pr_set_child_subreaper = 36
+    assert ctypes.CDLL(None).prctl(pr_set_child_subreaper, 0, 0, 0, 0) == 0

@@ -137,14 +137,14 @@ def test_the_program_of_the_container_itself(clean: Cluster) -> None:
     clean.shoal("service", "create", "--name", "game", *words)
     user, program = pty.openpty()
     fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 99, 0, 0))
-    for keys in (b"\x10\x11", b"\x10\x10\x11"):
+    for leaving in (b"\x10\x11", b"\x10\x10\x11"):
         with begun(clean, "game", verb="attach", stdin=program, stdout=program) as process:
             said = b""
             os.write(user, b"hello\n")
             while b"44 99\r\n" not in said:
                 said += os.read(user, 65_536)
             assert b"said hello\r\n" in said
-            os.write(user, keys)
+            os.write(user, leaving)
             assert process.wait(30) == 0
     os.close(program)
     os.close(user)
@@ -155,11 +155,15 @@ def test_the_program_of_the_container_itself(clean: Cluster) -> None:
     ):
         assert watching.stdout is not None
         assert typing.stdin is not None
-        said = b""
-        while b"said" not in said:  # the first lines may come before somebody watches
-            typing.stdin.write(b"more\n")
-            typing.stdin.flush()
-            said += watching.stdout.readline()
+        os.set_blocking(watching.stdout.fileno(), False)
+        keys, screen = typing.stdin, watching.stdout
+
+        def seen() -> bool:  # what is written before somebody watches is not shown
+            keys.write(b"more\n")
+            keys.flush()
+            return b"said more" in (screen.read() or b"")
+
+        clean.until(seen, "what the program says")
         watching.send_signal(signal.SIGTERM)
         assert (watching.wait(30), typing.wait(30)) == (4, 4)
     assert clean.run("attach", "game").returncode == 1

@@ -260,3 +260,29 @@ def test_they_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             assert await finished(process) == (0, b"", b"")
 
     in_container(tmp_path, body)
+
+
+def test_remnants_of_an_agent_that_died_are_passed_over_where_they_say_nothing(tmp_path: Path) -> None:
+    bundle = tmp_path / "8z77adfzgkty5"
+    bundle.mkdir()
+    for name, said in (("1-1.pid", ""), ("1-2.pid", "x1"), ("1-3.pid", "4194300"), ("1-4.pid", "1"), ("1-5.json", "{")):
+        (bundle / f"user-exec-{name}").write_text(said)
+    kept = bundle / f"user-exec-{os.getpid()}-1.pid"
+    kept.write_text(str(os.getpid()))
+    exec_start.end_leftovers(bundle)
+    assert list(bundle.iterdir()) == [kept]
+
+
+def test_the_container_goes_while_one_starts(tmp_path: Path) -> None:
+    async def body(runtime: OciRuntime, task: str) -> None:
+        bundle = runtime._places.bundle(task)
+        aside = bundle.with_name("aside")
+        bundle.rename(aside)
+        with pytest.raises(NotFound):
+            await begun(runtime, task, "/bin/true")
+        with pytest.raises(NotFound):
+            await begun(runtime, task, "/bin/true", terminal=TerminalSize(columns=80, rows=24))
+        aside.rename(bundle)
+        assert (await ran(runtime, task, "echo back"))[1] == b"back\n"
+
+    in_container(tmp_path, body)
