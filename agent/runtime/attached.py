@@ -45,8 +45,11 @@ class Attached:
         self._bundle = bundle
         self._code = code
         self._send = send
-        self._socket = _connect(bundle)
-        self._has_terminal: bool = json.loads((bundle / "config.json").read_text())["process"]["terminal"]
+        try:
+            self._has_terminal: bool = json.loads((bundle / "config.json").read_text())["process"]["terminal"]
+            self._socket = _connect(bundle)
+        except OSError:
+            raise NotFound(f"task {bundle.name} does not run") from None
         self._waiting: deque[tuple[Stream, bytes]] = deque()
         self._waiting_bytes = 0
         self._news = asyncio.Event()
@@ -143,7 +146,7 @@ def _connect(bundle: Path) -> socket.socket:
             os.close(directory)
     except OSError:
         connection.close()
-        raise NotFound(f"task {bundle.name} does not run") from None
+        raise
     connection.setblocking(False)
     return connection
 

@@ -5,7 +5,7 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 
 from agent.runtime.awaited import Child
 from agent.runtime.entering import Entrance
@@ -56,7 +56,7 @@ class ExecProcess:
                 continue
             if not over:
                 await self._until_ready(open_ones)
-            elif not self._streams.has_terminal or not await _comes(open_ones):
+            elif not (open_ones and self._streams.has_terminal and await _comes(open_ones)):
                 return
 
     async def write(self, data: bytes) -> None:
@@ -136,12 +136,12 @@ def _watch(watched: contextlib.ExitStack, readable: Iterable[int], ready: asynci
         watched.callback(loop.remove_reader, copy)
 
 
-async def _comes(descriptors: Collection[int]) -> bool:
+async def _comes(descriptors: Iterable[int]) -> bool:
     """Whether something comes still of a terminal: the kernel passes on what was written there in its own time."""
     ready = asyncio.Event()
     with contextlib.ExitStack() as watched, contextlib.suppress(TimeoutError):
         _watch(watched, descriptors, ready)
-        async with asyncio.timeout(_TERMINAL_SECONDS if descriptors else 0):
+        async with asyncio.timeout(_TERMINAL_SECONDS):
             await ready.wait()
     return ready.is_set()
 

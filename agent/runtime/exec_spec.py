@@ -13,6 +13,11 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 _NOT_FOUND_TEXTS = ("not found in $path", "no such file or directory", "not found")
 
 
+def has_terminal(wanted: ExecStart) -> bool:
+    """Whether there is somebody at the other end of the terminal that is asked for."""
+    return wanted.HasField("terminal") and not wanted.detach
+
+
 def exec_process(
     own: Mapping[str, Any], wanted: ExecStart, *, user: User | None, own_home: str, available: Collection[str]
 ) -> dict[str, Any]:
@@ -24,7 +29,7 @@ def exec_process(
         own_home: the home directory of the container's own user; HOME follows the user where it is that.
         available: the capabilities that this host can give.
     """
-    process = dict(own) | {"args": list(wanted.args), "terminal": wanted.HasField("terminal")}
+    process = dict(own) | {"args": list(wanted.args), "terminal": has_terminal(wanted)}
     more = list(wanted.env)
     if user is not None:
         process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from agent.runtime.awaited import readable
+from agent.runtime.exec_spec import has_terminal
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import Unavailable
 
@@ -45,7 +46,7 @@ class ExecStreams:
         self.outputs: dict[int, Stream] = {}
         self.words: tuple[str, ...] = ()
         self._size = wanted.terminal
-        self.has_terminal = wanted.HasField("terminal") and not wanted.detach
+        self.has_terminal = has_terminal(wanted)
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         theirs.callback(os.close, null)
         self.descriptors = [(null, 0), (null, 1), (null, 2)]

@@ -31,6 +31,7 @@ from agent.runtime.launcher import Clock, Launcher, OnStep
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
 from agent.runtime.log_lines import LogRecord
 from agent.runtime.logs import Logs
+from agent.runtime.oci_spec import HostFacts
 from agent.runtime.places import Places, Record, read_record
 from agent.runtime.processes import mount_table
 from agent.runtime.rotation import rotate_if_large
@@ -109,13 +110,13 @@ class OciRuntime:
         self._attach_lock = AttachLock(self._layout)
         self._life.callback(self._attach_lock.close)
         programs = self._open_programs()
-        self._launcher = self._make_launcher(programs)
+        host = read_host_facts(self._layout)
+        self._launcher = self._make_launcher(programs, host)
         self._life.callback(self._launcher.close)
         self._entrance = Entrance(places=self._places, hide=self._layout.hybrid_mount, programs=programs)
         self._life.callback(self._entrance.close)
         self._executor = Executor(places=self._places, entrance=self._entrance)
-        available = read_host_facts(self._layout).capabilities
-        self._starter = ExecStarter(places=self._places, entrance=self._entrance, available=available)
+        self._starter = ExecStarter(places=self._places, entrance=self._entrance, available=host.capabilities)
         self._life.callback(self._watch.close)
         group = await self._life.enter_async_context(TaskGroup())
         for task in (group.create_task(self._tidy()), group.create_task(self._trash.keep_empty())):
@@ -271,7 +272,7 @@ class OciRuntime:
                 found[place] = Program(program.name, sealed.path)
         return tuple(found)
 
-    def _make_launcher(self, programs: tuple[Program, ...]) -> Launcher:
+    def _make_launcher(self, programs: tuple[Program, ...], host: HostFacts) -> Launcher:
         conmon = shutil.which("conmon")
         if conmon is None or not programs:
             raise Unavailable("conmon, and crun or runc, are needed to run containers: apt-get install conmon crun")
@@ -280,7 +281,7 @@ class OciRuntime:
             places=self._places,
             cgroups=self._cgroups,
             layout=self._layout,
-            host=read_host_facts(self._layout),
+            host=host,
             filters=filters,
             attach_lock=self._attach_lock,
             conmon=Path(conmon),

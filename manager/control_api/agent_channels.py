@@ -60,22 +60,14 @@ class AgentChannels:
     _held: dict[str, _Held] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
         """The node's records, in its order.
 
         Raises:
             Unavailable: the node does not answer within 5 s, or the connection broke.
             NotFound: it has none of the tasks.
         """
-        async with self._channel(agent) as channel:
-            call = AgentStreamsStub(channel).ReadLogs(request)
-            try:
-                async for record in call:
-                    yield record
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
-            finally:
-                call.cancel()
+        return self._answers(agent, lambda stub: stub.ReadLogs(request))
 
     def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
         """What a program in a container of the node's answers; it is hung up on when nobody listens any more.
@@ -83,7 +75,7 @@ class AgentChannels:
         Raises:
             As `attach`; InvalidInput: the agent does not take what is to be run.
         """
-        return self._converse(agent, lambda stub: stub.Exec(messages))
+        return self._answers(agent, lambda stub: stub.Exec(messages))
 
     def attach(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
         """What a container's own program answers.
@@ -92,20 +84,7 @@ class AgentChannels:
             Unavailable: the node does not answer within 5 s, or the connection broke.
             NotFound: it runs no such container. Exhausted: as the agent says.
         """
-        return self._converse(agent, lambda stub: stub.Attach(messages))
-
-    async def _converse(
-        self, agent: AgentAddress, called: Callable[["AgentStreamsAsyncStub"], Any]
-    ) -> AsyncGenerator[ExecOutput, None]:
-        async with self._channel(agent) as channel:
-            call = called(AgentStreamsStub(channel))
-            try:
-                async for output in call:
-                    yield output
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
-            finally:
-                call.cancel()
+        return self._answers(agent, lambda stub: stub.Attach(messages))
 
     async def probe(self, agent: AgentAddress, request: ProbeRequest) -> ProbeResponse:
         """How the node reaches others.
@@ -148,6 +127,20 @@ class AgentChannels:
         for node_id in list(self._held):
             self._drop(node_id)
         await asyncio.gather(*self._closing)
+
+    async def _answers(
+        self, agent: AgentAddress, called: Callable[["AgentStreamsAsyncStub"], Any]
+    ) -> AsyncGenerator[Any, None]:
+        """Of a call that is made by `called`, as they come; it is cancelled when nobody wants more."""
+        async with self._channel(agent) as channel:
+            call = called(AgentStreamsStub(channel))
+            try:
+                async for answer in call:
+                    yield answer
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+            finally:
+                call.cancel()
 
     @asynccontextmanager
     async def _channel(self, agent: AgentAddress) -> AsyncIterator[aio.Channel]:

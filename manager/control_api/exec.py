@@ -8,7 +8,8 @@ from typing import Protocol
 from manager.control_api.exec_target import agent_of, container_of, find_running, short_name
 from manager.control_api.seams import AgentAddress, Records
 from manager.control_api.validate_exec import check_exec
-from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
+from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput, ExecStarted
+from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput
 
 _log = logging.getLogger(__name__)
@@ -41,36 +42,43 @@ class Exec:
             raise InvalidInput("the first message of the call says what to run")
         if faults := list(check_exec(first.start)):
             raise InvalidInput(faults)
-        view = self._store.tables
-        task = find_running(view, first.start.task)
-        agent, name = agent_of(view, task), short_name(view, task)
+        task, agent, name = self._found(first.start.task)
         _log.info("a program is run in task %s (%s)", name, task.id)
-        asked = ExecInput()
-        asked.CopyFrom(first)
+        asked = ExecInput(start=first.start)
         asked.start.task = task.id
-        async with aclosing(self._runner.exec(agent, _led(asked, messages))) as outputs:
-            async for output in outputs:
-                if output.HasField("started"):
-                    output.started.task_name = name
-                yield output
+        outputs = self._runner.exec(agent, _led(asked, messages))
+        async with aclosing(_named(outputs, ExecStarted(task_name=name))) as answers:
+            async for answer in answers:
+                yield answer
 
     async def attach(self, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
         """A container's own program: as `run`, but for what is to be run."""
         first = await anext(messages, None)
         if first is None or not first.HasField("attach"):
             raise InvalidInput("the first message of the call says of which task")
-        view = self._store.tables
-        task = find_running(view, first.attach.task)
-        agent, name, container = agent_of(view, task), short_name(view, task), container_of(view, task)
-        asked = ExecInput()
-        asked.CopyFrom(first)
+        task, agent, name = self._found(first.attach.task)
+        container = container_of(self._store.tables, task)
+        asked = ExecInput(attach=first.attach)
         asked.attach.task = task.id
-        async with aclosing(self._runner.attach(agent, _led(asked, messages))) as outputs:
-            async for output in outputs:
-                if output.HasField("started"):
-                    output.started.task_name = name
-                    output.started.has_terminal, output.started.reads_input = container.tty, container.stdin_open
-                yield output
+        outputs = self._runner.attach(agent, _led(asked, messages))
+        about = ExecStarted(task_name=name, has_terminal=container.tty, reads_input=container.stdin_open)
+        async with aclosing(_named(outputs, about)) as answers:
+            async for answer in answers:
+                yield answer
+
+    def _found(self, reference: str) -> tuple[Task, AgentAddress, str]:
+        view = self._store.tables
+        task = find_running(view, reference)
+        return task, agent_of(view, task), short_name(view, task)
+
+
+async def _named(outputs: AsyncGenerator[ExecOutput, None], about: ExecStarted) -> AsyncGenerator[ExecOutput]:
+    """The agent's answers, with what it does not know of the task."""
+    async with aclosing(outputs):
+        async for output in outputs:
+            if output.HasField("started"):
+                output.started.MergeFrom(about)
+            yield output
 
 
 async def _led(first: ExecInput, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecInput]:

@@ -22,7 +22,7 @@ def find_running(view: View, reference: str) -> Task:
         InvalidInput: an id's beginning fits several.
     """
     name, _, place = reference.partition(".")
-    service = view.service_named(name)
+    service = view.service_named(name) or view.services.get(name)
     if service is None:
         try:
             return _checked(view, find_task(view, reference), reference)

@@ -39,6 +39,8 @@ class Neighbours:
 
     def name_faults(self, view: View, spec: ServiceSpec) -> Iterator[Fault]:
         """A name that another service has in other letter case: they would have one name in DNS (RFC 4343)."""
+        if view.service_named(spec.name) is not None:  # it was asked of it when it was made
+            return
         for other in self.specs(view, spec.name):
             if other.name.lower() == spec.name.lower():
                 yield Fault(

@@ -213,7 +213,9 @@ def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path
             request = container_request(build_image(tmp_path), "/bin/sleep", "1000")
             await runtime.start(request)
             task = request.task_id
-            assert await runtime.run_in(ExecStart(task=task, args=["/bin/sleep", "2001"], detach=True)) is None
+            size = TerminalSize(columns=80, rows=24)  # nobody would be at the other end of it
+            wanted = ExecStart(task=task, args=["/bin/sleep", "2001"], detach=True, terminal=size)
+            assert await runtime.run_in(wanted) is None
             lost = await begun(runtime, task, "/bin/sleep", "2002")
             bundle = runtime._places.bundle(task)
             for path in bundle.glob("user-exec-*"):  # as of an agent that has died

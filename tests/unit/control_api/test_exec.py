@@ -78,6 +78,8 @@ def test_which_task_is_meant(reference: str, task_id: str) -> None:
     async def scenario(api: Api) -> None:
         await services(api)
         assert find_running(api.store.tables, reference).id == task_id
+        service = api.store.tables.service_named("web")
+        assert service is not None and find_running(api.store.tables, service.meta.id).id == "t1"
 
     with_api(scenario)
 
