@@ -20,6 +20,7 @@ def read_host_facts(layout: CgroupLayout) -> HostFacts:
     assert bounding is not None, "proc(5): every process has this line"
     return HostFacts(
         machine=os.uname().machine,
+        kernel=os.uname().release,
         agent_pid=os.getpid(),
         swap_accounting=memory is None or (memory / "memory.memsw.limit_in_bytes").exists(),
         most_open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],

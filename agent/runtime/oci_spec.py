@@ -29,7 +29,7 @@ class HostFacts:
     """What the spec takes from the host.
 
     Attributes:
-        machine: that of uname(2), "x86_64".
+        machine, kernel: machine and release of uname(2), "x86_64" and "6.1.0-18-amd64".
         agent_pid: whose file descriptors the request names.
         swap_accounting: the kernel can limit swap.
         most_open_files: hard limit of open files that a process can have here.
@@ -40,6 +40,7 @@ class HostFacts:
     """
 
     machine: str
+    kernel: str
     agent_pid: int
     swap_accounting: bool
     most_open_files: int
@@ -139,7 +140,7 @@ def is_filtered(spec: ContainerSpec) -> bool:
 
 def _seccomp(profile: str, host: HostFacts, capabilities: list[str]) -> dict[str, Any]:
     if profile:
-        return custom_section(profile, machine=host.machine, capabilities=capabilities)
+        return custom_section(profile, machine=host.machine, capabilities=capabilities, kernel=host.kernel)
     return seccomp_section(host.profile, machine=host.machine, capabilities=capabilities)
 
 

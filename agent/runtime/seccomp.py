@@ -1,9 +1,17 @@
-"""The default system call filter: an allow-list with Docker's semantics, for one architecture and set of capabilities.
+"""The default system call filter: an allow-list with Docker's semantics, for one architecture and some capabilities.
 
 The data file names what is allowed always, on one architecture, and with one capability; everything else fails with
-EPERM. Three calls are allowed by their arguments: `socket` for all families but AF_VSOCK, `personality` for the
-execution domains that Linux binaries use, `clone` without new namespaces. `clone3` answers ENOSYS, since its
-arguments cannot be looked at and the C libraries then fall back to `clone`.
+EPERM. Some calls are allowed by their arguments: `socket` and `socketpair` by the family, `personality` for the
+execution domains that Linux binaries use, `clone` without new namespaces. `clone3` answers ENOSYS, since its arguments
+cannot be looked at and the C libraries then fall back to `clone`.
+
+The two families that are refused lead past the container's namespaces: AF_ALG into the kernel's cryptography, AF_VSOCK
+to the hypervisor. The kernel takes a family from the lower half of a register, while a filter compares the whole
+register: `family > 40` would let 2**32 + 38 through, which is AF_ALG. So the upper half is masked away. A filter has no
+such mask for "greater", so families are allowed in ranges of powers of two, up to 63.
+
+`socketcall`, by which 32-bit programs of x86 and s390 may make sockets, has its family in memory, which no filter can
+read. It is allowed, since such programs know nothing else; AppArmor refuses both families to them where a node has it.
 """
 
 import json
@@ -12,16 +20,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from agent.runtime.architectures import architecture_of
+
 _EPERM, _ENOSYS = 1, 38
-_AF_VSOCK = 40
 _NEW_NAMESPACES = 0x7E020000
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
-_ARCHITECTURES = {
-    "amd64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"),
-    "arm64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),
-    "riscv64": ("SCMP_ARCH_RISCV64",),
-}
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
+_FAMILIES = ((0, 32), (32, 4), (36, 2), (39, 1), (41, 1), (42, 2), (44, 4), (48, 16))
+"""The first of a range and how many: 0 to 63 without AF_ALG (38) and AF_VSOCK (40); Linux has 46 (socket.h)."""
+_BY_FAMILY = ("socket", "socketpair")
+"""A pair of such sockets cannot be made, but to try loads the kernel's module for the family."""
+_LOWER_HALF = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -40,19 +48,21 @@ def load_profile() -> SeccompProfile:
 
 def seccomp_section(profile: SeccompProfile, *, machine: str, capabilities: Collection[str]) -> dict[str, Any]:
     """`linux.seccomp` of an OCI runtime spec (runtime-spec, config-linux.md). `machine` is that of uname(2). Pure."""
-    architecture = _MACHINES.get(machine, machine)
-    names = [*profile.default, *profile.by_architecture.get(architecture, ())]
+    architecture = architecture_of(machine)
+    names = [*profile.default, *profile.by_architecture.get(architecture.name, ())]
     for capability in sorted(set(capabilities)):
         names += profile.by_capability.get(capability, ())
-    rules = [_allow(sorted(set(names))), _allow(["socket"], _argument(_AF_VSOCK, "SCMP_CMP_NE"))]
+    rules = [_allow(sorted(set(names)))]
+    rules += [_allow(_BY_FAMILY, _masked(first, _LOWER_HALF - (many - 1))) for first, many in _FAMILIES]
     rules += [_allow(["personality"], _argument(value, "SCMP_CMP_EQ")) for value in _PERSONALITIES]
     if "CAP_SYS_ADMIN" not in capabilities:
-        rules.append(_allow(["clone"], _argument(_NEW_NAMESPACES, "SCMP_CMP_MASKED_EQ")))
+        # On s390 the flags of clone(2) come second.
+        rules.append(_allow(["clone"], _masked(0, _NEW_NAMESPACES, index=int(architecture.name == "s390x"))))
         rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
-        "architectures": list(_ARCHITECTURES.get(architecture, ())),
+        "architectures": list(architecture.filtered),
         "syscalls": rules,
     }
 
@@ -64,3 +74,8 @@ def _allow(names: Sequence[str], argument: dict[str, Any] | None = None) -> dict
 
 def _argument(value: int, operator: str) -> dict[str, Any]:
     return {"index": 0, "value": value, "op": operator}
+
+
+def _masked(value: int, mask: int, *, index: int = 0) -> dict[str, Any]:
+    """The argument, under the mask, is the value: the OCI specification has the mask first."""
+    return {"index": index, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}

@@ -1,57 +1,83 @@
 """A system call filter of the user's own, in the form of Docker's profiles, as an OCI runtime spec has it: pure."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from agent.runtime.architectures import Architecture, architecture_of
 from shoal.errors import Fault, InvalidInput
 
 _KEPT = ("defaultAction", "defaultErrnoRet", "architectures", "flags")
 _KEPT_OF_RULE = ("action", "errnoRet", "args")
-_MACHINES = {"x86_64": ("amd64", "SCMP_ARCH_X86_64"), "aarch64": ("arm64", "SCMP_ARCH_AARCH64")}
 
 
-def custom_section(text: str, *, machine: str, capabilities: Collection[str]) -> dict[str, Any]:
-    """`linux.seccomp` of a profile: rules for other architectures and other capabilities are left out.
+@dataclass(frozen=True)
+class _Conditions:
+    """What the conditions of a rule are held against."""
+
+    architecture: str
+    capabilities: frozenset[str]
+    kernel: tuple[int, int]
+
+
+def custom_section(text: str, *, machine: str, capabilities: Collection[str], kernel: str) -> dict[str, Any]:
+    """`linux.seccomp` of a profile: rules for other architectures, capabilities and kernels are left out.
 
     Args:
-        text: JSON. machine: that of uname(2).
+        text: JSON. machine, kernel: machine and release of uname(2), "x86_64" and "6.1.0-18-amd64".
     Raises:
         InvalidInput: it is no such profile.
     """
+    own = architecture_of(machine)
+    here = _Conditions(own.name, frozenset(capabilities), _version(kernel))
     try:
         profile = json.loads(text)
+        if profile.get("architectures") and profile.get("archMap"):
+            raise ValueError("it has both architectures and archMap")
         section = {key: profile[key] for key in _KEPT if key in profile}
-        rules = [rule for rule in profile.get("syscalls") or [] if _applies(rule, machine, capabilities)]
-        section["syscalls"] = [_rule(rule) for rule in rules]
-        if "archMap" in profile:
-            section["architectures"] = _architectures(profile["archMap"], machine)
+        section["syscalls"] = [_rule(rule) for rule in profile.get("syscalls") or [] if _applies(rule, here)]
+        if profile.get("archMap"):
+            section["architectures"] = _architectures(profile["archMap"], own)
         # Without the key the runtime would allow everything that no rule names.
         section["defaultAction"] = str(profile["defaultAction"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidInput([Fault("spec.seccomp", f"is no seccomp profile: {error!r}")]) from None
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InvalidInput([Fault("spec.seccomp", f"is no seccomp profile: {error!r}"[:300])]) from None
     return section
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    names = rule["names"] if "names" in rule else [rule["name"]]
+    if rule.get("name") and rule.get("names"):
+        raise ValueError("a rule has both name and names")
+    names = rule["names"] if rule.get("names") else [rule["name"]]
     return {"names": names, **{key: rule[key] for key in _KEPT_OF_RULE if rule.get(key) is not None}}
 
 
-def _applies(rule: Mapping[str, Any], machine: str, capabilities: Collection[str]) -> bool:
+def _applies(rule: Mapping[str, Any], here: _Conditions) -> bool:
     includes, excludes = rule.get("includes") or {}, rule.get("excludes") or {}
-    architecture = _MACHINES.get(machine, (machine, ""))[0]
-    if includes.get("arches") and architecture not in includes["arches"]:
+    if includes.get("arches") and here.architecture not in includes["arches"]:
         return False
-    if architecture in (excludes.get("arches") or ()):
+    if here.architecture in (excludes.get("arches") or ()):
         return False
-    held = set(capabilities)
+    if includes.get("minKernel") and here.kernel < _version(includes["minKernel"]):
+        return False
+    if excludes.get("minKernel") and here.kernel >= _version(excludes["minKernel"]):
+        return False
+    held = here.capabilities
     return held.issuperset(includes.get("caps") or ()) and held.isdisjoint(excludes.get("caps") or ())
 
 
-def _architectures(entries: list[Mapping[str, Any]], machine: str) -> list[str]:
-    own = _MACHINES.get(machine, ("", ""))[1]
+def _version(release: str) -> tuple[int, int]:
+    """The first two numbers of a kernel's release."""
+    found = re.match(r"(\d{1,5})\.(\d{1,5})", release)
+    if found is None:
+        raise ValueError(f"{release[:20]!r} is no version of a kernel")
+    return int(found[1]), int(found[2])
+
+
+def _architectures(entries: list[Mapping[str, Any]], own: Architecture) -> list[str]:
     for entry in entries:
-        if entry["architecture"] == own:
-            return [own, *(entry.get("subArchitectures") or [])]
+        if entry["architecture"] in own.filtered[:1]:
+            return [entry["architecture"], *(entry.get("subArchitectures") or [])]
     return []

@@ -23,6 +23,7 @@ mount -t tmpfs tmpfs /run
 # Images want room: half of a small memory, which is the usual bound, is not enough.
 mount -t tmpfs -o size=90% tmpfs /var/lib
 mount -t tmpfs tmpfs /tmp
+mount -t securityfs securityfs /sys/kernel/security
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "+cpu +memory +pids +io +cpuset" > /sys/fs/cgroup/cgroup.subtree_control
 modprobe -a virtio_net overlay veth bridge vxlan nf_tables nft_chain_nat nft_nat nft_numgen nft_ct nft_masq nft_fib_ipv4 nft_reject_ipv4

@@ -19,6 +19,7 @@ from shoal.errors import InvalidInput
 
 HOST = HostFacts(
     machine="x86_64",
+    kernel="6.1.0-18-amd64",
     agent_pid=7,
     swap_accounting=True,
     most_open_files=4096,
