@@ -48,6 +48,8 @@ from agent.worker.worker import Worker
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
+from shoal.heap import keep_heap_small
+from shoal.rpc import limits
 from shoal.rpc.access import AGENT_STREAMS
 from shoal.rpc.addresses import HostPort
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
@@ -117,6 +119,7 @@ async def run(settings: AgentSettings) -> None:
             group.create_task(devices.run(), name="devices")
             group.create_task(session.run(), name="session")
             group.create_task(membership.keep(managers), name="certificate")
+            group.create_task(keep_heap_small(), name="heap")
             _log.info("agent of node %s at %s runs", membership.node_id, address)
             notify(f"READY=1\nSTATUS=node {membership.node_id} at {address}", os.environ)
 
@@ -214,7 +217,7 @@ async def _streams(
     address: str, membership: Membership, runtime: OciRuntime, network: NodeNetwork, drivers: Drivers
 ) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers alone."""
-    server = make_server(AGENT_STREAMS)
+    server = make_server(AGENT_STREAMS, limits=limits.AGENT_STREAMS)
     streams = AgentStreams(
         logs=runtime,
         prober=network.probing,

@@ -63,9 +63,10 @@ from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, a
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
 from shoal.errors import Unavailable
+from shoal.heap import keep_heap_small
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
-from shoal.rpc import access
+from shoal.rpc import access, limits
 from shoal.rpc.channel import MAX_STREAM_BYTES
 from shoal.rpc.server import listen, make_server
 from shoal.task_group import TaskGroup
@@ -120,12 +121,12 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
-    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_STREAM_BYTES)
+    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_STREAM_BYTES, limits=limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied), api_server)
     add_CertificateAuthorityServicer_to_server(joining, api_server)
-    join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
+    join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
     leadership = Leadership(store, backend, own.manager_id)
@@ -135,6 +136,7 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
         group.create_task(leadership.register(manager), name="registration")
         group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring, agents)), name="leadership")
         group.create_task(own.keep_valid(), name="certificate renewal")
+        group.create_task(keep_heap_small(), name="heap")
         admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
         group.create_task(admin, name="renewal of the admin's certificate")
         async with _started(api_server), _started(join_server), _closing(agents), images:

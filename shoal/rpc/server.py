@@ -11,6 +11,7 @@ from shoal.identity.identity import Identity
 from shoal.rpc.access import Access
 from shoal.rpc.channel import KEEPALIVE_OPTIONS, MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from shoal.rpc.guard import Guard
+from shoal.rpc.limits import SMALL, ServerLimits
 
 CurrentIdentity = Callable[[], Identity]
 """Asked at each handshake, from a thread of gRPC, so that a renewed certificate is shown without a restart."""
@@ -28,7 +29,9 @@ _OPTIONS = (
 )
 
 
-def make_server(access: Access, *, max_receive_bytes: int = MAX_MESSAGE_BYTES) -> aio.Server:
+def make_server(
+    access: Access, *, max_receive_bytes: int = MAX_MESSAGE_BYTES, limits: ServerLimits = SMALL
+) -> aio.Server:
     """A server that admits callers by the table. Add servicers and a port (`listen`), then start it.
 
     Servicers are asyncio: coroutines, and async generators where they answer with a stream. They raise `ShoalError`.
@@ -36,8 +39,9 @@ def make_server(access: Access, *, max_receive_bytes: int = MAX_MESSAGE_BYTES) -
     Args:
         access: who may call what; what is not in it is refused.
         max_receive_bytes: of one message; `MAX_STREAM_BYTES` for agents' sessions.
+        limits: what is granted to whoever reaches the port, before and after it is known who that is.
     """
-    options = (*_OPTIONS, ("grpc.max_receive_message_length", max_receive_bytes))
+    options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))
     return aio.server(interceptors=(Guard(access),), options=options)
 
 

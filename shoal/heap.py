@@ -1,0 +1,39 @@
+"""Memory that was needed once goes back to the host.
+
+The C library keeps what is freed for later (mallopt(3), M_TRIM_THRESHOLD: only the top of the main heap returns by
+itself), so a burst of connections or messages would stay in the size of a daemon for good.
+"""
+
+import asyncio
+import ctypes
+import os
+from pathlib import Path
+
+LOOK_SECONDS = 30.0
+LEAST_GROWTH_BYTES = 32 << 20
+
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident_bytes() -> int:
+    """What this process occupies of the host's memory (proc(5), statm, second field)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+async def keep_heap_small(*, look_seconds: float = LOOK_SECONDS) -> None:
+    """Until cancelled, give back what is free whenever the process has grown by a quarter and 32 MiB since last time.
+
+    It costs nothing while the size stays; the libraries other than glibc, which lack the call, are left alone.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is None:
+        return
+    least = resident_bytes()
+    while True:
+        await asyncio.sleep(look_seconds)
+        now = resident_bytes()
+        if now > least + max(LEAST_GROWTH_BYTES, least // 4):
+            # In a thread: it takes some 0.1 s for each GB, and releases the interpreter's lock.
+            await asyncio.to_thread(trim, 0)
+            least = resident_bytes()
+        least = min(least, now)

@@ -1,0 +1,43 @@
+"""A process with one server as agents and managers open it: tells its port, then for each line of input what it uses.
+
+Arguments: the limits' name in `shoal.rpc.limits`, the directory to write a manager's identity into.
+"""
+
+import asyncio
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
+from shoal.heap import keep_heap_small, resident_bytes
+from shoal.identity.authority import Authority
+from shoal.identity.roles import Caller, Role
+from shoal.rpc import access, limits
+from shoal.rpc.server import listen, make_server
+from tests.integration.identity.rig import Streams
+
+HANDSHAKE_SECONDS = 2
+CLUSTER = "cluster"
+
+
+async def main(name: str, directory: Path) -> None:
+    authority = Authority.create(CLUSTER, datetime.now(UTC))
+    shown = authority.issue(Caller("node", Role.AGENT, CLUSTER), datetime.now(UTC))
+    authority.issue(Caller("manager", Role.MANAGER, CLUSTER), datetime.now(UTC)).save(directory)
+    granted = replace(getattr(limits, name), handshake_seconds=HANDSHAKE_SECONDS)
+    server = make_server(access.AGENT_STREAMS, limits=granted)
+    add_AgentStreamsServicer_to_server(Streams(), server)
+    port = listen(server, "127.0.0.1:0", lambda: shown)
+    await server.start()
+    keeping = asyncio.create_task(keep_heap_small(look_seconds=0.2))
+    print(port, flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        print(resident_bytes(), len(os.listdir("/proc/self/fd")), flush=True)  # noqa: PTH208 - names alone
+    keeping.cancel()
+    await server.stop(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
