@@ -67,7 +67,7 @@ from shoal.heap import keep_heap_small
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, limits
-from shoal.rpc.channel import MAX_STREAM_BYTES
+from shoal.rpc.request_limits import MAX_REQUEST_BYTES
 from shoal.rpc.server import listen, make_server
 from shoal.task_group import TaskGroup
 
@@ -121,7 +121,7 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     joining = CertificateAuthorityService(
         authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
     )
-    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_STREAM_BYTES, limits=limits.MANAGER_API)
+    api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
     add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied), api_server)

@@ -6,13 +6,15 @@ and each batch that is not sent is spared a write in etcd, a plan, and its way b
 """
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import islice
 
 from shoal.api.v1.dispatcher_pb2 import StatusBatch
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 
 MAX_STATUSES = 10_000
+MAX_BYTES = 512 << 10
+"""Of a batch, about: managers take messages of 1 MiB at most."""
 PATIENCE_SECONDS = 0.1
 """A step before RUNNING is sent after this time at the latest: soon enough for who looks on."""
 PAUSE_SECONDS = 0.025
@@ -61,7 +63,7 @@ class Outbox:
         await self._anything()
         self._not_before = loop.time() + PAUSE_SECONDS
         self._urgent.clear()
-        self._sent = dict(islice(self._waiting.items(), MAX_STATUSES))
+        self._sent = dict(_first(self._waiting.items()))
         for task_id in self._sent:
             del self._waiting[task_id]
         self._sequence += 1
@@ -71,3 +73,13 @@ class Outbox:
         while self._sent or not self._waiting:
             self._wake.clear()
             await self._wake.wait()
+
+
+def _first(statuses: Iterable[tuple[str, TaskStatus]]) -> Iterator[tuple[str, TaskStatus]]:
+    """As many as a batch may have, at least one."""
+    size = 0
+    for number, (task_id, status) in enumerate(statuses):
+        size += status.ByteSize()
+        if number and (number == MAX_STATUSES or size > MAX_BYTES):
+            return
+        yield task_id, status

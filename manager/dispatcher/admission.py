@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from shoal import device_names
-from shoal.api.v1.dispatcher_pb2 import VolumeReport
+from shoal.api.v1.dispatcher_pb2 import StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import Exhausted, Fault, InvalidInput
@@ -31,9 +31,13 @@ CLOCKS_MS = 24 * 3600 * 1000
 """By how much an agent's clock may be ahead."""
 VOLUMES_BYTES = 900_000
 """Of a report of volumes, which cannot be cut: what is not in it counts as gone. About ten thousand volumes."""
+STATUSES = 10_000
+"""Of a batch. An empty one is two bytes on the wire, and hundreds here."""
+VOLUMES = 20_000
+"""Of a report, and publications."""
 NODE_BYTES = 256 * 1024
 """Of a description, and of a condition: a node's record holds both."""
-UNCUT_BYTES = 1 << 20
+UNCUT_BYTES = 512 * 1024
 """Of what is worth cutting at all: it takes time, in which the manager does nothing else."""
 _SMALL_BYTES = 400
 """Smaller ones have no text or list that could be too long."""
@@ -83,6 +87,17 @@ def status(told: TaskStatus, now_ms: int) -> TaskStatus:
     return told if is_plain else bounded(told, now_ms)
 
 
+def statuses(told: StatusBatch, now_ms: int) -> tuple[TaskStatus, ...]:
+    """A batch of statuses, each within bounds.
+
+    Raises:
+        Exhausted: there are too many.
+    """
+    if len(told.statuses) > STATUSES:
+        raise Exhausted(f"a batch of {len(told.statuses)} statuses is too large; the maximum is {STATUSES}")
+    return tuple(status(each, now_ms) for each in told.statuses)
+
+
 def description(told: NodeDescription, now_ms: int) -> NodeDescription:
     """A node's description within bounds.
 
@@ -102,6 +117,8 @@ def volumes(told: VolumeReport, now_ms: int) -> VolumeReport:
     Raises:
         Exhausted: it is too long.
     """
+    if max(len(told.volumes), len(told.publications)) > VOLUMES:
+        raise Exhausted(f"a node tells of more than {VOLUMES} volumes; remove some of them")
     if told.ByteSize() > VOLUMES_BYTES:
         raise Exhausted(f"a node tells of more volumes than {VOLUMES_BYTES} bytes bear; remove some of them")
     copy = VolumeReport()

@@ -45,6 +45,9 @@ from shoal.task_group import TaskGroup
 
 _log = logging.getLogger(__name__)
 
+HELLO_SECONDS = 30.0
+"""After which a session that has said nothing ends. Agents speak at once; a busy manager may be late to listen."""
+
 _OF_OTHERS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
 """Kinds of records that say which nodes are there, and what those of other managers have applied."""
 
@@ -207,8 +210,7 @@ class Dispatcher(DispatcherServicer):
             await self._make_ready(session.node_id)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
-        sequence, now_ms = batch.sequence, self._now_ms()
-        statuses = tuple(admission.status(each, now_ms) for each in batch.statuses)
+        sequence, statuses = batch.sequence, admission.statuses(batch, self._now_ms())
         self._committer.submit(Batch(session.node_id, statuses, lambda: session.acknowledge(sequence)))
 
     def _hear(self, node_id: str) -> None:
@@ -306,10 +308,14 @@ def _removed(node_id: str) -> str:
 
 
 async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
-    async for message in requests:
-        if message.WhichOneof("kind") == "hello":
-            return message.hello
-        break
+    try:
+        async with asyncio.timeout(HELLO_SECONDS):
+            async for message in requests:
+                if message.WhichOneof("kind") == "hello":
+                    return message.hello
+                break
+    except TimeoutError:
+        raise Timeout(f"the session had no Hello within {HELLO_SECONDS:g} s") from None
     raise InvalidInput("a session begins with Hello")
 
 

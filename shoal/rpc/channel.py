@@ -16,7 +16,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """A spec has at most 1 MiB; lists are longer."""
 
 MAX_STREAM_BYTES = 64 * 1024 * 1024
-"""For the agents' sessions: a snapshot of assignments."""
+"""What an agent takes from its manager: a snapshot of assignments."""
 
 MAX_METADATA_BYTES = 256 * 1024
 """Faults ride in metadata; gRPC's own default of 8 KiB would cut them off."""

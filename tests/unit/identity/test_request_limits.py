@@ -1,0 +1,59 @@
+"""How much one call may bring: bytes and entries by method, calls at once by node."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shoal.api.v1.dispatcher_pb2 import AgentMessage, StatusBatch
+from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.errors import Exhausted
+from shoal.identity.roles import Caller, Role
+from shoal.rpc.request_limits import AGENT_CALLS, REQUEST_PARTS, CallLimit, Oversized, admitted, counted
+from shoal.rpc.wire import parts
+
+SESSION = "/shoal.api.v1.Dispatcher/Session"
+
+
+@given(st.lists(st.text(max_size=20), max_size=50), st.integers(0, 1 << 40))
+def test_entries_are_counted_as_a_parser_finds_them(names: list[str], sequence: int) -> None:
+    batch = StatusBatch(sequence=sequence, statuses=[TaskStatus(task_id=name, at_ms=sequence) for name in names])
+    assert parts(AgentMessage(statuses=batch).SerializeToString(), 1000) == len(names)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_counted_to_an_end(encoded: bytes) -> None:
+    assert 0 <= parts(encoded, 10) <= 11
+
+
+def test_counting_ends_soon_after_the_bound() -> None:
+    many = AgentMessage(statuses=StatusBatch(statuses=[TaskStatus()] * 50_000)).SerializeToString()
+    assert parts(many, 7) == 8
+    assert isinstance(counted(SESSION, AgentMessage.FromString)(many), Oversized)
+
+
+def test_three_thousand_statuses_pass() -> None:
+    statuses = [TaskStatus(task_id=f"{number:013}", at_ms=1 << 40, message="x" * 100) for number in range(3_000)]
+    told = AgentMessage(statuses=StatusBatch(sequence=1, statuses=statuses))
+    assert len(statuses) < REQUEST_PARTS[SESSION]
+    assert counted(SESSION, AgentMessage.FromString)(told.SerializeToString()) == told
+
+
+def test_a_request_beyond_its_methods_bound_is_not_parsed() -> None:
+    read = counted("/shoal.api.v1.CertificateAuthority/Renew", lambda raw: pytest.fail("it was parsed"))
+    with pytest.raises(Exhausted, match="65,537 bytes; the maximum is 65,536"):
+        admitted(read(bytes(65_537)))
+
+
+def test_a_nodes_calls_are_counted_and_nobody_elses() -> None:
+    calls, node, admin = CallLimit(), Caller("n1", Role.AGENT, "c"), Caller("root", Role.ADMIN, "c")
+    held = [calls.hold(node) for _ in range(AGENT_CALLS)]
+    for each in held:
+        each.__enter__()
+    with pytest.raises(Exhausted, match="node n1 has 4 calls under way"), calls.hold(node):
+        pass
+    with calls.hold(Caller("n2", Role.AGENT, "c")), calls.hold(None):
+        for _ in range(100):
+            calls.hold(admin).__enter__()
+    held[0].__exit__(None, None, None)
+    with calls.hold(node):
+        pass
