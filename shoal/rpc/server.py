@@ -38,7 +38,7 @@ def make_server(
 
     Args:
         access: who may call what; what is not in it is refused.
-        max_receive_bytes: of one message, whatever the method; `request_limits.REQUEST_BYTES` bounds each of them below it.
+        max_receive_bytes: of one message of any method; `request_limits.REQUEST_BYTES` bounds each.
         limits: what is granted to whoever reaches the port, before and after it is known who that is.
     """
     options = (*_OPTIONS, *limits.options(), ("grpc.max_receive_message_length", max_receive_bytes))

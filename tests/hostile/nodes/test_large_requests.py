@@ -44,7 +44,8 @@ async def code_of_session(channel: aio.Channel, first: bytes, second: bytes) -> 
             pass
     except aio.AioRpcError:
         pass
-    return await call.code()
+    code: StatusCode = await call.code()
+    return code
 
 
 def empty_statuses(size: int) -> bytes:
