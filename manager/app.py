@@ -40,7 +40,7 @@ from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
 from manager.control_api.volumes import Volumes
 from manager.dispatcher.dispatcher import Dispatcher
-from manager.dispatcher.monitor import NodeMonitor
+from manager.dispatcher.liveness.monitor import NodeMonitor
 from manager.dispatcher.peer_service import PeerService
 from manager.etcd_access import etcd_of
 from manager.files.contents import PlainContents, SealedContents

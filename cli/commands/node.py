@@ -25,7 +25,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateNodeRequest,
 )
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
-from shoal.errors import InvalidInput
+from shoal.errors import InvalidInput, Refused
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
 _SOMETIMES = ("manager", "warnings")
@@ -182,3 +182,26 @@ def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
         click.echo(node)
 
     for_each(nodes, remove_one).settle()
+
+
+@command.command("down", epilog=examples("shoal node down h7", "shoal node down h7 h8 h9"))
+@click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
+@pass_client
+def declare_down(client: Client, *, nodes: tuple[str, ...]) -> None:
+    """Give up NODES that are UNKNOWN: their tasks run elsewhere.
+
+    Nodes become UNKNOWN when many of them stop answering at the same time. Their containers may still run.
+    """
+
+    def declare_one(reference: str) -> None:
+        view = client.call(client.control.GetNode, GetNodeRequest(node=reference))
+        if view.status.state != NodeStatus.UNKNOWN:
+            state = NodeStatus.State.Name(view.status.state).lower()
+            raise Refused(f'node "{reference}" is {state}; only a node that is unknown can be declared down')
+        node = view.node
+        node.spec.declared_down_ms = view.status.since_ms
+        request = UpdateNodeRequest(node=node.meta.id, version=node.meta.version, spec=node.spec)
+        client.call(client.control.UpdateNode, request)
+        click.echo(reference)
+
+    for_each(nodes, declare_one).settle()

@@ -18,6 +18,8 @@ from shoal.published_ports import is_answered, mesh_ports
 from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
 PROBLEMS_SHOWN = 5
+_IN_USE = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
+"""States of nodes that keep their tasks."""
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
 _ENDS_WELL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
 """With these a task that has ended with exit code 0 is done, and not started again."""
@@ -66,9 +68,10 @@ def _admitted(view: View, service: Service) -> Iterator[str]:
     occupied = {task.node_id for task in view.tasks_of(service.meta.id).values() if is_wanted(task)}
     for identifier, node in view.nodes.items():
         status = view.node_status.get(identifier)
-        if status is None or status.state != NodeStatus.READY or node.spec.availability == NodeSpec.DRAIN:
+        if status is None or status.state not in _IN_USE or node.spec.availability == NodeSpec.DRAIN:
             continue
-        if node.spec.availability == NodeSpec.PAUSE and identifier not in occupied:
+        takes_more = status.state == NodeStatus.READY and node.spec.availability != NodeSpec.PAUSE
+        if not takes_more and identifier not in occupied:
             continue
         fits = not platforms or is_for(platforms, status.description.platform)
         if fits and all(rule.admits(node, status) for rule in rules):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from manager.store.tables import View
-from shoal.api.v1.node_pb2 import NodeDescription, PathFault
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus, PathFault
 
 
 class NodeWarnings:
@@ -26,6 +26,8 @@ class NodeWarnings:
         """One line each, for the user."""
         status = self._view.node_status.get(node_id)
         if status is not None:
+            if status.state == NodeStatus.UNKNOWN and status.message:
+                yield status.message
             yield from status.network.problems
             yield from map(self.path, status.network.paths)
             about = status.description

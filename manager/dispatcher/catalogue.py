@@ -100,7 +100,9 @@ class Catalogue:
             revisions={key: spec for key in sorted(revisions) if (spec := self._own.revision(node_id, key))},
             networks={key: sight.networks[key] for key in networks},
             endpoints={key: endpoint for key in reached if (endpoint := sight.endpoint(self._entries[key]))},
-            peers={key: peer for key, known in self._peers.items() if (peer := sight.peer(known))},
+            peers={
+                key: peer for key in sight.around() if (known := self._peers.get(key)) and (peer := sight.peer(known))
+            },
             services={key: service for key in sorted(services) if (service := self._services.record(key, networks))},
             files={**self._own.files(node_id, revisions), **self._attachments.files(node_id, attachments)},
             attachments={key: each for key in attachments if (each := self._attachments.record(node_id, key))},
@@ -225,7 +227,7 @@ class Catalogue:
         if old == new:
             return
         for network_id in (*self._networks.networks(node_id), MESH_NETWORK):
-            marks.add(self._networks.nodes(network_id), ("peer", node_id))
+            marks.add(self._networks.told(network_id), ("peer", node_id))
         if (old is None) != (new is None):
             marks.add_all([node_id], self._everything_on(MESH_NETWORK))
 

@@ -13,11 +13,13 @@ from manager.dispatcher import admission
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
-from manager.dispatcher.liveness import HEARTBEAT_SECONDS, Liveness
+from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS
+from manager.dispatcher.liveness.watch import HeartbeatWatch
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
 from manager.dispatcher.node_records import NodeRecords, NowMs, Told
-from manager.dispatcher.peers import other_underlay
+from manager.dispatcher.peers import Underlay
+from manager.dispatcher.ready_keeper import ReadyKeeper, removed
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.dispatcher.statuses import Batch, StatusCommitter
@@ -25,7 +27,6 @@ from manager.dispatcher.volume_records import VolumeRecords
 from manager.files.contents import Contents
 from manager.store import kinds
 from manager.store.changes import Change
-from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Hello,
@@ -36,7 +37,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     Welcome,
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
-from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Refused, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.addresses import peer_address
@@ -80,13 +81,26 @@ class Dispatcher(DispatcherServicer):
         self._heartbeat_seconds = heartbeat_seconds
         self._identify = identify
         self._catalogue = Catalogue(store.tables)
+        self._underlay = Underlay(store.tables)
         self._files = FileContents(view=store.tables, secrets=secrets)
         self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
         self._volumes = VolumeRecords(store=store)
         self._committer = StatusCommitter(store=store)
-        self._liveness = Liveness(heartbeat_seconds)
+        self._watch = HeartbeatWatch(
+            store=store,
+            records=self._records,
+            manager_id=manager_id,
+            heartbeat_seconds=heartbeat_seconds,
+            lost=self._lose,
+        )
         self._sessions: dict[str, AgentSession] = {}
-        self._told: dict[str, Told] = {}
+        self._ready = ReadyKeeper(
+            store=store,
+            records=self._records,
+            manager_id=manager_id,
+            sessions=self._sessions,
+            is_fresh=self._watch.is_fresh,
+        )
         # Of the time, so that a number of an earlier manager's session is never one of ours.
         self._sequences = count(now_ms() << 20)
         self._drains = DrainKeeper(store=store, manager_id=manager_id, sessions=self._sessions)
@@ -97,13 +111,15 @@ class Dispatcher(DispatcherServicer):
         await self._store.ready()
         with self._store.follow() as batches:
             self._catalogue = Catalogue(self._store.tables)
+            self._underlay = Underlay(self._store.tables)
             self._drains.begin(self._catalogue)
-            self._expect_back()
+            self._watch.expect_back()
             self._running.set()
             async with TaskGroup() as group:
                 group.create_task(self._follow(batches), name="assignments")
                 group.create_task(self._committer.run(), name="statuses")
-                group.create_task(self._watch_heartbeats(), name="heartbeats")
+                group.create_task(self._watch.run(), name="heartbeats")
+                group.create_task(self._ready.run(), name="states of nodes")
                 group.create_task(self._drains.run(), name="drains")
 
     def applied(self, node_ids: Iterable[str]) -> list[NodeApplied]:
@@ -144,19 +160,18 @@ class Dispatcher(DispatcherServicer):
         if who.role is not Role.AGENT:
             raise PermissionDenied(f"a session is for agents; this certificate is of {who.role} {who.id}")
         if who.id not in self._store.tables.nodes:
-            raise PermissionDenied(_removed(who.id))
+            raise PermissionDenied(removed(who.id))
         return who.id
 
     async def _open(self, node_id: str, told: Told) -> AgentSession:
-        if reason := other_underlay(self._store.tables, node_id, told.description.address):
+        if reason := self._underlay.refusal(node_id, told.description.address):
             raise Refused(reason)
         await self._records.ready(node_id, told)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))
-        session = self._sessions[node_id] = AgentSession(node_id, self._sequences)
+        session = self._sessions[node_id] = AgentSession(node_id, self._sequences, told)
         self._committer.discard(node_id)
-        self._told[node_id] = told
-        self._hear(node_id)
+        self._watch.opened(node_id)
         return session
 
     def _close(self, session: AgentSession) -> None:
@@ -164,7 +179,7 @@ class Dispatcher(DispatcherServicer):
         session.end(None)
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
-            del self._told[session.node_id]
+            self._watch.closed(session.node_id)
             self._committer.discard(session.node_id)
             # Its node may have been written DOWN before its session was at an end.
             self._drains.look(at_all=True)
@@ -172,7 +187,7 @@ class Dispatcher(DispatcherServicer):
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
             async for message in requests:
-                self._hear(session.node_id)
+                self._watch.heard(session.node_id)
                 if message.WhichOneof("kind") == "volumes":
                     await self._note_volumes(session, message.volumes)
                 if message.WhichOneof("kind") == "network":
@@ -206,15 +221,12 @@ class Dispatcher(DispatcherServicer):
     async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
             about = admission.description(about, self._now_ms())
-            self._told[session.node_id] = replace(self._told[session.node_id], description=about)
-            await self._make_ready(session.node_id)
+            session.told = replace(session.told, description=about)
+            await self._ready.write(session)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence, statuses = batch.sequence, admission.statuses(batch, self._now_ms())
         self._committer.submit(Batch(session.node_id, statuses, lambda: session.acknowledge(sequence)))
-
-    def _hear(self, node_id: str) -> None:
-        self._liveness.heard(node_id, _now())
 
     def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
         news = self._catalogue.news(node_id, marks)
@@ -238,73 +250,14 @@ class Dispatcher(DispatcherServicer):
                 if session := self._sessions.get(node_id):
                     session.touch(generation, marks)
             self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
-            await self._mind_own_nodes(batch)
-            await self._mind_managers(batch)
+            for change in batch:
+                if change.kind.name == kinds.NODE_STATUS.name:
+                    self._underlay.note(change.identifier)
+            self._ready.look(batch)
 
-    async def _mind_own_nodes(self, changes: Iterable[Change]) -> None:
-        for change in changes:
-            if session := self._sessions.get(change.identifier):
-                if change.kind.name == kinds.NODE.name and change.new is None:
-                    session.end(PermissionDenied(_removed(change.identifier)))
-                elif change.kind.name == kinds.NODE_STATUS.name:
-                    await self._mind(session)
-
-    async def _mind_managers(self, changes: Iterable[Change]) -> None:
-        """Nodes whose host a manager has come to get their role by it."""
-        came = [change.new for change in changes if isinstance(change.new, Manager)]
-        hosts = {manager.host_address for manager in came if manager.host_address}
-        for node_id in [each for each, told in self._told.items() if told.peer in hosts]:
-            await self._make_ready(node_id)
-
-    async def _mind(self, session: AgentSession) -> None:
-        """Another manager may have written of a node whose session is here: it took it over, or believed it lost."""
-        told = self._store.tables.node_status.get(session.node_id)
-        if told is None:
-            return
-        if told.state == NodeStatus.READY and told.manager_id not in ("", self._manager_id):
-            session.end(Conflict(f"node {session.node_id} has opened a session with manager {told.manager_id}"))
-        elif told.state == NodeStatus.DOWN and self._liveness.is_fresh(session.node_id, _now()):
-            await self._make_ready(session.node_id)
-
-    async def _make_ready(self, node_id: str) -> None:
-        try:
-            await self._records.ready(node_id, self._told[node_id])
-        except (Conflict, Unavailable, Timeout) as error:
-            # The agent begins again, and that writes it.
-            self._sessions[node_id].end(Unavailable(f"the node's state could not be written: {error}"))
-
-    def _expect_back(self) -> None:
-        """After a restart: nodes whose session was here have the usual time to return."""
-        for node_id, status in self._store.tables.node_status.items():
-            if status.state == NodeStatus.READY and status.manager_id == self._manager_id:
-                self._hear(node_id)
-
-    def _overdue(self) -> list[str]:
-        return self._liveness.overdue(_now())
-
-    async def _watch_heartbeats(self) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_seconds / 4)
-            for node_id in self._overdue():
-                await self._lose(node_id)
-
-    async def _lose(self, node_id: str) -> None:
-        message = f"no heartbeat for {3 * self._heartbeat_seconds:g} s"
-        try:
-            if await self._records.down(node_id, self._manager_id, message):
-                _log.warning("node %s is DOWN: %s", node_id, message)
-        except Conflict:
-            _log.info("node %s was removed", node_id)
-        except (Unavailable, Timeout) as error:
-            _log.warning("node %s is not yet marked DOWN: %s", node_id, error)
-            return
-        self._liveness.forget(node_id)
+    def _lose(self, node_id: str, message: str) -> None:
         if session := self._sessions.get(node_id):
             session.end(Unavailable(f"{message}; open the session again"))
-
-
-def _removed(node_id: str) -> str:
-    return f"node {node_id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"
 
 
 async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
@@ -317,7 +270,3 @@ async def _hello(requests: AsyncIterator[AgentMessage]) -> Hello:
     except TimeoutError:
         raise Timeout(f"the session had no Hello within {HELLO_SECONDS:g} s") from None
     raise InvalidInput("a session begins with Hello")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

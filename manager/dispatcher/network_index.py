@@ -67,6 +67,10 @@ class NetworkIndex:
         """Ids of those that are on the network."""
         return self._peers.keys() if network_id == MESH_NETWORK else self._nodes.get(network_id, {}).keys()
 
+    def told(self, network_id: str) -> Collection[str]:
+        """Ids of the nodes that know of each other on the network: none while it is not assigned to anybody."""
+        return self.nodes(network_id) if network_id in self._assignments else ()
+
     def networks(self, node_id: str) -> Iterator[str]:
         """Ids of those that the node is told of."""
         return (name for name in self._joined(node_id) if name in self._assignments)

@@ -1,12 +1,10 @@
-"""The records of nodes' states, and the one place of a manager that writes them."""
+"""The records of nodes' states: what they are to be. `node_status_writer` writes them."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from manager.dispatcher.node_status_writer import NodeStatusWriter
 from manager.dispatcher.records import Records
-from manager.store.changes import PRESENT, expect, put
-from manager.store.kinds import NODE, NODE_STATUS
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
 
@@ -59,14 +57,6 @@ def ready_status(
     return new if old is None else with_condition(new, old.network)
 
 
-def down_status(old: NodeStatus, message: str, now_ms: int) -> NodeStatus:
-    """The record of a node that is not heard any more. Pure."""
-    status = NodeStatus()
-    status.CopyFrom(old)
-    status.state, status.message, status.since_ms = NodeStatus.DOWN, message, now_ms
-    return status
-
-
 def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatus:
     """The record with what the agent has told of its network, as much of it as a record may hold. Pure."""
     new = NodeStatus()
@@ -83,14 +73,26 @@ def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatu
     return new
 
 
-class NodeRecords:
-    """Writes one record at a time, so that each decision is made from the record as it is."""
+def lost_status(old: NodeStatus, state: NodeStatus.State.ValueType, message: str, now_ms: int) -> NodeStatus:
+    """The record of a node that is not heard any more. Pure."""
+    status = NodeStatus()
+    status.CopyFrom(old)
+    status.state, status.message, status.since_ms = state, message, now_ms
+    return status
 
-    def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs) -> None:
+
+class NodeRecords:
+    """Decides each record from the one before it, and writes what gathers in one transaction.
+
+    Args:
+        fence: of the term in which this writes; None: in none.
+    """
+
+    def __init__(self, *, store: Records, manager_id: str, now_ms: NowMs, fence: int | None = None) -> None:
         self._store = store
         self._manager_id = manager_id
         self._now_ms = now_ms
-        self._turn = asyncio.Lock()
+        self._writer = NodeStatusWriter(store=store, fence=fence)
 
     async def ready(self, node_id: str, told: Told) -> None:
         """Note that this manager holds the node's session. Writes only what differs.
@@ -98,12 +100,13 @@ class NodeRecords:
         Raises:
             Conflict: the node was removed, or another manager wrote of it just now. Unavailable: etcd is away.
         """
-        async with self._turn:
-            old = self._store.tables.node_status.get(node_id)
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
             managers = self._store.tables.managers
             new = ready_status(old, node_id, told, managers, self._manager_id, self._now_ms())
-            if new != old:
-                await self._write(new)
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
 
     async def note(self, node_id: str, condition: NetworkCondition) -> None:
         """Note how the network of a node is whose session this manager holds. Writes only what differs.
@@ -111,31 +114,35 @@ class NodeRecords:
         Raises:
             Conflict, Unavailable: as `ready`.
         """
-        async with self._turn:
-            old = self._store.tables.node_status.get(node_id)
-            if old is not None and (new := with_condition(old, condition)) != old:
-                await self._write(new)
 
-    async def down(self, node_id: str, held_by: str, message: str, fence: int | None = None) -> bool:
-        """Note that a node READY with that manager is heard no more. False when it is not READY there by now.
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            new = with_condition(old, condition) if old is not None else None
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def down(self, node_id: str, held_by: str, message: str) -> bool:
+        """Note that a node with that manager is lost. False when it is not READY or UNKNOWN there by now.
 
         Raises:
             Conflict, Unavailable: as `ready`. Deposed: the term of the fence is over.
         """
-        async with self._turn:
-            old = self._store.tables.node_status.get(node_id)
-            if old is None or old.state != NodeStatus.READY or old.manager_id != held_by:
-                return False
-            await self._write(down_status(old, message, self._now_ms()), fence)
-            return True
+        return await self._lost(node_id, held_by, NodeStatus.DOWN, message)
 
-    async def _write(self, status: NodeStatus, fence: int | None = None) -> None:
-        # The spec must be there, so that no status outlives its node; and nobody else may have written meanwhile.
-        await self._store.commit(
-            [put(NODE_STATUS, status.node_id, status)],
-            expects=[
-                expect(NODE, status.node_id, PRESENT),
-                expect(NODE_STATUS, status.node_id, self._store.version_of(NODE_STATUS, status.node_id)),
-            ],
-            fence=fence,
-        )
+    async def unknown(self, node_id: str, held_by: str, message: str) -> bool:
+        """Note that a node with that manager is not heard, which says nothing of it. False when it is not READY there.
+
+        Raises:
+            Conflict, Unavailable, Deposed: as `down`.
+        """
+        return await self._lost(node_id, held_by, NodeStatus.UNKNOWN, message)
+
+    async def _lost(self, node_id: str, held_by: str, state: NodeStatus.State.ValueType, message: str) -> bool:
+        before = {NodeStatus.READY, NodeStatus.UNKNOWN} - {state}
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            if old is None or old.state not in before or old.manager_id != held_by:
+                return None
+            return lost_status(old, state, message, self._now_ms())
+
+        return await self._writer.write(node_id, decide)

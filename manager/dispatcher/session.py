@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
+from manager.dispatcher.node_records import Told
 from shoal.api.v1.dispatcher_pb2 import Assignments, ManagerMessage
 from shoal.errors import ShoalError
 
@@ -19,10 +20,14 @@ class AgentSession:
 
     An idle session sends at once; nothing waits for a timer. Of what was sent nothing is kept: what the records are the
     catalogue knows, and which of them the agent lacks the marks say.
+
+    Attributes:
+        told: what its agent said of the node last.
     """
 
-    def __init__(self, node_id: str, sequences: Iterator[int]) -> None:
+    def __init__(self, node_id: str, sequences: Iterator[int], told: Told) -> None:
         self.node_id = node_id
+        self.told = told
         self._sequences = sequences
         self._unsent: int | None = 0
         self._under_way: deque[tuple[int, int, int]] = deque()

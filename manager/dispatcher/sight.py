@@ -1,6 +1,7 @@
 """What one node is told of the networks that it is on, worked out once for all that it is told at a time. Pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 
 from manager.dispatcher.endpoints import Entry, narrowed
 from manager.dispatcher.peers import without_keys
@@ -30,6 +31,10 @@ class Sight:
             return entry.endpoint
         seen = self.networks.keys() if entry.task.node_id == self.node_id else self._whole
         return narrowed(entry.endpoint, seen.__contains__)
+
+    def around(self) -> Iterable[str]:
+        """Ids of all nodes that are on one of the networks, each once; the node itself is among them."""
+        return dict.fromkeys(chain.from_iterable(self._near))
 
     def peer(self, peer: Peer) -> Peer | None:
         """Another node: None where it has not to know the way to it. On the mesh, clients come in by any node.

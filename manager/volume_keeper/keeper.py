@@ -182,7 +182,11 @@ class VolumeKeeper:
         return not problem
 
     async def _ask(self, call: Call, facts: Facts, node_id: str) -> tuple[VolumeStatus, str]:
-        agent = AgentAddress.of(node_id, self._store.tables.node_status[node_id].description)
+        record = self._store.tables.node_status.get(node_id)
+        if record is None:  # removed while the call was written down; nobody was asked
+            why = f"node {node_id}, which has its controller, was removed"
+            return failed(call, why, uncertain=facts.status is not None and facts.status.uncertain), why
+        agent = AgentAddress.of(node_id, record.description)
         request = request_of(call, facts.volume, facts.driver)
         try:
             request.secrets.update(self._secrets.texts(self._store.tables, facts.volume))

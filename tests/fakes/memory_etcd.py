@@ -34,6 +34,11 @@ class MemoryEtcd:
 
     Args:
         clock: seconds; leases expire by it, seen at the next call.
+
+    Attributes:
+        transactions: how many were asked for.
+        slow: keys that begin so are written only when `let_go` is called; empty: none.
+        held: transactions that wait for that.
     """
 
     def __init__(self, *, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -41,6 +46,10 @@ class MemoryEtcd:
         self.max_operations = MAX_OPERATIONS
         self.revision = 1
         self.compacted = 0
+        self.transactions = 0
+        self.slow = b""
+        self.held = 0
+        self._let_go = asyncio.Event()
         self._clock = clock
         self._records: dict[bytes, Record] = {}
         self._history: list[Event] = []
@@ -63,6 +72,10 @@ class MemoryEtcd:
         return Reading(self._found(keys), self.revision)
 
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+        self.transactions += 1
+        if self.slow and any(each.key.startswith(self.slow) for each in operations):
+            self.held += 1
+            await self._let_go.wait()
         await self._enter()
         if not all(compare.holds(self._records.get(compare.key)) for compare in compares):
             return Outcome(False, self.revision, self._found([compare.key for compare in compares]))
@@ -108,6 +121,11 @@ class MemoryEtcd:
         """Break every watch and refuse calls until `come_back`."""
         self.away = True
         self._notify()
+
+    def let_go(self) -> None:
+        """Go on with what was held, and hold nothing more."""
+        self.slow = b""
+        self._let_go.set()
 
     def come_back(self) -> None:
         """Answer again."""

@@ -97,9 +97,14 @@ class NodeSpec(_message.Message):
     AVAILABILITY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     DRAIN_BY_MS_FIELD_NUMBER: _builtins.int
+    DECLARED_DOWN_MS_FIELD_NUMBER: _builtins.int
     availability: Global___NodeSpec.Availability.ValueType
     drain_by_ms: _builtins.int
     """Until when a drain is gentle: what is left then is stopped at once. Milliseconds since the Unix epoch; 0: for ever."""
+    declared_down_ms: _builtins.int
+    """An operator has given the node up while it was UNKNOWN: the `since_ms` of that state, so that it holds for no later
+    one. 0: never.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """User's labels, "node.labels.<name>" in constraints."""
@@ -110,10 +115,11 @@ class NodeSpec(_message.Message):
         availability: Global___NodeSpec.Availability.ValueType = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         drain_by_ms: _builtins.int = ...,
+        declared_down_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "drain_by_ms", b"drain_by_ms", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "declared_down_ms", b"declared_down_ms", "drain_by_ms", b"drain_by_ms", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -133,18 +139,22 @@ class NodeStatus(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: NodeStatus._State.ValueType  # 0
         UNKNOWN: NodeStatus._State.ValueType  # 1
-        """It has joined but not been heard of yet."""
+        """It has joined but not been heard of yet; or it fell silent together with many others, which says more of the
+        network between than of the nodes. Its tasks stay, and it gets no new ones.
+        """
         READY: NodeStatus._State.ValueType  # 2
         DOWN: NodeStatus._State.ValueType  # 3
-        """Three heartbeats missed."""
+        """Three heartbeats missed. Its tasks run elsewhere."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper): ...
     STATE_UNSPECIFIED: NodeStatus.State.ValueType  # 0
     UNKNOWN: NodeStatus.State.ValueType  # 1
-    """It has joined but not been heard of yet."""
+    """It has joined but not been heard of yet; or it fell silent together with many others, which says more of the
+    network between than of the nodes. Its tasks stay, and it gets no new ones.
+    """
     READY: NodeStatus.State.ValueType  # 2
     DOWN: NodeStatus.State.ValueType  # 3
-    """Three heartbeats missed."""
+    """Three heartbeats missed. Its tasks run elsewhere."""
 
     NODE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.session.outbox import Outbox
-from manager.dispatcher.monitor import NodeMonitor
+from manager.dispatcher.liveness.monitor import NodeMonitor
 from manager.store.changes import delete, put
 from manager.store.kinds import LEADER, MANAGER, NODE, TASK
 from shoal.api.v1.cluster_pb2 import Leader, Manager

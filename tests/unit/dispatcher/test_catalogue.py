@@ -308,3 +308,19 @@ def test_volumes_to_delete_are_told_of_when_they_come_to_be(bursts: list[list[St
             told[node] |= set(catalogue.news(node, marks.get(node, set())).assignments.removing_volumes)
             assert due <= told[node]
             told[node] &= due | before[node]
+
+
+def test_nodes_that_connect_are_told_nothing_of_each_other_until_a_network_joins_them() -> None:
+    """Each new node would else be a message for all that are there: half a million for a thousand nodes."""
+    world = World()
+    catalogue = Catalogue(world.tables)
+    marked = 0
+    for number in range(100):
+        marked += len(catalogue.update(world.node(f"n{number}", address=f"192.0.2.{number}")))
+    assert marked <= 100
+    marked_by_mesh = catalogue.update(world.network(MESH_NETWORK))
+    assert len(marked_by_mesh) == 100
+    assert len(catalogue.needs("n1").peers) == 99
+    gone = catalogue.update([world.put(NODE_STATUS, "n2", None)])
+    assert len(gone) >= 99
+    assert len(catalogue.needs("n1").peers) == 98

@@ -1,6 +1,6 @@
 """Which nodes have a manager on their host: by where their session comes from, whatever they say."""
 
-from manager.dispatcher.node_records import Told, down_status, manager_beside, ready_status
+from manager.dispatcher.node_records import Told, lost_status, manager_beside, ready_status
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 
@@ -24,7 +24,7 @@ def test_what_the_agent_says_of_its_address_is_not_asked() -> None:
 def test_a_manager_that_is_away_stays_and_one_that_moved_does_not() -> None:
     before = status(HERE, MANAGERS)
     assert status(HERE, {"m2": MANAGERS["m2"]}, before).beside_manager == "m1"
-    assert down_status(before, "lost", 9).beside_manager == "m1"
+    assert lost_status(before, NodeStatus.DOWN, "lost", 9).beside_manager == "m1"
     moved = {"m1": Manager(id="m1", host_address=ELSEWHERE)}
     assert status(HERE, moved, before).beside_manager == ""
 

@@ -9,8 +9,10 @@ from typing import cast
 from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News
+from manager.dispatcher.node_records import Told
 from manager.dispatcher.session import AgentSession
 from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task
 
 
@@ -21,7 +23,7 @@ class NoFiles:
 
 def test_a_node_is_at_what_it_has_applied_and_at_the_newest_when_it_lacks_nothing() -> None:
     async def scenario() -> None:
-        session, revision = AgentSession("n", count(1)), [10]
+        session, revision = AgentSession("n", count(1), Told(NodeDescription())), [10]
 
         def source(node_id: str, marks: Collection[Mark] | None) -> News:
             told = Assignments(snapshot=marks is None, store_revision=revision[0], tasks=[Task(id="t")])

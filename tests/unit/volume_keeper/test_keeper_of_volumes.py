@@ -7,7 +7,7 @@ from manager.control_api.seams import AgentAddress
 from manager.files.contents import SealedContents
 from manager.files.volume_secrets import VolumeSecrets
 from manager.store import kinds
-from manager.store.changes import Write, put
+from manager.store.changes import Write, delete, put
 from manager.store.store import Store
 from manager.volume_keeper.keeper import AT_ONCE, VolumeKeeper
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
@@ -268,3 +268,23 @@ def test_a_driver_that_fails_in_ever_other_words_makes_nobody_impatient() -> Non
         assert len(agents.asked) < 10, "pauses are kept"
 
     with_keeper(scenario)
+
+
+def test_a_node_that_is_removed_while_its_driver_is_about_to_be_asked_ends_nothing() -> None:
+    async def run() -> None:
+        etcd = MemoryEtcd()
+        async with loaded_store(etcd) as store:
+            await store.commit(node("n1"))
+            keeper = VolumeKeeper(store=store, agents=Agents(), secrets=VolumeSecrets(SEALED))
+            etcd.slow = kinds.VOLUME_STATUS.key("v")
+            keeping = asyncio.create_task(keeper.run(0))
+            await make_volume(store)
+            await until(lambda: etcd.held > 0)
+            await store.commit([delete(kinds.NODE, "n1"), delete(kinds.NODE_STATUS, "n1")])
+            etcd.let_go()
+            await until(lambda: "v" in store.tables.volume_status and bool(store.tables.volume_status["v"].problem))
+            assert not keeping.done()
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+
+    asyncio.run(run())

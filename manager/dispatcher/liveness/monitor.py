@@ -1,0 +1,68 @@
+"""The leader's watch over nodes whose manager is gone: nobody else would say that they are lost."""
+
+import asyncio
+
+from manager.dispatcher.liveness.heartbeats import GRACE_SECONDS, HEARTBEAT_SECONDS, Liveness, grace_seconds
+from manager.dispatcher.liveness.marking import declared_lost, mark
+from manager.dispatcher.node_records import NodeRecords, NowMs
+from manager.dispatcher.records import Records
+from manager.store.tables import View
+from shoal.api.v1.node_pb2 import NodeStatus
+
+MESSAGE = "its manager was lost and it has not come back"
+
+
+def abandoned(view: View) -> dict[str, str]:
+    """Nodes recorded as READY or UNKNOWN with a manager that is not there, with that manager's id. Pure."""
+    return {
+        node_id: status.manager_id
+        for node_id, status in view.node_status.items()
+        if status.state in (NodeStatus.READY, NodeStatus.UNKNOWN) and status.manager_id not in view.managers
+    }
+
+
+class NodeMonitor:
+    """Runs in the leader's term. A node has time to come back from the moment that it is seen abandoned: more of it
+    when many have to.
+    """
+
+    def __init__(
+        self, *, store: Records, manager_id: str, now_ms: NowMs, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._store = store
+        self._manager_id = manager_id
+        self._now_ms = now_ms
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def run(self, fence: int) -> None:
+        """Until cancelled, or until the term is over.
+
+        Raises:
+            Deposed: another manager leads.
+        """
+        clock = asyncio.get_running_loop().time
+        records = NodeRecords(store=self._store, manager_id=self._manager_id, now_ms=self._now_ms, fence=fence)
+        liveness = Liveness(self._heartbeat_seconds)
+        while True:
+            lost = self._follow(liveness, clock())
+            if liveness.tick(clock()):
+                await self._mark(records, liveness, lost, clock())
+            liveness.restart_period(clock())
+            await asyncio.sleep(liveness.period)
+
+    def _follow(self, liveness: Liveness, now: float) -> dict[str, str]:
+        """Watch the nodes that are abandoned now, and no others."""
+        lost = abandoned(self._store.tables)
+        for node_id in liveness.watched() - lost.keys():
+            liveness.forget(node_id)
+        by = now + GRACE_SECONDS + grace_seconds(len(lost))
+        for node_id in lost.keys() - liveness.watched():
+            liveness.heard(node_id, by)
+        return lost
+
+    async def _mark(self, records: NodeRecords, liveness: Liveness, lost: dict[str, str], now: float) -> None:
+        view = self._store.tables
+        verdict = liveness.judge(now, len(view.nodes), declared_lost(view, lost))
+        marked = await mark(records, view, verdict, lost, MESSAGE)
+        for node_id in marked.settled:
+            liveness.gave_up(node_id, now)

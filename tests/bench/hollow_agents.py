@@ -1,0 +1,180 @@
+"""Agents without a runtime, many in one process: `python -m tests.bench.hollow_agents` for `bench_control_plane`.
+
+Arguments: the file of identities, the manager's address, the file for counts, and which of the identities, first and
+last. Each holds a real `AgentSession` over mutual TLS, with its reconnections; of a task that is to run it says at
+once that it runs, of any other that it has ended. What they have seen is written to the file four times a second.
+"""
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.session.managers import ManagerList
+from agent.session.outbox import Outbox
+from agent.session.session import AgentSession
+from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
+from shoal.api.v1.task_pb2 import StateTime, TaskState, TaskStatus
+from shoal.identity.identity import Identity
+from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
+from shoal.task_group import TaskGroup
+
+PERIOD_SECONDS = 0.25
+PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
+DIGEST = "sha256:" + "b" * 64
+
+
+@dataclass
+class Counts:
+    """Of all agents of a process.
+
+    Attributes:
+        connected: agents that hold a session now.
+        sessions: opened so far.
+        failures: sessions that ended, and attempts that did not become one.
+        tasks: assigned to them now.
+        started: said to run so far.
+        messages, kilobytes: of assignments.
+    """
+
+    connected: int = 0
+    sessions: int = 0
+    failures: int = 0
+    tasks: int = 0
+    started: int = 0
+    messages: int = 0
+    kilobytes: float = 0
+
+
+class HollowHost:
+    """A host that never changes."""
+
+    def __init__(self, number: int, node_id: str) -> None:
+        high, middle, low = number >> 16 & 255, number >> 8 & 255, number & 255
+        about = NodeDescription(hostname=node_id, address=f"10.{200 + high}.{middle}.{low}", stream_port=7441)
+        about.vtep_mac = f"02:56:{high:02x}:{middle:02x}:{low:02x}:01"
+        about.platform.os, about.platform.architecture = "linux", "amd64"
+        about.resources.nano_cpus, about.resources.memory_bytes = 64_000_000_000, 1 << 36
+        self._about = about
+
+    def now(self) -> NodeDescription:
+        """As it is."""
+        return self._about
+
+    async def reports(self) -> AsyncGenerator[NodeDescription]:
+        """None."""
+        await asyncio.Event().wait()
+        yield self._about
+
+
+class NoVolumes:
+    """Has nothing to tell."""
+
+    async def reports(self) -> AsyncGenerator[VolumeReport]:
+        """None."""
+        await asyncio.Event().wait()
+        yield VolumeReport()
+
+
+class NoCondition:
+    """Has nothing to tell."""
+
+    async def reports(self) -> AsyncGenerator[NetworkCondition]:
+        """None."""
+        await asyncio.Event().wait()
+        yield NetworkCondition()
+
+
+class HollowWork:
+    """Takes tasks over and says what would have become of them."""
+
+    def __init__(self, counts: Counts, outbox: Outbox) -> None:
+        self._counts = counts
+        self._outbox = outbox
+        self._known: dict[str, TaskStatus] = {}
+        self._applied: asyncio.Queue[int] = asyncio.Queue()
+        self._reached = False
+
+    def in_touch(self, reached: bool) -> None:
+        """Count it."""
+        self._counts.connected += reached - self._reached
+        self._counts.sessions += reached
+        self._counts.failures += not reached
+        self._reached = reached
+
+    def statuses(self) -> list[TaskStatus]:
+        """Of all tasks."""
+        return list(self._known.values())
+
+    async def applications(self) -> AsyncGenerator[int]:
+        """Each message, at once."""
+        while True:
+            yield await self._applied.get()
+
+    def take(self, assignments: Assignments) -> None:
+        """Run what is to run, end what is to end, forget the rest."""
+        self._counts.messages += 1
+        self._counts.kilobytes += assignments.ByteSize() / 1e3
+        if assignments.snapshot:
+            self._forget(set(self._known) - {task.id for task in assignments.tasks})
+        self._forget(assignments.removed_tasks)
+        now_ms = time.time_ns() // 1_000_000
+        for task in assignments.tasks:
+            self._report(task.id, task.desired_state <= TaskState.RUNNING, now_ms)
+        if assignments.sequence:
+            self._applied.put_nowait(assignments.sequence)
+
+    def _forget(self, task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            self._counts.tasks -= self._known.pop(task_id, None) is not None
+
+    def _report(self, task_id: str, runs: bool, now_ms: int) -> None:
+        state = TaskState.RUNNING if runs else TaskState.SHUTDOWN
+        known = self._known.get(task_id)
+        self._counts.tasks += known is None
+        if known is not None and known.state >= state:
+            return
+        status = TaskStatus(task_id=task_id, state=state, at_ms=now_ms, running_at_ms=now_ms, image_digest=DIGEST)
+        status.path.extend(StateTime(state=each, at_ms=now_ms) for each in PATH)
+        self._known[task_id] = status
+        self._outbox.put(status)
+        self._counts.started += runs
+
+
+def session(number: int, node_id: str, identity: Identity, address: str, counts: Counts, home: Path) -> AgentSession:
+    """One agent's."""
+    outbox = Outbox()
+    return AgentSession(
+        managers=ManagerList(home / node_id, [address]),
+        connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
+        host=HollowHost(number, node_id),
+        outbox=outbox,
+        work=HollowWork(counts, outbox),
+        volumes=NoVolumes(),
+        condition=NoCondition(),
+    )
+
+
+async def run(identities: Path, address: str, told: Path, first: int, last: int) -> None:
+    """Until the process is ended."""
+    counts = Counts()
+    home = told.with_suffix(".managers")
+    home.mkdir(exist_ok=True)
+    known: list[tuple[str, Identity]] = pickle.loads(identities.read_bytes())
+    async with TaskGroup() as group:
+        for number, (node_id, identity) in list(enumerate(known))[first:last]:
+            group.create_task(session(number, node_id, identity, address, counts, home).run())
+        while True:
+            await asyncio.sleep(PERIOD_SECONDS)
+            fresh = told.with_suffix(".new")
+            fresh.write_text(json.dumps(asdict(counts)))
+            fresh.replace(told)
+
+
+if __name__ == "__main__":
+    asyncio.run(run(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])))

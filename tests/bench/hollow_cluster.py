@@ -1,0 +1,193 @@
+"""A whole manager with its own etcd, and hollow agents in other processes; what each of them uses of the processors.
+
+Identities are signed here with the cluster's key and node records written beside the manager, so that thousands of
+nodes need no thousands of joins.
+"""
+
+import asyncio
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from manager.certificate_authority import records
+from manager.store import kinds
+from manager.store.backend import Put, prefix_end
+from manager.store.etcd import Etcd
+from manager.store.etcd_channel import own_member
+from shoal.api.v1.cluster_pb2 import Cluster
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.identity.identity import Identity
+from shoal.identity.keyring import load_keyring
+from shoal.identity.roles import Caller, Role
+from tests.bench.hollow_agents import Counts
+from tests.integration.manager.manager_process import ManagerProcess
+
+AGENTS_A_PROCESS = 1500
+AT_ONCE = 500
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment, and the processor seconds used by then."""
+
+    at: float
+    manager: float
+    etcd: float
+    agents: float
+
+    def since(self, before: "Mark") -> "Mark":
+        """What was used between."""
+        return Mark(
+            self.at - before.at, self.manager - before.manager, self.etcd - before.etcd, self.agents - before.agents
+        )
+
+
+class HollowCluster:
+    """The parts as the bench sees them."""
+
+    def __init__(self, directory: Path, nodes: int) -> None:
+        self.nodes = nodes
+        self._directory = directory
+        self.manager = ManagerProcess(directory / "manager", more=("--heartbeat-seconds", "2"))
+        self._agents: list[subprocess.Popen[bytes]] = []
+        self._told: list[Path] = []
+
+    def counts(self) -> Counts:
+        """Of all agents."""
+        found = [counts for path in self._told if (counts := _read(path)) is not None]
+        return Counts(*(sum(getattr(each, name) for each in found) for name in Counts.__dataclass_fields__))
+
+    def mark(self) -> Mark:
+        """Now."""
+        agents = sum(_processor(process.pid) for process in self._agents)
+        return Mark(time.monotonic(), _processor(self.manager_pid), _processor(self.etcd_pid()), agents)
+
+    @property
+    def manager_pid(self) -> int:
+        assert self.manager.process is not None
+        return self.manager.process.pid
+
+    def etcd_pid(self) -> int:
+        """0 while there is none."""
+        children = Path(f"/proc/{self.manager_pid}/task/{self.manager_pid}/children").read_text().split()
+        return next((int(each) for each in children if _name(each) == "etcd"), 0)
+
+    async def records(self, kind: kinds.Kind[Any]) -> list[Any]:
+        """All of a kind, as they lie in etcd."""
+        start = kind.key("").removesuffix(kind.suffix.encode())
+        async with own_member(self.manager.state / "etcd" / "client:0") as members:
+            etcd, found = Etcd(members=members), []
+            key: bytes | None = start
+            while key is not None:
+                page = await etcd.range(key, prefix_end(start), limit=2000)
+                found += [each for each in page.records if kind.identifier(each.key) is not None]
+                key = page.next_key
+        return [kind.message.FromString(each.value) for each in found]
+
+    async def running(self) -> set[str]:
+        """Ids of tasks that are to run."""
+        return {task.id for task in await self.records(kinds.TASK) if _is_wanted(task)}
+
+    async def ready(self) -> int:
+        """Nodes that etcd has as READY."""
+        return sum(each.state == NodeStatus.READY for each in await self.records(kinds.NODE_STATUS))
+
+    def start_agents(self) -> None:
+        """All of them at once."""
+        path = self._directory / "identities"
+        for first in range(0, self.nodes, AGENTS_A_PROCESS):
+            told = self._directory / f"counts{first}"
+            last = min(self.nodes, first + AGENTS_A_PROCESS)
+            arguments = [str(path), self.manager.api, str(told), str(first), str(last)]
+            with (self._directory / f"agents{first}.log").open("wb") as log:
+                command = [sys.executable, "-m", "tests.bench.hollow_agents", *arguments]
+                self._agents.append(subprocess.Popen(command, stdout=log, stderr=log))
+            self._told.append(told)
+
+    async def until(self, holds: Callable[[], bool], what: str, seconds: float) -> None:
+        """Wait for it; a process that ended, or the deadline, is an error with what the manager said last."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            dead = [each for each in (self.manager.process, *self._agents) if each and each.poll() is not None]
+            if dead or time.monotonic() > deadline:
+                why = "a process ended" if dead else f"not within {seconds:g} s"
+                raise RuntimeError(f"{why}: {what}; {self.counts()}\n{self.manager.log[-4000:]}")
+            await asyncio.sleep(0.05)
+
+    def end(self) -> None:
+        """All processes."""
+        for process in self._agents:
+            process.kill()
+            process.wait()
+        self.manager.end()
+
+
+@asynccontextmanager
+async def hollow_cluster(directory: Path, nodes: int) -> AsyncGenerator[tuple[HollowCluster, Any]]:
+    """A manager that leads and knows the nodes, whose agents are not started yet; and its API."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    cluster = HollowCluster(directory, nodes)
+    cluster.manager.start()
+    try:
+        control = await cluster.manager.ready()
+        known = await _make_nodes(cluster.manager.state, nodes)
+        (directory / "identities").write_bytes(pickle.dumps(known))
+        yield cluster, control
+    finally:
+        cluster.end()
+
+
+async def _make_nodes(state: Path, number: int) -> list[tuple[str, Identity]]:
+    async with own_member(state / "etcd" / "client:0") as members:
+        etcd, key = Etcd(members=members), kinds.CLUSTER.key("")
+        cluster = Cluster.FromString((await etcd.read([key])).records[key].value)
+        authority = records.open_authority(cluster, load_keyring(state / "cluster.key"))
+        now = datetime.now(UTC)
+        names = [f"n{each:05}" for each in range(number)]
+        for first in range(0, number, AT_ONCE):
+            await etcd.txn((), [Put(kinds.NODE.key(each), _node(each, now)) for each in names[first : first + AT_ONCE]])
+        return [(each, authority.issue(Caller(each, Role.AGENT, cluster.meta.id), now)) for each in names]
+
+
+def _node(node_id: str, now: datetime) -> bytes:
+    at_ms = int(now.timestamp() * 1000)
+    meta = Meta(id=node_id, created_at_ms=at_ms, updated_at_ms=at_ms)
+    return Node(meta=meta, spec=NodeSpec(availability=NodeSpec.ACTIVE)).SerializeToString()
+
+
+def _is_wanted(task: Task) -> bool:
+    return task.desired_state <= TaskState.RUNNING and task.state <= TaskState.RUNNING
+
+
+def _read(path: Path) -> Counts | None:
+    return Counts(**json.loads(path.read_text())) if path.exists() else None
+
+
+def _processor(pid: int) -> float:
+    """Seconds in user and kernel mode (proc(5), fields 14 and 15 of stat); 0 of a process that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def _name(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
