@@ -63,6 +63,18 @@ class Exhausted(ShoalError):
     """A bound is reached: disk, quota, addresses, size. gRPC RESOURCE_EXHAUSTED."""
 
 
+class Busy(Exhausted):
+    """The other side has as much to do as it can do at once. gRPC RESOURCE_EXHAUSTED, with the time in its trailer.
+
+    Attributes:
+        retry_after_seconds: when to come back.
+    """
+
+    def __init__(self, text: str, retry_after_seconds: float) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(text)
+
+
 class Unavailable(ShoalError):
     """A part is away; trying again later may do. gRPC UNAVAILABLE."""
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import grpc
 from grpc import aio
 
-from agent.session.backoff import delays
+from agent.session.backoff import delays, last_seconds
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from shoal.api.v1.dispatcher_pb2 import (
@@ -26,7 +26,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
 from shoal.api.v1.task_pb2 import TaskStatus
-from shoal.errors import PermissionDenied, ShoalError, Unauthenticated, Unavailable
+from shoal.errors import Busy, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 from shoal.rpc.errors import to_error
 from shoal.task_group import TaskGroup
 
@@ -102,6 +102,7 @@ class AgentSession:
         self._condition = condition
         self._jitter = jitter
         self._welcomed = False
+        self._last_seconds = last_seconds(0)
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
@@ -109,16 +110,21 @@ class AgentSession:
         pauses = delays(self._jitter)
         while True:
             address, self._welcomed = self._managers.first(), False
+            appointment: float | None = None
             try:
                 await self._hold(address)
+            except Busy as error:
+                _log.info("manager %s is busy: %s", address, error)
+                appointment = error.retry_after_seconds * (1 + self._jitter() / 10)
             except ShoalError as error:
                 level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
                 _log.log(level, "no session with manager %s: %s", address, error)
             self._work.in_touch(False)
-            self._managers.failed(address)
+            if appointment is None:
+                self._managers.failed(address)
             if self._welcomed:
-                pauses = delays(self._jitter)
-            await asyncio.sleep(next(pauses))
+                pauses = delays(self._jitter, self._last_seconds)
+            await asyncio.sleep(next(pauses) if appointment is None else appointment)
 
     async def _hold(self, address: str) -> None:
         """One session, until it breaks.
@@ -144,6 +150,7 @@ class AgentSession:
         self._welcomed = True
         self._work.in_touch(True)
         self._managers.learn(welcome.managers)
+        self._last_seconds = last_seconds(welcome.reconnect_ms / 1000)
         self._outbox.begin()
         for status in self._work.statuses():
             # The manager may be another one, or have lost what it had not committed; it drops what it knows.

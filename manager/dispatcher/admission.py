@@ -81,7 +81,7 @@ def status(told: TaskStatus, now_ms: int) -> TaskStatus:
         and told.health in _HEALTH
         and 0 <= told.at_ms <= latest
         and 0 <= told.running_at_ms <= latest
-        and f"{told.message}{told.health_output}{told.notice}{told.image_digest}".isprintable()
+        and f"{told.task_id}{told.message}{told.health_output}{told.notice}{told.image_digest}".isprintable()
         and all(0 <= each.at_ms <= latest and each.state in _STATES for each in told.path)
     )
     return told if is_plain else bounded(told, now_ms)

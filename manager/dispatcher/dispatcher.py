@@ -13,7 +13,8 @@ from manager.dispatcher import admission
 from manager.dispatcher.catalogue import Catalogue
 from manager.dispatcher.drain_keeper import DrainKeeper
 from manager.dispatcher.file_contents import FileContents
-from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS
+from manager.dispatcher.handshakes import Handshakes
+from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
 from manager.dispatcher.liveness.watch import HeartbeatWatch
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
@@ -94,6 +95,7 @@ class Dispatcher(DispatcherServicer):
             lost=self._lose,
         )
         self._sessions: dict[str, AgentSession] = {}
+        self._handshakes = Handshakes()
         self._ready = ReadyKeeper(
             store=store,
             records=self._records,
@@ -138,19 +140,27 @@ class Dispatcher(DispatcherServicer):
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
             InvalidInput: the agent did not begin with Hello, or tells what cannot be. Unavailable: etcd is away.
             Refused: others reach the node by another version of IP than the cluster's nodes.
+            Busy: too many agents come at once.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
         about = admission.description((await _hello(requests)).description, self._now_ms())
-        session = await self._open(node_id, Told(about, peer_address(context.peer())))
+        self._handshakes.begin(node_id, asyncio.get_running_loop().time())
+        try:
+            session = await self._open(node_id, Told(about, peer_address(context.peer())))
+        except BaseException:
+            self._handshakes.end(node_id)
+            raise
         # A generator cannot hold a task group over its yields: the reader is ended in `finally`.
         reader = asyncio.create_task(self._read(session, requests), name=f"session of {node_id}")
         try:
             yield ManagerMessage(welcome=self._welcome())
             async with aclosing(session.messages(self._news, self._files)) as messages:
                 async for message in messages:
+                    self._handshakes.end(node_id)
                     yield message
         finally:
+            self._handshakes.end(node_id)
             reader.cancel()
             self._close(session)
             with suppress(asyncio.CancelledError):
@@ -240,6 +250,7 @@ class Dispatcher(DispatcherServicer):
         rest = sorted(manager_id for manager_id in managers if manager_id != self._manager_id)
         return Welcome(
             heartbeat_ms=round(self._heartbeat_seconds * 1000),
+            reconnect_ms=round(reconnect_seconds(len(self._store.tables.nodes)) * 1000),
             managers=[managers[manager_id].api_address for manager_id in first + rest],
         )
 

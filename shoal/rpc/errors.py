@@ -20,7 +20,11 @@ ORIGIN_KEY = "shoal-error"
 FAULTS_KEY = "shoal-faults-bin"
 """Trailing metadata of INVALID_ARGUMENT: a `Faults` message."""
 
+RETRY_AFTER_KEY = "shoal-retry-after-ms"
+"""Trailing metadata of RESOURCE_EXHAUSTED that passes by itself: when to come back, milliseconds in decimal."""
+
 MAX_FAULTS = 200
+MAX_RETRY_AFTER_SECONDS = 60.0
 _MAX_FAULT_BYTES = 32 * 1024
 _MAX_DETAILS = 2_000
 
@@ -57,6 +61,8 @@ def details_of(error: ShoalError) -> str:
 def trailer_of(error: ShoalError) -> tuple[tuple[str, bytes], ...]:
     """The trailing metadata that goes with the status: its origin, and of an invalid input as many faults as fit."""
     origin = (ORIGIN_KEY, b"1")
+    if isinstance(error, errors.Busy):
+        return (origin, (RETRY_AFTER_KEY, b"%d" % round(error.retry_after_seconds * 1000)))
     if not isinstance(error, InvalidInput):
         return (origin,)
     faults, size = Faults(), 0
@@ -78,6 +84,8 @@ def to_error(error: grpc.RpcError, *, address: str = "the manager") -> ShoalErro
     code, details, trailer = _read(error)
     if code is StatusCode.INVALID_ARGUMENT:
         return InvalidInput(_faults(trailer) or details)
+    if RETRY_AFTER_KEY in trailer and code is StatusCode.RESOURCE_EXHAUSTED:
+        return errors.Busy(details, _retry_after(trailer[RETRY_AFTER_KEY]))
     if ORIGIN_KEY in trailer:
         return _EXCEPTIONS.get(code, Unavailable)(details)
     if code is StatusCode.UNAVAILABLE:
@@ -110,6 +118,14 @@ def _faults(trailer: Mapping[str, str | bytes]) -> list[errors.Fault]:
     except DecodeError:
         return []
     return [errors.Fault(fault.path, fault.message) for fault in told.faults]
+
+
+def _retry_after(told: str | bytes) -> float:
+    """Seconds; what is no number of milliseconds is the longest time."""
+    try:
+        return min(max(int(told), 0) / 1000, MAX_RETRY_AFTER_SECONDS)
+    except ValueError:
+        return MAX_RETRY_AFTER_SECONDS
 
 
 def _disconnected(details: str, address: str) -> ShoalError:

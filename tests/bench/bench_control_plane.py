@@ -109,19 +109,34 @@ class Bench:
         await harm()
         ended = time.monotonic()
         await asyncio.sleep(1.0)  # agents tell what they know four times a second
-        await self._all_connected()
+        ends = await self._all_back()
         back = time.monotonic() - ended
         used = self._cluster.mark()
         manager = used.manager - (start.manager if used.manager >= start.manager else 0)
         await asyncio.sleep(SETTLE_SECONDS)
-        await self._all_connected()
+        ends += await self._all_back()
         said = self._cluster.manager.log[log:]
         self._figure(f"{name}: all nodes back", back, "s", at_most=at_most)
         self._figure(f"{name}: manager's processor time", manager, "s")
         self._figure(f"{name}: failed attempts", self._cluster.counts().failures - failures, "")
+        self._figure(f"{name}: manager ended by itself", ends, "times", at_most=0)
         self._figure(f"{name}: nodes DOWN", said.count(" is DOWN"), "", at_most=0)
         self._figure(f"{name}: nodes UNKNOWN", said.count(" is UNKNOWN"), "")
         self._figure(f"{name}: tasks replaced", len(before - await self._cluster.running()), "", at_most=0)
+
+    async def _all_back(self) -> int:
+        """Wait for all agents; how often the manager ended meanwhile, and was started again as systemd would."""
+        ends, deadline = 0, time.monotonic() + LIMIT_SECONDS
+        while self._cluster.counts().connected < self._cluster.nodes:
+            assert self._cluster.manager.process is not None
+            if self._cluster.manager.process.poll() is not None:
+                ends += 1
+                self._cluster.manager.start()
+                self._control = await self._cluster.manager.ready()
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"agents do not come back: {self._cluster.counts()}")
+            await asyncio.sleep(0.05)
+        return ends
 
     async def _scale(self, name: str, to: int) -> None:
         began, before = self._cluster.counts().started, self._cluster.mark()

@@ -28,10 +28,17 @@ GRACE_SECONDS = 1.0
 NODES_A_SECOND = 100
 """So many nodes come back in a second when all have to: sets the grace after a manager was started or lost."""
 
+MOST_RECONNECT_SECONDS = 30.0
+
 
 def grace_seconds(nodes: int) -> float:
     """The time that so many nodes need, beside the usual, to come back to managers."""
     return nodes / NODES_A_SECOND
+
+
+def reconnect_seconds(nodes: int) -> float:
+    """The longest time between two attempts of an agent in a cluster of so many; agents bound it themselves too."""
+    return min(grace_seconds(nodes), MOST_RECONNECT_SECONDS)
 
 
 @dataclass(frozen=True)

@@ -284,8 +284,13 @@ class Welcome(_message.Message):
 
     HEARTBEAT_MS_FIELD_NUMBER: _builtins.int
     MANAGERS_FIELD_NUMBER: _builtins.int
+    RECONNECT_MS_FIELD_NUMBER: _builtins.int
     heartbeat_ms: _builtins.int
     """Milliseconds between heartbeats."""
+    reconnect_ms: _builtins.int
+    """The longest time between two attempts of the agent to connect again, milliseconds: so much as all nodes of the
+    cluster need to come back. 0: as the agent likes.
+    """
     @_builtins.property
     def managers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """host:port of each manager's API, the one that speaks first."""
@@ -295,10 +300,11 @@ class Welcome(_message.Message):
         *,
         heartbeat_ms: _builtins.int = ...,
         managers: _abc.Iterable[_builtins.str] | None = ...,
+        reconnect_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "managers", b"managers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

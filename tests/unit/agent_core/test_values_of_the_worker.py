@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.session.backoff import LAST_SECONDS, delays
+from agent.session.backoff import delays, last_seconds
 from agent.session.managers import ManagerList
 from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
 from agent.worker.endings import final_state, one_line, why
@@ -51,8 +51,10 @@ def test_a_host_name_is_cut_to_what_is_allowed() -> None:
     assert hostname(ContainerSpec(hostname="own"), "web.1") == "own"
 
 
-def test_backoff_grows_to_its_bound() -> None:
-    assert list(islice(delays(lambda: 1.0), 8)) == [0.1, 0.2, 0.4, 0.8, 1.6, LAST_SECONDS, LAST_SECONDS, LAST_SECONDS]
+def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None:
+    assert list(islice(delays(lambda: 1.0), 7)) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert list(islice(delays(lambda: 0.5, last_seconds(10.0)), 9))[-2:] == [5.0, 5.0], "full jitter"
+    assert [last_seconds(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
 
 
 def test_managers_are_remembered_and_rotated(tmp_path: Path) -> None:

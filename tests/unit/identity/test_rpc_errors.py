@@ -19,7 +19,7 @@ def _below(code: StatusCode, details: str) -> aio.AioRpcError:
 
 def test_every_exception_of_the_tree_has_a_code() -> None:
     tree = {kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ShoalError)}
-    assert tree == {*CODES, errors.Deposed, ShoalError}
+    assert tree == {*CODES, errors.Busy, errors.Deposed, ShoalError}
     assert len(set(CODES.values())) == len(CODES)
 
 
@@ -29,6 +29,19 @@ def test_an_exception_arrives_as_it_was_raised(kind: type[ShoalError]) -> None:
     arrived = to_error(_over_the_wire(kind("etcd refused the connection in the TLS handshake")))
     assert type(arrived) is kind
     assert str(arrived) == "etcd refused the connection in the TLS handshake"
+
+
+def test_a_busy_server_tells_when_to_come_back() -> None:
+    arrived = to_error(_over_the_wire(errors.Busy("many connect", 2.5)))
+    assert isinstance(arrived, errors.Busy) and str(arrived) == "many connect"
+    assert arrived.retry_after_seconds == 2.5
+
+
+@pytest.mark.parametrize("told", ["9" * 40, "soon", "-1"])
+def test_the_time_to_come_back_is_bounded(told: str) -> None:
+    trailer = aio.Metadata(("shoal-error", "1"), ("shoal-retry-after-ms", told))
+    arrived = to_error(aio.AioRpcError(StatusCode.RESOURCE_EXHAUSTED, aio.Metadata(), trailer, "busy"))
+    assert isinstance(arrived, errors.Busy) and 0 <= arrived.retry_after_seconds <= 60
 
 
 def test_all_faults_arrive() -> None:
