@@ -62,8 +62,9 @@ from shoal.api.v1.control_pb2_grpc import add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import add_DispatcherServicer_to_server, add_ManagerPeersServicer_to_server
 from shoal.distribution.registries import read_registries
 from shoal.distribution.resolve import RegistryImageResolver
-from shoal.errors import Unavailable
+from shoal.errors import Refused, Unavailable
 from shoal.heap import keep_heap_small
+from shoal.identity import identity
 from shoal.identity.keyring import Keyring, load_keyring
 from shoal.identity.private_files import make_private_directory
 from shoal.rpc import access, limits
@@ -101,10 +102,15 @@ async def run(settings: Settings) -> None:
 
 async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     """Everything that stands on a loaded store."""
+    directory = settings.state_directory / "identity"
+    if store.tables.cluster is None and identity.exists(directory):
+        raise Refused(
+            f"etcd holds no cluster, though this manager belongs to one: restore a snapshot of it with `shoal-manager "
+            f"restore FILE`, or remove {directory} to found another cluster"
+        )
     # Only a cluster's first manager makes the key: any other has to be given it.
     keyring = load_keyring(settings.key_file, make=store.tables.cluster is None)
     authority = await _authority(store, keyring)
-    directory = settings.state_directory / "identity"
     own = OwnIdentity(authority=authority, directory=directory, clock=time.time, new_id=ids.new_id)
     dispatcher = Dispatcher(
         store=store,

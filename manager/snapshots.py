@@ -25,7 +25,7 @@ def bring_back(settings: Settings, file: Path) -> About:
 
 async def _take(settings: Settings, file: Path) -> About:
     async with running_etcd_of(settings) as etcd:
-        return await snapshot.save(etcd, file, lambda: time.time_ns() // 1_000_000)
+        return await snapshot.save(etcd, file, _now_ms)
 
 
 async def _bring_back(settings: Settings, file: Path) -> About:
@@ -34,4 +34,8 @@ async def _bring_back(settings: Settings, file: Path) -> About:
     except OSError as error:
         raise Unavailable(f"cannot make {settings.state_directory}: {error.strerror}; run as root?") from error
     async with etcd_of(settings) as etcd:
-        return await snapshot.restore(etcd, file)
+        return await snapshot.restore(etcd, file, now_ms=_now_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

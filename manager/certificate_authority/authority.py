@@ -13,7 +13,7 @@ from manager.store import kinds
 from manager.store.changes import ABSENT, Change, Expect, Write, expect, put
 from manager.store.kinds import Kind, M
 from manager.store.tables import View
-from shoal.api.v1.cluster_pb2 import Cluster
+from shoal.api.v1.cluster_pb2 import Cluster, Epoch
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec
 from shoal.errors import Conflict, InvalidInput, PermissionDenied, Unauthenticated, Unavailable
@@ -186,8 +186,10 @@ class CertificateAuthority:
             keyring=self._keyring,
             now_ms=self._now_ms(),
         )
+        epoch = Epoch(id=self._new_id(), started_at_ms=self._now_ms())
+        founding = [put(kinds.CLUSTER, "", made), put(kinds.EPOCH, epoch.id, epoch)]
         try:
-            await self._store.commit([put(kinds.CLUSTER, "", made)], expects=[expect(kinds.CLUSTER, "", ABSENT)])
+            await self._store.commit(founding, expects=[expect(kinds.CLUSTER, "", ABSENT)])
             _log.info("founded the cluster %s", cluster_id)
         except Conflict:
             _log.info("another manager founded the cluster")

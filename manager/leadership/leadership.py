@@ -57,7 +57,7 @@ class Leadership:
         while True:
             try:
                 async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
-                    await self._backend.txn((), (put._replace(lease=lease),))
+                    await self._store.transact((), (put._replace(lease=lease),))
                     await asyncio.Event().wait()
             except* (LeaseLost, Unavailable, OutcomeUnknown) as ended:
                 _log.warning("not registered: %s", _reasons(ended))
@@ -76,7 +76,7 @@ class Leadership:
             while True:
                 key = LEADER.key("")
                 value = Leader(manager_id=self._id).SerializeToString()
-                outcome = await self._backend.txn((Compare(key, Compared.CREATED_AT, 0),), (Put(key, value, lease),))
+                outcome = await self._store.transact((Compare(key, Compared.CREATED_AT, 0),), (Put(key, value, lease),))
                 if outcome.done:
                     return outcome.revision
                 holder = outcome.found[key]

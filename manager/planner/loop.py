@@ -8,7 +8,8 @@ from typing import Protocol
 from manager.planner.agenda import Agenda
 from manager.planner.collector import uncollected
 from manager.store.backend import NoSpace
-from manager.store.changes import Write
+from manager.store.changes import Expect, Write
+from manager.store.plan_sequence import Sequenced, SequencedCommits
 from manager.store.subscription import Subscription
 from manager.store.tables import View
 from shoal import ids
@@ -30,7 +31,13 @@ class Records(Protocol):
     @property
     def tables(self) -> View: ...
     def follow(self) -> Subscription: ...
-    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int: ...
+    async def commit(
+        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
+    ) -> int: ...
+    async def commit_in_batches(
+        self, writes: Sequence[Write], *, fence: int | None = None, sequence: Sequenced | None = None
+    ) -> int: ...
+    async def reached(self, revision: int) -> None: ...
 
 
 class Planner:
@@ -58,17 +65,24 @@ class Planner:
         """
         with self._store.follow() as changes:
             agenda = Agenda(self._store.tables)
+            commits = SequencedCommits(store=self._store, fence=fence)
             full_at = self._clock() + FULL_PASS_MS
             while True:
-                retry_at = await self._pass(agenda, fence)
+                retry_at = await self._pass(agenda, commits, changes)
                 times = [at_ms for at_ms in (full_at, agenda.wake_at_ms(), retry_at) if at_ms is not None]
                 await self._wait(changes, agenda, min(times))
                 if self._clock() >= full_at:
                     await self._audit(changes, agenda)
                     full_at = self._clock() + FULL_PASS_MS
 
-    async def _pass(self, agenda: Agenda, fence: int) -> int | None:
+    async def _pass(self, agenda: Agenda, commits: SequencedCommits, changes: Subscription) -> int | None:
         """Plan and commit once; when to try again if the store was away."""
+        try:
+            await commits.settle()
+        except (Unavailable, Timeout) as doubt:
+            _log.warning("nothing is planned until what was committed last is known: %s", doubt)
+            return self._retry_at(doubt)
+        agenda.note(changes.so_far())
         with uncollected():
             outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
         for service_id, error in outcome.aside.items():
@@ -78,13 +92,16 @@ class Planner:
         if not outcome.writes:
             return None
         try:
-            await self._store.commit_in_batches(outcome.writes, fence=fence)
-        except (Unavailable, Timeout) as error:
-            _log.warning("a plan of %d writes was not or only partly committed: %s", len(outcome.writes), error)
+            await commits.commit(outcome.writes)
+        except (Unavailable, Timeout) as broken:
+            _log.warning("a plan of %d writes was not or only partly committed: %s", len(outcome.writes), broken)
             agenda.plan_everything()
-            return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
+            return self._retry_at(broken)
         _log.debug("committed a plan of %d writes", len(outcome.writes))
         return None
+
+    def _retry_at(self, error: Unavailable | Timeout) -> int:
+        return self._clock() + (_NO_SPACE_RETRY_MS if isinstance(error, NoSpace) else _RETRY_MS)
 
     async def _wait(self, changes: Subscription, agenda: Agenda, until_ms: int) -> None:
         # Our own writes are already in the subscription, so they are noted before the next pass, late or not.

@@ -1,7 +1,8 @@
 """What the store needs of etcd, and no more: pages at a pinned revision, transactions, a watch, leases.
 
 `manager.store.etcd` implements it over gRPC and `tests/fakes` in memory; one contract suite runs on both. All methods
-raise `Unavailable` when etcd is away and the call surely did nothing, and `NoSpace` when etcd's quota is used up.
+raise `Unavailable` when etcd is away and the call surely did nothing, `NoSpace` when etcd's quota is used up, and
+`HistoryReplaced` when another cluster of etcd answers than the first time.
 """
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -113,8 +114,25 @@ class OutcomeUnknown(Exception):
     """The connection broke or the deadline passed in the midst of a write: read to find out. Not for users."""
 
 
+class HistoryReplaced(Unavailable):
+    """etcd's records are not the ones that were loaded: it was wiped, or restored from a snapshot or a backup.
+
+    What is in the tables holds no longer, so the manager ends; started again, it loads what is there.
+    """
+
+
+class RequestTooLarge(Unavailable):
+    """etcd refused a transaction for its size or its number of operations; nothing was written.
+
+    `Backend.max_operations` and `Backend.max_bytes` say what is sent from now on.
+    """
+
+
 class NoSpace(Exhausted, Unavailable):
     """etcd's quota is used up: it answers reads and refuses writes until somebody makes space.
+
+    The transaction that uses up the last of it is made although etcd answers with this
+    (https://github.com/etcd-io/etcd/issues/16659), so after this, too, only a read tells what was written.
 
     For users a bound that is reached; for what runs in the background the same as an etcd that is away for a while.
     """
@@ -126,6 +144,11 @@ class Backend(Protocol):
     @property
     def max_operations(self) -> int:
         """How many operations, and how many conditions, one transaction may have; it may become less."""
+        ...
+
+    @property
+    def max_bytes(self) -> int:
+        """How large a transaction of several operations may be, as `transaction.size` counts; it may become less."""
         ...
 
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
@@ -145,6 +168,8 @@ class Backend(Protocol):
 
         Raises:
             OutcomeUnknown: it may or may not have been made.
+            NoSpace: as OutcomeUnknown, but a read tells for sure: it is not under way any more.
+            RequestTooLarge: it was not made; smaller ones may be.
         """
         ...
 

@@ -17,6 +17,7 @@ from manager.store.backend import (
     Compared,
     Delete,
     Event,
+    HistoryReplaced,
     NoSpace,
     Outcome,
     OutcomeUnknown,
@@ -24,10 +25,11 @@ from manager.store.backend import (
     Put,
     Reading,
     Record,
+    RequestTooLarge,
 )
 from manager.store.etcd_channel import Member, Members
 from manager.store.etcd_upkeep import EtcdUpkeep, most_operations
-from manager.store.transaction import MAX_OPERATIONS
+from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS, size
 from shoal.errors import Unavailable
 
 MAX_IN_FLIGHT = 16
@@ -49,8 +51,12 @@ class _Unknown(Unavailable):
     """What a call is about, a lease, is not there any more."""
 
 
-class _TooManyOperations(Unavailable):
-    """The member that was asked has lower bounds than were known."""
+class _TooManyOperations(RequestTooLarge):
+    """The member that was asked takes fewer operations than was known."""
+
+
+class _TooManyBytes(RequestTooLarge):
+    """The member that was asked takes smaller requests than was known."""
 
 
 class Etcd:
@@ -69,10 +75,16 @@ class Etcd:
         self._patience = patience_seconds
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._max_operations = MAX_OPERATIONS
+        self._max_bytes = MAX_BYTES
+        self._cluster_id = 0
 
     @property
     def max_operations(self) -> int:
         return self._max_operations
+
+    @property
+    def max_bytes(self) -> int:
+        return self._max_bytes
 
     async def version(self) -> str:
         """A member's version, "3.4.23"."""
@@ -109,7 +121,14 @@ class Etcd:
         except _TooManyOperations as error:
             await self.learn_bounds()
             self._max_operations = min(self._max_operations, max(len(compares), len(operations)) - 1)
-            raise Unavailable(f"{error}; smaller ones are sent from now on, try again") from error
+            raise RequestTooLarge(f"{error}; smaller ones are sent from now on, try again") from error
+        except _TooManyBytes as error:
+            refused = sum(map(size, operations))
+            if len(operations) > 1:
+                self._max_bytes = min(self._max_bytes, refused // 2)
+            raise RequestTooLarge(
+                f"etcd refuses a request of {refused} bytes ({error}); start it with --max-request-bytes=1572864"
+            ) from error
         return Outcome(answer.succeeded, answer.header.revision, {} if answer.succeeded else _found(answer))
 
     async def watch(self, start: bytes, end: bytes, *, revision: int) -> AsyncGenerator[Batch, None]:
@@ -123,13 +142,16 @@ class Etcd:
             await call.write(rpc.WatchRequest(create_request=create))
             parts: list[Event] = []
             while (answer := await call.read()) is not grpc.aio.EOF:
+                self._check_cluster(answer)
                 _check_cancelled(answer)
                 parts.extend(_event(event) for event in answer.events)
                 if parts and not answer.fragment:
                     # Never the header's revision: history comes in parts whose header bears the current one already.
                     yield Batch(parts[-1].mod_revision, parts)
                     parts = []
-                elif not answer.events and not answer.created and answer.header.revision >= revision:
+                elif not answer.events and not answer.created:
+                    if answer.header.revision < revision - 1:
+                        raise Unavailable("this member of etcd is behind what was read before")
                     yield Batch(answer.header.revision, ())
             raise Unavailable("etcd ended the watch")
         except grpc.aio.AioRpcError as error:
@@ -164,7 +186,7 @@ class Etcd:
         member = await self._members.connected(self._deadline)
         try:
             async with self._slots:
-                return await service(member)(request, timeout=self._deadline)
+                return self._check_cluster(await service(member)(request, timeout=self._deadline))
         except grpc.aio.AioRpcError as error:
             if error.code() in _BROKEN:
                 member.set_aside()
@@ -179,7 +201,7 @@ class Etcd:
             member = await self._members.connected(self._deadline)
             try:
                 async with self._slots:
-                    return await service(member)(request, timeout=self._deadline)
+                    return self._check_cluster(await service(member)(request, timeout=self._deadline))
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _AWAY:
                     raise _refused(error) from error
@@ -188,6 +210,15 @@ class Etcd:
                     raise Unavailable(f"etcd is away: {_text(error)}") from error
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311  # spreads load, hides nothing
             delay = min(2 * delay, 1.0)
+
+    def _check_cluster(self, answer: Any) -> Any:
+        """The answer, if it comes from the same cluster of etcd as all before."""
+        found = 0 if answer is grpc.aio.EOF else answer.header.cluster_id
+        if found and found != self._cluster_id:
+            if self._cluster_id:
+                raise HistoryReplaced(f"another cluster of etcd answers ({found:x}, before {self._cluster_id:x})")
+            self._cluster_id = found
+        return answer
 
 
 def _keep_alive_once(member: Member) -> Call:
@@ -255,6 +286,8 @@ def _refused(error: grpc.aio.AioRpcError) -> Exception:
         return Compacted(text)
     if error.code() is grpc.StatusCode.NOT_FOUND:
         return _Unknown(f"etcd does not know the lease any more: {text}")
+    if "request is too large" in text or "message larger than max" in text:
+        return _TooManyBytes(text)
     if "too many operations" in text:
         return _TooManyOperations(f"etcd refuses a transaction so large ({text})")
     return Unavailable(f"etcd refused the call: {text}")

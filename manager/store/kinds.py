@@ -77,8 +77,11 @@ APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that mana
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
 # Nodes' keys for encrypted networks: their generation. The keys themselves are in no record.
+# One record, made with the cluster's own and anew by each restoration. Identifier: the epoch's.
+EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restoration")
 OVERLAY_KEYS = Kind("overlay keys", cluster_pb2.OverlayKeys, "overlay-keys", "", "control API")
 LEADER = Kind("leader", cluster_pb2.Leader, "leader", "", "leadership")
+PLAN_SEQUENCE = Kind("plan sequence", cluster_pb2.PlanSequence, "plan-sequence", "", "planner")
 
 KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is covariant in fact: its message is only read
     SERVICE,
@@ -104,7 +107,9 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     APPLIED,
     CLUSTER,
     OVERLAY_KEYS,
+    EPOCH,
     LEADER,
+    PLAN_SEQUENCE,
 )
 
 _BY_PREFIX: dict[str, tuple[Kind[Message], ...]] = {

@@ -103,6 +103,11 @@ class Ledger:
         """The record's mod revision, 0 when it is absent."""
         return self._versions[kind.name].get(identifier, 0)
 
+    def version_at(self, key: bytes) -> int:
+        """As `version_of`, by the record's key; 0 for a key of no kind that is known."""
+        place = locate(key)
+        return self.version_of(*place) if place is not None else 0
+
     def absorb_events(self, events: Iterable[Event], revision: int) -> tuple[Change, ...]:
         """Take over what the watch or a listing tells; returns what was new."""
         changes: list[Change] = []

@@ -13,17 +13,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from manager.store.backend import Backend, Put, prefix_end
-from manager.store.kinds import APPLIED, CLUSTER, LEADER, MANAGER, ROOT, locate
+from manager.store.kinds import APPLIED, CLUSTER, EPOCH, LEADER, MANAGER, PLAN_SEQUENCE, ROOT, locate
 from manager.store.transaction import MAX_BYTES, size
-from shoal.api.v1.cluster_pb2 import Cluster
+from shoal import ids
+from shoal.api.v1.cluster_pb2 import Cluster, Epoch
 from shoal.errors import InvalidInput, NotFound, Refused, Unavailable
 from shoal.identity.private_files import write_atomically
+from shoal.ids import NewId
 
 _FORM = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
-_OF_LIVES = frozenset({LEADER.name, MANAGER.name, APPLIED.name})
-"""What says which managers live and where they are: nothing of it holds after a restoration."""
+_OF_LIVES = frozenset({LEADER.name, MANAGER.name, APPLIED.name, EPOCH.name, PLAN_SEQUENCE.name})
+"""What says which managers live and how far they are: nothing of it holds after a restoration."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ async def save(backend: Backend, file: Path, now_ms: Callable[[], int]) -> About
     return about
 
 
-async def restore(backend: Backend, file: Path) -> About:
-    """Write the records of a snapshot into an etcd that has none.
+async def restore(backend: Backend, file: Path, *, now_ms: Callable[[], int], new_id: NewId = ids.new_id) -> About:
+    """Write the records of a snapshot into an etcd that has none, and begin another epoch: managers that still have
+    what was there before write nothing any more.
 
     Raises:
         InvalidInput: the file is no snapshot, or damaged; nothing was written.
@@ -74,6 +77,9 @@ async def restore(backend: Backend, file: Path) -> About:
     start = ROOT.encode()
     if (await backend.range(start, prefix_end(start), limit=1)).records:
         raise Refused("this etcd has records of a cluster already; a snapshot is restored into an empty one only")
+    epoch = Epoch(id=new_id(), started_at_ms=now_ms())
+    puts = [put for put in puts if _outlives(put.key)]
+    puts.append(Put(EPOCH.key(epoch.id), epoch.SerializeToString()))
     # What makes it a cluster comes last: no manager takes a part for the whole.
     puts.sort(key=lambda put: put.key == CLUSTER.key(""))
     for batch in _batches(puts, backend.max_operations):

@@ -9,19 +9,37 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-from manager.store.backend import Backend, Batch, Compacted, Event, OutcomeUnknown, prefix_end
+from manager.store.backend import (
+    Backend,
+    Batch,
+    Compacted,
+    Compare,
+    Delete,
+    Event,
+    HistoryReplaced,
+    NoSpace,
+    Outcome,
+    OutcomeUnknown,
+    Put,
+    RequestTooLarge,
+    prefix_end,
+)
 from manager.store.changes import Change, Expect, Write
-from manager.store.kinds import ROOT, Kind, M
+from manager.store.history import History
+from manager.store.kinds import EPOCH, ROOT, Kind, M
 from manager.store.ledger import Ledger
+from manager.store.plan_sequence import Sequenced
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
-from manager.store.transaction import Transaction, batches, build, made_at, refusal
-from shoal.errors import Timeout, Unavailable
+from manager.store.transaction import Transaction, build, made_at, next_batch, refusal
+from shoal.errors import Exhausted, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
 PAGE = 2000
 """Records read at once while listing: about 10 ms of the event loop."""
+RESERVED_OPERATIONS = 2
+"""Of each transaction, for the epoch's condition and the place in a sequence."""
 FIRST_DELAY_SECONDS = 0.05
 LAST_DELAY_SECONDS = 2.0
 
@@ -45,13 +63,29 @@ class Store:
         self._loaded = asyncio.Event()
         self._watched = 0
         self._progress = asyncio.Condition()
+        self._history = History(self._ledger)
+        self._replaced: asyncio.Queue[HistoryReplaced] = asyncio.Queue()
 
     async def run(self) -> None:
         """List, then watch, for ever. Connections that break are made again.
 
         Raises:
             UnreadableRecord: a record in etcd is damaged.
+            HistoryReplaced: etcd was restored or wiped, as was seen here or by who writes.
         """
+        following = asyncio.ensure_future(self._follow())
+        replaced = asyncio.ensure_future(self._replaced.get())
+        try:
+            await asyncio.wait((following, replaced), return_when=asyncio.FIRST_COMPLETED)
+            if replaced.done():
+                raise replaced.result()
+            await following
+        finally:
+            following.cancel()
+            replaced.cancel()
+            await asyncio.wait((following, replaced))
+
+    async def _follow(self) -> None:
         delay = FIRST_DELAY_SECONDS
         listed = False
         while True:
@@ -64,6 +98,8 @@ class Store:
             except Compacted as gap:
                 _log.warning("the watch of etcd has a gap, listing again: %s", gap)
                 listed = False
+            except HistoryReplaced:
+                raise
             except Unavailable as broken:
                 _log.warning("etcd is away since revision %d, trying again: %s", self._watched, broken)
             delay = FIRST_DELAY_SECONDS if self._watched > seen else min(2 * delay, LAST_DELAY_SECONDS)
@@ -82,9 +118,14 @@ class Store:
             await self._progress.wait_for(lambda: self._watched >= revision)
 
     @property
+    def max_bytes(self) -> int:
+        """How large a commit of several writes may be, about; learned from etcd's refusals."""
+        return self._backend.max_bytes
+
+    @property
     def max_operations(self) -> int:
         """How many writes, and how many expectations with the fence, a commit may have."""
-        return self._backend.max_operations
+        return self._backend.max_operations - RESERVED_OPERATIONS
 
     def version_of(self, kind: Kind[M], identifier: str) -> int:
         """The record's version for an `Expect`, ABSENT when it is not there."""
@@ -108,26 +149,50 @@ class Store:
 
         Raises:
             InvalidInput: too many writes, or a record twice.
-            Exhausted: too many bytes, or etcd's quota is used up (`NoSpace`, which is an Unavailable too).
+            Exhausted: too many bytes, for us or for etcd, or its quota is used up (`NoSpace`, which is an Unavailable
+                too, and means that nothing was written).
             Conflict: an expectation failed.
             Deposed: the term is over.
-            Unavailable: etcd is away; nothing was written.
+            Unavailable: etcd is away, or was restored (`HistoryReplaced`); nothing was written.
             Timeout: etcd went away meanwhile and it cannot be told whether it was written.
         """
-        return await self._commit(build(writes, expects, fence, self.max_operations))
+        try:
+            return await self._commit(build(writes, expects, fence, self.max_operations))
+        except RequestTooLarge as error:
+            raise Exhausted(str(error)) from error
+
+    async def transact(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+        """One transaction as it is, for what has a lease, in the history that the tables are of.
+
+        Raises:
+            As `Backend.txn`.
+        """
+        transaction = Transaction((), tuple(compares), operations).in_epoch(self._history.epoch)
+        return await self._send(transaction)
+
+    async def _send(self, transaction: Transaction) -> Outcome:
+        try:
+            outcome = await self._backend.txn(transaction.compares, transaction.operations)
+            if not outcome.done and isinstance(refused := refusal(transaction, outcome), HistoryReplaced):
+                raise refused
+        except HistoryReplaced as replaced:
+            self._replaced.put_nowait(replaced)
+            raise
+        return outcome
 
     async def _commit(self, transaction: Transaction) -> int:
         writes, operations = transaction.writes, transaction.operations
         if not operations and not transaction.compares:
             return self.tables.revision
+        transaction = transaction.in_epoch(self._history.epoch)
         known = {
             operation.key: self.version_of(write.kind, write.identifier)
             for write, operation in zip(writes, operations, strict=True)
         }
         try:
-            outcome = await self._backend.txn(transaction.compares, operations)
-        except OutcomeUnknown as broken:
-            revision = await self._find_out(transaction, known, broken)
+            outcome = await self._send(transaction)
+        except (OutcomeUnknown, NoSpace) as doubt:
+            revision = await self._find_out(transaction, known, doubt)
         else:
             if not outcome.done:
                 raise refusal(transaction, outcome)
@@ -135,8 +200,13 @@ class Store:
         self._tell(self._ledger.absorb_writes(writes, operations, revision))
         return revision
 
-    async def commit_in_batches(self, writes: Sequence[Write], *, fence: int | None = None) -> int:
+    async def commit_in_batches(
+        self, writes: Sequence[Write], *, fence: int | None = None, sequence: Sequenced | None = None
+    ) -> int:
         """Make the writes in order, in as many consecutive transactions as their bounds demand.
+
+        Args:
+            sequence: gives each transaction its place; it is told of each that was made.
 
         Returns:
             The last transaction's revision.
@@ -144,21 +214,35 @@ class Store:
         Raises:
             As `commit`; the batches before the failed one stay written.
         """
-        revision = self.tables.revision
-        for transaction in batches(writes, fence=fence, most=self.max_operations):
-            revision = await self._commit(transaction)
+        revision, done = self.tables.revision, 0
+        while done < len(writes):
+            batch = next_batch(writes, done, fence=fence, most=self.max_operations, max_bytes=self.max_bytes)
+            count = len(batch.writes)
+            try:
+                revision = await self._commit(batch if sequence is None else batch.followed_by(*sequence.following()))
+            except RequestTooLarge as error:
+                if count == 1:
+                    raise Exhausted(str(error)) from error
+                continue  # The bounds are narrower now.
+            if sequence is not None:
+                sequence.made(revision)
+            done += count
         return revision
 
-    async def _find_out(self, transaction: Transaction, known: dict[bytes, int], broken: OutcomeUnknown) -> int:
-        """The revision of a transaction whose answer was lost."""
+    async def _find_out(
+        self, transaction: Transaction, known: dict[bytes, int], doubt: OutcomeUnknown | NoSpace
+    ) -> int:
+        """The revision of a transaction of which it is not known whether it was made."""
         keys = [operation.key for operation in transaction.operations]
         try:
             reading = await self._backend.read(keys)
         except Unavailable as error:
             raise Timeout(f"etcd went away in the midst of a write, which may have been made: {error}") from error
         revision = made_at(transaction, reading.records, known, reading.revision) if keys else None
+        if revision is None and isinstance(doubt, NoSpace):
+            raise doubt
         if revision is None:
-            raise Timeout(f"the write was not made so far, though it may yet be: {broken}; look, then try again")
+            raise Timeout(f"the write was not made so far, though it may yet be: {doubt}; look, then try again")
         return revision
 
     async def _list(self) -> None:
@@ -171,6 +255,8 @@ class Store:
             page = await self._backend.range(key, self._end, revision=revision, limit=PAGE)
             revision = page.revision
             events = [Event(record.key, record.value, record.mod_revision) for record in page.records]
+            if not first:
+                self._history.check_listing(events, revision)
             listed.update(record.key for record in page.records)
             if first:  # Nobody reads yet, so there is no consistent cut to keep and a million records need not wait.
                 self._tell(self._ledger.absorb_events(events, 0))
@@ -184,6 +270,8 @@ class Store:
         self._loaded.set()
 
     async def _watch(self) -> None:
+        epoch, watched = self._history.epoch, self._watched
+        self._history.check_reading(await self._backend.read([EPOCH.key(epoch)]), epoch=epoch, watched=watched)
         stream = self._backend.watch(self._start, self._end, revision=self._watched + 1)
         try:
             async for batch in stream:
@@ -193,6 +281,7 @@ class Store:
 
     async def _advance(self, batch: Batch) -> None:
         self._tell(self._ledger.absorb_events(batch.events, batch.revision))
+        self._history.check_epoch()
         self._ledger.pass_revision(batch.revision)
         async with self._progress:
             self._watched = max(self._watched, batch.revision)

@@ -1,11 +1,11 @@
 """Turning writes and expectations into one etcd transaction, and reading its outcome. Pure: no I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from manager.store.backend import Compare, Compared, Delete, Outcome, Put, Record
+from manager.store.backend import Compare, Compared, Delete, HistoryReplaced, Outcome, Put, Record
 from manager.store.changes import ABSENT, PRESENT, Expect, Write
-from manager.store.kinds import LEADER
+from manager.store.kinds import EPOCH, LEADER
 from manager.store.ledger import encode
 from shoal.errors import Conflict, Deposed, Exhausted, InvalidInput, ShoalError
 
@@ -21,6 +21,7 @@ class Transaction:
 
     Attributes:
         operations: one for each of the writes.
+        epoch: of the history that the writes were decided from; empty while there is no cluster.
     """
 
     writes: Sequence[Write]
@@ -28,6 +29,21 @@ class Transaction:
     operations: Sequence[Put | Delete]
     expects: tuple[Expect, ...] = ()
     fence: int | None = None
+    epoch: str = ""
+
+    def in_epoch(self, epoch: str) -> "Transaction":
+        """The same, refused by an etcd whose history is another one."""
+        return replace(self, compares=(*self.compares, epoch_compare(epoch)), epoch=epoch) if epoch else self
+
+    def followed_by(self, write: Write, expected: Expect) -> "Transaction":
+        """The same with one more write and its condition."""
+        return replace(
+            self,
+            writes=[*self.writes, write],
+            operations=[*self.operations, operation(write)],
+            compares=(*self.compares, compare(expected)),
+            expects=(*self.expects, expected),
+        )
 
 
 def operation(write: Write) -> Put | Delete:
@@ -85,6 +101,11 @@ def check_bounds(operations: Sequence[Put | Delete], compares: int, most: int) -
         raise Exhausted(f"a transaction of {total} bytes is too large: {MAX_BYTES} is the most; make it smaller")
 
 
+def epoch_compare(epoch: str) -> Compare:
+    """The condition that etcd's history is still of this epoch: a restoration writes another one's record."""
+    return Compare(EPOCH.key(epoch), Compared.MODIFIED_AFTER, 0)
+
+
 def compare(expected: Expect) -> Compare:
     """The etcd condition of an expectation."""
     key = expected.kind.key(expected.identifier)
@@ -94,7 +115,11 @@ def compare(expected: Expect) -> Compare:
 
 
 def refusal(transaction: Transaction, outcome: Outcome) -> ShoalError:
-    """Why a transaction was not made: its fence comes before its expectations."""
+    """Why a transaction was not made: its epoch comes first, then its fence, then its expectations."""
+    if transaction.epoch and EPOCH.key(transaction.epoch) not in outcome.found:
+        return HistoryReplaced(
+            "etcd was restored or wiped, so what this manager had loaded holds no longer; nothing was written"
+        )
     if transaction.fence is not None:
         leader = outcome.found.get(LEADER.key(""))
         if leader is None or leader.create_revision != transaction.fence:
@@ -144,24 +169,43 @@ def made_at(
     return revisions.pop() if revisions else now
 
 
-def batches(writes: Iterable[Write], *, fence: int | None = None, most: int = MAX_OPERATIONS) -> Iterator[Transaction]:
+def next_batch(
+    writes: Sequence[Write],
+    start: int = 0,
+    *,
+    fence: int | None = None,
+    most: int = MAX_OPERATIONS,
+    max_bytes: int = MAX_BYTES,
+) -> Transaction:
+    """One transaction of as many of the writes from `start` on as its bounds allow, at least of one.
+
+    Raises:
+        Exhausted: the first of them is beyond MAX_BYTES.
+    """
+    operations: list[Put | Delete] = []
+    keys: set[bytes] = set()
+    room = max_bytes
+    for at in range(start, min(start + most, len(writes))):
+        made = operation(writes[at])
+        room -= size(made)
+        if operations and (room < 0 or made.key in keys):
+            break
+        operations.append(made)
+        keys.add(made.key)
+    return _built(writes[start : start + len(operations)], operations, (), fence, most)
+
+
+def batches(
+    writes: Iterable[Write], *, fence: int | None = None, most: int = MAX_OPERATIONS, max_bytes: int = MAX_BYTES
+) -> Iterator[Transaction]:
     """Transactions of consecutive writes, in order, as few as their bounds allow.
 
     Raises:
         Exhausted: a single write is beyond them; when it is its turn.
     """
-    batch: list[Write] = []
-    operations: list[Put | Delete] = []
-    keys: set[bytes] = set()
-    room = MAX_BYTES
-    for write in writes:
-        made = operation(write)
-        if batch and (len(batch) >= most or size(made) > room or made.key in keys):
-            yield _built(batch, operations, (), fence, most)
-            batch, operations, keys, room = [], [], set(), MAX_BYTES
-        batch.append(write)
-        operations.append(made)
-        keys.add(made.key)
-        room -= size(made)
-    if batch:
-        yield _built(batch, operations, (), fence, most)
+    listed = list(writes)
+    done = 0
+    while done < len(listed):
+        batch = next_batch(listed, done, fence=fence, most=most, max_bytes=max_bytes)
+        yield batch
+        done += len(batch.writes)

@@ -1,7 +1,7 @@
 """A backend that fails on demand, whatever backend it stands before: the in-memory one or a real etcd."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Literal
 
@@ -18,12 +18,18 @@ class FaultyBackend:
         self._watchable.set()
         self._cut = asyncio.Event()
         self._lost_answers: list[bool] = []
+        self._to_hold: Callable[[Sequence[Put | Delete]], bool] | None = None
+        self._held: list[tuple[Sequence[Compare], Sequence[Put | Delete]]] = []
         self.leases_live = True
         self.listed_pages = 0
 
     @property
     def max_operations(self) -> int:
         return self._inner.max_operations
+
+    @property
+    def max_bytes(self) -> int:
+        return self._inner.max_bytes
 
     def cut_watches(self) -> None:
         """Break every watch; new ones wait for `mend_watches`."""
@@ -39,6 +45,24 @@ class FaultyBackend:
         """The next transaction's answer is lost, after it was made or before."""
         self._lost_answers.append(made)
 
+    def replace_history(self, inner: Backend) -> None:
+        """From now on another etcd answers, as if this one had been restored."""
+        self._inner = inner
+
+    def hold(self, which: Callable[[Sequence[Put | Delete]], bool]) -> None:
+        """The next transaction with such operations is under way, its answer lost, until `deliver` makes it."""
+        self._to_hold = which
+
+    @property
+    def held(self) -> int:
+        """How many transactions are under way."""
+        return len(self._held)
+
+    async def deliver(self) -> list[bool]:
+        """Let etcd look at the transactions that are under way; whether each was made."""
+        held, self._held = self._held, []
+        return [(await self._inner.txn(*each)).done for each in held]
+
     async def range(self, start: bytes, end: bytes, *, revision: int = 0, limit: int = 0) -> Page:
         self.listed_pages += 1
         return await self._inner.range(start, end, revision=revision, limit=limit)
@@ -47,6 +71,10 @@ class FaultyBackend:
         return await self._inner.read(keys)
 
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Put | Delete]) -> Outcome:
+        if self._to_hold is not None and self._to_hold(operations):
+            self._to_hold = None
+            self._held.append((compares, operations))
+            raise OutcomeUnknown("the answer was lost on purpose, and the transaction is under way")
         if not self._lost_answers:
             return await self._inner.txn(compares, operations)
         if self._lost_answers.pop(0):

@@ -18,7 +18,7 @@ from manager.store.backend import (
     Reading,
     Record,
 )
-from manager.store.transaction import MAX_OPERATIONS
+from manager.store.transaction import MAX_BYTES, MAX_OPERATIONS
 from shoal.errors import Unavailable
 
 
@@ -44,6 +44,7 @@ class MemoryEtcd:
     def __init__(self, *, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.away = False
         self.max_operations = MAX_OPERATIONS
+        self.max_bytes = MAX_BYTES
         self.revision = 1
         self.compacted = 0
         self.transactions = 0

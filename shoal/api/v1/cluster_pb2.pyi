@@ -153,6 +153,61 @@ class ManagerApplied(_message.Message):
 Global___ManagerApplied: _TypeAlias = ManagerApplied  # noqa: Y015
 
 @_typing.final
+class Epoch(_message.Message):
+    """Key: /shoal/v1/epochs/<id>, written when a cluster is founded and when a snapshot of it is restored. Every write of a
+    manager demands the epoch that it loaded: a history that was replaced is never written to by mistake.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    started_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        started_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Epoch: _TypeAlias = Epoch  # noqa: Y015
+
+@_typing.final
+class PlanSequence(_message.Message):
+    """Key: /shoal/v1/plan-sequence, written by the leading planner with each of its transactions, which demands the one
+    before: a transaction that etcd makes late, after the planner has gone on without it, is refused.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERM_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    term: _builtins.int
+    """The term's number: the create revision of the leader's key."""
+    number: _builtins.int
+    """Counts up by one with each transaction of the term."""
+    def __init__(
+        self,
+        *,
+        term: _builtins.int = ...,
+        number: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanSequence: _TypeAlias = PlanSequence  # noqa: Y015
+
+@_typing.final
 class Leader(_message.Message):
     """Key: /shoal/v1/leader, under the leader's lease."""
 

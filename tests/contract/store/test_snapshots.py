@@ -7,8 +7,8 @@ import pytest
 from manager.store import snapshot
 from manager.store.backend import Backend, Put
 from manager.store.changes import put
-from manager.store.kinds import CLUSTER, LEADER, MANAGER, TASK
-from shoal.api.v1.cluster_pb2 import Cluster, Leader, Manager
+from manager.store.kinds import CLUSTER, EPOCH, LEADER, MANAGER, TASK
+from shoal.api.v1.cluster_pb2 import Cluster, Epoch, Leader, Manager
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput, NotFound, Refused
@@ -39,11 +39,28 @@ def test_what_is_restored_is_what_was_saved(run: Run, tmp_path: Path) -> None:
         assert file.stat().st_mode & 0o777 == 0o600
         empty = MemoryEtcd()
         empty.max_operations = 128
-        assert await snapshot.restore(empty, file) == about
+        assert await snapshot.restore(empty, file, now_ms=now_ms) == about
         async with running_store(rig.backend) as old, running_store(empty) as new:
             assert new.tables.tasks == old.tables.tasks
             assert new.tables.cluster is not None and new.tables.cluster.meta.id == "c1"
             assert not new.tables.managers and not new.tables.rows(LEADER)
+
+    run(scenario)
+
+
+def test_each_restoration_begins_an_epoch_of_its_own(run: Run, tmp_path: Path) -> None:
+    async def scenario(rig: Rig) -> None:
+        await populate(rig.backend)
+        await rig.backend.txn((), [Put(EPOCH.key("e1"), Epoch(id="e1").SerializeToString())])
+        await snapshot.save(rig.backend, tmp_path / "saved", now_ms)
+        epochs: set[str] = set()
+        for _ in range(2):
+            empty = MemoryEtcd()
+            await snapshot.restore(empty, tmp_path / "saved", now_ms=now_ms)
+            async with running_store(empty) as store:
+                epochs.update(store.tables.rows(EPOCH))
+        assert len(epochs) == 2
+        assert "e1" not in epochs
 
     run(scenario)
 
@@ -55,7 +72,7 @@ def test_an_etcd_with_records_is_left_alone(run: Run, tmp_path: Path) -> None:
         await snapshot.save(full, tmp_path / "saved", now_ms)
         await rig.backend.txn((), [Put(TASK.key("t"), Task(id="t").SerializeToString())])
         with pytest.raises(Refused, match="empty"):
-            await snapshot.restore(rig.backend, tmp_path / "saved")
+            await snapshot.restore(rig.backend, tmp_path / "saved", now_ms=now_ms)
         assert len((await rig.backend.range(b"/", b"0")).records) == 1
 
     run(scenario)

@@ -99,6 +99,15 @@ class ManagerProcess:
         self.process.kill()
         self.process.wait()
 
+    def pause(self) -> None:
+        """SIGSTOP, of it alone."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> int:
         """SIGTERM; its exit code."""
         assert self.process is not None
@@ -136,21 +145,44 @@ async def running_manager(directory: Path, *more: str) -> AsyncGenerator[tuple[M
         manager.end()
 
 
+@dataclass
+class EtcdProcess:
+    """An etcd of nobody's own on loopback, with its defaults but for some flags; may be started again."""
+
+    directory: Path
+    flags: tuple[str, ...] = ()
+    client: int = field(default_factory=free_port)
+    peer: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return f"127.0.0.1:{self.client}"
+
+    def start(self) -> None:
+        client, peer = f"http://{self.endpoint}", f"http://127.0.0.1:{self.peer}"
+        command = ["etcd", f"--data-dir={self.directory}", "--logger=zap", "--log-level=error", *self.flags]
+        command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}"]
+        command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
+        command += [f"--initial-cluster=default={peer}"]
+        with (self.directory.parent / "etcd.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
 @contextmanager
 def shared_etcd(directory: Path, *flags: str) -> Generator[str]:
-    """An etcd of nobody's own, with its defaults but for these flags, on loopback; its endpoint."""
-    client, peer = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-    command = ["etcd", f"--data-dir={directory / 'shared-etcd'}", "--logger=zap", *flags]
-    command += [f"--listen-client-urls={client}", f"--advertise-client-urls={client}", "--log-level=error"]
-    command += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
-    command += [f"--initial-cluster=default={peer}"]
-    with (directory / "etcd.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
+    """An `EtcdProcess` for as long as the block; its endpoint."""
+    etcd = EtcdProcess(directory / "shared-etcd", flags)
+    etcd.start()
     try:
-        yield client.removeprefix("http://")
+        yield etcd.endpoint
     finally:
-        process.kill()
-        process.wait()
+        etcd.kill()
 
 
 class ScriptedAgent(AgentStreamsServicer):

@@ -237,9 +237,10 @@ def test_one_that_is_let_run_outlives_the_agent_and_others_do_not(tmp_path: Path
 def test_the_container_ends_under_it(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, task: str) -> None:
         process = await begun(runtime, task, "/bin/sh", "-c", "echo; sleep 1000")
+        assert await words_of(process, b"\n") == b"\n"
         reading = asyncio.create_task(finished(process))
         await runtime.remove(task, keep_logs=False)
-        assert await reading == (128 + signal.SIGKILL, b"\n", b"")
+        assert await reading == (128 + signal.SIGKILL, b"", b"")
         with pytest.raises(NotFound):
             await begun(runtime, task, "/bin/true")
 
