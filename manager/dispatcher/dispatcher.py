@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from contextlib import aclosing, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from grpc import aio
@@ -236,7 +237,8 @@ class Dispatcher(DispatcherServicer):
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence, statuses = batch.sequence, admission.statuses(batch, self._now_ms())
-        self._committer.submit(Batch(session.node_id, statuses, lambda: session.acknowledge(sequence)))
+        done = partial(session.acknowledge, sequence)
+        self._committer.submit(Batch(session.node_id, statuses, done, session.end))
 
     def _news(self, node_id: str, marks: Collection[Mark] | None) -> News:
         news = self._catalogue.news(node_id, marks)

@@ -6,35 +6,49 @@ While a transaction is under way the next one gathers, so that the rate adapts t
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from manager.dispatcher.records import Records
-from manager.store.changes import PRESENT, Expect, expect, put
+from manager.store.changes import ABSENT, PRESENT, Expect, expect, put
 from manager.store.kinds import TASK, TASK_STATUS
 from manager.store.tables import View
 from manager.store.transaction import batches as split
 from shoal import task_states
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.errors import Conflict, Timeout, Unavailable
+from shoal.errors import Conflict, ShoalError, Timeout, Unavailable
+from shoal.task_group import TaskGroup
 
 CONDITIONS = 2
-"""Of each status in a transaction, which has as many conditions as operations."""
+"""At most, of each status in a transaction, which has as many conditions as operations."""
 
 RETRY_SECONDS = 0.5
 CONFLICT_SECONDS = 0.01
 """The watch tells the tables in about this time what the conflict was."""
+FIRST_TURNS = 20
+"""Before batches that conflict are tried apart from each other."""
+LATER_TURNS = 3
+ASIDE_SECONDS = 1.0
+ASIDE_TURNS = 30
+"""For a watch that is silent for a while, as with an etcd that stands still."""
 
 _AGENTS_STATES = frozenset(state for state in TaskState.values() if TaskState.ACCEPTED <= state <= TaskState.REJECTED)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """Statuses that one session sent together; `done` is called when they are in etcd, or are not to go there."""
+    """Statuses that one session sent together.
+
+    Attributes:
+        done: called when they are in etcd, or are not to go there.
+        failed: called with why when they cannot be written.
+    """
 
     node_id: str
     statuses: tuple[TaskStatus, ...]
     done: Callable[[], None]
+    failed: Callable[[ShoalError], None]
 
 
 def admissible(view: View, batches: Iterable[Batch]) -> dict[str, TaskStatus]:
@@ -52,11 +66,16 @@ def admissible(view: View, batches: Iterable[Batch]) -> dict[str, TaskStatus]:
 
 
 class StatusCommitter:
-    """Takes batches from any session and writes them, until cancelled."""
+    """Takes batches from any session and writes them, until cancelled.
+
+    One that cannot be written keeps no other waiting: it is set aside, tried again by itself for a while, and then its
+    session is ended, so that the agent begins anew.
+    """
 
     def __init__(self, *, store: Records) -> None:
         self._store = store
         self._waiting: list[Batch] = []
+        self._aside: dict[str, Batch] = {}
         self._wake = asyncio.Event()
 
     def submit(self, batch: Batch) -> None:
@@ -67,19 +86,41 @@ class StatusCommitter:
     def discard(self, node_id: str) -> None:
         """Drop what a session that ended left waiting: the agent sends it again, and perhaps to another manager."""
         self._waiting = [batch for batch in self._waiting if batch.node_id != node_id]
+        self._aside.pop(node_id, None)
 
     async def run(self) -> None:
         """Commit what is submitted."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            taken, self._waiting = self._waiting, []
-            await self._commit(taken)
-            for batch in taken:
-                batch.done()
+        async with TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                taken, self._waiting = self._waiting, []
+                refused = await self._commit(taken, FIRST_TURNS)
+                for batch in taken:
+                    if batch in refused:
+                        self._set_aside(batch, group)
+                    else:
+                        batch.done()
 
-    async def _commit(self, batches: list[Batch]) -> None:
-        """Again until nothing is left to write; what a conflict or a fault spared is looked at anew."""
+    async def _commit(self, batches: list[Batch], turns: int) -> list[Batch]:
+        """Write them, in halves when a conflict stays; those that are not to be written now."""
+        for _ in range(turns):
+            try:
+                await self._write(batches)
+                return []
+            except Conflict:
+                await asyncio.sleep(CONFLICT_SECONDS)
+        if len(batches) == 1:
+            return batches
+        half = len(batches) // 2
+        return await self._commit(batches[:half], LATER_TURNS) + await self._commit(batches[half:], LATER_TURNS)
+
+    async def _write(self, batches: list[Batch]) -> None:
+        """Again until nothing is left to write; what a fault spared is looked at anew.
+
+        Raises:
+            Conflict: a record is not as the tables have it.
+        """
         while wanted := admissible(self._store.tables, batches):
             try:
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in wanted.items()]
@@ -87,13 +128,40 @@ class StatusCommitter:
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
                     await self._store.commit(part.writes, expects=expects)
                 return
-            except Conflict:
-                await asyncio.sleep(CONFLICT_SECONDS)
             except (Unavailable, Timeout) as error:
                 _log.warning("%d task statuses wait: %s", len(wanted), error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _expects(self, task_id: str) -> tuple[Expect, Expect]:
-        """The task must be there, so that no status outlives it; its status must be the one that was looked at."""
+    def _expects(self, task_id: str) -> tuple[Expect, ...]:
+        """The task must be there, so that no status outlives it; its status must be the one that was looked at.
+
+        One that has a status is there: who deletes it deletes the status with it, or later.
+        """
         version = self._store.version_of(TASK_STATUS, task_id)
-        return expect(TASK, task_id, PRESENT), expect(TASK_STATUS, task_id, version)
+        unchanged = expect(TASK_STATUS, task_id, version)
+        return (unchanged,) if version != ABSENT else (expect(TASK, task_id, PRESENT), unchanged)
+
+    def _set_aside(self, batch: Batch, group: TaskGroup) -> None:
+        if batch.node_id in self._aside:
+            self._give_up(batch)
+            return
+        self._aside[batch.node_id] = batch
+        _log.error("statuses of node %s cannot be written now: their records are not as known here", batch.node_id)
+        group.create_task(self._try_again(batch), name=f"statuses of node {batch.node_id}")
+
+    async def _try_again(self, batch: Batch) -> None:
+        for _ in range(ASIDE_TURNS):
+            await asyncio.sleep(ASIDE_SECONDS)
+            if self._aside.get(batch.node_id) is not batch:
+                return
+            with suppress(Conflict):
+                await self._write([batch])
+                self._aside.pop(batch.node_id, None)
+                batch.done()
+                return
+        if self._aside.get(batch.node_id) is batch:
+            self._give_up(batch)
+
+    def _give_up(self, batch: Batch) -> None:
+        self._aside.pop(batch.node_id, None)
+        batch.failed(Unavailable("statuses of tasks cannot be written: their records changed; open the session again"))

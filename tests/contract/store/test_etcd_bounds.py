@@ -109,7 +109,7 @@ def test_statuses_of_many_tasks_are_committed(run: Run) -> None:
         running = [TaskStatus(task_id=task.id, state=TaskState.RUNNING) for task in tasks(300)]
         async with TaskGroup() as group:
             committing = group.create_task(committer.run())
-            committer.submit(Batch("n", tuple(running), done.set))
+            committer.submit(Batch("n", tuple(running), done.set, lambda _: None))
             await until(done.is_set)
             committing.cancel()
         assert len(store.tables.task_status) == 300

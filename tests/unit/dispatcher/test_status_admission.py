@@ -6,7 +6,7 @@ from tests.unit.dispatcher.dispatcher_world import World
 
 
 def batch(node_id: str, *statuses: TaskStatus) -> Batch:
-    return Batch(node_id, statuses, lambda: None)
+    return Batch(node_id, statuses, lambda: None, lambda _: None)
 
 
 def status(state: TaskState.ValueType, at_ms: int = 1) -> TaskStatus:
