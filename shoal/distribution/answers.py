@@ -7,6 +7,7 @@ from shoal.distribution.documents import parse_object
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, ShoalError, Unauthenticated, Unavailable
 
 _LONGEST = 200
+_MOST = 10
 
 
 def refusal(status: int, body: bytes, *, what: str, host: str) -> ShoalError:
@@ -29,6 +30,17 @@ def refusal(status: int, body: bytes, *, what: str, host: str) -> ShoalError:
     return InvalidInput(f"registry {host} refuses the request for {what} with status {status}{said}")
 
 
+def foreign_refusal(status: int, *, what: str, host: str, registry: str) -> ShoalError:
+    """The error for a host that a registry leads to: its status alone. What it says may be a stranger's, from a
+    service that never meant to speak to who reads this."""
+    where = f"{host}, where registry {registry} leads to for {what},"
+    if status == 404:
+        return NotFound(f"{where} does not have it; push the image again")
+    if status == 401:
+        return Unavailable(f"{where} wants a login, which is for the registry alone to ask; check the registry")
+    return Unavailable(f"{where} answers {status}; try again later")
+
+
 def _said(body: bytes) -> str:
     try:
         errors = parse_object(body, "the answer").get("errors")
@@ -36,5 +48,6 @@ def _said(body: bytes) -> str:
         return ""
     told = [each for each in errors if isinstance(each, dict)] if isinstance(errors, list) else []
     texts = [str(each.get("message") or each.get("code") or "") for each in told]
-    text = " ".join("; ".join(filter(None, texts)).split())[:_LONGEST]
+    text = " ".join("; ".join(filter(None, texts[:_MOST])).split())[:_LONGEST]
+    text = "".join(each if each.isprintable() else "?" for each in text)  # a terminal obeys what cannot be seen
     return f": {text}" if text else ""

@@ -3,21 +3,26 @@
 OCI distribution-spec v1.1, "Pull" and "Push". Imports httpx through `transport`: import this module at first use.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from shoal.distribution.calls import Call
 from shoal.distribution.digests import DigestCheck, digest_of, is_digest
 from shoal.distribution.manifests import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_BYTES, Descriptor
+from shoal.distribution.ranges import range_start
 from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
-from shoal.distribution.transport import Call, Transport
+from shoal.distribution.transport import Transport
+from shoal.distribution.trust import system_trust
 from shoal.errors import InvalidInput, NotFound
 from shoal.image_reference import ImageReference
 
 _ACCEPT = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
+_MAX_TRANSPORTS = 32
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,24 @@ class Repository:
 
     @asynccontextmanager
     async def blob_stream(self, descriptor: Descriptor, offset: int = 0) -> AsyncGenerator[BlobStream]:
-        """A blob from `offset` on (RFC 9110 section 14, one byte range). Not verified: see `BlobStream`."""
+        """A blob from `offset` on (RFC 9110 section 14, one byte range). Not verified: see `BlobStream`.
+
+        Raises:
+            InvalidInput: the registry announces another range, or another number of bytes, than the blob has.
+        """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         what, expect = self._what(descriptor.digest), frozenset({200, 206} if offset else {200})
         call = Call("GET", self._blob(descriptor.digest), what, self.pull_scopes, headers, expect=expect)
         async with self.transport.stream(call) as response:
             start = offset if response.status_code == 206 else 0
-            if start and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            if start and range_start(response.headers.get("Content-Range", ""), descriptor.size) != start:
                 raise InvalidInput(f"the registry gave another range than was asked for of {what}")
-            chunks = response.aiter_raw(256 << 10)
+            announced = response.headers.get("Content-Length", str(descriptor.size - start))
+            if announced != str(descriptor.size - start):
+                raise InvalidInput(
+                    f"the registry announces {announced[:20]} bytes of {what}, which has {descriptor.size - start} more"
+                )
+            chunks = response.aiter_raw()
             assert isinstance(chunks, AsyncGenerator)
             yield BlobStream(start, chunks)
 
@@ -121,7 +135,10 @@ class Repository:
 
 
 class Distribution:
-    """Repositories of all registries. An async context manager; belongs to one event loop."""
+    """Repositories of all registries. An async context manager; belongs to one event loop.
+
+    Connections of the registries used last are kept, of so many that a user who names many fills no memory.
+    """
 
     def __init__(
         self,
@@ -133,7 +150,9 @@ class Distribution:
         self._registries = registries
         self._policy = policy or RetryPolicy()
         self._make_transport = make_transport
+        self._trust = system_trust()
         self._transports: dict[tuple[str, int], Transport] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def repository(self, reference: ImageReference, *, attempts: int = 0) -> Repository:
         """The repository of a reference; tries each request so many times, 0 for the policy's number.
@@ -142,15 +161,26 @@ class Distribution:
             InvalidInput: the registry's settings name a file that cannot be used.
         """
         key = (reference.domain, attempts)
-        if key not in self._transports:
+        transport = self._transports.pop(key, None)
+        if transport is None:
             policy = replace(self._policy, attempts=attempts) if attempts else self._policy
-            self._transports[key] = self._make_transport(self._registries.find(reference.domain), policy=policy)
-        return Repository(self._transports[key], reference.path)
+            registry = self._registries.find(reference.domain)
+            transport = self._make_transport(registry, policy=policy, trust=self._trust)
+        self._transports[key] = transport
+        if len(self._transports) > _MAX_TRANSPORTS:
+            self._retire(self._transports.pop(next(iter(self._transports))))
+        return Repository(transport, reference.path)
 
     async def aclose(self) -> None:
         """Close all connections."""
         while self._transports:
             await self._transports.popitem()[1].aclose()
+        await asyncio.gather(*self._closing)
+
+    def _retire(self, transport: Transport) -> None:
+        task = asyncio.create_task(transport.retire())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def __aenter__(self) -> Self:
         return self

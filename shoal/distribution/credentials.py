@@ -10,7 +10,12 @@ from pathlib import Path
 from shoal.distribution.registries import Registry
 from shoal.errors import InvalidInput
 
-_PARAMETER = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_MAX_HEADER = 8 << 10
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
+_SPACES = re.compile(r"[ \t]*")
+_GAP = re.compile(r"[ \t,]*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_PLAIN = re.compile(r'[^\s,"]+')
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,33 @@ class Challenge:
 
 
 def parse_challenge(header: str) -> Challenge:
-    """One `WWW-Authenticate` header. Pure and total: a header that makes no sense has an empty scheme."""
-    scheme, _, rest = header.strip().partition(" ")
-    found = {
-        name.lower(): re.sub(r"\\(.)", r"\1", quoted) if quoted else plain
-        for name, quoted, plain in _PARAMETER.findall(rest)
-    }
-    return Challenge(scheme.lower() if scheme.isalpha() else "", found)
+    """The challenge of a `WWW-Authenticate` header that we can best answer: a bearer token with a realm, else a
+    password, else the first. Pure and total, in time that grows with the header: one that makes no sense has an empty
+    scheme, and so has one longer than any in use.
+    """
+    found = parse_challenges(header)
+    bearer = [each for each in found if each.scheme == "bearer" and "realm" in each.parameters]
+    basic = [each for each in found if each.scheme == "basic"]
+    return next(iter((*bearer, *basic, *found)), Challenge("", {}))
+
+
+def parse_challenges(header: str) -> tuple[Challenge, ...]:
+    """All challenges of a header, up to the place where it makes no sense any more (RFC 9110 section 11.6.1)."""
+    found: list[tuple[str, dict[str, str]]] = []
+    at = 0 if len(header) <= _MAX_HEADER else len(header)
+    while word := _TOKEN.match(header, _GAP.match(header, at).end()):  # type: ignore[union-attr]  # matches anything
+        at = _SPACES.match(header, word.end()).end()  # type: ignore[union-attr]
+        if not header.startswith("=", at):
+            found.append((word[0].lower(), {}))
+            continue
+        at = _SPACES.match(header, at + 1).end()  # type: ignore[union-attr]
+        value = _QUOTED.match(header, at) or _PLAIN.match(header, at)
+        if value is None or not found:
+            break
+        at = value.end()
+        text = re.sub(r"\\(.)", r"\1", value[1]) if value.lastindex else value[0]
+        found[-1][1].setdefault(word[0].lower(), text)
+    return tuple(Challenge(scheme, parameters) for scheme, parameters in found)
 
 
 def basic(username: str, password: str) -> str:

@@ -5,9 +5,11 @@ endpoint = "http://10.0.0.1:5000"      # or a list of mirrors, tried in this ord
 ca_file = "/etc/shoal/registry-ca.pem"
 username = "deploy"
 password_file = "/etc/shoal/registry-password"
+allowed_hosts = ["storage.internal:9000"]   # where it may lead although they are less public than itself
 """
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +20,8 @@ from shoal.errors import Fault, InvalidInput
 
 DOCKER_HUB = "docker.io"
 DOCKER_HUB_ENDPOINT = "https://registry-1.docker.io"
-_KEYS = frozenset({"endpoint", "ca_file", "plain_http", "username", "password_file"})
+_KEYS = frozenset({"endpoint", "ca_file", "plain_http", "username", "password_file", "allowed_hosts"})
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[0-9a-z][0-9a-z._-]*)(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Registry:
         ca_file: PEM file with the authorities to trust in place of the system's.
         username: empty for anonymous.
         password_file: holds the password and nothing else; readable by its owner only.
+        allowed_hosts: `host` or `host:port` to which it may lead for layers, uploads and tokens wherever they are; to
+            others only where their addresses are as public as its own.
     """
 
     domain: str
@@ -38,6 +43,7 @@ class Registry:
     ca_file: Path | None = None
     username: str = ""
     password_file: Path | None = None
+    allowed_hosts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -121,12 +127,12 @@ class _TableReader:
         self.fault(key, "must be true or false")
         return False
 
-    def texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str, kind: str) -> tuple[str, ...]:
         value = self._table.get(key, [])
         values = [value] if isinstance(value, str) else value
         if isinstance(values, list) and all(isinstance(each, str) for each in values):
             return tuple(values)
-        self.fault(key, "must be a URL or a list of URLs")
+        self.fault(key, f"must be a {kind} or a list of them")
         return ()
 
     def path(self, key: str) -> Path | None:
@@ -138,7 +144,7 @@ class _TableReader:
 
 def _registry(domain: str, reader: _TableReader) -> Registry:
     plain = reader.flag("plain_http")
-    endpoints = tuple(endpoint.rstrip("/") for endpoint in reader.texts("endpoint"))
+    endpoints = tuple(endpoint.rstrip("/") for endpoint in reader.texts("endpoint", "URL"))
     for endpoint in endpoints:
         message = _endpoint_fault(endpoint)
         if message:
@@ -153,7 +159,10 @@ def _registry(domain: str, reader: _TableReader) -> Registry:
     if not endpoints:
         scheme = "http" if plain else "https" if ca_file else ""
         endpoints = (f"{scheme}://{domain}" if scheme and domain != DOCKER_HUB else _default_endpoint(domain),)
-    return Registry(domain, endpoints, ca_file, username, password_file)
+    allowed = frozenset(host.lower() for host in reader.texts("allowed_hosts", "host"))
+    if faulty := sorted(host for host in allowed if not _HOST.fullmatch(host)):
+        reader.fault("allowed_hosts", f"{faulty[0]!r} must be host or host:port")
+    return Registry(domain, endpoints, ca_file, username, password_file, allowed)
 
 
 def _endpoint_fault(endpoint: str) -> str:

@@ -15,7 +15,11 @@ class RetryPolicy:
         first_seconds: wait after the first failure; doubles with each.
         longest_seconds: no wait is longer, whatever the registry asks for.
         connect_seconds: for the connection; `idle_seconds` for silence on it.
-        answer_seconds: for the whole body of an answer that is not a layer.
+        answer_seconds: for a try to read until its answer begins, with logins and redirects; for the whole body of an
+            answer that is not a layer.
+        pace_seconds: a layer that brings less than `least_bytes_per_second` while it is waited for this long is
+            given up.
+        layer_seconds: for a whole layer with all tries, and as much again as it takes at `slow_bytes_per_second`.
     """
 
     attempts: int = 4
@@ -24,6 +28,14 @@ class RetryPolicy:
     connect_seconds: float = 5.0
     idle_seconds: float = 30.0
     answer_seconds: float = 60.0
+    pace_seconds: float = 30.0
+    least_bytes_per_second: int = 8 << 10
+    layer_seconds: float = 600.0
+    slow_bytes_per_second: int = 32 << 10
+
+    def layer_deadline(self, size: int) -> float:
+        """Seconds that a layer of `size` bytes may take in all."""
+        return self.layer_seconds + min(size, 1 << 60) / self.slow_bytes_per_second
 
     def delay(self, failures: int, retry_after: str = "") -> float:
         """Seconds to wait after so many failures: what `Retry-After` asks (in seconds), else backoff with jitter."""

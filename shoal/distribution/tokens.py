@@ -1,8 +1,9 @@
-"""Bearer tokens of one registry, kept until they run out.
+"""Bearer tokens, each for the origin that asked for it, kept until they run out.
 
 Distribution "Token Authentication Specification": the realm takes service and scopes and answers with a token.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,9 +14,16 @@ Scopes = tuple[str, ...]
 """`repository:<path>:<actions>`, one for each repository that a request touches."""
 
 DEFAULT_LIFETIME_SECONDS = 60.0
-"""Where the answer has no `expires_in`; the specification's value."""
+"""Where the answer has no `expires_in`, and the least that is believed; the specification's value."""
+
+LONGEST_LIFETIME_SECONDS = 3600.0
+"""No token is kept for longer, whatever its server says."""
+
+MAX_TOKEN_LENGTH = 32 << 10
+"""Characters; it goes into a header of each request."""
 
 _MARGIN = 0.8
+_MAX_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Token:
 
 
 class TokenCache:
-    """The tokens got so far, by scopes."""
+    """The tokens that one origin has asked for, by scopes. Bounded: the oldest go first."""
 
     def __init__(self) -> None:
         self._tokens: dict[Scopes, Token] = {}
@@ -39,6 +47,9 @@ class TokenCache:
 
     def put(self, scopes: Scopes, token: Token) -> None:
         """Keep a token in place of an older one."""
+        self._tokens.pop(scopes, None)
+        while len(self._tokens) >= _MAX_TOKENS:
+            del self._tokens[next(iter(self._tokens))]
         self._tokens[scopes] = token
 
     def drop(self, scopes: Scopes, refused: str) -> None:
@@ -69,8 +80,15 @@ def parse_token(content: bytes, now: float, *, realm: str) -> Token:
         document = parse_object(content, "the answer")
         text = document.get("token") or document.get("access_token")
         lifetime = float(str(document.get("expires_in") or DEFAULT_LIFETIME_SECONDS))
+        if math.isnan(lifetime):
+            raise InvalidInput("expires_in is not a number")
     except (InvalidInput, ValueError) as error:
         raise Unauthenticated(f"token server {realm} gave an answer that makes no sense; check its address") from error
     if not isinstance(text, str) or not text or not (text.isascii() and text.isprintable()):
         raise Unauthenticated(f"token server {realm} gave no token; check username and password in registries.toml")
-    return Token(text, now + lifetime * _MARGIN)
+    if len(text) > MAX_TOKEN_LENGTH:
+        raise Unauthenticated(
+            f"token server {realm} gave a token of {len(text)} characters; the maximum is {MAX_TOKEN_LENGTH}"
+        )
+    kept = min(max(lifetime, DEFAULT_LIFETIME_SECONDS), LONGEST_LIFETIME_SECONDS)
+    return Token(text, now + kept * _MARGIN)

@@ -5,17 +5,20 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import httpx
 
+from shoal.distribution.calls import Body, Call
 from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
 from shoal.distribution.tokens import Scopes
-from shoal.distribution.transport import Body, Call
 from shoal.errors import InvalidInput
 
 OpenBlob = Callable[[int], AsyncIterator[bytes]]
 """The bytes of a blob from an offset on; may be called again after a failure."""
 
 _LOCATION = frozenset({202})
+
+_Place = tuple[str, str]
+"""URL of an upload session, which may be elsewhere, and the endpoint that named it."""
 
 
 class Uploader:
@@ -41,14 +44,14 @@ class Uploader:
         """
         if await self._repository.has_blob(descriptor.digest):
             return False
-        location = await self._start(descriptor, mount_from)
-        if location is None:
+        place = await self._start(descriptor, mount_from)
+        if place is None:
             return False
         offset = 0
         while descriptor.size - offset > self._chunk_bytes:
-            location = await self._patch(location, descriptor, open_blob, offset)
+            place = await self._patch(place, descriptor, open_blob, offset)
             offset += self._chunk_bytes
-        await self._finish(location, descriptor, open_blob, offset)
+        await self._finish(place, descriptor, open_blob, offset)
         return True
 
     async def put_manifest(self, manifest: RawManifest, target: str) -> str:
@@ -68,13 +71,13 @@ class Uploader:
             frozenset({201, 202}),
         )
         response, _ = await self._transport.send(call)
-        stored = response.headers.get("Docker-Content-Digest", manifest.digest)
-        if stored != manifest.digest or digest_of(manifest.content) != manifest.digest:
-            raise InvalidInput(f"the registry stored {name}:{target} as {stored}, not as {manifest.digest}")
+        if digest_of(manifest.content) != manifest.digest:
+            raise InvalidInput(f"the content of {manifest.digest} is corrupt")
+        _check_stored(response, f"{name}:{target}", manifest.digest)
         return manifest.digest
 
-    async def _start(self, descriptor: Descriptor, mount_from: str) -> str | None:
-        """URL of a new upload session; None where the blob was mounted in place of one."""
+    async def _start(self, descriptor: Descriptor, mount_from: str) -> _Place | None:
+        """A new upload session; None where the blob was mounted in place of one."""
         scopes, query = self._scopes, ""
         if mount_from:
             scopes = (*scopes, f"repository:{mount_from}:pull")
@@ -82,9 +85,14 @@ class Uploader:
         target = f"/v2/{self._repository.path}/blobs/uploads/{query}"
         call = Call("POST", target, self._what(descriptor), scopes, expect=frozenset({201, 202}))
         response, _ = await self._transport.send(call)
-        return None if response.status_code == 201 else _location(response)
+        if response.status_code != 201:
+            return self._transport.located(response)
+        if not mount_from:
+            raise InvalidInput(f"the registry says that {self._what(descriptor)} is there before it was sent")
+        _check_stored(response, self._what(descriptor), descriptor.digest)
+        return None
 
-    async def _patch(self, location: str, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> str:
+    async def _patch(self, place: _Place, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> _Place:
         size = self._chunk_bytes
         headers = {
             "Content-Type": "application/octet-stream",
@@ -92,19 +100,22 @@ class Uploader:
             "Content-Range": f"{offset}-{offset + size - 1}",
         }
         body = _piece(open_blob, offset, size)
-        call = Call("PATCH", location, self._what(descriptor), self._scopes, headers, body, _LOCATION)
+        url, endpoint = place
+        call = Call("PATCH", url, self._what(descriptor), self._scopes, headers, body, _LOCATION, endpoint)
         response, _ = await self._transport.send(call)
-        return _location(response)
+        return self._transport.located(response)
 
-    async def _finish(self, location: str, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> None:
+    async def _finish(self, place: _Place, descriptor: Descriptor, open_blob: OpenBlob, offset: int) -> None:
         size = descriptor.size - offset
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         if offset:
             headers["Content-Range"] = f"{offset}-{descriptor.size - 1}"
         body = _piece(open_blob, offset, size) if size else b""
-        target = _with_query(location, "digest", descriptor.digest)
-        call = Call("PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}))
-        await self._transport.send(call)
+        url, endpoint = place
+        target = _with_query(url, "digest", descriptor.digest)
+        call = Call("PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}), endpoint)
+        response, _ = await self._transport.send(call)
+        _check_stored(response, self._what(descriptor), descriptor.digest)
 
     def _what(self, descriptor: Descriptor) -> str:
         return f"{self._repository.name}@{descriptor.digest}"
@@ -122,14 +133,11 @@ def _piece(open_blob: OpenBlob, offset: int, size: int) -> Body:
     return chunks
 
 
-def _location(response: httpx.Response) -> str:
-    location = response.headers.get("Location", "")
-    if not location:
-        raise InvalidInput(f"registry {response.url.host} opened an upload without saying where")
-    try:
-        return str(response.url.join(location))
-    except (httpx.InvalidURL, ValueError) as error:
-        raise InvalidInput(f"registry {response.url.host} opened an upload at no URL: {error}") from error
+def _check_stored(response: httpx.Response, what: str, digest: str) -> None:
+    """What the registry says that it stored, where it does, is what was sent."""
+    stored = response.headers.get("Docker-Content-Digest", digest)
+    if stored != digest:
+        raise InvalidInput(f"the registry stored {what} as {stored[:80]!a}, not as {digest}")
 
 
 def _with_query(url: str, name: str, value: str) -> str:

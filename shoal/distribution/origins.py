@@ -1,0 +1,46 @@
+"""URLs that a registry names: whose they are, and what of them may be shown. Pure."""
+
+from typing import NamedTuple
+
+import httpx
+
+from shoal.errors import InvalidInput
+
+_MAX_URL = 16 << 10
+_PORTS = {"http": 80, "https": 443}
+
+
+class Origin(NamedTuple):
+    """Scheme, host and port (RFC 6454 section 4): what a credential is bound to."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def named_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
+    """A URL that somebody else names, absolute or relative to `base`.
+
+    Raises:
+        InvalidInput: it is none of HTTP, holds a user or a password, or is longer than any in use.
+    """
+    if len(text) > _MAX_URL:
+        raise InvalidInput(f"a URL of {len(text)} characters is too long; the maximum is {_MAX_URL}")
+    try:
+        url = base.join(text) if base else httpx.URL(text)
+    except (httpx.InvalidURL, ValueError, TypeError) as error:
+        raise InvalidInput(f"a URL is not valid: {' '.join(ascii(str(error)).split())[:200]}") from error
+    if url.scheme not in _PORTS or not url.raw_host:
+        raise InvalidInput("a URL has no host or is not of http or https")
+    if url.userinfo:
+        raise InvalidInput("a URL holds a user name or a password")
+    return url
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Of a URL that `named_url` gave."""
+    return Origin(url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS[url.scheme])
