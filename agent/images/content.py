@@ -1,12 +1,13 @@
 """The directory of the images: what lies where, written so that a crash leaves nothing half-made that counts.
 
 blobs/sha256/<hex>      manifests, indexes and configurations, verified
-partial/<hex>           compressed layers on their way; removed once they are unpacked
+partial/<hex>           compressed layers on their way, by where they come from; removed once they are unpacked
 layers/<hex>/           unpacked layers by diff id: a lower directory for overlayfs
 temporary/              removed at the next start
 references.json         which reference led to which image
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Iterator
@@ -69,9 +70,11 @@ class Content:
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def partial(self, digest: str) -> Path:
-        """Where a compressed layer is put together."""
-        return self._partial / digest.replace(":", "-")
+    def partial(self, repository: str, digest: str, diff_id: str) -> Path:
+        """Where a compressed layer is put together: a place of its own for each repository that it comes from and each
+        diff id that an image claims for it, so that a wrong one spoils nobody else's download."""
+        name = hashlib.sha256("\0".join((repository, digest, diff_id)).encode()).hexdigest()
+        return self._partial / name
 
     def layer(self, diff_id: str) -> Path:
         """Where an unpacked layer is, or will be."""

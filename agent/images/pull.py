@@ -4,21 +4,23 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.images.catalogue import Entry, make_entry
 from agent.images.content import Content
+from agent.images.disk_room import DiskRoom
 from agent.images.download import Download
 from agent.images.progress import Progress
 from agent.images.sharing import SharedWork
+from agent.images.slots import FairSlots, KeyedLocks
 from agent.images.threads import in_thread
 from agent.images.unpack import unpack
 from shoal.distribution.client import Distribution, RawManifest, Repository
 from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
 from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse
 from shoal.task_group import TaskGroup
 
@@ -30,7 +32,9 @@ class Puller:
     """Pulls images into a content store.
 
     Args:
-        parallel: layers that are fetched or unpacked at the same time, over all pulls.
+        parallel: layers that are fetched at the same time from one registry, and that are unpacked at the same time.
+        downloads: layers that are fetched at the same time from all registries. No registry holds them all, so that
+            one which answers slowly delays only its own images.
         reserve_bytes: what must stay free on the disk.
     """
 
@@ -42,6 +46,7 @@ class Puller:
         *,
         policy: RetryPolicy,
         parallel: int = 3,
+        downloads: int = 16,
         reserve_bytes: int = 256 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,8 +56,16 @@ class Puller:
         self._reserve_bytes = reserve_bytes
         self._clock = clock
         self._distribution = Distribution(registries, policy=policy)
-        self._slots = asyncio.Semaphore(parallel)
-        self._layers: SharedWork[str, None] = SharedWork()
+        self._downloads = FairSlots(total=downloads, each=parallel)
+        self._unpacking = asyncio.Semaphore(parallel)
+        self._unpacked = KeyedLocks()
+        self._room = DiskRoom(content.directory, reserve_bytes, clock=clock)
+        self._layers: SharedWork[tuple[str, str, str], None] = SharedWork()
+
+    @property
+    def lacks_room(self) -> bool:
+        """Whether a pull ended of late for want of room on the disk, and would again."""
+        return self._room.lacking
 
     async def aclose(self) -> None:
         """Close the connections to registries."""
@@ -94,11 +107,9 @@ class Puller:
     async def _pull_layers(
         self, repository: Repository, manifest: Manifest, diff_ids: tuple[str, ...], report: Report
     ) -> None:
-        missing = {
-            diff_id: layer
-            for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
-            if not self._content.has_layer(diff_id)
-        }
+        wanted = _by_diff_id(manifest, diff_ids)
+        missing = {diff_id: layer for diff_id, layer in wanted.items() if not self._content.has_layer(diff_id)}
+        self._room.need(sum(self._left_of(repository, layer, diff_id) for diff_id, layer in missing.items()))
         progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:
             async with TaskGroup() as group:
@@ -108,23 +119,51 @@ class Puller:
             raise errors.exceptions[0] from None
 
     async def _layer(self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress) -> None:
-        async def work(_: Report) -> None:
-            async with self._slots:
-                if not self._content.has_layer(diff_id):
-                    await self._fetch_and_unpack(repository, layer, diff_id, progress)
+        """One layer in its place. Pulls that want it from one registry share the work; another repository's failure is
+        no reason for this one's."""
+        key = (_registry(repository), layer.digest, diff_id)
+        ours = False
 
-        await self._layers.run(diff_id, _ignore, work)
+        async def work(_: Report) -> None:
+            nonlocal ours
+            ours = True
+            if not self._content.has_layer(diff_id):
+                await self._fetch_and_unpack(repository, layer, diff_id, progress)
+
+        while not ours:
+            try:
+                await self._layers.run(key, _ignore, work)
+                break
+            except ShoalError:
+                if ours:
+                    raise
         progress.layer_done()
 
     async def _fetch_and_unpack(
         self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress
     ) -> None:
-        path = self._content.partial(layer.digest)
-        await Download(repository, layer, path, add=progress.add, policy=self._policy).run()
-        stop = threading.Event()
-        await in_thread(lambda: self._unpack(path, diff_id, stop), on_cancel=stop.set)
+        path = self._partial(repository, layer, diff_id)
+        download = Download(
+            repository, layer, path, room=self._room, add=progress.add, policy=self._policy, clock=self._clock
+        )
+        async with self._downloads.hold(_registry(repository)):
+            await download.run()
+        # Another registry may bring a layer of the same content: the first one stays.
+        async with self._unpacked.hold(diff_id), self._unpacking:
+            stop = threading.Event()
+            await in_thread(lambda: self._unpack(path, diff_id, stop), on_cancel=stop.set)
+
+    def _partial(self, repository: Repository, layer: Descriptor, diff_id: str) -> Path:
+        return self._content.partial(_registry(repository), layer.digest, diff_id)
+
+    def _left_of(self, repository: Repository, layer: Descriptor, diff_id: str) -> int:
+        path = self._partial(repository, layer, diff_id)
+        return layer.size - (min(path.stat().st_size, layer.size) if path.exists() else 0)
 
     def _unpack(self, blob: Path, diff_id: str, stop: threading.Event) -> None:
+        if self._content.has_layer(diff_id):
+            blob.unlink(missing_ok=True)
+            return
         directory = self._content.new_directory()
         try:
             unpack(blob, directory, diff_id=diff_id, reserve_bytes=self._reserve_bytes, stop=stop)
@@ -136,6 +175,25 @@ class Puller:
             if directory.exists():
                 self._content.remove(directory)
         blob.unlink(missing_ok=True)
+
+
+def _by_diff_id(manifest: Manifest, diff_ids: tuple[str, ...]) -> Mapping[str, Descriptor]:
+    """The layers by what they are unpacked to.
+
+    Raises:
+        InvalidInput: a blob would have to be two things, or a layer to come from two blobs.
+    """
+    found: dict[str, Descriptor] = {}
+    blobs: dict[str, str] = {}
+    for diff_id, layer in zip(diff_ids, manifest.layers, strict=True):
+        if blobs.setdefault(layer.digest, diff_id) != diff_id:
+            raise InvalidInput(f"layer {layer.digest} has two diff ids, {blobs[layer.digest]} and {diff_id}")
+        found[diff_id] = layer
+    return found
+
+
+def _registry(repository: Repository) -> str:
+    return repository.transport.registry.domain
 
 
 def _with_name(name: str, text: str) -> str:

@@ -26,6 +26,11 @@ _log = logging.getLogger(__name__)
 class Source(Protocol):
     """Where images come from."""
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether a pull ended of late for want of room on the disk, and would again."""
+        ...
+
     def pull(self, reference: str, report: Report) -> Awaitable[Entry]:
         """The image with its parts in place. Raises as `Images.ensure` does."""
         ...
@@ -157,6 +162,8 @@ class ImageStore:
         return unused(candidates, used, now, self._collect_policy)
 
     def _runs_short(self) -> bool:
+        if self._source is not None and self._source.lacks_room:
+            return True
         disk = os.statvfs(self._content.directory)
         return runs_short(disk.f_bavail, disk.f_blocks, self._collect_policy)
 
