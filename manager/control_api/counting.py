@@ -1,8 +1,9 @@
 """How many tasks of a service are wanted, run, stop, and why it does not go on. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from manager.control_api.host_programs import missing_on
 from manager.planner import constraints
@@ -17,6 +18,8 @@ from shoal.errors import InvalidInput
 from shoal.published_ports import is_answered, mesh_ports
 from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
+K = TypeVar("K")
+
 PROBLEMS_SHOWN = 5
 _IN_USE = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 """States of nodes that keep their tasks."""
@@ -28,14 +31,16 @@ _HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
 
 @dataclass
 class Count:
-    """A service's tasks, counted once.
+    """A service's tasks, counted.
 
     Attributes:
         wanted: tasks that are to run, of any revision.
         running: of the wanted revision, and they serve: their health check says so where they have one.
         stopping: are to stop and have not, on nodes that can still say so.
-        unreachable: are to stop, but their nodes are down.
+        unreachable: are to stop, but their nodes do not answer.
         by_state: those that are to run, by observed state.
+        failures: of the wanted revision, by time and message.
+        pending: that wait for a node, by why.
         unready: that run but do not serve, by why.
         done: that have ended well, of the wanted revision.
     """
@@ -47,9 +52,46 @@ class Count:
     stopping: int = 0
     unreachable: int = 0
     by_state: Counter[int] = field(default_factory=Counter)
-    failures: list[tuple[int, str]] = field(default_factory=list)
+    failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
     unready: Counter[str] = field(default_factory=Counter)
+
+    def add(self, task: Task, status: TaskStatus | None, answers: bool, fresh: range, sign: int = 1) -> None:
+        """Count a task, or (with sign -1) take back one that was counted with the same values.
+
+        Args:
+            answers: its node does.
+            fresh: the revisions whose tasks need no replacement.
+        """
+        state = observed(task, status)
+        if is_wanted(task) and not is_terminal(state):
+            self.wanted += sign
+            _add(self.by_state, state, sign)
+            if is_ready(task, status):
+                self.running_any += sign
+                self.running += sign * (task.revision in fresh)
+        elif not is_terminal(state) and task.node_id:
+            self.stopping += sign * answers
+            self.unreachable += sign * (not answers)
+        elif state == TaskState.COMPLETE and is_wanted(task) and task.revision in fresh:
+            self.done += sign
+        self._add_trouble(task, status, state, fresh, sign)
+
+    def _add_trouble(self, task: Task, status: TaskStatus | None, state: int, fresh: range, sign: int) -> None:
+        if state in _FAILED and status is not None and task.revision in fresh:
+            _add(self.failures, (status.at_ms, status.message or f"ended with exit code {status.exit_code}"), sign)
+        elif state == TaskState.PENDING and is_wanted(task) and task.reason:
+            _add(self.pending, task.reason, sign)
+        elif state == TaskState.RUNNING and status is not None and is_wanted(task) and not is_ready(task, status):
+            why = "not listening on their ports yet" if status.opening else "not healthy yet"
+            _add(self.unready, f"{why}{status.health_output and ': ' + status.health_output}", sign)
+
+
+def _add(counter: Counter[K], key: K, sign: int) -> None:
+    """What is there no more has no entry."""
+    counter[key] += sign
+    if not counter[key]:
+        del counter[key]
 
 
 def desired(view: View, service: Service) -> int:
@@ -78,42 +120,22 @@ def _admitted(view: View, service: Service) -> Iterator[str]:
             yield identifier
 
 
+Counting = Callable[[View, str, range], Count]
+"""`count`, or something that has counted already."""
+
+
 def count(view: View, service_id: str, fresh: range) -> Count:
     """Look at each task of the service once. `fresh` are the revisions whose tasks need no replacement."""
     counted = Count()
     for task in view.tasks_of(service_id).values():
-        status = view.task_status.get(task.id)
-        state = observed(task, status)
-        if is_wanted(task) and not is_terminal(state):
-            counted.wanted += 1
-            counted.by_state[state] += 1
-            if is_ready(task, status):
-                counted.running_any += 1
-                counted.running += task.revision in fresh
-        elif not is_terminal(state) and task.node_id:
-            _count_stopping(view, task, counted)
-        elif state == TaskState.COMPLETE and is_wanted(task) and task.revision in fresh:
-            counted.done += 1
-        _note_trouble(task, status, state, fresh, counted)
+        counted.add(task, view.task_status.get(task.id), answers(view, task.node_id), fresh)
     return counted
 
 
-def _count_stopping(view: View, task: Task, counted: Count) -> None:
-    node = view.node_status.get(task.node_id)
-    if node is None or node.state == NodeStatus.READY:
-        counted.stopping += 1
-    else:
-        counted.unreachable += 1
-
-
-def _note_trouble(task: Task, status: TaskStatus | None, state: int, fresh: range, counted: Count) -> None:
-    if state in _FAILED and status is not None and task.revision in fresh:
-        counted.failures.append((status.at_ms, status.message or f"ended with exit code {status.exit_code}"))
-    elif state == TaskState.PENDING and is_wanted(task) and task.reason:
-        counted.pending[task.reason] += 1
-    elif state == TaskState.RUNNING and status is not None and is_wanted(task) and not is_ready(task, status):
-        why = "not listening on their ports yet" if status.opening else "not healthy yet"
-        counted.unready[f"{why}{status.health_output and ': ' + status.health_output}"] += 1
+def answers(view: View, node_id: str) -> bool:
+    """Whether what stops on the node can be told of."""
+    node = view.node_status.get(node_id)
+    return node is None or node.state == NodeStatus.READY
 
 
 def service_view(view: View, service: Service) -> ServiceView:
@@ -129,7 +151,7 @@ def service_view(view: View, service: Service) -> ServiceView:
     )
 
 
-def progress(view: View, service: Service) -> ServiceProgress:
+def progress(view: View, service: Service, counting: Counting = count) -> ServiceProgress:
     """How far the service is.
 
     It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
@@ -138,7 +160,7 @@ def progress(view: View, service: Service) -> ServiceProgress:
     or its ports do.
     """
     in_force = effective(view, service)
-    counted = count(view, service.meta.id, _fresh(in_force))
+    counted = counting(view, service.meta.id, _fresh(in_force))
     wanted = desired(view, in_force)
     update = current_update(view, service)
     done = counted.done if in_force.spec.task.restart.condition in _ENDS_WELL else 0
@@ -186,9 +208,9 @@ def _is_under_way(update: UpdateStatus | None) -> bool:
     return update is not None and update.state not in (UpdateStatus.COMPLETED, UpdateStatus.ROLLED_BACK)
 
 
-def removal_progress(view: View, service_id: str, name: str) -> ServiceProgress:
+def removal_progress(view: View, service_id: str, name: str, counting: Counting = count) -> ServiceProgress:
     """How far the removal is: `converged` when the service is gone, and its tasks too."""
-    counted = count(view, service_id, range(0))
+    counted = counting(view, service_id, range(0))
     remaining = counted.stopping + counted.wanted
     gone = service_id not in view.services and remaining == 0
     return ServiceProgress(service_id=service_id, name=name, stopping=remaining, converged=gone)

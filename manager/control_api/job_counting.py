@@ -1,6 +1,6 @@
 """How far jobs are. Pure."""
 
-from manager.control_api.counting import count, problems_of
+from manager.control_api.counting import Counting, count, problems_of
 from manager.planner.modes import completions, is_on_each_node
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
@@ -19,7 +19,7 @@ def job_view(view: View, service: Service) -> ServiceView:
     )
 
 
-def job_progress(view: View, service: Service) -> ServiceProgress:
+def job_progress(view: View, service: Service, counting: Counting = count) -> ServiceProgress:
     """A job has converged when each of its slots is done; one with a schedule, when the planner keeps that schedule.
 
     It is halted when a slot was given up.
@@ -27,7 +27,7 @@ def job_progress(view: View, service: Service) -> ServiceProgress:
     status = view.service_status.get(service.meta.id)
     run = _newest_run(status)
     is_this = run is not None and _is_of(run, service)
-    counted = count(view, service.meta.id, range(service.task_revision, service.revision + 1))
+    counted = counting(view, service.meta.id, range(service.task_revision, service.revision + 1))
     if service.spec.HasField("schedule"):
         converged = status is not None and status.schedule.cron == service.spec.schedule.cron
     else:

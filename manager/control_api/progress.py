@@ -8,6 +8,7 @@ from manager.control_api.dependency_check import failed_job
 from manager.control_api.job_counting import job_progress
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import Records
+from manager.control_api.tally import Tally
 from manager.planner.modes import is_job
 from manager.store import kinds
 from manager.store.changes import Change
@@ -21,7 +22,7 @@ from shoal.ids import is_id
 INTERVAL_SECONDS = 0.05
 """Between two updates; the last one does not wait."""
 CHEAP_TASKS = 2000
-"""Counting so many takes about 2 ms. Up to there every change is looked at, so that the last update does not wait."""
+"""Up to there every change is looked at. Beyond, only when it may be the last, or the interval is over."""
 
 _ALWAYS = frozenset({kinds.NODE.name, kinds.NODE_STATUS.name})
 
@@ -47,52 +48,71 @@ class Progress:
         view = self._store.tables
         watched = _watched(view, request)
         with self._store.follow() as changes:
-            now = snapshot(view, watched, request.until_removed)
+            follower = _Follower(view, watched, request.until_removed, changes)
+            now = follower.snapshot()
             yield now
             while not now.done:
                 sent_at = self._seconds()
-                sent, now = now, await self._next(changes, watched, request.until_removed, sent_at, now)
+                sent, now = now, await self._next(follower, sent_at, now)
                 if now != sent:
                     yield now
 
-    async def _next(
-        self,
-        changes: Subscription,
-        watched: Mapping[str, str],
-        until_removed: bool,
-        sent_at: float,
-        sent: ServicesProgress,
-    ) -> ServicesProgress:
+    async def _next(self, follower: "_Follower", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
         """The progress after the next change, when it is done or the interval is over."""
-        view = self._store.tables
-        await _concerning(changes, view, watched)
+        await follower.concerning()
         now = sent
         while True:
             left = sent_at + INTERVAL_SECONDS - self._seconds()
-            if left <= 0 or _tasks(view, watched) <= CHEAP_TASKS:
-                now = snapshot(view, watched, until_removed)
+            if left <= 0 or follower.is_worth_a_look():
+                now = follower.snapshot()
             if left <= 0 or now.done:
                 return now
             try:
                 async with asyncio.timeout(left):
-                    await _concerning(changes, view, watched)
+                    await follower.concerning()
             except TimeoutError:
                 continue
 
 
-def snapshot(view: View, watched: Mapping[str, str], until_removed: bool) -> ServicesProgress:
-    """The progress of all. A service that is gone, tasks and all, counts as converged; one that waits for its user is
-    not waited for.
-    """
-    services = [_one(view, identifier, name, until_removed) for identifier, name in watched.items()]
-    return ServicesProgress(services=services, done=all(service.converged or service.halted for service in services))
+class _Follower:
+    """What one caller watches, with its counts."""
+
+    def __init__(self, view: View, watched: Mapping[str, str], until_removed: bool, changes: Subscription) -> None:
+        self._view = view
+        self._watched = watched
+        self._until_removed = until_removed
+        self._changes = changes
+        self._tally = Tally(view)
+
+    def snapshot(self) -> ServicesProgress:
+        """The progress of all. A service that is gone, tasks and all, counts as converged; one that waits for its user
+        is not waited for.
+        """
+        self._tally.note(self._changes.so_far())
+        services = [
+            _one(self._view, identifier, name, self._until_removed, self._tally.count)
+            for identifier, name in self._watched.items()
+        ]
+        done = all(service.converged or service.halted for service in services)
+        return ServicesProgress(services=services, done=done)
+
+    def is_worth_a_look(self) -> bool:
+        """Whether a snapshot is cheap, or may be the last."""
+        return _tasks(self._view, self._watched) <= CHEAP_TASKS or all(map(self._tally.may_be_done, self._watched))
+
+    async def concerning(self) -> None:
+        """Wait for a change that may alter the progress."""
+        async for batch in self._changes:
+            self._tally.note(batch)
+            if _concerns(batch, self._view, self._watched):
+                return
 
 
-def _one(view: View, identifier: str, name: str, until_removed: bool) -> ServiceProgress:
+def _one(view: View, identifier: str, name: str, until_removed: bool, count: counting.Counting) -> ServiceProgress:
     service = view.services.get(identifier)
     if until_removed or service is None:
-        return counting.removal_progress(view, identifier, name)
-    told = job_progress(view, service) if is_job(service.spec) else counting.progress(view, service)
+        return counting.removal_progress(view, identifier, name, count)
+    told = job_progress(view, service, count) if is_job(service.spec) else counting.progress(view, service, count)
     if not told.converged and (job := failed_job(view, service)):
         told.halted = True
         told.problems.insert(0, f"waits for {job} to complete, which has failed")
@@ -114,13 +134,6 @@ def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:
         else:
             found[service.meta.id] = service.spec.name
     return found
-
-
-async def _concerning(changes: Subscription, view: View, watched: Mapping[str, str]) -> None:
-    """Wait for a change that may alter the progress."""
-    async for batch in changes:
-        if _concerns(batch, view, watched):
-            return
 
 
 def _concerns(batch: Iterable[Change], view: View, watched: Mapping[str, str]) -> bool:
