@@ -30,7 +30,9 @@ def with_anonymous_volumes(request: ContainerRequest, directory: Path) -> Contai
     for place, mount in enumerate(unnamed):
         data = directory / str(place) / "_data"
         data.mkdir(parents=True)
-        volumes[mount.target] = VolumeSource(data=data, options={}, subpath="", copy_up=not mount.volume.no_copy)
+        volumes[mount.target] = VolumeSource(
+            data=data, options={}, subpath="", copy_up=not mount.volume.no_copy, durable=False
+        )
     return replace(request, spec=spec, volumes=volumes)
 
 

@@ -182,7 +182,10 @@ def _accounts(record: Record) -> tuple[str, str]:
         raise _gone(record)
     try:
         root = Path(f"/proc/{record.pid}/root")
-        return read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
+        found = read_in_root(root, "/etc/passwd"), read_in_root(root, "/etc/group")
+        if process_started(record.pid) != record.pid_started:  # the number may be another's by now
+            raise _gone(record)
+        return found
     except OSError as error:
         raise _gone(record) from error
     finally:

@@ -21,7 +21,7 @@ from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_
 from agent.runtime.devices import all_devices, find_devices
 from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
-from agent.runtime.mounted_files import mount_files
+from agent.runtime.mounted_files import mount_etc_files, mount_files
 from agent.runtime.oci_mounts import follows_host
 from agent.runtime.oci_process import command_line
 from agent.runtime.oci_spec import HostFacts, is_filtered, oci_spec
@@ -135,7 +135,7 @@ class Launcher:
     def _start_with(self, program: Program, request: ContainerRequest) -> Record:
         step = _Steps(self._on_step)
         bundle = self._places.bundle(request.task_id)
-        files = self._make_directories(request)
+        self._make_directories(request)
         step("directories")
         hide = self._layout.hybrid_mount if program.name == "crun" else None
         with private_mounts(self._host_mounts, hide=hide, follow=follows_host(request.spec)):
@@ -143,6 +143,7 @@ class Launcher:
             layers = (*request.image.layers, self._places.base)
             mount_overlay(layers, self._places.upper(request.task_id), bundle / "rootfs")
             step("overlay")
+            files = mount_etc_files(bundle / "files", request.files)
             mounted = mount_files(bundle / "mounted", request.mounted)
             request = with_anonymous_volumes(request, self._places.upper(request.task_id) / "v")
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
@@ -168,8 +169,8 @@ class Launcher:
         step("start")
         return record
 
-    def _make_directories(self, request: ContainerRequest) -> dict[str, Path]:
-        """The bundle with its small files, the log directory, the overlay's directories. Returns the small files."""
+    def _make_directories(self, request: ContainerRequest) -> None:
+        """The bundle, the log directory, the overlay's directories."""
         _check_sources(request)
         if not self._has_base:
             self._places.make_base()
@@ -182,12 +183,6 @@ class Launcher:
         # The overlay's root shows the upper directory's mode and owner.
         upper.joinpath("u").chmod(0o755)
         self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
-        files = {}
-        for place, (path, content) in enumerate(request.files.items()):
-            files[path] = bundle / "files" / str(place)
-            files[path].write_bytes(content)
-            files[path].chmod(0o644)
-        return files
 
     def _write_spec(
         self,

@@ -21,18 +21,10 @@ MS_SHARED = 1 << 20
 
 _MNT_DETACH = 2
 _PR_SET_CHILD_SUBREAPER = 36
-_SYS_OPENAT2 = 437
-_RESOLVE_IN_ROOT = 0x10
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x8008_6601, 0x4008_6602, 0x0002_0000
 _WITHOUT_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-class _OpenHow(ctypes.Structure):
-    """struct open_how of openat2(2)."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 def _check(result: int, what: str) -> int:
@@ -67,13 +59,6 @@ def unmount(target: Path) -> None:
 def become_subreaper() -> None:
     """Orphaned descendants of this process become its children, so that it can wait for them (prctl(2))."""
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl PR_SET_CHILD_SUBREAPER")
-
-
-def open_in_root(root_fd: int, path: str, flags: int) -> int:
-    """Open `path` as a process would whose root directory is `root_fd`: no symbolic link leads out (openat2(2))."""
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
-    result = _libc.syscall(_SYS_OPENAT2, root_fd, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    return _check(int(result), f"open {path}")
 
 
 def spread_subdirectories(path: Path) -> None:

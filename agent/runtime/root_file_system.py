@@ -1,23 +1,26 @@
 """A container's root file system: an overlay in a mount namespace that only the container and its supervisor see."""
 
+import errno
 import os
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from agent.beneath.regular import read_regular
 from agent.runtime.linux import (
     CLONE_NEWNS,
     MS_PRIVATE,
     MS_REC,
     MS_SLAVE,
     mount,
-    open_in_root,
     set_namespace,
     unmount,
     unshare,
 )
+from shoal.errors import InvalidInput
 
 _LARGEST_ACCOUNT_FILE = 1 << 20
+_UNFIT = (errno.EINVAL, errno.EFBIG, errno.ELOOP, errno.EXDEV, errno.EAGAIN)
 
 
 @contextmanager
@@ -67,15 +70,22 @@ def mount_overlay(layers: Sequence[Path], upper: Path, target: Path) -> None:
 
 
 def read_in_root(root: Path, path: str) -> str:
-    """Content of a regular file below `root`, links followed as inside it; empty when there is none.
+    """Text of a small regular file below `root`, links followed as inside it; empty when there is none.
 
-    Reads no more than 1 MiB; bytes that are not UTF-8 are replaced.
+    Bytes that are not UTF-8 are replaced. Devices, FIFOs and files of the kernel are never opened.
+
+    Raises:
+        InvalidInput: it is something else, or larger than 1 MiB.
+        OSError: the kernel refused.
     """
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with os.fdopen(open_in_root(root_fd, path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
-            return file.read(_LARGEST_ACCOUNT_FILE).decode(errors="replace")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return read_regular(root_fd, path, most_bytes=_LARGEST_ACCOUNT_FILE).decode(errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except OSError as error:
+        if error.errno in _UNFIT:
+            raise InvalidInput(f"{path} of the container cannot be used: {error.strerror}") from None
+        raise
     finally:
         os.close(root_fd)

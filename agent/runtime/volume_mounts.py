@@ -4,7 +4,6 @@ Whatever is mounted for it ends with that namespace, so nothing has to be undone
 """
 
 import errno
-import fcntl
 import os
 import subprocess
 from collections.abc import Generator
@@ -12,14 +11,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from agent.runtime.linux import MS_BIND, MS_REC, mount, open_in_root, unmount
+from agent.beneath.kernel import open_in_root
+from agent.runtime.linux import MS_BIND, MS_REC, mount, unmount
+from agent.runtime.volume_fill import fill, finish_fill
 from agent.worker.seams import ContainerRequest, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import InvalidInput, Unavailable
-from shoal.trees import delete_trees
 
 MOUNT_SECONDS = 30.0
 """A server of files that does not answer within this time is told as such; the task is tried again."""
+
+_NO_DIRECTORY = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.ENAMETOOLONG)
 
 
 def mount_volumes(directory: Path, root: Path, request: ContainerRequest) -> ContainerRequest:
@@ -74,7 +76,9 @@ def _mount_volume(point: Path, root: Path, target: str, source: VolumeSource) ->
     else:
         whole = source.data
         if source.copy_up:
-            _fill(whole, root, target)
+            fill(whole, root, target, durable=source.durable)
+        else:
+            finish_fill(whole)
     with _directory_in(whole, source.subpath) as descriptor:
         mount(f"/proc/self/fd/{descriptor}", str(point), None, MS_BIND | MS_REC)
 
@@ -89,7 +93,9 @@ def _directory_in(whole: Path, subpath: str) -> Generator[int]:
     try:
         try:
             descriptor = open_in_root(top, subpath or ".", os.O_PATH | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _NO_DIRECTORY:
+                raise
             raise InvalidInput(f"volume-subpath {subpath!r} is not a directory of the volume") from None
         try:
             yield descriptor
@@ -112,33 +118,3 @@ def _mount_file_system(point: Path, source: VolumeSource) -> None:
         raise Unavailable(f"mounting {device} for the volume took more than {MOUNT_SECONDS:g} s") from None
     if done.returncode:
         raise Unavailable(f"the volume cannot be mounted: {' '.join(done.stderr.split())[-300:]}")
-
-
-def _fill(data: Path, root: Path, target: str) -> None:
-    """Copy what the image has at the target, owner and mode of the directory too, into a volume that is empty."""
-    lock = os.open(data.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two tasks of the same volume may start at once
-        if os.listdir(data):  # noqa: PTH208  # names are enough
-            return
-        try:
-            image = open_in_root(root_fd, target, os.O_RDONLY | os.O_DIRECTORY)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        try:
-            _copy(image, data)
-        finally:
-            os.close(image)
-    finally:
-        os.close(root_fd)
-        os.close(lock)
-
-
-def _copy(image: int, data: Path) -> None:
-    """A copy that is interrupted leaves nothing, lest the rest be taken for the whole."""
-    command = ["cp", "-a", "--", f"/proc/self/fd/{image}/.", str(data)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, pass_fds=(image,))
-    if done.returncode:
-        delete_trees(*data.iterdir())
-        raise Unavailable(f"the volume cannot be filled from the image: {' '.join(done.stderr.split())[-300:]}")

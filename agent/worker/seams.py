@@ -179,12 +179,14 @@ class VolumeSource:
         options: `type`, `o` and `device` of mount(8), for what is to be mounted in place of `data`; else empty.
         subpath: relative; the directory in it that is wanted; empty for the whole.
         copy_up: fill it, where it is empty, from what the image has at the target.
+        durable: it outlives the container, and so the host's crash.
     """
 
     data: Path
     options: Mapping[str, str]
     subpath: str
     copy_up: bool
+    durable: bool = True
 
 
 class Contents(Protocol):

@@ -1,0 +1,46 @@
+"""What is in a regular file, copied by the kernel, holes as holes."""
+
+import errno
+import os
+from collections.abc import Iterator
+
+_AT_ONCE = 1 << 26
+_BLOCK = 512
+"""Bytes that stat(2) counts in."""
+
+
+def copy_content(source: int, target: int) -> None:
+    """All of a regular file into an empty one; what is written to it meanwhile may be in the copy or not.
+
+    Args:
+        source: a descriptor to read from; target: one to write to, at its beginning.
+    Raises:
+        OSError: the disk or the kernel refused.
+    """
+    status = os.fstat(source)
+    if status.st_blocks * _BLOCK >= status.st_size:
+        _send(source, target, 0, status.st_size)
+        return
+    for begin, end in _pieces(source, status.st_size):
+        os.lseek(target, begin, os.SEEK_SET)
+        _send(source, target, begin, end)
+    os.ftruncate(target, status.st_size)
+
+
+def _send(source: int, target: int, begin: int, end: int) -> None:
+    while begin < end and (sent := os.sendfile(target, source, begin, min(_AT_ONCE, end - begin))):
+        begin += sent
+
+
+def _pieces(source: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where there are data."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(source, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nothing but a hole until the end
+                raise
+            return
+        end = min(os.lseek(source, begin, os.SEEK_HOLE), size)
+        yield begin, end

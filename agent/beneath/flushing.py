@@ -1,0 +1,53 @@
+"""Bringing new files to the disk, and no others: syncfs(2) waits for what all programs of the host have written."""
+
+import os
+from collections import deque
+
+from agent.beneath.kernel import start_writing, wait_written
+
+_UNDER_WAY = 64
+"""Files that the disk is given at once, each of them open."""
+
+
+class Flush:
+    """The contents of files, written while further ones are made; they are found after a crash of the host once the
+    directory that they lie in, or any other of its file system, is flushed too: with their names, owners and sizes.
+
+    That is what the journals of ext4 and XFS promise: what was done before is on the disk before what was done later.
+    """
+
+    def __init__(self) -> None:
+        self._files: deque[int] = deque()
+
+    def add(self, descriptor: int) -> None:
+        """Take over the descriptor of a file that is complete.
+
+        Raises:
+            OSError: EIO, ENOSPC: something was lost.
+        """
+        self._files.append(descriptor)
+        start_writing(descriptor)
+        if len(self._files) > _UNDER_WAY:
+            self._await_first()
+
+    def finish(self, directory: int) -> None:
+        """Wait until all is on the disk, the directory too.
+
+        Raises:
+            OSError: EIO, ENOSPC: something was lost.
+        """
+        while self._files:
+            self._await_first()
+        os.fsync(directory)
+
+    def close(self) -> None:
+        """Let go of what is left."""
+        while self._files:
+            os.close(self._files.popleft())
+
+    def _await_first(self) -> None:
+        descriptor = self._files.popleft()
+        try:
+            wait_written(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,37 @@
+"""Reading small files that somebody else made: regular ones alone, and no more than is expected of them."""
+
+import errno
+import os
+import stat
+
+from agent.beneath.kernel import open_in_root
+
+
+def read_regular(root_fd: int, path: str, *, most_bytes: int) -> bytes:
+    """Content of a regular file below a root directory, symbolic links followed as inside it.
+
+    Nothing else is ever opened: to open a device may act on it, to open a FIFO waits for its other end.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        OSError: EFBIG for a larger one, EINVAL for what is no regular file, ELOOP for links without end; EAGAIN for a
+            file with a lease (fcntl(2)), which its holder would have us wait for.
+    """
+    found = open_in_root(root_fd, path, os.O_PATH)
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if status.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"larger than {most_bytes} bytes", path)
+        # Files of kernel file systems such as /proc/kmsg are regular, have no size, and may act when they are read.
+        return _read(found, most_bytes) if status.st_size else b""
+    finally:
+        os.close(found)
+
+
+def _read(found: int, most_bytes: int) -> bytes:
+    """The very file that was looked at, whatever has its name by now."""
+    descriptor = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(most_bytes)

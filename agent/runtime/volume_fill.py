@@ -1,0 +1,150 @@
+"""The first fill of a volume from its container's image.
+
+Other containers may hold the volume, so nothing is written into it by path. The image's files are copied into a
+directory beside it that no container sees, and moved in from there, entry by entry and by descriptor:
+
+    <volume>/_fill.new    while files are copied; left by a crash, it is thrown away
+    <volume>/_fill        all of them, to be moved; left by a crash, the rest is moved by whoever mounts the volume next
+    <volume>/_data        what containers see
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agent.beneath.copying import copy_metadata, copy_tree
+from agent.beneath.kernel import open_beneath, open_in_root, rename_no_replace
+from shoal.errors import Unavailable
+from shoal.trees import delete_beneath
+
+_COPYING, _COPIED = "_fill.new", "_fill"
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+
+
+def fill(data: Path, root: Path, target: str, *, durable: bool) -> None:
+    """Copy what the image has at the target, owner and mode of the directory too, into a volume that is empty.
+
+    Containers that hold the volume meanwhile keep what they put there: nothing is replaced. Of several that fill it at
+    once one does, and the others wait.
+
+    Args:
+        data: the volume's directory; the one that it lies in is ours alone, and on the same file system.
+        root: the container's root file system, which nobody else sees yet.
+        durable: the volume outlives the host's crash, and so has to be whole on the disk.
+    Raises:
+        OSError: the disk or the kernel refused. Unavailable: what a crash left behind cannot be removed.
+    """
+    with _locked(data) as (place, volume):
+        _move_in(place, volume)
+        if not _is_empty(volume):
+            return
+        with _directory_of_image(root, target) as image:
+            if image is not None:
+                _copy(place, image, durable=durable)
+                _move_in(place, volume)
+
+
+def finish_fill(data: Path) -> None:
+    """Move in what a fill that was interrupted has left, lest a part be taken for the whole.
+
+    Raises:
+        As `fill`.
+    """
+    if data.parent.joinpath(_COPIED).exists():
+        with _locked(data) as (place, volume):
+            _move_in(place, volume)
+
+
+@contextmanager
+def _locked(data: Path) -> Generator[tuple[int, int]]:
+    """Descriptors of the directory that the volume lies in, which is locked, and of the volume."""
+    place = os.open(data.parent, _DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)
+        volume = open_beneath(place, data.name, _DIRECTORY)
+        try:
+            yield place, volume
+        finally:
+            os.close(volume)
+    finally:
+        os.close(place)
+
+
+@contextmanager
+def _directory_of_image(root: Path, target: str) -> Generator[int | None]:
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        image = open_in_root(root_fd, target, _DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    finally:
+        os.close(root_fd)
+    try:
+        yield image
+    finally:
+        os.close(image)
+
+
+def _is_empty(volume: int) -> bool:
+    with os.scandir(volume) as entries:
+        return next(entries, None) is None
+
+
+def _copy(place: int, image: int, *, durable: bool) -> None:
+    """All of the image's, whole and on the disk before it gets the name by which it is moved."""
+    _delete(place, _COPYING)
+    os.mkdir(_COPYING, 0o700, dir_fd=place)
+    copied = open_beneath(place, _COPYING, _DIRECTORY)
+    try:
+        # An empty directory needs no disk: it is copied again if its owner was lost.
+        copy_tree(image, copied, durable=durable and not _is_empty(image))
+    except OSError:
+        _delete(place, _COPYING)
+        raise
+    finally:
+        os.close(copied)
+    rename_no_replace(place, _COPYING, place, _COPIED)
+
+
+def _move_in(place: int, volume: int) -> None:
+    try:
+        copied = open_beneath(place, _COPIED, _DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        status = os.fstat(copied)  # before the moves, which change its times
+        for name in os.listdir(copied):  # noqa: PTH208  # it takes no descriptor
+            _move(copied, volume, name)
+        copy_metadata(copied, volume, status)
+    finally:
+        os.close(copied)
+    _delete(place, _COPIED)
+
+
+def _delete(place: int, name: str) -> None:
+    """Mostly it is an empty directory, or nothing at all."""
+    try:
+        os.rmdir(name, dir_fd=place)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        delete_beneath(place, name)
+
+
+def _move(copied: int, volume: int, name: str) -> None:
+    try:
+        with suppress(FileExistsError):  # of a container that holds the volume
+            rename_no_replace(copied, name, volume, name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise Unavailable(
+            "the volume cannot be filled from the image: its _data is a file system of its own; unmount that, or mount "
+            "the volume with volume-nocopy"
+        ) from error

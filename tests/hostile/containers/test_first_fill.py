@@ -1,0 +1,142 @@
+"""A container that holds a volume while another one's image fills it: nothing is written outside of the volume.
+
+Bounds: no file outside; the volume has all of the image's files or none; nothing is left beside it.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+from agent.runtime.volume_fill import fill, finish_fill
+from agent.worker.seams import ContainerRequest, Image, VolumeSource
+from shoal.api.v1.container_pb2 import Mount
+from shoal.trees import delete_trees
+from tests.fakes.containers import build_image, real_runtime, shell
+from tests.fakes.deep_tree import DEPTH, deep_tree
+
+FILES = 6000
+
+SWAP = """
+until test -d /v/d; do :; done
+/bin/busybox mv /v/d /v/taken && /bin/busybox ln -s {victim} /v/d && echo swapped
+"""
+
+FILLER = """
+import sys
+from pathlib import Path
+from agent.runtime.volume_fill import fill
+fill(Path(sys.argv[1]), Path(sys.argv[2]), "/data", durable=True)
+"""
+
+
+def many_files(directory: Path, count: int = FILES) -> None:
+    directory.mkdir(parents=True)
+    for number in range(count):
+        (directory / str(number)).write_bytes(b"x" * 100)
+
+
+def volume(data: Path, *, copy_up: bool) -> dict[str, VolumeSource]:
+    return {"/data" if copy_up else "/v": VolumeSource(data=data, options={}, subpath="", copy_up=copy_up)}
+
+
+def with_volume(image: Image, script: str, data: Path, *, copy_up: bool) -> ContainerRequest:
+    volumes = volume(data, copy_up=copy_up)
+    mounts = [Mount(type=Mount.VOLUME, source="v", target=target) for target in volumes]
+    return replace(shell(image, script, mounts=mounts), volumes=volumes)
+
+
+def test_a_container_that_swaps_a_directory_gets_no_file_of_the_fill_onto_the_host(tmp_path: Path) -> None:
+    data, victim = tmp_path / "volumes/v/_data", tmp_path / "victim"
+    for each in (data, victim):
+        each.mkdir(parents=True)
+
+    async def run() -> None:
+        async with real_runtime(tmp_path) as (runtime, ends):
+            image = build_image(tmp_path)
+            many_files(image.layers[0] / "data/d")
+            attacker = with_volume(image, SWAP.format(victim=victim), data, copy_up=False)
+            await runtime.start(attacker)
+            filled = with_volume(image, "true", data, copy_up=True)
+            await runtime.start(filled)
+            assert (await ends.of(filled.task_id)).code == 0
+            assert (await ends.of(attacker.task_id)).code == 0
+            said = [record.data async for record in runtime.logs(attacker.task_id)]
+            assert said == [b"swapped"]
+
+    asyncio.run(run())
+    assert list(victim.iterdir()) == [], "files of the image outside of the volume"
+    assert len(list((data / "taken").iterdir())) == FILES
+    assert [each.name for each in data.parent.iterdir()] == ["_data"]
+
+
+def test_a_fill_that_is_killed_is_done_again_and_one_killed_while_it_moves_is_finished(tmp_path: Path) -> None:
+    data, root = tmp_path / "v/_data", tmp_path / "root"
+    data.mkdir(parents=True)
+    many_files(root / "data/d")
+    (root / "data/e").write_text("of the image")
+    filler = subprocess.Popen([sys.executable, "-c", FILLER, str(data), str(root)])
+    while not list(data.parent.glob("_fill.new/d/*")):
+        assert filler.poll() is None
+    filler.send_signal(signal.SIGKILL)
+    filler.wait()
+    assert list(data.iterdir()) == [], "nothing is seen of a part"
+    finish_fill(data)
+    assert list(data.iterdir()) == []
+    fill(data, root, "/data", durable=True)
+    assert len(list((data / "d").iterdir())) == FILES
+
+    # As after a crash between the moves of two entries.
+    (data.parent / "_fill").mkdir()
+    (data / "e").rename(data.parent / "_fill/e")
+    finish_fill(data)
+    assert sorted(each.name for each in data.iterdir()) == ["d", "e"]
+    assert [each.name for each in data.parent.iterdir()] == ["_data"]
+
+
+def test_two_that_fill_at_once_fill_once_and_keep_what_a_container_puts_there(tmp_path: Path) -> None:
+    data, root = tmp_path / "v/_data", tmp_path / "root"
+    data.mkdir(parents=True)
+    many_files(root / "data/d", 2000)
+    (root / "data/theirs").write_text("of the image")
+
+    def put() -> None:
+        while not (data.parent / "_fill.new/d").exists():
+            assert fillers[0].is_alive()
+        (data / "theirs").write_text("of a container")
+
+    fillers = [threading.Thread(target=lambda: fill(data, root, "/data", durable=True)) for _ in range(2)]
+    for each in fillers:
+        each.start()
+    put()
+    for each in fillers:
+        each.join()
+    assert (data / "theirs").read_text() == "of a container"
+    assert sorted(each.name for each in data.iterdir()) == ["d", "theirs"]
+    assert len(list((data / "d").iterdir())) == 2000
+    assert [each.name for each in data.parent.iterdir()] == ["_data"]
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_tree_of_any_depth_is_filled_in(tmp_path: Path) -> None:
+    data, root = tmp_path / "v/_data", tmp_path / "root"
+    data.mkdir(parents=True)
+    with deep_tree(root / "data/deep"):
+        before = open_descriptors()
+        fill(data, root, "/data", durable=False)
+        assert open_descriptors() == before
+        at = os.open(data / "deep", os.O_RDONLY | os.O_DIRECTORY)
+        for _ in range(DEPTH):
+            inner = os.open("dd", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = inner
+        assert [entry.name for entry in os.scandir(at)] == ["file"]
+        os.close(at)
+    delete_trees(tmp_path / "v")
