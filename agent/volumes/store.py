@@ -2,12 +2,14 @@
 
     <directory>/<name>/volume       HeldVolume
     <directory>/<name>/_data        what containers see; <name> is "<name>.<slot>" for a slot's own
+    <directory>/.removed/           volumes that are being deleted, which may take long and be cut short
 
 Names of volumes have no dot, so that a slot's directory is never another volume's.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
@@ -22,6 +24,8 @@ from shoal.trees import delete_trees
 
 RETRY_SECONDS = 1.0
 """Between looks whether a volume that is to go is still in use."""
+
+_REMOVED = ".removed"
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +45,9 @@ class VolumeStore:
         self._news = news
         self._held = {held_path(directory, held): held for held in _load(directory)}
         self._removing: set[str] = set()
+        self._removed = directory / _REMOVED
         self._woken = asyncio.Event()
+        self._woken.set()  # for what was being deleted when the agent ended
 
     def held(self) -> list[HeldVolume]:
         """What lies here, by name and slot."""
@@ -115,13 +121,29 @@ class VolumeStore:
         ]
         for path in going:
             try:
-                await asyncio.to_thread(delete_trees, path)
+                await asyncio.to_thread(self._throw_away, path)
             except Unavailable as error:
                 _log.warning("the volume in %s cannot be deleted yet: %s", path, error)
                 continue
             del self._held[path]
-            _log.info("the volume in %s is deleted", path)
+            _log.info("the volume in %s is removed", path)
             self._news.ring()
+        if self._removed.exists():
+            await asyncio.to_thread(self._empty_removed)
+
+    def _throw_away(self, path: Path) -> None:
+        """At once and whole: of a volume that is deleted in part, the rest would be taken for another one's data."""
+        try:
+            self._removed.mkdir(mode=0o700, exist_ok=True)
+            path.rename(self._removed / f"{path.name}.{time.monotonic_ns()}")
+        except OSError:  # a full disk has no room for the name, and then this makes room
+            delete_trees(path)
+
+    def _empty_removed(self) -> None:
+        try:
+            delete_trees(self._removed)
+        except Unavailable as error:
+            _log.warning("what is left of removed volumes is deleted with the next one: %s", error)
 
 
 def is_driven(mount: Mount) -> bool:
@@ -138,6 +160,8 @@ def _load(directory: Path) -> Iterator[HeldVolume]:
     if not directory.exists():
         return
     for path in sorted(directory.iterdir()):
+        if path.name == _REMOVED:
+            continue
         try:
             held = HeldVolume.FromString((path / "volume").read_bytes())
         except (OSError, DecodeError) as error:

@@ -85,6 +85,27 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_what_a_crash_left_of_a_removed_volume_is_nobodys_and_goes(tmp_path: Path) -> None:
+    left = tmp_path / ".removed/data.7/_data"
+    left.mkdir(parents=True)
+    (left / "of another").write_text("x")
+
+    async def scenario() -> None:
+        store = VolumeStore(tmp_path, lambda: 7, News())
+        assert store.held() == []
+        data = store.ensure(container(), 1)["/data"].data
+        assert list(data.iterdir()) == []
+        running = asyncio.create_task(store.run(lambda: ()))
+        async with asyncio.timeout(30):
+            while left.exists():  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.01)
+        assert data.is_dir()
+        running.cancel()
+        await asyncio.wait([running])
+
+    asyncio.run(scenario())
+
+
 def test_a_name_never_leads_out_of_the_directory(tmp_path: Path) -> None:
     store = VolumeStore(tmp_path / "volumes", lambda: 7, News())
     for name in ("../x", "a/b", "..", "/etc"):
