@@ -31,6 +31,7 @@ from agent.network.settings import NetworkSettings
 from agent.news import News
 from agent.notify import notify
 from agent.patience import patiently
+from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.host_needs import require_host
 from agent.runtime.runtime import OciRuntime
 from agent.session.backoff import delays
@@ -98,14 +99,23 @@ async def run(settings: AgentSettings) -> None:
         await devices.look()
         contents = FileContents()
         volumes = _volumes(settings, drivers, contents)
-        worker, runtime = await _worker(stack, settings, membership.node_id, network, outbox, contents, volumes)
+        apparmor = AppArmor()
+        await asyncio.to_thread(apparmor.prepare)
+        worker, runtime = await _worker(
+            stack, settings, membership.node_id, network, outbox, contents, volumes, apparmor
+        )
         await stack.enter_async_context(
             _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers)
         )
         session = AgentSession(
             managers=managers,
             connect=lambda manager: connect_aio([manager], membership.current(), max_receive_bytes=MAX_STREAM_BYTES),
-            host=HostDescription(host.describe(settings, network.description()), devices, drivers, network.encryption),
+            host=HostDescription(
+                host.describe(settings, network.description(), without_apparmor=apparmor.why_not),
+                devices,
+                drivers,
+                network.encryption,
+            ),
             outbox=outbox,
             work=worker,
             volumes=volumes,
@@ -150,6 +160,7 @@ async def _worker(
     outbox: Outbox,
     contents: FileContents,
     volumes: HostVolumes,
+    apparmor: AppArmor,
 ) -> tuple[Worker, OciRuntime]:
     """The worker with its runtime and images; the runtime tells exits to the worker, which it cannot know yet."""
 
@@ -163,6 +174,7 @@ async def _worker(
             cgroup_parent(node_id),
             exited,
             now_ms,
+            apparmor=apparmor,
             host_only=settings.attached_directory,
             cdi_directories=settings.cdi_directory,
         )

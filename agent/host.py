@@ -30,8 +30,12 @@ def hostname(settings: AgentSettings) -> str:
     return settings.hostname or platform.node()
 
 
-def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescription:
-    """The whole description, from what the network says of itself and what the host is. Reads files, runs crun once."""
+def describe(settings: AgentSettings, network: NodeDescription, *, without_apparmor: str) -> NodeDescription:
+    """The whole description, from what the network says of itself and what the host is. Reads files, runs crun once.
+
+    Args:
+        without_apparmor: why containers have no AppArmor profiles; empty where they have.
+    """
     kind = host_platform()
     description = NodeDescription(
         hostname=hostname(settings),
@@ -46,9 +50,25 @@ def describe(settings: AgentSettings, network: NodeDescription) -> NodeDescripti
         agent_version=metadata.version("shoal"),
         kernel=platform.release(),
         runtime=_runtime(),
+        security_options=security_options(
+            apparmor=not without_apparmor,
+            seccomp=Path("/proc/sys/kernel/seccomp").exists(),
+            cgroup_namespaces=Path("/proc/self/ns/cgroup").exists(),
+        ),
+        without_apparmor=without_apparmor,
     )
     description.MergeFrom(network)
     return description
+
+
+def security_options(*, apparmor: bool, seccomp: bool, cgroup_namespaces: bool) -> list[str]:
+    """What holds containers in, as `docker info` names it. Pure."""
+    named = (
+        (apparmor, "name=apparmor"),
+        (seccomp, "name=seccomp,profile=builtin"),
+        (cgroup_namespaces, "name=cgroupns"),
+    )
+    return [name for there, name in named if there]
 
 
 def memory_bytes(meminfo: str) -> int:

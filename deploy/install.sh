@@ -26,7 +26,7 @@ usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 packages() {
   case $1 in
     manager) echo python3 python3-venv ca-certificates etcd-server ;;
-    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc tini ;;
+    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc tini apparmor ;;
     registry) echo docker-registry ;;
   esac
 }
@@ -103,6 +103,7 @@ remove() {
     rm -f "/etc/systemd/system/$unit.service"
   done
   test ! -x "$prefix/venv/bin/shoal-agent" || "$prefix/venv/bin/shoal-agent" reset --yes
+  printf shoal-default 2>/dev/null > /sys/kernel/security/apparmor/.remove || true
   systemctl daemon-reload
   rm -f /usr/local/bin/shoal /usr/local/bin/shoal-manager /usr/local/bin/shoal-agent
   rm -rf "$prefix" /etc/shoal/agent.env /etc/shoal/join-token /var/lib/shoal/agent/images

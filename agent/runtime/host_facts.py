@@ -8,11 +8,11 @@ from pathlib import Path
 
 from agent.runtime.capabilities import capabilities_of
 from agent.runtime.cgroup_layout import CgroupLayout
+from agent.runtime.confinement.seccomp import load_profile
 from agent.runtime.oci_spec import HostFacts
-from agent.runtime.seccomp import load_profile
 
 
-def read_host_facts(layout: CgroupLayout) -> HostFacts:
+def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
     """The facts that specs depend on."""
     memory = layout.controllers.get("memory")
     status = Path("/proc/self/status").read_text()
@@ -27,6 +27,7 @@ def read_host_facts(layout: CgroupLayout) -> HostFacts:
         capabilities=capabilities_of(int(bounding[1], 16)),
         profile=load_profile(),
         cgroup_version=layout.version,
+        has_apparmor=has_apparmor,
         init=_init(),
     )
 

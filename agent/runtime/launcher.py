@@ -17,9 +17,10 @@ from agent.runtime.block_io import device_numbers
 from agent.runtime.cdi_edits import device_nodes, put_edits
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
+from agent.runtime.confinement.apparmor import AppArmor
+from agent.runtime.confinement.filters import Filters, verify_filtered
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
 from agent.runtime.devices import all_devices, find_devices
-from agent.runtime.filters import Filters, verify_filtered
 from agent.runtime.linux import CLONE_FS, unshare
 from agent.runtime.mounted_files import mount_etc_files, mount_files
 from agent.runtime.oci_mounts import follows_host
@@ -64,6 +65,7 @@ class Launcher:
         layout: CgroupLayout,
         host: HostFacts,
         filters: Filters,
+        apparmor: AppArmor,
         attach_lock: AttachLock,
         conmon: Path,
         programs: tuple[Program, ...],
@@ -78,6 +80,7 @@ class Launcher:
         self._layout = layout
         self._host = host
         self._filters = filters
+        self._apparmor = apparmor
         self._attach_lock = attach_lock
         self._has_base = False
         self._conmon = conmon
@@ -215,6 +218,7 @@ class Launcher:
             block_devices=device_numbers(request.spec.block_io),
             host=self._host,
         )
+        self._apparmor.require(spec["process"].get("apparmorProfile", ""))
         put_edits(spec, edits)
         learn = self._filters.apply(spec, request.spec.seccomp) if program.name == "crun" else None
         (bundle / "config.json").write_text(json.dumps(spec))

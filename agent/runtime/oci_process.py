@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from agent.runtime.capabilities import resolve_capabilities
+from agent.runtime.confinement.apparmor import profile_for
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, ImageConfig
 from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
@@ -21,17 +22,23 @@ _RLIMITS = frozenset(
 
 
 def process_section(
-    request: ContainerRequest, user: User, *, most_open_files: int, available: Collection[str]
+    request: ContainerRequest,
+    user: User,
+    *,
+    most_open_files: int,
+    available: Collection[str],
+    has_apparmor: bool = False,
 ) -> dict[str, Any]:
     """What runs, as whom, with which rights and limits.
 
     Args:
         most_open_files: the hard limit that this host can give; `available`: the capabilities that it can.
+        has_apparmor: the host can give profiles.
     Raises:
-        InvalidInput: no command, an unknown capability or limit.
+        InvalidInput: no command, an unknown capability or limit, a profile that cannot be had.
     """
     spec = request.spec
-    return {
+    section = {
         "terminal": spec.tty,
         "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)},
         "args": list(command_line(spec, request.image.config)),
@@ -43,6 +50,8 @@ def process_section(
         # Said in any case: what a container inherits is the agent's, which the kernel is to kill last.
         "oomScoreAdj": spec.oom_score_adj,
     }
+    profile = profile_for(spec, is_supported=has_apparmor)
+    return section | {"apparmorProfile": profile} if profile else section
 
 
 def hostname(request: ContainerRequest) -> str:

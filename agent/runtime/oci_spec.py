@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 from agent.runtime.block_io import Number
+from agent.runtime.confinement.seccomp import SeccompProfile, seccomp_section
+from agent.runtime.confinement.seccomp_custom import custom_section
 from agent.runtime.devices import DeviceNode, devices_section
 from agent.runtime.oci_mounts import MASKED_PATHS, READ_ONLY_PATHS, bind, follows_host, mounts_section
 from agent.runtime.oci_process import hostname, process_section
 from agent.runtime.oci_resources import resources_section
-from agent.runtime.seccomp import SeccompProfile, seccomp_section
-from agent.runtime.seccomp_custom import custom_section
 from agent.runtime.users import User
 from agent.worker.seams import ContainerRequest, MountedFile
 from shoal.api.v1.container_pb2 import ContainerSpec, HostNamespaces
@@ -36,6 +36,7 @@ class HostFacts:
         capabilities: names of those that the agent has itself.
         profile: the system call filter's source.
         cgroup_version: 1 or 2.
+        has_apparmor: containers can have AppArmor profiles.
         init: a static program that reaps zombies and passes signals on; None: there is none.
     """
 
@@ -47,6 +48,7 @@ class HostFacts:
     capabilities: frozenset[str]
     profile: SeccompProfile
     cgroup_version: int = 2
+    has_apparmor: bool = False
     init: Path | None = None
 
 
@@ -73,7 +75,13 @@ def oci_spec(
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
-    process = process_section(request, user, most_open_files=host.most_open_files, available=host.capabilities)
+    process = process_section(
+        request,
+        user,
+        most_open_files=host.most_open_files,
+        available=host.capabilities,
+        has_apparmor=host.has_apparmor,
+    )
     section = {
         "ociVersion": "1.0.2",
         "process": process,

@@ -6,7 +6,6 @@ import os
 import resource
 import shutil
 import socket
-import subprocess
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,13 +18,14 @@ from agent.runtime.attach_lock import AttachLock
 from agent.runtime.attached import Attached
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
+from agent.runtime.confinement.apparmor import AppArmor
+from agent.runtime.confinement.filters import Filters, compiled_for
 from agent.runtime.conmon import Program
 from agent.runtime.entering import Entrance
 from agent.runtime.exec_process import ExecProcess
 from agent.runtime.exec_start import ExecStarter, end_leftovers
 from agent.runtime.execution import Executor
 from agent.runtime.exits import ExitWatch
-from agent.runtime.filters import Filters
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.launcher import Clock, Launcher, OnStep
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
@@ -68,6 +68,7 @@ class OciRuntime:
         on_exit: told each end once, from the event loop; not those that `recover` returns.
         clock: milliseconds since the Unix epoch.
         programs: OCI runtimes, the preferred first; the next one is taken where one is absent or refuses the host.
+        apparmor: of this host; None: it is looked for, and nothing is loaded before a container starts.
         host_only: a mount of the host that no container's mount namespace is to keep.
         cdi_directories: where specs of the Container Device Interface lie.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
@@ -83,6 +84,7 @@ class OciRuntime:
         *,
         programs: Sequence[str] = ("crun", "runc"),
         on_step: OnStep = _no_step,
+        apparmor: AppArmor | None = None,
         host_only: Path | None = None,
         cdi_directories: Sequence[Path] = (),
     ) -> None:
@@ -93,6 +95,7 @@ class OciRuntime:
         self._clock = clock
         self._programs = programs
         self._on_step = on_step
+        self._apparmor = apparmor or AppArmor()
         self._host_only = host_only
         self._cdi_directories = cdi_directories
         self._records: dict[str, Record] = {}
@@ -110,7 +113,7 @@ class OciRuntime:
         self._attach_lock = AttachLock(self._layout)
         self._life.callback(self._attach_lock.close)
         programs = self._open_programs()
-        host = read_host_facts(self._layout)
+        host = read_host_facts(self._layout, has_apparmor=self._apparmor.is_supported)
         self._launcher = self._make_launcher(programs, host)
         self._life.callback(self._launcher.close)
         self._entrance = Entrance(places=self._places, hide=self._layout.hybrid_mount, programs=programs)
@@ -276,13 +279,14 @@ class OciRuntime:
         conmon = shutil.which("conmon")
         if conmon is None or not programs:
             raise Unavailable("conmon, and crun or runc, are needed to run containers: apt-get install conmon crun")
-        filters = Filters(directory=self._places.filters, environment=f"{os.uname().release} {_version(programs[0])}")
+        filters = Filters(directory=self._places.filters, environment=compiled_for(programs[0].path))
         return Launcher(
             places=self._places,
             cgroups=self._cgroups,
             layout=self._layout,
             host=host,
             filters=filters,
+            apparmor=self._apparmor,
             attach_lock=self._attach_lock,
             conmon=Path(conmon),
             programs=programs,
@@ -342,8 +346,3 @@ class OciRuntime:
                 rotate_if_large(self._places, record)
             except OSError as error:
                 _log.warning("task %s: its log was not rotated: %s", record.task_id, error)
-
-
-def _version(program: Program) -> str:
-    done = subprocess.run([str(program.path), "--version"], capture_output=True, text=True, check=False)
-    return " ".join(done.stdout.split())

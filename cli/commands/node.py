@@ -70,6 +70,7 @@ def row(view: NodeView) -> dict[str, object]:
         "memory": f"{size(reserved.memory_bytes)}/{size(about.resources.memory_bytes)}",
         "version": about.agent_version,
         "manager": view.status.beside_manager,
+        "security_options": list(about.security_options),
         "warnings": "; ".join(view.warnings),
         "labels": dict(view.node.spec.labels),
         "engine_labels": dict(about.engine_labels),

@@ -10,7 +10,7 @@ from cli.compose.forms import hosts, named
 from cli.compose.tree import YamlPath
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
 from cli.flags.mounts import parse_tmpfs
-from cli.flags.tuning import security_option
+from cli.flags.security import security_option
 from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput

@@ -94,6 +94,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.dns.options": ("dns_opt",),
     "task.container.dns": ("dns",),
     "task.container.seccomp": ("security_opt",),
+    "task.container.apparmor": ("security_opt",),
     "task.container.no_new_privileges": ("security_opt",),
     "task.container.unmasked_paths": ("security_opt",),
     "task.container.host_namespaces": ("pid", "ipc", "uts"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, MutableMapping, MutableSequence
 from dataclasses import dataclass
 
-from cli.flags import block_io, dependencies, files, placement, tuning
+from cli.flags import block_io, dependencies, files, placement, security, tuning
 from cli.flags.capabilities import add_capability, drop_capability, forget
 from cli.flags.entries import drop
 from cli.flags.env_file import entries_of
@@ -257,9 +257,9 @@ LISTINGS = (
     Listing(
         "--security-opt",
         "OPTION",
-        "no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined.",
-        tuning.add_security_option,
-        tuning.remove_security_option,
+        f"{', '.join(security.FORMS)}.",
+        security.add_security_option,
+        security.remove_security_option,
     ),
     *(
         Listing(flag, form, text, block_io.adding(flag), block_io.removing(flag))

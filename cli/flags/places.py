@@ -69,6 +69,7 @@ _FLAGS = {
     "task.container.devices": "--device",
     "task.container.device_cgroup_rules": "--device-cgroup-rule",
     "task.container.seccomp": "--security-opt",
+    "task.container.apparmor": "--security-opt",
     "task.container.sysctls": "--sysctl",
     "task.container.ulimits": "--ulimit",
     "task.container.annotations": "--annotation",

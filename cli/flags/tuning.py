@@ -1,7 +1,5 @@
 """Flags of the rarer settings of a container. Names and forms are those of `docker service create` and `docker run`."""
 
-from pathlib import Path
-
 from cli.flags.block_io import weigh
 from cli.flags.cdi import release_device, reserve_device
 from cli.flags.entries import drop
@@ -9,7 +7,7 @@ from cli.flags.logs import set_log_driver
 from cli.flags.numbers import count
 from cli.flags.scalars import Apply, Scalar, choice
 from cli.render.units import parse_bytes
-from shoal.api.v1.container_pb2 import ContainerSpec, Device, HostNamespaces
+from shoal.api.v1.container_pb2 import Device, HostNamespaces
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.cdi_names import split
 from shoal.errors import InvalidInput
@@ -67,50 +65,6 @@ def remove_device(spec: ServiceSpec, source: str) -> None:
         found = drop(spec.task.container.devices, lambda device: device.source == source)
     if not found:
         raise InvalidInput(f"--device-rm: there is no {source!r}")
-
-
-def security_option(container: ContainerSpec, text: str, directory: Path) -> None:
-    """One option in Docker's forms: no-new-privileges, seccomp=…, systempaths=unconfined.
-
-    Args:
-        directory: that the path of a profile begins at.
-    Raises:
-        InvalidInput: an option that cannot be honoured.
-    """
-    name, _, value = text.replace("=", ":", 1).partition(":")
-    if name == "no-new-privileges" and value in ("", "true", "false"):
-        container.no_new_privileges = value != "false"
-    elif name == "seccomp":
-        container.seccomp = _profile(value, directory)
-    elif (name, value) == ("systempaths", "unconfined"):
-        container.unmasked_paths = True
-    elif (name, value) not in (("apparmor", "unconfined"), ("label", "disable")):
-        # Neither AppArmor nor SELinux is asked to confine containers, so those two say what is the case.
-        raise InvalidInput(f"security option {text!r} is not supported")
-
-
-def _profile(value: str, directory: Path) -> str:
-    if value in ("unconfined", "builtin"):
-        return value if value == "unconfined" else ""
-    try:
-        return (directory / Path(value).expanduser()).read_text()
-    except OSError as error:
-        raise InvalidInput(f"cannot read the seccomp profile {value}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"the seccomp profile {value} is not UTF-8 text") from None
-
-
-def add_security_option(spec: ServiceSpec, text: str) -> None:
-    """Honour an option; a profile's path begins at the working directory."""
-    security_option(spec.task.container, text, Path())
-
-
-def remove_security_option(spec: ServiceSpec, text: str) -> None:
-    """Return to the default of an option, which is given by its name."""
-    fields = {"no-new-privileges": "no_new_privileges", "seccomp": "seccomp", "systempaths": "unmasked_paths"}
-    if text not in fields:
-        raise InvalidInput(f"--security-opt-rm: {text!r} is not one of {', '.join(fields)}")
-    spec.task.container.ClearField(fields[text])  # type: ignore[arg-type]
 
 
 def set_swap(spec: ServiceSpec, text: str) -> None:

@@ -19,6 +19,8 @@ _CPUS = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
 _ANNOTATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
 # They steer the OCI runtime itself: hooks, other handlers, unit properties.
 _RESERVED = ("run.oci.", "org.systemd.", "org.opencontainers.runc.", "module.wasm.")
+_APPARMOR = re.compile(r"[!-~]([ -~]{0,253}[!-~])?")
+"""Printable ASCII, no blanks around it, at most 255 characters: a line of the kernel's list of profiles."""
 _ACTIONS = frozenset(
     f"SCMP_ACT_{name}" for name in ("KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG")
 )
@@ -41,6 +43,8 @@ def check_tuning(path: str, spec: ContainerSpec) -> Iterator[Fault]:
             yield Fault(
                 f"{path}.annotations", f'"{key[:80]}" is no name of an annotation, or one that steers the runtime'
             )
+    if spec.apparmor and not _APPARMOR.fullmatch(spec.apparmor):
+        yield Fault(f"{path}.apparmor", f'"{spec.apparmor[:80]}" is no name of an AppArmor profile')
     if spec.seccomp.lstrip().startswith("{"):
         yield from _check_profile(f"{path}.seccomp", spec.seccomp)
     elif spec.seccomp not in ("", "unconfined"):
@@ -104,7 +108,7 @@ def _check_profile(path: str, text: str) -> Iterator[Fault]:
     except (ValueError, RecursionError) as error:
         yield Fault(path, f"is no JSON: {error}"[:200])
         return
-    if profile.get("defaultAction") not in _ACTIONS:
+    if not _is_action(profile.get("defaultAction")):
         yield Fault(f"{path}.defaultAction", f"is not one of {', '.join(sorted(_ACTIONS))}")
     rules = profile.get("syscalls") or []
     if not isinstance(rules, list):
@@ -114,5 +118,9 @@ def _check_profile(path: str, text: str) -> Iterator[Fault]:
         names = (rule.get("names") or [rule.get("name")]) if isinstance(rule, dict) else None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             yield Fault(f"{path}.syscalls[{index}]", "has no names of system calls")
-        elif rule.get("action") not in _ACTIONS:
+        elif not _is_action(rule.get("action")):
             yield Fault(f"{path}.syscalls[{index}].action", f"is not one of {', '.join(sorted(_ACTIONS))}")
+
+
+def _is_action(value: object) -> bool:
+    return isinstance(value, str) and value in _ACTIONS

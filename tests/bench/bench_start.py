@@ -69,7 +69,7 @@ class Floor:
         self._image = image
         self._layout = parse_layout(Path("/proc/self/mountinfo").read_text())
         self._cgroups = Cgroups(layout=self._layout, parent=cgroup)
-        self._host = read_host_facts(self._layout)
+        self._host = read_host_facts(self._layout, has_apparmor=False)
         self._filter = base64.b64encode(compiled.read_bytes()).decode()
         self._namespace = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._made: list[str] = []

@@ -11,7 +11,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.vm import encryption, esp, faults, second, two
+from tests.vm import confinement, encryption, esp, faults, second, two
 from tests.vm.checking import Check, run_checks
 from tests.vm.cluster import CONFIG, HELLO, LOGS, PLAYGROUND, SHOAL, pid_of, rows, running, shoal
 
@@ -124,6 +124,7 @@ MAIN: tuple[Check, ...] = (
 )
 GROUPS: dict[str, tuple[Check, ...]] = {
     "main": MAIN,
+    "confinement": confinement.CHECKS,
     "encryption": encryption.CHECKS,
     "esp": esp.CHECKS,
     "faults": faults.CHECKS,

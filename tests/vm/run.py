@@ -16,7 +16,7 @@ from pathlib import Path
 
 BUILD = Path(__file__).parents[2] / "build" / "vm"
 MINUTES = 20
-BOOTS = ("main,encryption,faults", "esp", "two", "systemd")
+BOOTS = ("main,confinement,encryption,faults", "esp", "two", "systemd")
 TWO, SECOND = "two", "second"
 MEGABYTES = {TWO: 1024, SECOND: 512}
 """Of memory; what is not named has room for all that the checks write to memory."""

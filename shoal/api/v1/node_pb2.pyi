@@ -392,6 +392,8 @@ class NodeDescription(_message.Message):
     LOCAL_POOL_FIELD_NUMBER: _builtins.int
     VXLAN_PORT_FIELD_NUMBER: _builtins.int
     DEVICES_FIELD_NUMBER: _builtins.int
+    SECURITY_OPTIONS_FIELD_NUMBER: _builtins.int
+    WITHOUT_APPARMOR_FIELD_NUMBER: _builtins.int
     hostname: _builtins.str
     address: _builtins.str
     """Address by which other nodes and managers reach it, IPv4 or IPv6 without port."""
@@ -414,6 +416,8 @@ class NodeDescription(_message.Message):
     """CIDR of its own, for containers without a network; empty means 172.30.0.0/16."""
     vxlan_port: _builtins.int
     """UDP port of its VXLAN tunnels, which must be the same on every node; 0 means 4789."""
+    without_apparmor: _builtins.str
+    """Why AppArmor is not among them, one line for the user."""
     @_builtins.property
     def platform(self) -> _meta_pb2.Platform: ...
     @_builtins.property
@@ -446,6 +450,12 @@ class NodeDescription(_message.Message):
     def devices(self) -> Global___HostDevices:
         """What containers can be given of its /dev. Without it the agent does not tell, and the node may have any device."""
 
+    @_builtins.property
+    def security_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What holds its containers in, in the words of `docker info`: "name=apparmor", "name=seccomp,profile=builtin",
+        "name=cgroupns".
+        """
+
     def __init__(
         self,
         *,
@@ -469,10 +479,12 @@ class NodeDescription(_message.Message):
         local_pool: _builtins.str = ...,
         vxlan_port: _builtins.int = ...,
         devices: Global___HostDevices | None = ...,
+        security_options: _abc.Iterable[_builtins.str] | None = ...,
+        without_apparmor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "platform", b"platform", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_ipv6", b"without_ipv6"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "agent_version", b"agent_version", "csi_drivers", b"csi_drivers", "devices", b"devices", "engine_labels", b"engine_labels", "features", b"features", "host_prefixes", b"host_prefixes", "hostname", b"hostname", "ipv6", b"ipv6", "kernel", b"kernel", "local_pool", b"local_pool", "overlay_keys", b"overlay_keys", "platform", b"platform", "resources", b"resources", "runtime", b"runtime", "security_options", b"security_options", "stream_port", b"stream_port", "underlay_mtu", b"underlay_mtu", "vtep_mac", b"vtep_mac", "vxlan_port", b"vxlan_port", "without_apparmor", b"without_apparmor", "without_ipv6", b"without_ipv6"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,7 +32,11 @@ def test_all_faults_are_told_and_a_name_is_there_once() -> None:
 
 
 def test_managers_are_told_of_them_and_constraints_meet_them() -> None:
-    description = describe(AgentSettings(label=("rack=r1", "gpu=yes")), NodeDescription(vtep_mac="02:56:00:00:00:01"))
+    description = describe(
+        AgentSettings(label=("rack=r1", "gpu=yes")),
+        NodeDescription(vtep_mac="02:56:00:00:00:01"),
+        without_apparmor="none here",
+    )
     assert dict(description.engine_labels) == {"rack": "r1", "gpu": "yes"}
     status = NodeStatus(description=description)
     assert parse("engine.labels.rack == r1").admits(Node(), status)

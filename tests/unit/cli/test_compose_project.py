@@ -43,7 +43,7 @@ services:
     ulimits: {nofile: {soft: 1024, hard: 2048}, nproc: 64}
     tmpfs: /run:size=8M,mode=1770
     volumes: ["./data:/data:ro", {type: tmpfs, target: /tmp, tmpfs: {size: 1048576}}]
-    security_opt: [no-new-privileges:true]
+    security_opt: [no-new-privileges:true, "apparmor:web"]
     extra_hosts: ["db:10.0.0.1"]
     ports:
       - {mode: host, target: 80, published: 8080}
@@ -87,6 +87,7 @@ def test_every_supported_key_arrives() -> None:
     assert container.mounts[1].source == "/srv/shop/data"
     assert container.mounts[1].read_only
     assert container.no_new_privileges
+    assert container.apparmor == "web"
     assert [(port.published, port.target, port.protocol, port.host_address) for port in spec.endpoint.ports] == [
         (8080, 80, PublishedPort.TCP, ""),
         (9000, 90, PublishedPort.UDP, "127.0.0.1"),

@@ -37,6 +37,7 @@ def rich_spec() -> ServiceSpec:
     container.extra_hosts.append("db:10.0.0.1")
     container.dns.nameservers.append("10.0.0.2")
     container.seccomp = "unconfined"
+    container.apparmor = "/usr/bin/my web//worker"
     spec.task.limits.memory_bytes = 64 << 20
     spec.task.reservations.memory_bytes = 64 << 20
     spec.task.limits.nano_cpus = 500_000_000
@@ -137,6 +138,21 @@ BAD: dict[str, tuple[Edit, str]] = {
     "bad resolver": (
         lambda s: s.task.container.dns.nameservers.append("dns.example"),
         "task.container.dns.nameservers[0]",
+    ),
+    "profile with a line": (lambda s: setattr(s.task.container, "apparmor", "a\nb"), "task.container.apparmor"),
+    "profile of blanks": (lambda s: setattr(s.task.container, "apparmor", " a"), "task.container.apparmor"),
+    "long profile": (lambda s: setattr(s.task.container, "apparmor", "a" * 256), "task.container.apparmor"),
+    "action that is a list": (
+        lambda s: setattr(s.task.container, "seccomp", '{"defaultAction": []}'),
+        "task.container.seccomp.defaultAction",
+    ),
+    "action that is a mapping": (
+        lambda s: setattr(
+            s.task.container,
+            "seccomp",
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["x"], "action": {}}]}',
+        ),
+        "task.container.seccomp.syscalls[0].action",
     ),
     "unknown seccomp": (lambda s: setattr(s.task.container, "seccomp", "x"), "task.container.seccomp"),
     "oom score": (lambda s: setattr(s.task.container, "oom_score_adj", 1001), "task.container.oom_score_adj"),

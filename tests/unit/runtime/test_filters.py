@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.runtime.filters import Filters
+from agent.runtime.confinement.filters import Filters
 
 
 def test_a_disk_that_takes_none_leaves_nothing_half_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,9 +7,9 @@ import pytest
 
 from agent.runtime.block_io import block_io_section, device_numbers
 from agent.runtime.capabilities import ALL, DEFAULT, capabilities_of, resolve_capabilities
+from agent.runtime.confinement.seccomp import load_profile, seccomp_section
 from agent.runtime.oci_process import command_line, environment
 from agent.runtime.oci_spec import HostFacts, oci_spec
-from agent.runtime.seccomp import load_profile, seccomp_section
 from agent.runtime.users import User, resolve_user
 from agent.worker.seams import ContainerRequest, Image, ImageConfig
 from shoal.api.v1.container_pb2 import BlockIo, ContainerSpec, Mount, Ulimit

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agent.runtime.seccomp_custom import custom_section
+from agent.runtime.confinement.seccomp_custom import custom_section
 from shoal.errors import InvalidInput
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.runtime.architectures import Architecture, architecture_of
+from agent.runtime.confinement.architectures import Architecture, architecture_of
 from shoal.errors import Fault, InvalidInput
 
 _KEPT = ("defaultAction", "defaultErrnoRet", "architectures", "flags")

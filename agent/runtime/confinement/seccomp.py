@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from agent.runtime.architectures import architecture_of
+from agent.runtime.confinement.architectures import architecture_of
 
 _EPERM, _ENOSYS = 1, 38
 _NEW_NAMESPACES = 0x7E020000
@@ -43,7 +43,7 @@ class SeccompProfile:
 
 def load_profile() -> SeccompProfile:
     """The profile that comes with the program."""
-    return SeccompProfile(**json.loads(files("agent.runtime").joinpath("seccomp_profile.json").read_text()))
+    return SeccompProfile(**json.loads(files("agent.runtime.confinement").joinpath("seccomp_profile.json").read_text()))
 
 
 def seccomp_section(profile: SeccompProfile, *, machine: str, capabilities: Collection[str]) -> dict[str, Any]:

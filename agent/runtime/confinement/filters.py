@@ -10,6 +10,8 @@ import base64
 import hashlib
 import json
 import logging
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,12 @@ from shoal.errors import Unavailable
 _log = logging.getLogger(__name__)
 _ANNOTATION = "run.oci.seccomp_bpf_data"
 _MOST_KEYS = 100
+
+
+def compiled_for(program: Path) -> str:
+    """What a filter is compiled for: versions of the kernel and of the OCI runtime, which is run."""
+    done = subprocess.run([str(program), "--version"], capture_output=True, text=True, check=False)
+    return f"{os.uname().release} {' '.join(done.stdout.split())}"
 
 
 class Filters:

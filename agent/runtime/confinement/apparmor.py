@@ -1,0 +1,151 @@
+"""AppArmor on this host: whether containers can have a profile, which one, and that it is loaded (apparmor(7))."""
+
+import logging
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from threading import Lock
+
+from agent.runtime.confinement.apparmor_profile import DEFAULT_PROFILE, profile_text
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.errors import Fault, InvalidInput, Unavailable
+
+UNCONFINED = "unconfined"
+
+_SYSFS, _POLICY = Path("/sys"), Path("/etc/apparmor.d")
+_OWN_LABEL = Path("/proc/self/attr/current")
+_POLICY_FILES = ("abi/3.0", "tunables/global", "abstractions/base")
+_LOAD_SECONDS = 60.0
+_log = logging.getLogger(__name__)
+
+
+def lacking(*, enabled: str, is_mounted: bool, has_parser: bool) -> str:
+    """Why containers cannot have profiles here, one line for the user; empty where they can. Pure.
+
+    Args:
+        enabled: what the kernel's module says of itself, "Y\\n"; empty where there is none.
+        is_mounted: its policy is below /sys/kernel/security.
+        has_parser: apparmor_parser(8) is there.
+    """
+    if not enabled.startswith("Y"):
+        return "the kernel has no AppArmor, or has it turned off"
+    if not is_mounted:
+        return "securityfs is not mounted: mount -t securityfs securityfs /sys/kernel/security"
+    return "" if has_parser else "apparmor_parser is missing: apt-get install apparmor"
+
+
+def profile_for(spec: ContainerSpec, *, is_supported: bool) -> str:
+    """`process.apparmorProfile` of a container; empty: the runtime is to leave AppArmor alone. Pure.
+
+    Raises:
+        InvalidInput: a profile is asked for by name where there can be none.
+    """
+    wanted = spec.apparmor or (UNCONFINED if spec.privileged else DEFAULT_PROFILE)
+    if is_supported:
+        return wanted
+    if spec.apparmor in ("", UNCONFINED):
+        return ""
+    what = "the node has no AppArmor, see `shoal node inspect`; use a node that has it, or apparmor=unconfined"
+    raise InvalidInput([Fault("spec.apparmor", f'the profile "{spec.apparmor}" cannot be applied: {what}')])
+
+
+def label_of(context: str) -> str:
+    """The name in "name (mode)", in which the kernel tells of profiles; "unconfined" where it tells nothing. Pure."""
+    text = context.strip("\0\n")
+    if text.endswith(")") and (place := text.rfind(" (")) >= 0:
+        text = text[:place]
+    return text or UNCONFINED
+
+
+class AppArmor:
+    """Profiles of containers.
+
+    Args:
+        sysfs: where sysfs is mounted. policy: where the distribution's policy lies.
+        parser: apparmor_parser(8); None: that of the search path.
+    Attributes:
+        why_not: as `lacking` says it.
+    """
+
+    def __init__(self, *, sysfs: Path = _SYSFS, policy: Path = _POLICY, parser: Path | None = None) -> None:
+        self._profiles = sysfs / "kernel/security/apparmor/profiles"
+        self._policy = policy
+        found = shutil.which("apparmor_parser", path="/sbin:/usr/sbin:/usr/bin") if parser is None else str(parser)
+        self._parser = found or ""
+        self._loading = Lock()
+        self.why_not = lacking(
+            enabled=_text(sysfs / "module/apparmor/parameters/enabled"),
+            is_mounted=self._profiles.exists(),
+            has_parser=bool(found),
+        )
+
+    @property
+    def is_supported(self) -> bool:
+        """Containers can have profiles."""
+        return not self.why_not
+
+    def prepare(self) -> None:
+        """Load the default profile, as this version of Shoal has it. Failing is logged: containers will say so."""
+        if not self.is_supported:
+            _log.info("containers run without AppArmor: %s", self.why_not)
+            return
+        try:
+            self._load()
+        except Unavailable as error:
+            _log.error("%s", error)
+
+    def require(self, profile: str) -> None:
+        """See that a container can get this profile. The default one is loaded again where someone has removed it.
+
+        Raises:
+            InvalidInput: it is not loaded. Unavailable: the default one cannot be loaded.
+        """
+        if profile in ("", UNCONFINED) or self._is_loaded(profile):
+            return
+        if profile != DEFAULT_PROFILE:
+            what = "is not loaded on the node: load it with apparmor_parser -r, or use another node"
+            raise InvalidInput([Fault("spec.apparmor", f'the profile "{profile}" {what}')])
+        with self._loading:
+            if not self._is_loaded(profile):
+                self._load()
+
+    def _is_loaded(self, profile: str) -> bool:
+        try:
+            with self._profiles.open(errors="replace") as lines:
+                return _names(lines, profile)
+        except OSError as error:
+            raise Unavailable(f"the kernel's AppArmor profiles cannot be read: {error.strerror}") from error
+
+    def _load(self) -> None:
+        """Replace it, without a cache: the host's may be read-only."""
+        has = [name for name in _POLICY_FILES if (self._policy / name).exists()]
+        text = profile_text(agent=label_of(_text(_OWN_LABEL)), has=has)
+        command = [self._parser, "--skip-cache", "--replace"]
+        try:
+            done = subprocess.run(
+                command,
+                input=text,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_LOAD_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {error}") from error
+        if done.returncode:
+            said = " ".join((done.stderr or done.stdout).split())[-400:]
+            raise Unavailable(f"the AppArmor profile {DEFAULT_PROFILE} was not loaded: {said or done.returncode}")
+
+
+def _names(lines: Iterable[str], profile: str) -> bool:
+    return any(label_of(line) == profile for line in lines)
+
+
+def _text(path: Path) -> str:
+    """Of a small file; empty where it cannot be read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,63 @@
+"""The AppArmor profile that containers have by default (apparmor.d(5)), with the meaning of Docker's: pure.
+
+It refuses what a container that has become more than it should would try next: to mount, to write where the kernel's
+settings of the whole host lie, to signal and trace what is outside, and sockets that lead past its namespaces.
+"""
+
+from collections.abc import Collection
+
+DEFAULT_PROFILE = "shoal-default"
+
+_RULES = """\
+  network,
+  # The kernel's cryptography and the hypervisor. The system call filter cannot refuse them to 32-bit programs.
+  deny network alg,
+  deny network vsock,
+  capability,
+  file,
+  umount,
+
+  # Whoever stops containers: programs of the host, OCI runtimes that have profiles of their own, the agent.
+  signal (receive) peer=unconfined,
+  signal (receive) peer=runc,
+  signal (receive) peer=crun,
+  signal (receive) peer="{agent}",
+  signal (send, receive) peer="{name}",
+  ptrace (trace, tracedby, read, readby) peer="{name}",
+
+  deny mount,
+
+  # Of /proc, what belongs to a process may be written, and shared memory below /proc/sys/kernel.
+  deny @{{PROC}}/* w,
+  deny @{{PROC}}/{{[^1-9/],[^1-9/][^0-9/],[^1-9s/][^0-9y/][^0-9s/],[^1-9/][^0-9/][^0-9/][^0-9/]*}}/** w,
+  deny @{{PROC}}/sys/[^k]** w,
+  deny @{{PROC}}/sys/kernel/{{?,??,[^s][^h][^m]**}} w,
+  deny @{{PROC}}/sysrq-trigger rwklx,
+  deny @{{PROC}}/kcore rwklx,
+
+  # Of /sys, control groups.
+  deny /sys/[^f]*/** wklx,
+  deny /sys/f[^s]*/** wklx,
+  deny /sys/fs/[^c]*/** wklx,
+  deny /sys/fs/c[^g]*/** wklx,
+  deny /sys/fs/cg[^r]*/** wklx,
+  deny /sys/firmware/** rwklx,
+  deny /sys/devices/virtual/powercap/** rwklx,
+  deny /sys/kernel/security/** rwklx,
+"""
+
+
+def profile_text(*, agent: str, has: Collection[str], name: str = DEFAULT_PROFILE) -> str:
+    """The profile in the policy language.
+
+    Args:
+        agent: the profile that the agent itself has, "unconfined" without one: it may signal containers.
+        has: which files the host has below /etc/apparmor.d. The version of the language is pinned where it can be:
+            from 4.0 on, `network` does not mean Unix sockets.
+    """
+    lines = ["abi <abi/3.0>,"] if "abi/3.0" in has else []
+    lines.append("include <tunables/global>" if "tunables/global" in has else "@{PROC}=/proc/")
+    lines.append(f'profile "{name}" flags=(attach_disconnected, mediate_deleted) {{')
+    if "abstractions/base" in has:
+        lines.append("  include <abstractions/base>")
+    return "\n".join(lines) + "\n" + _RULES.format(agent=agent, name=name) + "}\n"
