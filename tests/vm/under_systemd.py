@@ -34,6 +34,10 @@ def nodes() -> list[dict[str, Any]]:
     return found
 
 
+def has_profile() -> bool:
+    return "shoal-default (enforce)" in Path("/sys/kernel/security/apparmor/profiles").read_text()
+
+
 def ready() -> bool:
     return [node["status"] for node in nodes()] == ["ready"]
 
@@ -60,6 +64,7 @@ def check_install_agent() -> None:
     assert "The agent runs" in run("sh", "deploy/install.sh", "agent", *options)
     assert Path("/etc/shoal/join-token").stat().st_mode & 0o077 == 0
     until(ready, "the node is ready")
+    assert has_profile()
 
 
 def check_agent_restarts() -> None:
@@ -93,6 +98,7 @@ def check_remove() -> None:
     assert "Shoal is gone" in run("sh", "deploy/install.sh", "remove")
     assert not Path("/usr/local/bin/shoal").exists()
     assert "shoal" not in run("ip", "link")
+    assert not has_profile()
     assert Path("/var/lib/shoal/manager").exists()
     assert "Nothing is kept" in run("sh", "deploy/install.sh", "remove", "--purge")
     assert not any(Path("/var/lib/shoal").glob("*")), "a file system of its own here, which stays"

@@ -1,9 +1,12 @@
 """The default system call filter: an allow-list with Docker's semantics, for one architecture and some capabilities.
 
-The data file names what is allowed always, on one architecture, and with one capability; everything else fails with
-EPERM. Some calls are allowed by their arguments: `socket` and `socketpair` by the family, `personality` for the
-execution domains that Linux binaries use, `clone` without new namespaces. `clone3` answers ENOSYS, since its arguments
-cannot be looked at and the C libraries then fall back to `clone`.
+The data file names what is allowed always, on one architecture, and with one capability, and what is never. What it
+names and does not allow fails with EPERM. What it does not name fails with ENOSYS, as on a kernel without that call: it
+is newer than the list, or than the host's libseccomp, and C libraries have another way where a kernel lacks a call.
+
+Some calls are allowed by their arguments: `socket` and `socketpair` by the family, `personality` for the execution
+domains that Linux binaries use, `clone` without new namespaces. `clone3` fails with ENOSYS, since its arguments cannot
+be looked at: C libraries then use `clone`.
 
 The two families that are refused lead past the container's namespaces: AF_ALG into the kernel's cryptography, AF_VSOCK
 to the hypervisor. The kernel takes a family from the lower half of a register, while a filter compares the whole
@@ -23,13 +26,17 @@ from typing import Any
 from agent.runtime.confinement.architectures import architecture_of
 
 _EPERM, _ENOSYS = 1, 38
-_NEW_NAMESPACES = 0x7E020000
+_NEW_NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))
+"""CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID, …NET (sched.h)."""
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
 _FAMILIES = ((0, 32), (32, 4), (36, 2), (39, 1), (41, 1), (42, 2), (44, 4), (48, 16))
 """The first of a range and how many: 0 to 63 without AF_ALG (38) and AF_VSOCK (40); Linux has 46 (socket.h)."""
+_REFUSED_FAMILIES = (38, 40)
 _BY_FAMILY = ("socket", "socketpair")
 """A pair of such sockets cannot be made, but to try loads the kernel's module for the family."""
 _LOWER_HALF = 0xFFFFFFFF
+_PERSONALITY_FLAGS = tuple(1 << bit for bit in range(18, 28))
+"""All that are not allowed (personality.h), ADDR_NO_RANDOMIZE first; other domains fail as what is not named."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class SeccompProfile:
     """The data file, read: system call names."""
 
     default: Sequence[str]
+    never: Sequence[str]
     by_architecture: Mapping[str, Sequence[str]]
     by_capability: Mapping[str, Sequence[str]]
 
@@ -49,26 +57,38 @@ def load_profile() -> SeccompProfile:
 def seccomp_section(profile: SeccompProfile, *, machine: str, capabilities: Collection[str]) -> dict[str, Any]:
     """`linux.seccomp` of an OCI runtime spec (runtime-spec, config-linux.md). `machine` is that of uname(2). Pure."""
     architecture = architecture_of(machine)
-    names = [*profile.default, *profile.by_architecture.get(architecture.name, ())]
-    for capability in sorted(set(capabilities)):
-        names += profile.by_capability.get(capability, ())
-    rules = [_allow(sorted(set(names)))]
+    allowed = {*profile.default, *profile.by_architecture.get(architecture.name, ())}
+    allowed.update(*(profile.by_capability.get(capability, ()) for capability in capabilities))
+    rules = [_allow(sorted(allowed)), _refuse(sorted(_named(profile) - allowed - {"clone", "clone3"}))]
     rules += [_allow(_BY_FAMILY, _masked(first, _LOWER_HALF - (many - 1))) for first, many in _FAMILIES]
+    rules += [_refuse(_BY_FAMILY, _masked(family, _LOWER_HALF)) for family in _REFUSED_FAMILIES]
     rules += [_allow(["personality"], _argument(value, "SCMP_CMP_EQ")) for value in _PERSONALITIES]
+    rules += [_refuse(["personality"], _masked(flag, flag | 1)) for flag in _PERSONALITY_FLAGS]
     if "CAP_SYS_ADMIN" not in capabilities:
-        # On s390 the flags of clone(2) come second.
-        rules.append(_allow(["clone"], _masked(0, _NEW_NAMESPACES, index=int(architecture.name == "s390x"))))
-        rules.append({"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS})
+        index = int(architecture.name == "s390x")  # where the flags of clone(2) come second
+        rules.append(_allow(["clone"], _masked(0, sum(_NEW_NAMESPACES), index=index)))
+        rules += [_refuse(["clone"], _masked(flag, flag, index=index)) for flag in _NEW_NAMESPACES]
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
-        "defaultErrnoRet": _EPERM,
+        "defaultErrnoRet": _ENOSYS,
         "architectures": list(architecture.filtered),
         "syscalls": rules,
     }
 
 
+def _named(profile: SeccompProfile) -> set[str]:
+    """What a kernel's architecture or a container's capability may open, and what nothing does."""
+    groups = (*profile.by_architecture.values(), *profile.by_capability.values())
+    return {*profile.never, *(name for group in groups for name in group)}
+
+
 def _allow(names: Sequence[str], argument: dict[str, Any] | None = None) -> dict[str, Any]:
     rule: dict[str, Any] = {"names": list(names), "action": "SCMP_ACT_ALLOW"}
+    return rule | {"args": [argument]} if argument else rule
+
+
+def _refuse(names: Sequence[str], argument: dict[str, Any] | None = None) -> dict[str, Any]:
+    rule: dict[str, Any] = {"names": list(names), "action": "SCMP_ACT_ERRNO", "errnoRet": _EPERM}
     return rule | {"args": [argument]} if argument else rule
 
 

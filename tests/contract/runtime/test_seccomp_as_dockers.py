@@ -21,13 +21,15 @@ NAMESPACES = tuple(1 << bit for bit in (17, 25, 26, 27, 28, 29, 30))
 """CLONE_NEWNS, …CGROUP, …UTS, …IPC, …USER, …PID, …NET (sched.h)."""
 HALF = 1 << 32
 FAMILIES = (*range(65), *range(HALF, HALF + 64), 2**64 - HALF + 38, 1000, HALF - 1, 2**64 - 1)
+OTHERS = (HALF - 1, HALF, 2**64 - 1)
 ARGUMENTS: Mapping[str, tuple[tuple[int, ...], ...]] = {
     **dict.fromkeys(("socket", "socketpair"), tuple((family,) for family in FAMILIES)),
-    "personality": tuple((value,) for value in (0, 1, 8, 0x40000, 0x20000, 0x20008, 0x28, HALF - 1, HALF, 2**64 - 1)),
+    "personality": tuple((value,) for value in (0, 1, 8, 0x40000, 0x20000, 0x20008, 0x28, 2**31 + 1, *OTHERS)),
     "clone": tuple(product((0, 17, 0x3D0F00, *NAMESPACES, 17 | 1 << 28), repeat=2)),
 }
 """Of calls that are answered by their arguments: those to try."""
 
+ERRORS = {1: "EPERM", 38: "ENOSYS"}
 Verdict = str
 """allow, or the name of an error."""
 
@@ -56,6 +58,12 @@ def test_the_same_tables_of_system_calls_are_filtered(machine: str) -> None:
     assert list(architecture_of(machine).filtered) == different.get(machine, FACTS["tables"][machine])
 
 
+def test_a_call_that_no_list_names_is_one_that_the_kernel_lacks() -> None:
+    assert FACTS["unknown"].startswith("ENOSYS")
+    section = seccomp_section(PROFILE, machine="x86_64", capabilities=DEFAULT)
+    assert (section["defaultAction"], ERRORS[section["defaultErrnoRet"]]) == ("SCMP_ACT_ERRNO", "ENOSYS")
+
+
 def test_every_difference_has_a_reason() -> None:
     assert all(len(entry["reason"]) > 40 for entry in FACTS["differences"])
 
@@ -79,8 +87,9 @@ def both(machine: str, capabilities: frozenset[str]) -> Iterator[tuple[str, tupl
     theirs_by_call = dict(dockers(architecture_of(machine).name, capabilities))
     for call in sorted(theirs_by_call.keys() | ours_by_call.keys()):
         for arguments in ARGUMENTS.get(call, ((),)):
-            theirs = verdict(theirs_by_call.get(call, []), arguments)
-            yield call, arguments, theirs, verdict(ours_by_call.get(call, []), arguments)
+            theirs = verdict(theirs_by_call.get(call, []), arguments, otherwise=FACTS["otherwise"])
+            ours = verdict(ours_by_call.get(call, []), arguments, otherwise=ERRORS[section["defaultErrnoRet"]])
+            yield call, arguments, theirs, ours
 
 
 def dockers(architecture: str, capabilities: frozenset[str]) -> Iterator[tuple[str, list[Any]]]:
@@ -108,12 +117,14 @@ def in_oci_words(rule: Mapping[str, Any]) -> dict[str, Any]:
     return {"index": rule["argument"], "value": rule["value"], "op": f"SCMP_CMP_{operators[rule['is']]}"}
 
 
-def verdict(rules: list[Any], arguments: tuple[int, ...]) -> Verdict:
-    """As libseccomp reads rules: any that matches; a call without one fails with EPERM (seccomp_rule_add(3))."""
+def verdict(rules: list[Any], arguments: tuple[int, ...], *, otherwise: Verdict) -> Verdict:
+    """As libseccomp reads rules (seccomp_rule_add(3)). Those that match have to agree: it gives them no order."""
+    found = set()
     for rule in rules:
         if all(matches(condition, arguments[condition["index"]]) for condition in rule.get("args", ())):
-            return "allow" if rule["action"] == "SCMP_ACT_ALLOW" else {38: "ENOSYS"}[rule["errnoRet"]]
-    return "EPERM"
+            found.add("allow" if rule["action"] == "SCMP_ACT_ALLOW" else ERRORS[rule["errnoRet"]])
+    assert len(found) < 2, (rules, arguments)
+    return found.pop() if found else otherwise
 
 
 def matches(condition: Mapping[str, Any], argument: int) -> bool:
