@@ -28,8 +28,7 @@ def named_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
     Raises:
         InvalidInput: it is none of HTTP, holds a user or a password, or is longer than any in use.
     """
-    if len(text) > _MAX_URL:
-        raise InvalidInput(f"a URL of {len(text)} characters is too long; the maximum is {_MAX_URL}")
+    _check_length(text)
     try:
         url = base.join(text) if base else httpx.URL(text)
     except (httpx.InvalidURL, ValueError, TypeError) as error:
@@ -38,9 +37,20 @@ def named_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
         raise InvalidInput("a URL has no host or is not of http or https")
     if url.userinfo:
         raise InvalidInput("a URL holds a user name or a password")
+    _check_length(str(url))
     return url
+
+
+def _check_length(text: str) -> None:
+    if len(text) > _MAX_URL:
+        raise InvalidInput(f"a URL of {len(text)} characters is too long; the maximum is {_MAX_URL}")
 
 
 def origin_of(url: httpx.URL) -> Origin:
     """Of a URL that `named_url` gave."""
     return Origin(url.scheme, url.raw_host.decode("ascii").lower(), url.port or _PORTS[url.scheme])
+
+
+def with_query(url: str, name: str, value: str) -> str:
+    """A URL of ours with one parameter more."""
+    return str(httpx.URL(url).copy_add_param(name, value))

@@ -1,7 +1,7 @@
 """Putting blobs and manifests into a repository. OCI distribution-spec v1.1, "Push"."""
 
 from collections.abc import AsyncIterator, Callable
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 import httpx
 
@@ -9,6 +9,7 @@ from shoal.distribution.calls import Body, Call
 from shoal.distribution.client import RawManifest, Repository
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor
+from shoal.distribution.origins import with_query
 from shoal.distribution.tokens import Scopes
 from shoal.errors import InvalidInput
 
@@ -112,7 +113,7 @@ class Uploader:
             headers["Content-Range"] = f"{offset}-{descriptor.size - 1}"
         body = _piece(open_blob, offset, size) if size else b""
         url, endpoint = place
-        target = _with_query(url, "digest", descriptor.digest)
+        target = with_query(url, "digest", descriptor.digest)
         call = Call("PUT", target, self._what(descriptor), self._scopes, headers, body, frozenset({201}), endpoint)
         response, _ = await self._transport.send(call)
         _check_stored(response, self._what(descriptor), descriptor.digest)
@@ -138,9 +139,3 @@ def _check_stored(response: httpx.Response, what: str, digest: str) -> None:
     stored = response.headers.get("Docker-Content-Digest", digest)
     if stored != digest:
         raise InvalidInput(f"the registry stored {what} as {stored[:80]!a}, not as {digest}")
-
-
-def _with_query(url: str, name: str, value: str) -> str:
-    parts = urlsplit(url)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), (name, value)]
-    return urlunsplit(parts._replace(query=urlencode(query)))

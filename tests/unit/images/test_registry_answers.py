@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shoal.distribution.addresses import Reach, may_lead, reach_of
 from shoal.distribution.answers import refusal
-from shoal.distribution.credentials import parse_challenge
+from shoal.distribution.credentials import Challenge, parse_challenge, parse_challenges
 from shoal.distribution.retrying import RetryPolicy
 from shoal.distribution.tokens import Token, TokenCache, parse_token, token_query
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated, Unavailable
@@ -19,6 +20,44 @@ def test_a_bearer_challenge() -> None:
     assert found.parameters["service"] == "r,1"
     assert token_query(found.parameters, ()) == [("service", "r,1"), ("scope", "repository:a/b:pull,push")]
     assert token_query(found.parameters, ("s:1:pull", "s:2:pull"))[1:] == [("scope", "s:1:pull"), ("scope", "s:2:pull")]
+
+
+def test_several_challenges() -> None:
+    header = 'Basic realm="a, b", charset=UTF-8, Bearer realm = "https://t", scope="x" , Negotiate abc=='
+    basic, bearer, negotiate = parse_challenges(header)
+    assert basic == Challenge("basic", {"realm": "a, b", "charset": "UTF-8"})
+    assert bearer == Challenge("bearer", {"realm": "https://t", "scope": "x"})
+    assert negotiate.scheme == "negotiate"
+    assert parse_challenge(header) == bearer
+    assert parse_challenge("Bearer error=x, Basic realm=r").scheme == "basic"
+    assert parse_challenge("Basic" + " " * 9000) == parse_challenge("=") == Challenge("", {})
+
+
+@pytest.mark.parametrize(
+    ("address", "reach"),
+    [
+        ("93.184.215.14", Reach.PUBLIC),
+        ("2606:4700::1", Reach.PUBLIC),
+        ("10.0.0.1", Reach.PRIVATE),
+        ("100.64.0.1", Reach.PRIVATE),
+        ("fd00::1", Reach.PRIVATE),
+        ("127.0.0.2", Reach.LOOPBACK),
+        ("0.0.0.0", Reach.LOOPBACK),
+        ("::", Reach.LOOPBACK),
+        ("::ffff:127.0.0.1", Reach.LOOPBACK),
+        ("64:ff9b::a9fe:a9fe", Reach.FORBIDDEN),
+        ("2002:7f00:1::1", Reach.LOOPBACK),
+        ("169.254.1.1", Reach.LINK_LOCAL),
+        ("fe80::1%lo", Reach.LINK_LOCAL),
+        ("169.254.169.254", Reach.FORBIDDEN),
+        ("224.0.0.1", Reach.FORBIDDEN),
+        ("255.255.255.255", Reach.FORBIDDEN),
+    ],
+)
+def test_who_is_reached_at_an_address(address: str, reach: Reach) -> None:
+    assert reach_of(address) is reach
+    assert may_lead(Reach.PUBLIC, reach) is (reach is Reach.PUBLIC)
+    assert may_lead(Reach.LOOPBACK, reach) is (reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK))
 
 
 @given(st.text())
@@ -36,6 +75,21 @@ def test_tokens_are_used_until_they_run_out() -> None:
     assert cache.get(scopes, 95.0) == "new"
     cache.drop(scopes, "Bearer new")
     assert cache.get(scopes, 95.0) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"), [("1", 48.0), ("-5", 48.0), ("300", 240.0), ("1e999", 2880.0), ('"9e9"', 2880.0)]
+)
+def test_the_time_that_a_token_is_kept_is_bounded(told: str, kept: float) -> None:
+    assert parse_token(b'{"token": "t", "expires_in": %s}' % told.encode(), 0.0, realm="r").expires == kept
+
+
+def test_tokens_of_a_few_repositories_are_kept() -> None:
+    cache = TokenCache()
+    for number in range(1000):
+        cache.put((f"repository:{number}:pull",), Token("t", 10.0))
+    assert cache.get(("repository:999:pull",), 0.0) and cache.get(("repository:744:pull",), 0.0)
+    assert not cache.get(("repository:743:pull",), 0.0)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\r\\nX: y"}'])

@@ -16,6 +16,7 @@ password_file = "/etc/shoal/password"
 
 [registry."own.example"]
 ca_file = "/etc/shoal/ca.pem"
+allowed_hosts = ["Storage.internal:9000", "10.0.0.5", "[fd00::1]:443"]
 
 [registry."plain.example:80"]
 plain_http = true
@@ -28,6 +29,7 @@ endpoint = ["ftp://x", "http://x/path", "http://x:port"]
 username = 1
 ca_file = "relative"
 colour = "blue"
+allowed_hosts = ["https://x/"]
 [registry."b"]
 plain_http = "yes"
 username = "alone"
@@ -47,6 +49,7 @@ def test_settings_and_defaults() -> None:
         password_file=Path("/etc/shoal/password"),
     )
     assert found.find("own.example").endpoints == ("https://own.example",)
+    assert found.find("own.example").allowed_hosts == {"storage.internal:9000", "10.0.0.5", "[fd00::1]:443"}
     assert found.find("plain.example:80").endpoints == ("http://plain.example:80",)
 
 
@@ -74,6 +77,7 @@ def test_all_faults_are_told_at_once() -> None:
     for part in (
         "absolute path",
         "colour: unknown",
+        "'https://x/' must be host or host:port",
         "true or false",
         "go together",
         "no use with plain",
