@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from manager.planner.agenda import Agenda
 from manager.planner.collector import uncollected
+from manager.planner.pacing import Pacing, is_patient
 from manager.store.backend import NoSpace
 from manager.store.changes import Expect, Write
 from manager.store.plan_sequence import Sequenced, SequencedCommits
@@ -53,6 +55,7 @@ class Planner:
         self._store = store
         self._clock = clock
         self._new_id = new_id
+        self._pacing = Pacing()
 
     async def run(self, fence: int) -> None:
         """Plan at each change, whenever something is due, and everything at the beginning and every minute.
@@ -83,8 +86,10 @@ class Planner:
             _log.warning("nothing is planned until what was committed last is known: %s", doubt)
             return self._retry_at(doubt)
         agenda.note(changes.so_far())
+        began = _seconds()
         with uncollected():
             outcome = agenda.plan(now_ms=self._clock(), new_id=self._new_id)
+        self._pacing.passed(began, _seconds())
         for service_id, error in outcome.aside.items():
             service = self._store.tables.services.get(service_id)
             name = service.spec.name if service is not None else service_id
@@ -107,10 +112,22 @@ class Planner:
         # Our own writes are already in the subscription, so they are noted before the next pass, late or not.
         try:
             async with asyncio.timeout(max(0, until_ms - self._clock()) / 1000):
-                agenda.note(await anext(changes))
+                batch = await anext(changes)
+                agenda.note(batch)
+                if is_patient(batch) and (rest := self._pacing.rest(_seconds())):
+                    await self._gather(changes, agenda, rest)
         except TimeoutError:
             # Something may have come in the very moment in which the time was over.
             agenda.note(changes.so_far())
+
+    async def _gather(self, changes: Subscription, agenda: Agenda, seconds: float) -> None:
+        """Take statuses in for so long, or until something else comes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                async for batch in changes:
+                    agenda.note(batch)
+                    if not is_patient(batch):
+                        return
 
     async def _audit(self, changes: Subscription, agenda: Agenda) -> None:
         """Others get their turn between two portions; a million tasks take 0.6 s in all."""
@@ -118,3 +135,7 @@ class Planner:
             await asyncio.sleep(0)
         agenda.note(changes.so_far())
         agenda.correct()
+
+
+def _seconds() -> float:
+    return asyncio.get_running_loop().time()
