@@ -34,15 +34,21 @@ class Program:
     path: Path
 
 
-def conmon_arguments(conmon: Path, program: Program, places: Places, task_id: str, spec: ContainerSpec) -> list[str]:
-    """The command line that creates (not yet starts) a container and stays with it."""
+def conmon_arguments(
+    conmon: Path, program: Program, places: Places, task_id: str, spec: ContainerSpec, *, log_bytes: int
+) -> list[str]:
+    """The command line that creates (not yet starts) a container and stays with it.
+
+    Args:
+        log_bytes: what its log file may grow to before conmon replaces it by an empty one.
+    """
     bundle = places.bundle(task_id)
     arguments = [
         str(conmon), "--api-version", "1", "--cid", task_id, "--cuuid", task_id, "--name", task_id,
         "--runtime", str(program.path), "--bundle", str(bundle),
         "--container-pidfile", f"{bundle}/pid", "--conmon-pidfile", f"{bundle}/conmon.pid",
         "--exit-dir", str(places.exits), "--log-path", f"k8s-file:{places.logs(task_id)}/log", "--log-level", "error",
-        "--full-attach", "--no-sync-log",
+        "--log-size-max", str(log_bytes), "--full-attach", "--no-sync-log",
         "--runtime-arg", "--root", "--runtime-arg", str(places.runtime_root(program.name)),
     ]  # fmt: skip
     # An open standard input stays so when whoever attached to it leaves.
@@ -63,7 +69,8 @@ def spawn(arguments: list[str], directory: Path) -> tuple[int, int]:
     # A descriptor duplicated onto itself would keep its close-on-exec flag.
     moved = os.dup(write_end) if write_end == sync else write_end
     descriptors = [(null, 0), (null, 1), (null, 2), (moved, sync)]
-    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync)}
+    # In UTC the times of log lines are in order as bytes, whatever the host's zone.
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "_OCI_SYNCPIPE": str(sync), "TZ": "UTC0"}
     try:
         pid = spawn_program(arguments, environment, descriptors=descriptors)
     except OSError:

@@ -21,7 +21,9 @@ from agent.runtime.confinement.apparmor import AppArmor
 from agent.runtime.confinement.filters import Filters, verify_filtered
 from agent.runtime.conmon import Program, RuntimeRefused, await_created, conmon_arguments, spawn
 from agent.runtime.devices import all_devices, find_devices
+from agent.runtime.kept_log import name_first
 from agent.runtime.linux import CLONE_FS, unshare
+from agent.runtime.log_pieces import piece_sizes
 from agent.runtime.mounted_files import mount_etc_files, mount_files
 from agent.runtime.oci_mounts import follows_host
 from agent.runtime.oci_process import command_line
@@ -153,12 +155,11 @@ class Launcher:
             leave_behind(self._host_only)
             learn = self._write_spec(program, request, files, mounted)
             step("spec")
-            first, pipe = spawn(
-                conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec), bundle
-            )
+            first, pipe = spawn(self._conmon_arguments(program, request), bundle)
             step("spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
+        name_first(self._places.logs(request.task_id))
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
         if is_filtered(request.spec) and not request.spec.no_new_privileges:
             verify_filtered(pid)
@@ -171,6 +172,10 @@ class Launcher:
         self._let_go(program, request.task_id, pid)
         step("start")
         return record
+
+    def _conmon_arguments(self, program: Program, request: ContainerRequest) -> list[str]:
+        log_bytes = piece_sizes(*_log_bounds(request)).bytes
+        return conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec, log_bytes=log_bytes)
 
     def _make_directories(self, request: ContainerRequest) -> None:
         """The bundle, the log directory, the overlay's directories."""
@@ -229,6 +234,7 @@ class Launcher:
         started, conmon_started = process_started(pid), process_started(conmon)
         if started is None or conmon_started is None:
             raise Unavailable("the container ended while it was being created; look at the host's kernel log")
+        log_bytes, log_files = _log_bounds(request)
         return Record(
             task_id=request.task_id,
             program=program.name,
@@ -237,8 +243,8 @@ class Launcher:
             conmon_pid=conmon,
             conmon_started=conmon_started,
             started_ms=self._clock(),
-            log_bytes=request.log.max_bytes or _DEFAULT_LOG_BYTES,
-            log_files=request.log.max_files or _DEFAULT_LOG_FILES,
+            log_bytes=log_bytes,
+            log_files=log_files,
         )
 
     def _let_go(self, program: Program, task_id: str, pid: int) -> None:
@@ -250,6 +256,10 @@ class Launcher:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise Unavailable(f"runc could not start the container: {' '.join(done.stderr.split())[-400:]}")
+
+
+def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
+    return request.log.max_bytes or _DEFAULT_LOG_BYTES, request.log.max_files or _DEFAULT_LOG_FILES
 
 
 class _Steps:

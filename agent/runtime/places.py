@@ -72,7 +72,7 @@ class Places:
         return _grouped(self.uppers)
 
     def logs(self, task_id: str) -> Path:
-        """Holds `log` and its older files `log.1`, `log.2`, …"""
+        """Holds `log` and the files `log-1`, `log-2`, …, of which the last is the same: see `log_pieces.py`."""
         return self.logs_root / task_id[-1] / task_id
 
     def tasks_with_logs(self) -> frozenset[str]:
@@ -117,7 +117,7 @@ class Record:
         program: the OCI runtime that made it.
         pid: of the first process, and `pid_started` its start time in clock ticks since boot (proc(5), stat, field
             22), so that another process with the same number is not taken for it. The same for conmon.
-        log_bytes: size at which the log is rotated; `log_files`: how many are kept, the current one included.
+        log_bytes, log_files: what the user allows for a log file, and how many files: their product bounds the log.
     """
 
     task_id: str

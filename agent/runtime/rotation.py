@@ -1,44 +1,157 @@
-"""Rotating logs by size: rename the file, have conmon open a new one. One scan for all, no timer for each."""
+"""Follows conmon from file to file of all logs, in one thread that the kernel wakes."""
 
+import contextlib
 import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from agent.runtime.conmon import reopen_log
-from agent.runtime.logs import log_files
-from agent.runtime.places import Places, Record
+from agent.runtime.inotify import Renames
+from agent.runtime.kept_log import KeptLog
+from agent.runtime.log_pieces import CURRENT, PieceSizes
 
 _log = logging.getLogger(__name__)
 
+_LOOK_SECONDS = 1.0
+"""Between looks at all logs: for what the kernel could not tell, and conmons of earlier versions of the agent."""
 
-def rotate_if_large(places: Places, record: Record) -> bool:
-    """Rotate one container's log when it has reached its size; whether it did.
-
-    No line is lost: conmon writes on into the renamed file until it opens the new one. A rotation that a crash cut
-    short, renamed but not told to conmon, is finished.
-    """
-    directory = places.logs(record.task_id)
-    current = directory / "log"
-    try:
-        if current.stat().st_size < record.log_bytes:
-            return False
-    except FileNotFoundError:
-        return directory.is_dir() and reopen_log(places.bundle(record.task_id))
-    _shift(directory, record.log_files)
-    if not reopen_log(places.bundle(record.task_id)):
-        _log.warning("task %s: conmon did not take the rotation of its log; is it gone?", record.task_id)
-    return True
+_TRIES = 3
+_PAUSE_SECONDS = 0.003
+"""After each round, so that a log at full speed costs the agent a few percent of a processor at most."""
 
 
-def _shift(directory: Path, keep: int) -> None:
-    """`log` becomes `log.1`, that `log.2`, and so on; what is beyond `keep` files goes, the oldest first.
+@dataclass
+class _Followed:
+    log: KeptLog
+    bundle: Path
+    watch: int | None
+    troubled: bool = False
 
-    Where only one file is kept, its predecessor stays until the next rotation: conmon still writes into it.
-    """
-    older = [path for path in log_files(directory) if path.name != "log"]
-    for path in older:
-        number = int(path.suffix[1:])
-        if number + 1 >= max(2, keep):
-            path.unlink()
-        else:
-            path.rename(directory / f"log.{number + 1}")
-    (directory / "log").rename(directory / "log.1")
+
+class LogKeeper:
+    """Keeps the logs of running containers below their bounds, and whole as far as it can follow."""
+
+    def __init__(self) -> None:
+        self._renames = Renames(CURRENT)
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._followed: dict[str, _Followed] = {}
+        self._by_watch: dict[int, _Followed] = {}
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """The files stay; conmon goes on alone."""
+        self._order(self._close)
+        self._thread.join()
+        self._renames.close()
+        os.close(self._wake)
+
+    def add(self, task_id: str, directory: Path, sizes: PieceSizes, *, bundle: Path) -> None:
+        """Follow a log from now on."""
+
+        def add() -> None:
+            watch: int | None = None
+            with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
+                watch = self._renames.watch(directory)
+            if directory.is_dir():
+                added = self._followed[task_id] = _Followed(KeptLog(directory, sizes), bundle, watch)
+                if watch is not None:
+                    self._by_watch[watch] = added
+                self._catch_up(added)
+
+        self._order(add)
+
+    def drop(self, task_id: str) -> Future[None]:
+        """Follow it no more; done when nothing is going to be made in its directory any more."""
+        done: Future[None] = Future()
+
+        def drop() -> None:
+            dropped = self._followed.pop(task_id, None)
+            if dropped is not None:
+                self._catch_up(dropped)
+                if dropped.watch is not None:
+                    self._by_watch.pop(dropped.watch, None)
+                    self._renames.forget(dropped.watch)
+            done.set_result(None)
+
+        self._order(drop)
+        return done
+
+    def _order(self, order: Callable[[], None]) -> None:
+        self._orders.put(order)
+        os.eventfd_write(self._wake, 1)
+
+    def _close(self) -> None:
+        self._closing = True
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(self._renames, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        looked = time.monotonic()
+        while not self._closing:
+            poll.poll(_LOOK_SECONDS * 1000)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            has_news = self._note_told()
+            while not self._orders.empty():
+                self._orders.get()()
+            if time.monotonic() - looked >= _LOOK_SECONDS:
+                self._look_at_all()
+                looked = time.monotonic()
+            if has_news:
+                time.sleep(_PAUSE_SECONDS)
+
+    def _note_told(self) -> bool:
+        """Follow where the kernel says so; whether it said anything."""
+        told = self._renames.read()
+        if told is None:
+            for followed in self._followed.values():
+                self._catch_up(followed)
+            return True
+        for watch, rotations in told.items():
+            named = self._by_watch.get(watch)
+            if named is not None and rotations:
+                self._note(named, rotations)
+        return bool(told)
+
+    def _catch_up(self, followed: _Followed) -> None:
+        """Follow by what the files say, and pass over what the kernel tells of that: it counts each file once."""
+        for _ in range(_TRIES):
+            self._note(followed, None)
+            self._note_others(followed)
+            if followed.log.is_named():
+                return
+
+    def _note_others(self, known: _Followed) -> None:
+        for watch, rotations in (self._renames.read() or {}).items():
+            other = self._by_watch.get(watch)
+            if other is not None and other is not known and rotations:
+                self._note(other, rotations)
+
+    def _look_at_all(self) -> None:
+        for followed in self._followed.values():
+            size = followed.log.size()
+            # conmons that know no bound are told, as are those whose file an earlier version had taken away.
+            if (size is None and followed.log.directory.is_dir()) or (size or 0) > followed.log.sizes.bytes:
+                reopen_log(followed.bundle)
+            if followed.watch is None:
+                self._note(followed, None)
+
+    def _note(self, followed: _Followed, rotations: int | None) -> None:
+        try:
+            followed.log.note(rotations)
+            followed.troubled = False
+        except OSError as error:
+            if not followed.troubled:
+                _log.warning("the log in %s is not kept whole: %s", followed.log.directory, error)
+            followed.troubled = True

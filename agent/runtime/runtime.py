@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from signal import SIGKILL
@@ -29,12 +29,12 @@ from agent.runtime.exits import ExitWatch
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.launcher import Clock, Launcher, OnStep
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
-from agent.runtime.log_lines import LogRecord
+from agent.runtime.log_pieces import piece_sizes
 from agent.runtime.logs import Logs
 from agent.runtime.oci_spec import HostFacts
 from agent.runtime.places import Places, Record, read_record
 from agent.runtime.processes import mount_table
-from agent.runtime.rotation import rotate_if_large
+from agent.runtime.rotation import LogKeeper
 from agent.runtime.scrap import scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
@@ -72,6 +72,9 @@ class OciRuntime:
         host_only: a mount of the host that no container's mount namespace is to keep.
         cdi_directories: where specs of the Container Device Interface lie.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
+
+    Attributes:
+        logs: as `Logs.read`.
     """
 
     def __init__(
@@ -103,7 +106,7 @@ class OciRuntime:
         self._starting: dict[str, asyncio.Event] = {}
         self._trash = Trash(self._places.trash)
         self._watch = ExitWatch(places=self._places, cgroups=self._cgroups, clock=clock, on_end=self._ended)
-        self._logs = Logs(directory=self._places.logs, running=self._watch.running)
+        self.logs = Logs(directory=self._places.logs, running=self._watch.running).read
         self._life = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -121,6 +124,8 @@ class OciRuntime:
         self._executor = Executor(places=self._places, entrance=self._entrance)
         self._starter = ExecStarter(places=self._places, entrance=self._entrance, available=host.capabilities)
         self._life.callback(self._watch.close)
+        self._log_keeper = LogKeeper()
+        self._life.callback(self._log_keeper.close)
         group = await self._life.enter_async_context(TaskGroup())
         for task in (group.create_task(self._tidy()), group.create_task(self._trash.keep_empty())):
             self._life.callback(task.cancel)
@@ -176,6 +181,7 @@ class OciRuntime:
         if self._watch.running(task_id):
             await self.signal(task_id, "SIGKILL")
             await asyncio.shield(self._ends[task_id])
+        await asyncio.wrap_future(self._log_keeper.drop(task_id))
         try:
             await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
         except OSError as error:
@@ -196,12 +202,6 @@ class OciRuntime:
             found[task_id] = end.result() if end.done() else Running(record.pid, record.started_ms)
         self._trash.wake()
         return found
-
-    def logs(
-        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
-    ) -> AsyncIterator[LogRecord]:
-        """As `Logs.read`."""
-        return self._logs.read(task_id, follow=follow, tail=tail, since_ns=since_ns)
 
     async def stats(self, task_ids: Iterable[str]) -> Mapping[str, Stats]:
         """What these containers use now; those that have none are left out."""
@@ -249,9 +249,14 @@ class OciRuntime:
         end = self._watch.add(record)
         if end is not None:
             self._ends[record.task_id].set_result(end)
+            return
+        sizes = piece_sizes(record.log_bytes, record.log_files)
+        places = self._places
+        self._log_keeper.add(record.task_id, places.logs(record.task_id), sizes, bundle=places.bundle(record.task_id))
 
     def _ended(self, task_id: str, end: Exit) -> None:
         self._ends[task_id].set_result(end)
+        self._log_keeper.drop(task_id)
         self._on_exit(task_id, end)
 
     def _prepare(self) -> None:
@@ -336,13 +341,3 @@ class OciRuntime:
             await asyncio.sleep(_TIDY_SECONDS)
             if self._entrance.is_untidy:
                 await self._entrance.sweep()
-            records = [record for task_id, record in self._records.items() if self._watch.running(task_id)]
-            if records:
-                await asyncio.to_thread(self._rotate, records)
-
-    def _rotate(self, records: list[Record]) -> None:
-        for record in records:
-            try:
-                rotate_if_large(self._places, record)
-            except OSError as error:
-                _log.warning("task %s: its log was not rotated: %s", record.task_id, error)

@@ -1,32 +1,13 @@
-"""Several streams as one: in the order of time when all have an end, as they come when they go on."""
+"""Several streams as one, as they come. (Those that have an end are merged by time: `shoal.log_merge`.)"""
 
 import asyncio
-import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
-QUEUED = 64
-"""Items that wait for a slow reader; the sources then wait too."""
-
-
-async def in_order(sources: Sequence[AsyncIterator[T]], key: Callable[[T], int]) -> AsyncGenerator[T]:
-    """All items, the least key first, if each source has its own in order. Holds one item of each."""
-    heap: list[tuple[int, int, T]] = []
-    for number, source in enumerate(sources):
-        async for item in source:
-            heap.append((key(item), number, item))
-            break
-    heapq.heapify(heap)
-    while heap:
-        _, number, item = heap[0]
-        yield item
-        async for following in sources[number]:
-            heapq.heapreplace(heap, (key(following), number, following))
-            break
-        else:
-            heapq.heappop(heap)
+QUEUED = 4
+"""Items, a quarter of a megabyte each, that wait for a slow reader; the sources then wait too."""
 
 
 async def as_they_come(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]:

@@ -7,15 +7,17 @@ from typing import Protocol
 from grpc import aio
 
 from agent.runtime.cgroups import Stats
-from agent.runtime.log_lines import LogRecord as Line
+from agent.runtime.log_cursor import Lines
+from agent.runtime.logs import CHUNK_BYTES
 from agent.streams.exec import Programs, serve, serve_attached
-from agent.streams.merging import as_they_come, in_order
+from agent.streams.merging import as_they_come
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
     ExecInput,
     ExecOutput,
-    LogRecord,
+    LogBatch,
+    LogRun,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -24,17 +26,23 @@ from shoal.api.v1.streams_pb2 import (
     TaskUsage,
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import Exhausted, InvalidInput, NotFound
+from shoal.log_merge import in_time_order
 
 MAX_TASKS = 10_000
+MAX_LOG_READERS = 64
+"""Calls at a time: each holds up to `_READ_AHEAD_BYTES`."""
+
+_READ_AHEAD_BYTES = 8 << 20
+_LEAST_CHUNK = 16 << 10
 
 
 class LogFiles(Protocol):
     """`agent.runtime.runtime.OciRuntime` is one."""
 
     def logs(
-        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
-    ) -> AsyncIterator[Line]:
+        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, chunk_bytes: int
+    ) -> AsyncGenerator[Lines]:
         """Raises NotFound when the host has no log of the task."""
         ...
 
@@ -86,6 +94,7 @@ class AgentStreams(AgentStreamsServicer):
         self._controller = controller
         self._programs = programs
         self._now_ns = now_ns
+        self._log_readers = 0
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
         self, request: ReadUsageRequest, context: aio.ServicerContext[ReadUsageRequest, ReadUsageResponse]
@@ -154,54 +163,62 @@ class AgentStreams(AgentStreamsServicer):
                 yield output
 
     async def ReadLogs(  # noqa: N802  # named by the protocol
-        self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogRecord]
-    ) -> AsyncGenerator[LogRecord]:
+        self, request: ReadLogsRequest, context: aio.ServicerContext[ReadLogsRequest, LogBatch]
+    ) -> AsyncGenerator[LogBatch]:
         """In the order of time, or as they come when it follows. Tasks that have no log here are passed over.
 
         Raises:
-            NotFound: none of the tasks has one.
+            NotFound: none of the tasks has one. Exhausted: too many read at once.
         """
         del context
         task_ids = list(dict.fromkeys(request.task_ids))
         if not 0 < len(task_ids) <= MAX_TASKS:
             raise InvalidInput(f"task_ids: {len(task_ids)} tasks; 1 to {MAX_TASKS} can be read at once")
+        if self._log_readers >= MAX_LOG_READERS:
+            raise Exhausted(f"{self._log_readers} users read logs of this node, the most at a time; try again later")
+        self._log_readers += 1
+        try:
+            async with aclosing(self._read_all(task_ids, request)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            self._log_readers -= 1
+
+    async def _read_all(self, task_ids: list[str], request: ReadLogsRequest) -> AsyncGenerator[LogBatch]:
+        chunk_bytes = max(_LEAST_CHUNK, min(CHUNK_BYTES, _READ_AHEAD_BYTES // len(task_ids)))
         async with AsyncExitStack() as stack:
-            readers = [_Reader(self._read(task_id, request)) for task_id in task_ids]
+            readers = [_Reader(self._read(task_id, request, chunk_bytes)) for task_id in task_ids]
             for reader in readers:
-                await stack.enter_async_context(aclosing(reader.records))
-            merged = as_they_come(readers) if request.follow else in_order(readers, lambda record: record.at_ns)
-            async for record in await stack.enter_async_context(aclosing(merged)):
-                yield record
+                await stack.enter_async_context(aclosing(reader.batches))
+            merged = as_they_come(readers) if request.follow else in_time_order(readers)
+            async for batch in await stack.enter_async_context(aclosing(merged)):
+                yield batch
         if all(reader.missing for reader in readers):
             raise NotFound(f"this node has no log of task {task_ids[0]}" + (" or the others" if task_ids[1:] else ""))
 
-    async def _read(self, task_id: str, request: ReadLogsRequest) -> AsyncGenerator[LogRecord]:
+    async def _read(self, task_id: str, request: ReadLogsRequest, chunk_bytes: int) -> AsyncGenerator[LogBatch]:
         tail = request.tail if request.HasField("tail") else None
         # Our bound excludes its own instant, the reader's includes it.
         since_ns = request.since_ns + 1 if request.since_ns else 0
-        async for line in self._logs.logs(task_id, follow=request.follow, tail=tail, since_ns=since_ns):
-            yield LogRecord(
-                task_id=task_id,
-                at_ns=line.time_ns,
-                stream=LogRecord.STDOUT if line.stream == "stdout" else LogRecord.STDERR,
-                data=line.data,
-                partial=line.partial,
-            )
+        found = self._logs.logs(task_id, follow=request.follow, tail=tail, since_ns=since_ns, chunk_bytes=chunk_bytes)
+        async with aclosing(found) as pieces:
+            async for piece in pieces:
+                yield LogBatch(runs=[LogRun(task_id=task_id, lines=piece.data, lost=piece.lost)])
 
 
 class _Reader:
-    """One task's records; knows whether there was a log at all."""
+    """One task's lines; knows whether there was a log at all."""
 
-    def __init__(self, records: AsyncGenerator[LogRecord]) -> None:
-        self.records = records
+    def __init__(self, batches: AsyncGenerator[LogBatch]) -> None:
+        self.batches = batches
         self.missing = False
 
     def __aiter__(self) -> "_Reader":
         return self
 
-    async def __anext__(self) -> LogRecord:
+    async def __anext__(self) -> LogBatch:
         try:
-            return await anext(self.records)
+            return await anext(self.batches)
         except NotFound:
             self.missing = True
             raise StopAsyncIteration from None

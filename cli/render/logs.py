@@ -1,46 +1,128 @@
-"""Log records as lines, each with the task that wrote it; pieces of one long line are put together."""
+"""Logs as lines, each with the task that wrote it; pieces of one long line are put together.
+
+Bytes go through as the program wrote them. Most megabytes consist of whole lines of one stream: each of those takes one
+step of a list comprehension; the others go the longer way, line by line.
+"""
 
 import sys
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import click
 
+from cli.render.failure import warn
+from cli.render.terminal import colored
 from shoal.api.v1.control_pb2 import LogSource
-from shoal.api.v1.streams_pb2 import LogRecord
+from shoal.api.v1.streams_pb2 import LogRun
+from shoal.log_lines import HEADER_BYTES, STAMP_BYTES, LogLine, parse_line
 
 COLORS = ("cyan", "yellow", "green", "magenta", "blue", "bright_cyan", "bright_yellow", "bright_green")
 
+_LONGEST_PUT_TOGETHER = 1 << 20
+_WITHOUT_ZONE = STAMP_BYTES - len("+00:00")
+_WHOLE = {False: b" stdout F ", True: b" stderr F "}
+
 
 class LogPrinter:
-    """Prints records to standard output, those of standard error to standard error."""
+    """Prints to standard output what programs wrote there, and to standard error what they wrote to theirs."""
 
     def __init__(self, *, timestamps: bool, raw: bool) -> None:
         self._timestamps = timestamps
         self._raw = raw
         self._names: dict[str, str] = {}
-        self._partial: dict[tuple[str, int], bytes] = {}
+        self._heads: dict[tuple[str, bool], bytes] = {}
+        self._partial: dict[tuple[str, bool], bytes] = {}
+        self._outputs = {False: sys.stdout, True: sys.stderr}
+        self._wrote_to_stderr = False
 
     def source(self, source: LogSource) -> None:
         """Remember what to call the task."""
         short = source.task_name.removesuffix(f".{source.task_id}")
         color = COLORS[len(self._names) % len(COLORS)]
         self._names[source.task_id] = click.style(f"{short}@{source.node_hostname}", fg=color)
+        self._heads.clear()
 
-    def record(self, record: LogRecord) -> None:
-        """Print it, or keep it until the rest of its line has come."""
-        key = (record.task_id, record.stream)
-        data = self._partial.pop(key, b"") + record.data
-        if record.partial and len(data) < 1 << 20:
-            self._partial[key] = data
-            return
-        to_stderr = record.stream == LogRecord.STDERR
-        head = "" if self._raw else f"{self._names.get(record.task_id, record.task_id)}    | "
-        if self._timestamps:
-            head += f"{_time(record.at_ns)} "
-        stream = sys.stderr if to_stderr else sys.stdout
-        click.echo(head + data.decode(errors="replace"), file=stream)
+    def runs(self, runs: Iterable[LogRun]) -> None:
+        """Print them, but for lines of which the rest has not come yet."""
+        for run in runs:
+            if run.lost:
+                self._flush()
+                name = click.unstyle(self._names.get(run.task_id, run.task_id))
+                warn(f"{name}: lines are missing here; they were written faster than logs are kept")
+            if run.lines:
+                self._print(run.task_id, run.lines)
+        self._flush()
+
+    def end(self) -> None:
+        """Print lines that have no end."""
+        for (task_id, is_stderr), data in self._partial.items():
+            self._write(self._head(task_id, is_stderr) + data + (b"" if self._raw else b"\n"), is_stderr)
+        self._partial.clear()
+        self._flush()
+
+    def _print(self, task_id: str, lines: bytes) -> None:
+        rows = lines.split(b"\n")
+        del rows[-1]
+        for is_stderr in (False, True):
+            if (task_id, is_stderr) not in self._partial and (made := self._whole_lines(task_id, rows, is_stderr)):
+                self._write(made, is_stderr)
+                return
+        for is_stderr, made in self._one_by_one(task_id, rows):
+            self._write(made, is_stderr)
+
+    def _whole_lines(self, task_id: str, rows: list[bytes], is_stderr: bool) -> bytes | None:
+        """Lines that are all whole and of one stream; None: they are not."""
+        heads = {_WHOLE[is_stderr]: self._head(task_id, is_stderr)}
+        at, end, zone = STAMP_BYTES, HEADER_BYTES, _WITHOUT_ZONE
+        try:
+            if self._timestamps:
+                made = [heads[row[at:end]] + row[:zone] + b"Z " + row[end:] for row in rows]
+            else:
+                made = [heads[row[at:end]] + row[end:] for row in rows]
+        except KeyError:
+            return None
+        made.append(b"")
+        return b"\n".join(made)
+
+    def _one_by_one(self, task_id: str, rows: Iterable[bytes]) -> Iterator[tuple[bool, bytes]]:
+        # Of one task, pieces need not be put together for the same bytes to come out.
+        as_it_is = self._raw and not self._timestamps and len(self._names) <= 1
+        for row in rows:
+            line = parse_line(row)
+            if line is None:
+                continue
+            if as_it_is:
+                yield line.is_stderr, line.data + (b"" if line.partial else b"\n")
+                continue
+            data = self._partial.pop((task_id, line.is_stderr), b"") + line.data
+            if line.partial and len(data) < _LONGEST_PUT_TOGETHER:
+                self._partial[task_id, line.is_stderr] = data
+                continue
+            time = _time(line) if self._timestamps else b""
+            yield line.is_stderr, self._head(task_id, line.is_stderr) + time + data + b"\n"
+
+    def _head(self, task_id: str, is_stderr: bool) -> bytes:
+        """What stands before each line; in colour where the stream shows it."""
+        key = (task_id, is_stderr)
+        if key not in self._heads:
+            name = self._names.get(task_id, task_id)
+            if colored() is False or not self._outputs[is_stderr].isatty():
+                name = click.unstyle(name)
+            self._heads[key] = b"" if self._raw else f"{name}    | ".encode()
+        return self._heads[key]
+
+    def _write(self, data: bytes, is_stderr: bool) -> None:
+        """As bytes: what a program writes need not be text. In order also where both streams are one terminal."""
+        if is_stderr is not self._wrote_to_stderr:
+            self._flush()
+            self._wrote_to_stderr = is_stderr
+        self._outputs[is_stderr].buffer.write(data)
+
+    def _flush(self) -> None:
+        for output in self._outputs.values():
+            output.flush()
 
 
-def _time(nanoseconds: int) -> str:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC).strftime('%Y-%m-%dT%H:%M:%S')}.{rest:09d}Z"
+def _time(line: LogLine) -> bytes:
+    seconds, rest = divmod(line.time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC).strftime('%Y-%m-%dT%H:%M:%S')}.{rest:09d}Z ".encode()

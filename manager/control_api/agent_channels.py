@@ -15,7 +15,7 @@ from shoal.api.v1.streams_pb2 import (
     CallDriverResponse,
     ExecInput,
     ExecOutput,
-    LogRecord,
+    LogBatch,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -60,8 +60,8 @@ class AgentChannels:
     _held: dict[str, _Held] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
-        """The node's records, in its order.
+    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
+        """The node's lines, in its order.
 
         Raises:
             Unavailable: the node does not answer within 5 s, or the connection broke.

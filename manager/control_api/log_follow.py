@@ -8,15 +8,16 @@ from contextlib import aclosing
 from manager.control_api import log_sources
 from manager.control_api.log_sources import Place, Target
 from manager.control_api.seams import LogReader, Records
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
+from shoal.log_lines import parse_line
 from shoal.task_group import TaskGroup
 from shoal.task_states import is_terminal, observed
 
 _log = logging.getLogger(__name__)
 
-WAITING_RECORDS = 1000
-"""Records read ahead of a slow user, of all nodes together; then the agents wait."""
+WAITING_BATCHES = 8
+"""Of a quarter of a megabyte, read ahead of a slow user, of all nodes together; then the agents wait."""
 AGAIN_SECONDS = 1.0
 
 _ENDED = object()
@@ -37,16 +38,16 @@ class Following:
         self._reader = reader
         self._target = target
         self._request = request
-        self._queue: asyncio.Queue[LogRecord | str | object] = asyncio.Queue(WAITING_RECORDS)
+        self._queue: asyncio.Queue[LogBatch | str | object] = asyncio.Queue(WAITING_BATCHES)
         self._known: set[str] = set()
         self._readers = 0
 
-    async def records(self) -> AsyncGenerator[LogRecord | str, None]:
-        """Records as they come, texts as warnings; ends when nothing can come any more."""
+    async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
+        """Lines as they come, texts as warnings; ends when nothing can come any more."""
         work = asyncio.create_task(self._work(), name="logs")
         try:
             while (item := await self._queue.get()) is not _ENDED:
-                assert isinstance(item, LogRecord | str)
+                assert isinstance(item, LogBatch | str)
                 yield item
             await work
         finally:
@@ -97,10 +98,10 @@ class Following:
                 asked.follow, asked.since_ns = True, since_ns
                 asked.task_ids.extend(place.tasks)
                 try:
-                    async with aclosing(self._reader.read(place.agent, asked)) as records:
-                        async for record in records:
-                            since_ns, told = max(since_ns, record.at_ns), False
-                            await self._queue.put(record)
+                    async with aclosing(self._reader.read(place.agent, asked)) as batches:
+                        async for batch in batches:
+                            since_ns, told = max(since_ns, _last_ns(batch)), False
+                            await self._queue.put(batch)
                     return
                 except NotFound:
                     return
@@ -127,3 +128,10 @@ class Following:
         tasks = [view.tasks[identifier] for identifier in place.tasks if identifier in view.tasks]
         found = log_sources.places(view, tasks)
         return found[0] if found else place
+
+
+def _last_ns(batch: LogBatch) -> int:
+    """When the last line of a batch was written; 0 where that is no line."""
+    lines = batch.runs[-1].lines if batch.runs else b""
+    last = parse_line(lines[lines.rfind(b"\n", 0, -1) + 1 :])
+    return last.time_ns if last is not None else 0

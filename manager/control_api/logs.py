@@ -8,7 +8,11 @@ from manager.control_api.log_follow import Following
 from manager.control_api.log_merge import merged
 from manager.control_api.seams import LogReader, Records
 from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
+from shoal.errors import Exhausted
+
+MAX_READERS = 256
+"""Calls at a time: each holds a few megabytes, also where its user does not read."""
 
 
 class Logs:
@@ -22,30 +26,43 @@ class Logs:
     def __init__(self, *, store: Records, reader: LogReader) -> None:
         self._store = store
         self._reader = reader
+        self._readers = 0
 
     async def read(self, request: LogsRequest) -> AsyncGenerator[LogsResponse, None]:
-        """Records with the source before the first of each task; what is missing is told as a warning.
+        """Lines, with the source before the first of each task; what is missing is told as a warning.
 
         Raises:
-            NotFound: no such service or task.
+            NotFound: no such service or task. Exhausted: too many read at once.
         """
+        if self._readers >= MAX_READERS:
+            raise Exhausted(f"{self._readers} users read logs by this manager, the most at a time; try again later")
+        self._readers += 1
+        try:
+            async with aclosing(self._answers(request)) as answers:
+                async for answer in answers:
+                    yield answer
+        finally:
+            self._readers -= 1
+
+    async def _answers(self, request: LogsRequest) -> AsyncGenerator[LogsResponse, None]:
         named: set[str] = set()
         async with aclosing(self._items(request)) as items:
             async for item in items:
                 if isinstance(item, str):
                     yield LogsResponse(warning=item)
                     continue
-                if item.task_id not in named:
-                    named.add(item.task_id)
-                    yield LogsResponse(source=log_sources.source_of(self._store.tables, item.task_id))
-                yield LogsResponse(record=item)
+                for run in item.runs:
+                    if run.task_id not in named:
+                        named.add(run.task_id)
+                        yield LogsResponse(source=log_sources.source_of(self._store.tables, run.task_id))
+                yield LogsResponse(batch=item)
 
-    def _items(self, request: LogsRequest) -> AsyncGenerator[LogRecord | str, None]:
+    def _items(self, request: LogsRequest) -> AsyncGenerator[LogBatch | str, None]:
         view = self._store.tables
         target = log_sources.find_target(view, request.target)
         asked = ReadLogsRequest(since_ns=request.since_ns)
         if request.HasField("tail"):
             asked.tail = request.tail
         if request.follow:
-            return Following(store=self._store, reader=self._reader, target=target, request=asked).records()
+            return Following(store=self._store, reader=self._reader, target=target, request=asked).batches()
         return merged(log_sources.places(view, log_sources.tasks_of(view, target)), self._reader, asked)

@@ -9,7 +9,7 @@ from manager.store.kinds import Kind, M
 from manager.store.subscription import Subscription
 from manager.store.tables import Tables
 from shoal.api.v1.node_pb2 import NodeDescription
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.distribution.resolve import ResolvedImage
 from shoal.rpc.addresses import HostPort
 
@@ -73,6 +73,6 @@ class AgentAddress:
 class LogReader(Protocol):
     """The agents' log streams."""
 
-    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
         """Raises Unavailable when the node does not answer, NotFound when it has none of the tasks."""
         ...

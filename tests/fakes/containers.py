@@ -14,6 +14,7 @@ from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig
 from shoal.ids import new_id
+from shoal.log_lines import LogLine, parse_line
 
 _BUSYBOX = Path("/usr/bin/busybox")
 _APPLETS = (
@@ -130,3 +131,12 @@ async def real_runtime(directory: Path) -> AsyncGenerator[tuple[OciRuntime, Ends
             yield runtime, ends
         finally:
             await runtime.reset()
+
+
+async def log_lines(runtime: OciRuntime, task_id: str, *, follow: bool = False) -> AsyncGenerator[LogLine]:
+    """What a container wrote, line by line."""
+    async for found in runtime.logs(task_id, follow=follow):
+        for row in found.data.splitlines():
+            line = parse_line(row)
+            assert line is not None, row
+            yield line

@@ -37,7 +37,8 @@ def logs(
         elif response.HasField("source"):
             printer.source(response.source)
         else:
-            printer.record(response.record)
+            printer.runs(response.batch.runs)
+    printer.end()
 
 
 def parse_since_ns(text: str, now_ns: int) -> int:

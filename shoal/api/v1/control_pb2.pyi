@@ -1829,29 +1829,29 @@ Global___LogsRequest: _TypeAlias = LogsRequest  # noqa: Y015
 class LogsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    RECORD_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     WARNING_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     warning: _builtins.str
     """A part of the answer is missing, and why ("node h2 is down")."""
     @_builtins.property
-    def record(self) -> _streams_pb2.LogRecord: ...
+    def batch(self) -> _streams_pb2.LogBatch: ...
     @_builtins.property
     def source(self) -> Global___LogSource:
-        """Names the tasks that records follow of; sent before the first record of each."""
+        """Names a task; sent before its first lines."""
 
     def __init__(
         self,
         *,
-        record: _streams_pb2.LogRecord | None = ...,
+        batch: _streams_pb2.LogBatch | None = ...,
         warning: _builtins.str = ...,
         source: Global___LogSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "record", b"record", "source", b"source", "warning", b"warning"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "kind", b"kind", "source", b"source", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "record", b"record", "source", b"source", "warning", b"warning"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "kind", b"kind", "source", b"source", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["record", "warning", "source"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["batch", "warning", "source"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 

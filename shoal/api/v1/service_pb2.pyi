@@ -776,9 +776,9 @@ class LogConfig(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     MAX_FILES_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
-    """Bytes a file reaches before it is rotated; 0 means 10 MiB."""
+    """Bytes of a file; 0 means 10 MiB. The product of both bounds the log, at any speed; it is 64 KiB at least."""
     max_files: _builtins.int
-    """Files kept, the current one included; 0 means 3."""
+    """Files; 0 means 3."""
     def __init__(
         self,
         *,

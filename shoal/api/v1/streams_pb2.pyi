@@ -7,7 +7,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import volume_pb2 as _volume_pb2
 import builtins as _builtins
 import sys
@@ -685,53 +684,59 @@ class ReadLogsRequest(_message.Message):
 Global___ReadLogsRequest: _TypeAlias = ReadLogsRequest  # noqa: Y015
 
 @_typing.final
-class LogRecord(_message.Message):
+class LogBatch(_message.Message):
+    """Up to some 256 KiB at a time, so that a gigabyte of log takes thousands of messages and not millions."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
-    class _Stream:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
+    RUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRun]: ...
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___LogRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    class _StreamEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LogRecord._Stream.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        STREAM_UNSPECIFIED: LogRecord._Stream.ValueType  # 0
-        STDOUT: LogRecord._Stream.ValueType  # 1
-        STDERR: LogRecord._Stream.ValueType  # 2
+Global___LogBatch: _TypeAlias = LogBatch  # noqa: Y015
 
-    class Stream(_Stream, metaclass=_StreamEnumTypeWrapper): ...
-    STREAM_UNSPECIFIED: LogRecord.Stream.ValueType  # 0
-    STDOUT: LogRecord.Stream.ValueType  # 1
-    STDERR: LogRecord.Stream.ValueType  # 2
+@_typing.final
+class LogRun(_message.Message):
+    """Lines of one task that follow each other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
 
     TASK_ID_FIELD_NUMBER: _builtins.int
-    AT_NS_FIELD_NUMBER: _builtins.int
-    STREAM_FIELD_NUMBER: _builtins.int
-    DATA_FIELD_NUMBER: _builtins.int
-    PARTIAL_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     task_id: _builtins.str
-    at_ns: _builtins.int
-    """Nanoseconds since the Unix epoch, by the node's clock."""
-    stream: Global___LogRecord.Stream.ValueType
-    data: _builtins.bytes
-    """One line without its end, or a piece of at most 8,192 bytes of a longer one."""
-    partial: _builtins.bool
-    """More of the same line follows in the next record of this task and stream."""
+    lines: _builtins.bytes
+    """Whole lines, each with its newline, in the order of time; the header has 45 bytes:
+      2026-11-23T23:18:27.123456789+00:00 stdout F text
+    The time by the node's clock, in UTC; stdout or stderr; F, or P for a piece of at most 8,192 bytes of a line that goes on
+    in the next line of this task and stream.
+    """
+    lost: _builtins.bool
+    """Lines are missing before these: they were written faster than the node keeps them, or than this call was read."""
     def __init__(
         self,
         *,
         task_id: _builtins.str = ...,
-        at_ns: _builtins.int = ...,
-        stream: Global___LogRecord.Stream.ValueType = ...,
-        data: _builtins.bytes = ...,
-        partial: _builtins.bool = ...,
+        lines: _builtins.bytes = ...,
+        lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "data", b"data", "partial", b"partial", "stream", b"stream", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "lost", b"lost", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___LogRecord: _TypeAlias = LogRecord  # noqa: Y015
+Global___LogRun: _TypeAlias = LogRun  # noqa: Y015
 
 @_typing.final
 class ReadUsageRequest(_message.Message):

@@ -37,7 +37,7 @@ class AgentStreamsStub:
         self.ReadLogs = channel.unary_stream(
                 '/shoal.api.v1.AgentStreams/ReadLogs',
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.FromString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
                 _registered_method=True)
         self.Probe = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/Probe',
@@ -121,7 +121,7 @@ def add_AgentStreamsServicer_to_server(servicer, server):
             'ReadLogs': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadLogs,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.SerializeToString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.SerializeToString,
             ),
             'Probe': grpc.unary_unary_rpc_method_handler(
                     servicer.Probe,
@@ -175,7 +175,7 @@ class AgentStreams:
             target,
             '/shoal.api.v1.AgentStreams/ReadLogs',
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadLogsRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_streams__pb2.LogRecord.FromString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.LogBatch.FromString,
             options,
             channel_credentials,
             insecure,

@@ -31,7 +31,7 @@ class AgentStreamsStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AgentStreamsAsyncStub: ...
-    ReadLogs: _grpc.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogRecord]
+    ReadLogs: _grpc.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogBatch]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]
     """How this node reaches others, measured now. Takes about a second."""
@@ -54,7 +54,7 @@ class AgentStreamsStub:
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ReadLogs: _aio.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogRecord]  # type: ignore[assignment]
+    ReadLogs: _aio.UnaryStreamMultiCallable[_streams_pb2.ReadLogsRequest, _streams_pb2.LogBatch]  # type: ignore[assignment]
     """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
     Probe: _aio.UnaryUnaryMultiCallable[_streams_pb2.ProbeRequest, _streams_pb2.ProbeResponse]  # type: ignore[assignment]
     """How this node reaches others, measured now. Takes about a second."""
@@ -80,7 +80,7 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _streams_pb2.ReadLogsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_streams_pb2.LogRecord], _abc.AsyncIterator[_streams_pb2.LogRecord]]:
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.LogBatch], _abc.AsyncIterator[_streams_pb2.LogBatch]]:
         """The log of tasks that this node has. NOT_FOUND: the node knows none of the tasks."""
 
     @_abc_1.abstractmethod

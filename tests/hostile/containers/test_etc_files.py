@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from shoal.api.v1.meta_pb2 import Resources
-from tests.fakes.containers import build_image, real_runtime, shell
+from tests.fakes.containers import build_image, log_lines, real_runtime, shell
 
 MOST = 2 << 20
 FILES = {"/etc/hosts": b"127.0.0.1\tlocalhost\n", "/etc/hostname": b"web\n", "/etc/resolv.conf": b""}
@@ -28,7 +28,7 @@ def test_what_is_written_to_them_ends_and_fills_nothing_else(tmp_path: Path) -> 
             await runtime.start(request)
             end = await ends.of(request.task_id)
             assert (end.code, end.oom_killed) == (0, False)
-            said = [record.data async for record in runtime.logs(request.task_id)]
+            said = [record.data async for record in log_lines(runtime, request.task_id)]
             assert said[0] == b"127.0.0.1\tlocalhost"
             assert (1 << 20) <= int(said[-1]) < MOST
             assert used(tmp_path / "run") < MOST

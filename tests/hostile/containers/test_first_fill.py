@@ -16,7 +16,7 @@ from agent.runtime.volume_fill import fill, finish_fill
 from agent.worker.seams import ContainerRequest, Image, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.trees import delete_trees
-from tests.fakes.containers import build_image, real_runtime, shell
+from tests.fakes.containers import build_image, log_lines, real_runtime, shell
 from tests.fakes.deep_tree import DEPTH, deep_tree
 
 FILES = 6000
@@ -65,7 +65,7 @@ def test_a_container_that_swaps_a_directory_gets_no_file_of_the_fill_onto_the_ho
             await runtime.start(filled)
             assert (await ends.of(filled.task_id)).code == 0
             assert (await ends.of(attacker.task_id)).code == 0
-            said = [record.data async for record in runtime.logs(attacker.task_id)]
+            said = [record.data async for record in log_lines(runtime, attacker.task_id)]
             assert said == [b"swapped"]
 
     asyncio.run(run())

@@ -16,7 +16,7 @@ import pytest
 from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import Image
 from shoal.api.v1.container_pb2 import Mount
-from tests.fakes.containers import Ends, build_image, container_request, new_cgroup, open_runtime
+from tests.fakes.containers import Ends, build_image, container_request, log_lines, new_cgroup, open_runtime
 from tests.hostile.syscalls import tries
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the calls are tried by their x86_64 numbers")
@@ -49,7 +49,7 @@ async def _answers(runtime: OciRuntime, ends: Ends, image: Image, spec: dict[str
     request = container_request(image, PYTHON, "-I", "/tries.py", mounts=mounts, **spec)
     await runtime.start(request)
     await ends.of(request.task_id)
-    lines = [record.data.decode() async for record in runtime.logs(request.task_id)]
+    lines = [record.data.decode() async for record in log_lines(runtime, request.task_id)]
     found = (line.rpartition(" ") for line in lines)
     assert lines and lines[-1].startswith("end"), lines
     return {name: int(code) for name, _, code in found}

@@ -106,8 +106,8 @@ class Streams(AgentStreamsServicer):
 
     async def ReadLogs(
         self, request: streams_pb2.ReadLogsRequest, context: Context
-    ) -> AsyncIterator[streams_pb2.LogRecord]:
-        yield streams_pb2.LogRecord(data=b"line")
+    ) -> AsyncIterator[streams_pb2.LogBatch]:
+        yield streams_pb2.LogBatch()
 
     async def ReadUsage(self, request: streams_pb2.ReadUsageRequest, context: Context) -> streams_pb2.ReadUsageResponse:
         return streams_pb2.ReadUsageResponse()

@@ -26,7 +26,8 @@ from shoal.api.v1.streams_pb2 import (
     ExecInput,
     ExecOutput,
     ExecStarted,
-    LogRecord,
+    LogBatch,
+    LogRun,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -38,6 +39,7 @@ from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreams
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import NotFound, Refused
 from shoal.identity.identity import Identity
+from shoal.log_lines import stamp_of
 from shoal.rpc import access
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.guard import Context
@@ -215,10 +217,11 @@ class ScriptedAgent(AgentStreamsServicer):
         finally:
             await server.stop(None)
 
-    async def ReadLogs(self, request: ReadLogsRequest, context: Context) -> AsyncGenerator[LogRecord]:
+    async def ReadLogs(self, request: ReadLogsRequest, context: Context) -> AsyncGenerator[LogBatch]:
         for task_id in sorted(request.task_ids):
             for number in (1, 2):
-                yield LogRecord(task_id=task_id, at_ns=number, stream=LogRecord.STDOUT, data=b"line %d" % number)
+                line = stamp_of(number) + b" stdout F line %d\n" % number
+                yield LogBatch(runs=[LogRun(task_id=task_id, lines=line)])
 
     async def CallDriver(self, request: CallDriverRequest, context: Context) -> CallDriverResponse:
         raise NotFound("this node has no drivers")

@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import Image
 from shoal.api.v1.container_pb2 import Mount
-from tests.fakes.containers import Ends, build_image, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
 
 
 async def output(
@@ -19,7 +19,7 @@ async def output(
     request.spec.read_only = read_only
     await runtime.start(request)
     await ends.of(request.task_id)
-    lines = [record.data.decode() async for record in runtime.logs(request.task_id)]
+    lines = [record.data.decode() async for record in log_lines(runtime, request.task_id)]
     await runtime.remove(request.task_id, keep_logs=False)
     return lines
 

@@ -14,7 +14,7 @@ from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.container_pb2 import CpuTuning, Device, HostNamespaces, MemoryTuning, Ulimit
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
-from tests.fakes.containers import Ends, build_image, container_request, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, container_request, log_lines, real_runtime, shell
 from tests.integration.runtime.cgroup_files import cgroup_file, is_version_1
 
 Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
@@ -31,7 +31,7 @@ def with_runtime(directory: Path, body: Body) -> None:
 async def output(runtime: OciRuntime, ends: Ends, request: ContainerRequest) -> str:
     await runtime.start(request)
     await ends.of(request.task_id)
-    return "".join([f"{record.data.decode()}\n" async for record in runtime.logs(request.task_id)])
+    return "".join([f"{record.data.decode()}\n" async for record in log_lines(runtime, request.task_id)])
 
 
 def outputs(directory: Path, script: str, **more: Any) -> str:
@@ -150,7 +150,7 @@ def test_a_container_does_not_inherit_how_soon_its_agent_is_killed(tmp_path: Pat
             request = shell(build_image(tmp_path), "cat /proc/self/oom_score_adj")
             await runtime.start(request)
             await ends.of(request.task_id)
-            assert [record.data async for record in runtime.logs(request.task_id)] == [b"0"]
+            assert [record.data async for record in log_lines(runtime, request.task_id)] == [b"0"]
 
     own.write_text("500")  # any other than 0; less is not for everybody to set
     try:

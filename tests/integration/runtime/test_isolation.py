@@ -14,7 +14,7 @@ from agent.worker.seams import ContainerRequest, Image
 from shoal.api.v1.container_pb2 import BlockIo, Mount
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.errors import InvalidInput
-from tests.fakes.containers import Ends, build_image, container_request, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, container_request, log_lines, real_runtime, shell
 from tests.integration.runtime.cgroup_files import cgroup_file, is_version_1
 
 DEFAULT_CAPABILITIES = 0xA80425FB
@@ -35,7 +35,7 @@ async def output(runtime: OciRuntime, ends: Ends, request: ContainerRequest) -> 
     """Everything that a container wrote until its end."""
     await runtime.start(request)
     await ends.of(request.task_id)
-    records = [record async for record in runtime.logs(request.task_id)]
+    records = [record async for record in log_lines(runtime, request.task_id)]
     return "".join(record.data.decode() + ("" if record.partial else "\n") for record in records)
 
 
@@ -136,7 +136,7 @@ def test_masked_and_read_only_paths(tmp_path: Path) -> None:
         for path in ("/sys", *cgroups):
             assert "ro" in seen[path], path
         line = b""
-        async for record in runtime.logs(request.task_id, follow=True):
+        async for record in log_lines(runtime, request.task_id, follow=True):
             line += record.data
             if not record.partial:
                 break

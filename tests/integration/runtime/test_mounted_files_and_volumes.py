@@ -14,7 +14,7 @@ from agent.runtime.runtime import OciRuntime
 from agent.worker.seams import Image, MountedFile, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
 from shoal.errors import InvalidInput, ShoalError, Unavailable
-from tests.fakes.containers import Ends, build_image, real_runtime, shell
+from tests.fakes.containers import Ends, build_image, log_lines, real_runtime, shell
 
 Body = Callable[[OciRuntime, Ends, Image], Awaitable[None]]
 
@@ -33,7 +33,7 @@ async def output(runtime: OciRuntime, ends: Ends, image: Image, script: str, **m
     request = replace(shell(image, script, mounts=targets), **more)
     await runtime.start(request)
     await ends.of(request.task_id)
-    lines = [record.data.decode() async for record in runtime.logs(request.task_id)]
+    lines = [record.data.decode() async for record in log_lines(runtime, request.task_id)]
     await runtime.remove(request.task_id, keep_logs=False)
     return lines
 
@@ -167,7 +167,7 @@ def test_what_the_host_mounts_later_is_seen_where_a_mount_follows_it(tmp_path: P
         try:
             (late / "file").touch()
             assert (await ends.of(request.task_id)).code == 0
-            assert [record.data async for record in runtime.logs(request.task_id)] == []
+            assert [record.data async for record in log_lines(runtime, request.task_id)] == []
         finally:
             unmount(late)
 

@@ -12,7 +12,7 @@ from agent.runtime.attach_lock import AttachLock
 from agent.runtime.cgroup_layout import parse_layout
 from agent.runtime.places import Places
 from agent.runtime.sealed import SealedProgram
-from tests.fakes.containers import build_image, container_request, real_runtime, shell
+from tests.fakes.containers import build_image, container_request, log_lines, real_runtime, shell
 
 
 def programs_of_children() -> set[str]:
@@ -49,7 +49,7 @@ def test_what_an_image_has_itself_lies_above_the_base_layer(tmp_path: Path) -> N
             request = shell(image, "read line < /etc/hosts; echo $line")
             await runtime.start(request)
             assert (await ends.of(request.task_id)).code == 0
-            assert [record.data async for record in runtime.logs(request.task_id)] == [b"of the image"]
+            assert [record.data async for record in log_lines(runtime, request.task_id)] == [b"of the image"]
 
     asyncio.run(run())
 

@@ -6,20 +6,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 import pytest
 
 from agent.runtime.cgroups import Stats
-from agent.runtime.log_lines import LogRecord as Line
+from agent.runtime.log_cursor import Lines
 from agent.streams.exec import Process
-from agent.streams.merging import as_they_come, in_order
+from agent.streams.merging import as_they_come
 from agent.streams.service import AgentStreams
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
     ExecStart,
-    LogRecord,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
 )
 from shoal.errors import InvalidInput, NotFound
+from shoal.log_lines import parse_line, stamp_of
 
 
 async def numbers(*values: int) -> AsyncGenerator[int]:
@@ -37,14 +37,14 @@ class Files:
     """Logs of two tasks."""
 
     async def logs(
-        self, task_id: str, *, follow: bool = False, tail: int | None = None, since_ns: int = 0
-    ) -> AsyncIterator[Line]:
+        self, task_id: str, *, follow: bool, tail: int | None, since_ns: int, chunk_bytes: int
+    ) -> AsyncGenerator[Lines]:
         times = {"a": (1, 4), "b": (2, 3)}.get(task_id)
         if times is None:
             raise NotFound(f"no log of task {task_id} on this host")
         for time_ns in times[-tail:] if tail else times:
             if time_ns >= since_ns:
-                yield Line(time_ns, "stdout", b"line", False)
+                yield Lines(stamp_of(time_ns) + b" stdout F line\n")
 
 
 class NoProber:
@@ -70,7 +70,7 @@ class NoPrograms:
         raise AssertionError(task_id)
 
 
-async def read(request: ReadLogsRequest) -> list[LogRecord]:
+async def read(request: ReadLogsRequest) -> list[int]:
     context: object = None
     streams = AgentStreams(
         logs=Files(),
@@ -80,15 +80,9 @@ async def read(request: ReadLogsRequest) -> list[LogRecord]:
         programs=NoPrograms(),
         now_ns=lambda: 0,
     )
-    return [record async for record in streams.ReadLogs(request, context)]  # type: ignore[arg-type]
-
-
-def test_in_order() -> None:
-    async def collect() -> list[int]:
-        sources = [numbers(1, 4, 9), numbers(), numbers(2, 3, 10)]
-        return [number async for number in in_order(sources, lambda number: number)]
-
-    assert asyncio.run(collect()) == [1, 2, 3, 4, 9, 10]
+    batches = [batch async for batch in streams.ReadLogs(request, context)]  # type: ignore[arg-type]
+    lines = b"".join(run.lines for batch in batches for run in batch.runs).splitlines()
+    return [line.time_ns for line in map(parse_line, lines) if line]
 
 
 def test_as_they_come_ends_with_its_sources_and_raises_their_errors() -> None:
@@ -103,14 +97,13 @@ def test_as_they_come_ends_with_its_sources_and_raises_their_errors() -> None:
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_logs_of_several_tasks(follow: bool) -> None:
-    found = asyncio.run(read(ReadLogsRequest(task_ids=["a", "b", "unknown"], follow=follow)))
-    times = [record.at_ns for record in found]
+    times = asyncio.run(read(ReadLogsRequest(task_ids=["a", "b", "unknown"], follow=follow)))
     assert (sorted(times) if follow else times) == [1, 2, 3, 4]
 
 
 def test_tail_and_since() -> None:
-    assert [record.at_ns for record in asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], tail=1)))] == [3, 4]
-    assert [record.at_ns for record in asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], since_ns=3)))] == [4]
+    assert asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], tail=1))) == [3, 4]
+    assert asyncio.run(read(ReadLogsRequest(task_ids=["a", "b"], since_ns=3))) == [4]
 
 
 def test_no_log_at_all_and_no_task_at_all() -> None:

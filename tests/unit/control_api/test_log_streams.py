@@ -10,9 +10,10 @@ from manager.control_api.logs import Logs
 from manager.control_api.seams import AgentAddress
 from shoal.api.v1.control_pb2 import CreateServiceRequest, LogsRequest, LogsResponse, RemoveServiceRequest
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.streams_pb2 import LogRecord, ReadLogsRequest
+from shoal.api.v1.streams_pb2 import LogBatch, LogRun, ReadLogsRequest
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import NotFound, Unavailable
+from shoal.log_lines import parse_line, stamp_of
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
@@ -20,31 +21,30 @@ class FakeAgents:
     """Logs in memory. A node in `away` does not answer; one that follows gets what is written later too."""
 
     def __init__(self) -> None:
-        self.records: dict[str, list[LogRecord]] = {}
+        self.times: dict[str, list[int]] = {}
         self.away: set[str] = set()
         self.asked: list[tuple[str, ReadLogsRequest]] = []
         self.ended: set[str] = set()
         self.changed = asyncio.Event()
 
     def write(self, task_id: str, at_ns: int) -> None:
-        self.records.setdefault(task_id, []).append(LogRecord(task_id=task_id, at_ns=at_ns, data=b"x"))
+        self.times.setdefault(task_id, []).append(at_ns)
         self.wake()
 
     def wake(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogRecord, None]:
+    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
         self.asked.append((agent.node_id, request))
         if agent.node_id in self.away:
             raise Unavailable("it does not answer")
         sent = 0
         while True:
-            mine = [record for task_id in request.task_ids for record in self.records.get(task_id, [])]
-            mine = [record for record in mine if record.at_ns > request.since_ns]
-            for record in sorted(mine, key=lambda record: record.at_ns)[sent:]:
+            mine = [(at_ns, task_id) for task_id in request.task_ids for at_ns in self.times.get(task_id, [])]
+            for at_ns, task_id in sorted(each for each in mine if each[0] > request.since_ns)[sent:]:
                 sent += 1
-                yield record
+                yield LogBatch(runs=[LogRun(task_id=task_id, lines=stamp_of(at_ns) + b" stdout F x\n")])
             if not request.follow or set(request.task_ids) <= self.ended:
                 return
             await self.changed.wait()
@@ -60,14 +60,22 @@ async def two_tasks(api: Api, second: "NodeStatus.State.ValueType" = NodeStatus.
 
 
 async def lines(logs: Logs, request: LogsRequest) -> list[str]:
-    return [told(answer) async for answer in logs.read(request)]
+    return [line async for answer in logs.read(request) for line in told_lines(answer)]
 
 
 def told(answer: LogsResponse) -> str:
-    kind = answer.WhichOneof("kind")
-    if kind == "record":
-        return f"{answer.record.task_id}@{answer.record.at_ns}"
-    return f"source {answer.source.task_id} {answer.source.node_hostname}" if kind == "source" else answer.warning
+    (line,) = told_lines(answer)
+    return line
+
+
+def told_lines(answer: LogsResponse) -> list[str]:
+    match answer.WhichOneof("kind"):
+        case "batch":
+            rows = [(run.task_id, parse_line(row)) for run in answer.batch.runs for row in run.lines.splitlines()]
+            return [f"{task_id}@{line.time_ns}" for task_id, line in rows if line]
+        case "source":
+            return [f"source {answer.source.task_id} {answer.source.node_hostname}"]
+    return [answer.warning]
 
 
 def test_finished_logs_are_in_the_order_of_time() -> None:
@@ -78,8 +86,8 @@ def test_finished_logs_are_in_the_order_of_time() -> None:
             agents.write(task_id, at_ns)
         assert await lines(Logs(store=api.store, reader=agents), LogsRequest(target="web", tail=10)) == [
             "source t1 h1",
-            "t1@1",
             "source t2 h2",
+            "t1@1",
             "t2@2",
             "t1@3",
             "t2@4",

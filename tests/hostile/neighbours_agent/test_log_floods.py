@@ -1,0 +1,130 @@
+"""A container that writes as fast as it can: what its log takes of the disk.
+
+Bound: max-size times max-file, at every moment, with an agent and without one. No line is missing without a word.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.places import Places
+from agent.runtime.runtime import OciRuntime
+from shoal.api.v1.service_pb2 import LogConfig
+from shoal.log_lines import parse_line
+from tests.fakes.containers import Ends, build_image, new_cgroup, open_runtime, real_runtime, shell
+
+MIB = 1 << 20
+COUNTS = "while :; do echo $i; i=$((i+1)); done"
+FLOODS = {"lines": "yes 0123456789012345678901234567890123456789", "no end of line": "cat /dev/zero"}
+SECONDS = 20.0
+
+
+def disk_bytes(directory: Path) -> int:
+    """What the files take, each once, however many names it has."""
+    found = {}
+    for entry in os.scandir(directory):
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            continue
+        found[status.st_ino] = status.st_size
+    return sum(found.values())
+
+
+async def stays_below(bound: int, directory: Path, until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not until():
+        assert disk_bytes(directory) <= bound
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.002)
+
+
+def newest(directory: Path) -> int:
+    return max((int(path.suffix or path.name[4:]) for path in directory.glob("log-*")), default=0)
+
+
+async def end(runtime: OciRuntime, ends: Ends, task_id: str) -> None:
+    await runtime.signal(task_id, "SIGKILL")
+    await ends.of(task_id)
+
+
+@pytest.mark.parametrize("script", FLOODS.values(), ids=FLOODS.keys())
+@pytest.mark.parametrize(("max_bytes", "max_files"), [(MIB, 2), (4096, 1)])
+def test_the_bound_holds_at_full_speed(tmp_path: Path, script: str, max_bytes: int, max_files: int) -> None:
+    async def body() -> None:
+        async with real_runtime(tmp_path) as (runtime, ends):
+            log = LogConfig(max_bytes=max_bytes, max_files=max_files)
+            request = shell(build_image(tmp_path), script, log=log)
+            await runtime.start(request)
+            directory = Places(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
+            bound = max(max_bytes * max_files, 64 << 10)
+            await stays_below(bound, directory, lambda: newest(directory) > 20)
+            await end(runtime, ends, request.task_id)
+            assert disk_bytes(directory) <= bound
+
+    asyncio.run(body())
+
+
+def test_the_bound_holds_without_an_agent_and_the_next_one_says_what_is_missing(tmp_path: Path) -> None:
+    async def body() -> None:
+        cgroup, ends = new_cgroup(), Ends()
+        places = Places(run=tmp_path / "run", state=tmp_path / "state")
+        request = shell(build_image(tmp_path), COUNTS, log=LogConfig(max_bytes=256 << 10, max_files=2))
+        directory = places.logs(request.task_id)
+        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+            await runtime.start(request)
+        alone = {(directory / "log").stat().st_ino}
+
+        def has_gone_on() -> bool:
+            alone.add((directory / "log").stat().st_ino)
+            return len(alone) > 2 or (directory / "log").stat().st_ctime > began + 2
+
+        began = time.time()
+        await stays_below(512 << 10, directory, has_gone_on)
+        async with open_runtime(tmp_path, ends, cgroup) as runtime:
+            try:
+                await runtime.recover()
+                await end(runtime, ends, request.task_id)
+                await check_lines(runtime, request.task_id)
+            finally:
+                await runtime.reset()
+
+    asyncio.run(body())
+
+
+async def check_lines(runtime: OciRuntime, task_id: str) -> None:
+    """Each number follows the one before, or it is told that some are missing."""
+    last: int | None = None
+    async for found in runtime.logs(task_id):
+        for row in found.data.splitlines():
+            line = parse_line(row)
+            assert line is not None
+            number = int(line.data or b"0")
+            assert last is None or number == last + 1 or found.lost, (last, number)
+            last = number
+    assert last is not None
+
+
+def test_a_reader_that_does_not_go_on_keeps_no_file(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with real_runtime(tmp_path) as (runtime, ends):
+            script = FLOODS["lines"]
+            request = shell(build_image(tmp_path), script, log=LogConfig(max_bytes=MIB, max_files=2))
+            await runtime.start(request)
+            directory = Places(run=tmp_path / "run", state=tmp_path / "state").logs(request.task_id)
+            readers = [runtime.logs(request.task_id, follow=True) for _ in range(20)]
+            for reader in readers:
+                await anext(reader)
+            await stays_below(2 * MIB, directory, lambda: newest(directory) > 20)
+            targets = [str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+            assert not [target for target in targets if target.startswith(str(directory))]
+            assert (await anext(readers[0])).lost
+            for reader in readers:
+                await reader.aclose()
+            await end(runtime, ends, request.task_id)
+
+    asyncio.run(body())

@@ -1,0 +1,80 @@
+"""Logs on the user's terminal: the same bytes, by the quick way and by the long one."""
+
+from collections.abc import Callable
+
+import pytest
+
+from cli.render.logs import LogPrinter
+from shoal.api.v1.control_pb2 import LogSource
+from shoal.api.v1.streams_pb2 import LogRun
+
+STAMP = "2026-11-23T23:18:27.123456789+00:00"
+
+Told = Callable[[LogPrinter, list[LogRun]], tuple[bytes, bytes]]
+
+
+@pytest.fixture(name="printed")
+def _printed(capfdbinary: pytest.CaptureFixture[bytes]) -> Told:
+    """What comes out of the two descriptors, as in a pipe."""
+
+    def told(printer: LogPrinter, runs: list[LogRun]) -> tuple[bytes, bytes]:
+        for number, task_id in enumerate(dict.fromkeys(run.task_id for run in runs), 1):
+            printer.source(LogSource(task_id=task_id, task_name=f"web.{number}.{task_id}", node_hostname="h1"))
+        printer.runs(runs)
+        printer.end()
+        found = capfdbinary.readouterr()
+        return found.out, found.err
+
+    return told
+
+
+def run(task_id: str, *lines: tuple[str, str, bytes]) -> LogRun:
+    made = [f"{STAMP} {stream} {flag} ".encode() + data + b"\n" for stream, flag, data in lines]
+    return LogRun(task_id=task_id, lines=b"".join(made))
+
+
+def printer(*, raw: bool = False, timestamps: bool = False) -> LogPrinter:
+    return LogPrinter(timestamps=timestamps, raw=raw)
+
+
+def test_raw_output_has_every_byte(printed: Told) -> None:
+    odd = bytes(byte for byte in range(256) if byte != 10)
+    lines = (("stdout", "F", odd), ("stdout", "P", b"a\r"), ("stdout", "F", b"b"), ("stdout", "F", b""))
+    assert printed(printer(raw=True), [run("t", *lines[:1])]) == (odd + b"\n", b"")
+    assert printed(printer(raw=True), [run("t", *lines)]) == (odd + b"\na\rb\n\n", b"")
+    # A program that ends without an end of its line has none in the output either.
+    assert printed(printer(raw=True), [run("t", ("stdout", "P", b"no end"))]) == (b"no end", b"")
+
+
+def test_each_stream_has_its_own(printed: Told) -> None:
+    mixed = run("t", ("stdout", "F", b"out"), ("stderr", "F", b"err"), ("stdout", "F", b"again"))
+    assert printed(printer(raw=True), [mixed]) == (b"out\nagain\n", b"err\n")
+    assert printed(printer(), [run("t", ("stderr", "F", b"err"))]) == (b"", b"web.1@h1    | err\n")
+
+
+@pytest.mark.parametrize("second", ["F", "P"])
+def test_lines_have_the_task_and_the_time(printed: Told, second: str) -> None:
+    lines = run("t", ("stdout", "F", b"one"), ("stdout", second, b"two"))
+    time = b"2026-11-23T23:18:27.123456789Z "
+    expected = b"web.1@h1    | " + time + b"one\nweb.1@h1    | "
+    out, _ = printed(printer(timestamps=True), [lines])
+    assert out.startswith(expected)
+    assert out.endswith(b"two\n")
+
+
+def test_pieces_of_two_tasks_do_not_mix(printed: Told) -> None:
+    runs = [run("t", ("stdout", "P", b"aa")), run("u", ("stdout", "F", b"bb")), run("t", ("stdout", "F", b"aa"))]
+    assert printed(printer(raw=True), runs)[0] == b"bb\naaaa\n"
+
+
+def test_what_is_no_line_is_passed_over(printed: Told) -> None:
+    torn = LogRun(task_id="t", lines=b"\0\0\n\n" + run("t", ("stdout", "F", b"x")).lines)
+    assert printed(printer(), [torn])[0] == b"web.1@h1    | x\n"
+
+
+def test_lost_lines_are_told(printed: Told) -> None:
+    missing = run("t", ("stdout", "F", b"x"))
+    missing.lost = True
+    out, err = printed(printer(), [missing])
+    assert out == b"web.1@h1    | x\n"
+    assert b"web.1@h1: lines are missing here" in err
