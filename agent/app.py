@@ -146,6 +146,7 @@ def _network_settings(settings: AgentSettings) -> NetworkSettings:
     return NetworkSettings(
         vxlan_port=settings.vxlan_port,
         agent_port=settings.stream_port,
+        closed_ports=tuple(map(int, filter(None, settings.closed_ports.split(",")))),
         local_pool=pool,
         overlay_encryption=settings.overlay_encryption,
         keys_directory=settings.keys_directory,

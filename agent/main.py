@@ -16,6 +16,7 @@ import click
 from agent.allocator import keep_memory_small
 from agent.cdi import DIRECTORIES
 from agent.settings import (
+    CLOSED_PORTS,
     REGISTRIES_FILE,
     RUN_DIRECTORY,
     STATE_DIRECTORY,
@@ -80,6 +81,7 @@ def main() -> None:
 @_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
 @_option("--local-pool", default="", metavar="CIDR", help="For containers without a network; chosen by default.")
 @_option("--vxlan-port", default=VXLAN_PORT, show_default=True, help="UDP port of the tunnels, the same on all nodes.")
+@_option("--closed-ports", default=CLOSED_PORTS, show_default=True, help="TCP ports of hosts, closed to containers.")
 @_option("--registries-file", default=REGISTRIES_FILE, type=_PATH, show_default=True, help="Registries, TOML.")
 @_option(
     "--overlay-encryption",

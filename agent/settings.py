@@ -19,6 +19,7 @@ RUN_DIRECTORY = Path("/run/shoal")
 REGISTRIES_FILE = Path("/etc/shoal/registries.toml")
 STREAM_PORT = 7441
 VXLAN_PORT = 4789
+CLOSED_PORTS = "7440,7441,7442"
 
 MAX_RUN_DIRECTORY = 60
 """Characters: paths of sockets below it have at most 108 (unix(7))."""
@@ -41,6 +42,8 @@ class AgentSettings:
         local_pool: IPv4 subnet of this node alone, for containers without a network, which they have behind address
             translation; empty means one that does not overlap the host's routes.
         vxlan_port: UDP port of the tunnels between nodes; the same on every node.
+        closed_ports: TCP ports of hosts that containers cannot reach, with commas between them: the managers' and the
+            agents'. Empty closes none.
         registries_file: credentials and certificates of registries, TOML.
         resource: generic resources that tasks may reserve: `gpu=2`, or by name, `gpu=GPU-1,GPU-2`. Names that are
             paths of devices are given to the containers.
@@ -66,6 +69,7 @@ class AgentSettings:
     stream_port: int = STREAM_PORT
     local_pool: str = ""
     vxlan_port: int = VXLAN_PORT
+    closed_ports: str = CLOSED_PORTS
     registries_file: Path = REGISTRIES_FILE
     parallel_starts: int = 4
     overlay_encryption: str = AUTO
@@ -92,6 +96,11 @@ class AgentSettings:
             ("--advertise-address", _is_address(self.advertise_address), _AN_ADDRESS),
             ("--stream-port", 0 < self.stream_port < 1 << 16, "must be 1 to 65535"),
             ("--vxlan-port", 0 < self.vxlan_port < 1 << 16, "must be 1 to 65535"),
+            (
+                "--closed-ports",
+                _are_ports(self.closed_ports),
+                "must be TCP ports, 1 to 65535, with commas between them",
+            ),
             ("--parallel-starts", 0 < self.parallel_starts <= 64, "must be 1 to 64"),
             ("--overlay-encryption", self.overlay_encryption in CHOICES, f"must be one of {', '.join(CHOICES)}"),
             ("--csi-timeout-seconds", 1 <= self.csi_timeout_seconds <= 300, "must be 1 to 300"),
@@ -145,6 +154,11 @@ class AgentSettings:
     @property
     def managers_file(self) -> Path:
         return self.state_directory / "managers.json"
+
+
+def _are_ports(text: str) -> bool:
+    words = text.split(",") if text else []
+    return len(words) <= 64 and all(word.isascii() and word.isdigit() and 0 < int(word) < 1 << 16 for word in words)
 
 
 def _is_address(text: str) -> bool:

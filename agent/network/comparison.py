@@ -59,3 +59,8 @@ class Findings:
             ordered = sorted(self._refused)
         more = ["the kernel refuses more of the node's network than is told here"]
         return ordered[:MOST_REFUSALS] + (more if len(ordered) > MOST_REFUSALS else [])
+
+
+def asked_again(refusal: str) -> str:
+    """What the kernel refused, as a problem of the node."""
+    return f"the kernel refuses, and is asked again and again, to {refusal}"

@@ -12,8 +12,9 @@ from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages, read_alias
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Services
-from agent.network.comparison import Comparison, Findings
+from agent.network.comparison import Comparison, Findings, asked_again
 from agent.network.encryption.sealing import Sealing
+from agent.network.floods import floods
 from agent.network.host_routes import host_prefixes
 from agent.network.kernel_features import rules_refused
 from agent.network.kernel_state import KernelState, additions, kernel_state, only_ipv4, plan, removals
@@ -28,7 +29,7 @@ from agent.network.nftables import elements as nft
 from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
 from agent.network.nftables.own_table import OwnTable
-from agent.network.nftables.ruleset import OverlayPorts, definition
+from agent.network.nftables.ruleset import FLOODS, definition
 from agent.network.obstacles import Ports
 from agent.network.overlay_device import LINK_SETTINGS, OverlayDevice
 from agent.network.removal import ended, remove_everything
@@ -70,9 +71,9 @@ class Datapath:
         except ShoalError:
             self._close()
             raise
-        run, place = self._nftables.run, self._overlay
-        self.tunnels = Sealing(connection=self._connection, settings=settings, place=place, run=run)
-        rules = definition(OverlayPorts(settings.vni, settings.vxlan_port, self.tunnels.esp_ports), underlay_address)
+        run = self._nftables.run
+        self.tunnels = Sealing(connection=self._connection, settings=settings, place=self._overlay, run=run)
+        rules = definition(settings.rule_ports(self.tunnels.esp_ports), underlay_address)
         self._table = OwnTable(nftables=self._nftables, definition=rules, generation=self._generation)
 
     @property
@@ -146,6 +147,10 @@ class Datapath:
         own = self._settings
         return Ports(name, self.underlay.address, own.vxlan_port, own.agent_port, self._resolver_port)
 
+    def floods(self) -> list[str]:
+        """The tasks that ask the resolver more than it answers, in a line each."""
+        return floods(self._nftables.list_set(names.FAMILY, names.TABLE, FLOODS), self.attachments)
+
     def _elements(self) -> nft.Elements:
         return nft.merged(nft.elements(self._live.whole, self.attachments, self.local_pool), self._resolver)
 
@@ -183,7 +188,7 @@ class Datapath:
         before, after = (nft.elements(each, (), self.local_pool) for each in (step.before, step.after))
         self._commit(nft.merged(before, move.before), nft.merged(after, move.after))
         refusals += self._connection.attempt(removals(was, will_be))
-        self.findings.refuses((_told(each.text) for each in refusals), besides=True)
+        self.findings.refuses((asked_again(each.text) for each in refusals), besides=True)
         self._in_doubt = False
         return move.withdrawn
 
@@ -236,6 +241,7 @@ class Datapath:
             group=names.LIVE_GROUP,
             master=0,
             ipv4=LINK_SETTINGS,
+            asks_nobody=True,  # else a container fills the host's table of neighbours
         )
 
     def withdraw(self, task_id: str) -> None:
@@ -259,10 +265,8 @@ class Datapath:
         self._connection.apply([messages.delete_group(names.ENDED_GROUP)])
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
-        """Take over links that an earlier process left, and delete all others of ours with what leads to them.
-
-        What that process knew of other nodes stays as it is until `apply` tells it anew.
-        """
+        """Take over links that an earlier process left, and delete all others of ours with what leads to them. What it
+        knew of other nodes stays as it is until `apply` tells it anew."""
         self._attachments = {attachment.task_id: attachment for attachment in attachments}
         kept = {attachment.link for attachment in self.attachments}
         surplus = [link.index for link in self.container_links() if link.index not in kept]
@@ -336,7 +340,7 @@ class Datapath:
         todo = plan(present, wanted if self._overlay.has_ipv6 else only_ipv4(wanted))
         refusals = self._connection.attempt(todo)
         refused = {id(each.message) for each in refusals}
-        found.refused += (_told(each.text) for each in refusals)
+        found.refused += (asked_again(each.text) for each in refusals)
         found.wrong += (f"the kernel's tables differed: {each.what}" for each in todo if id(each) not in refused)
 
     def reset(self) -> None:
@@ -344,7 +348,3 @@ class Datapath:
         self._attachments.clear()
         self.tunnels.reset()
         remove_everything(self._connection, self._nftables)
-
-
-def _told(refusal: str) -> str:
-    return f"the kernel refuses, and is asked again and again, to {refusal}"

@@ -22,6 +22,7 @@ _FEATURES = (
         "filter hook forward priority 0",
         "tcp option maxseg size set rt mtu",
     ),
+    ("limits of rates (CONFIG_NFT_LIMIT)", "filter hook prerouting priority -300", "limit rate over 1/second drop"),
     ("untracked traffic (CONFIG_NFT_CT)", "filter hook prerouting priority -300", "notrack"),
 )
 

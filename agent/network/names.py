@@ -38,6 +38,8 @@ OVERLAY_GROUP = 0x53690001
 SEALED_GROUP = 0x53690002
 """Of the VXLAN device, and of the devices of encrypted networks. Rules know links by these numbers: a name costs a copy
 and a comparison of 16 bytes each time a rule asks for it."""
+OUR_GROUPS, OUR_GROUPS_MASK = 0x53680000, 0xFFFE0000
+"""What the groups of all our links have in common."""
 
 
 def link_name(task_id: str) -> str:

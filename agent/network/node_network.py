@@ -86,6 +86,8 @@ class NodeNetwork:
         self._ended = asyncio.Event()
         self._dns = DnsServer(
             find_asker=self._askers.find,
+            find_task=self._askers.task,
+            questions_per_second=settings.dns_questions_per_second,
             upstream=Upstream(
                 resolvers=(lambda: settings.upstream_resolvers) if settings.upstream_resolvers else HostResolvers(),
                 timeout_seconds=settings.dns_timeout_seconds,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from agent.network.nftables.overlay_ports import CONTROL_PORTS, OverlayPorts
 from shoal.errors import Fault, InvalidInput
 from shoal.network_modes import pool_fault
 from shoal.overlay_encryption import AUTO, CHOICES
@@ -23,12 +24,14 @@ class NetworkSettings:
         overlay_encryption: what encrypted networks may use: "auto", "wireguard" or "esp".
         keys_directory: on a tmpfs; for private keys of ESP.
         agent_port: TCP port of the agent's own server, which managers must reach.
+        closed_ports: TCP ports of hosts that containers do not reach, whichever host it is: the agents' and managers'.
         local_pool: subnet of this node only, for containers without any network; None for one that is chosen.
         spare_namespaces: how many network namespaces are kept ready; each holds one file descriptor and a veth pair.
         verify_seconds: how often the kernel's tables are compared with what they should be.
         sweep_seconds: how long links of ended tasks are gathered, since many cost as little as one.
         dns_ttl_seconds: of answers about the cluster; short, since tasks move, and a task whose own address the name of
             its service gives is stopped so long after that.
+        dns_questions_per_second: that one container may ask; more are dropped, and told of the node.
         dns_timeout_seconds: for an upstream resolver's answer, after which the next is asked.
         upstream_resolvers: for other names; empty means those of /etc/resolv.conf.
     """
@@ -40,11 +43,13 @@ class NetworkSettings:
     overlay_encryption: str = AUTO
     keys_directory: Path = _KEYS_DIRECTORY
     agent_port: int = 7441
+    closed_ports: tuple[int, ...] = CONTROL_PORTS
     local_pool: IPv4Network | None = None
     spare_namespaces: int = 8
     verify_seconds: float = 20.0
     sweep_seconds: float = 0.05
     dns_ttl_seconds: int = 5
+    dns_questions_per_second: int = 4000
     dns_timeout_seconds: float = 3.0
     upstream_resolvers: tuple[IPv4Address, ...] = ()
 
@@ -65,6 +70,12 @@ class NetworkSettings:
             ("overlay_encryption", self.overlay_encryption in CHOICES, f"must be one of {', '.join(CHOICES)}"),
             ("spare_namespaces", 0 <= self.spare_namespaces <= 256, "0 to 256 namespaces are kept ready"),
             ("verify_seconds", self.verify_seconds > 0, "more than 0 seconds"),
+            ("closed_ports", all(0 < port < 1 << 16 for port in self.closed_ports), "a port is 1 to 65535"),
+            (
+                "dns_questions_per_second",
+                100 <= self.dns_questions_per_second <= 1_000_000,
+                "100 to 1,000,000 questions a second",
+            ),
             ("dns_ttl_seconds", 0 <= self.dns_ttl_seconds <= 60, "0 to 60 seconds"),
         )
         faults = [Fault(name, message) for name, good, message in checks if not good]
@@ -72,3 +83,19 @@ class NetworkSettings:
             faults.append(Fault("local_pool", why))
         if faults:
             raise InvalidInput(faults)
+
+    def rule_ports(self, esp_ports: tuple[int, ...]) -> OverlayPorts:
+        """What our rules know of ports.
+
+        Args:
+            esp_ports: UDP, of VXLAN that comes and goes by ESP alone; none where the kernel has no ESP.
+        """
+        pairs = (self.wireguard_port, self.esp_port)
+        return OverlayPorts(
+            vni=self.vni,
+            open=self.vxlan_port,
+            sealed=esp_ports,
+            encrypted=tuple(port for first in pairs for port in (first, first + 1)),
+            closed=self.closed_ports,
+            questions=self.dns_questions_per_second,
+        )

@@ -50,6 +50,7 @@ class Kernel(Protocol):
     def apply(self, step: Step, services: Services) -> Collection[Address]: ...
     def verify(self) -> Sequence[str]: ...
     def host_prefixes(self) -> Sequence[Network]: ...
+    def floods(self) -> Sequence[str]: ...
 
 
 class Host(Protocol):
@@ -104,6 +105,7 @@ class Upkeep:
         self._compared = compared
         self._look_for_obstacles = obstacles
         self._obstacles: Sequence[str] = ()
+        self._floods: Sequence[str] = ()
         self._prefixes: list[str] = []
 
     async def apply(self, step: Step, services: Services) -> None:
@@ -161,6 +163,10 @@ class Upkeep:
             self._prefixes = list(map(str, await self._in_kernel(self._datapath.host_prefixes)))
         except Unavailable as error:
             log.warning("It is not known which rules of others drop traffic, or what the host routes: %s", error)
+        try:
+            self._floods = await self._in_kernel(self._datapath.floods)
+        except Unavailable as error:
+            log.warning("It is not known whether a container asks for too many names: %s", error)
         await self._look_at_ports()
 
     async def _look_at_ports(self) -> None:
@@ -178,7 +184,13 @@ class Upkeep:
             log.warning("The node's network was not as we left it, and is set right: %s%s", wrong[0], more)
             self._condition.note_repair(wrong)
         fault = filter(None, [self._datapath.tunnels.fault])
-        problems = [*self._datapath.findings.refusals(), *fault, *self._host.problems(), *self._obstacles]
+        problems = [
+            *self._datapath.findings.refusals(),
+            *fault,
+            *self._host.problems(),
+            *self._obstacles,
+            *self._floods,
+        ]
         for problem in set(problems) - set(self._condition.current.problems):
             log.warning("%s", problem)
         mtu = self._datapath.underlay.mtu

@@ -47,5 +47,10 @@ class Askers:
         owner = self._owners.get(address)
         return owner[1] if owner else None
 
+    def task(self, address: IPv4Address) -> str:
+        """The id of the task whose address it is; empty for a stranger's."""
+        owner = self._owners.get(address)
+        return owner[0] if owner else ""
+
     def addresses(self) -> frozenset[IPv4Address]:
         return frozenset(self._owners)

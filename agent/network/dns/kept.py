@@ -1,16 +1,23 @@
 """Decisions kept by the bytes of their queries: most askers ask the same few questions again and again."""
 
 import random
+from collections.abc import Callable
 
 from agent.network.dns.address_records import PreparedAddresses
 from agent.network.dns.answer import Decision, Fixed, Forward, decide
 from agent.network.dns.askers import Asker
+from agent.network.dns.limits import KNOWN_COST, NEW_COST
 from agent.network.dns.wire import without_options
 from agent.network.dns.zone import Zone
 
 _MOST = 4096
+Pay = Callable[[float], bool]
 _MOST_RECORDS = 256
 """Longer answers are made anew each time, so that what is kept stays within about 20 MB."""
+
+
+def _free(_: float) -> bool:
+    return True
 
 
 class KeptAnswers:
@@ -36,11 +43,18 @@ class KeptAnswers:
         self._zone = zone
         self._kept.clear()
 
-    def answer(self, wire: bytes, asker: Asker | None, *, tcp: bool) -> bytes | Forward | None:
-        """What to send back; None to send nothing."""
+    def answer(self, wire: bytes, asker: Asker | None, *, tcp: bool, pay: Pay = _free) -> bytes | Forward | None:
+        """What to send back; None to send nothing.
+
+        Args:
+            pay: asked once, with what the answer costs; where it says no, nothing is done.
+        """
         wire = without_options(wire)
         key = (wire[2:], asker, tcp)
-        if (decision := self._kept.get(key)) is None:
+        decision = self._kept.get(key)
+        if not pay(KNOWN_COST if decision is not None else NEW_COST):
+            return None
+        if decision is None:
             decision = decide(wire, asker, self._zone, ttl=self._ttl_seconds, tcp=tcp)
             self._keep(key, decision)
         if isinstance(decision, PreparedAddresses):

@@ -6,7 +6,7 @@ nobody who comes later.
 
 import socket
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -14,7 +14,12 @@ from shoal.errors import Unavailable
 
 _IP_FREEBIND = 15
 """ip(7): the address need not be there yet."""
+_SO_RCVBUFFORCE = 33
 _BACKLOG = 256
+_RECEIVE_BYTES, _SEND_BYTES = 1 << 14, 1 << 17
+"""Of the kernel's buffers of a connection: a few queries, and an answer of the largest size."""
+_QUESTIONS_BYTES = 1 << 21
+"""Of the buffer of datagrams, whatever net.core.rmem_max says: some thousand questions may wait while we are busy."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,10 @@ def listening(address: IPv4Address, port: int = 0) -> Listening:
                 each.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
                 each.bind((str(address), port))
                 found.append(each)
+            with suppress(OSError):  # for root alone
+                found[0].setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _QUESTIONS_BYTES)
+            found[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+            found[1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
             found[1].listen(_BACKLOG)
         except OSError as error:
             raise Unavailable(f"The resolver cannot listen on {address}: {error.strerror}") from error

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 Resolver = IPv4Address | IPv6Address
 Resolvers = Callable[[], Sequence[Resolver]]
 
+_MOST_RESOLVERS = 6
+"""That are asked in turn for one query, which has a place among those under way until the last one is silent."""
+
 
 class HostResolvers:
     """The `nameserver` lines of a resolv.conf(5), read again when the file changes. Ourselves we never ask."""
@@ -73,7 +76,7 @@ class Upstream:
             resolvers: those of the asker; none means the node's.
         """
         renumbered = secrets.token_bytes(2) + query[2:]
-        for resolver in resolvers or self._resolvers():
+        for resolver in (resolvers or self._resolvers())[:_MOST_RESOLVERS]:
             try:
                 async with asyncio.timeout(self._timeout_seconds):
                     ask = self._ask_tcp if tcp else self._ask_udp

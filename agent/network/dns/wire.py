@@ -13,6 +13,15 @@ def question_end(query: bytes) -> int:
     return offset + 5
 
 
+def failure(query: bytes) -> bytes | None:
+    """That the server failed, and nothing else; None where there is not one whole question. Costs next to nothing."""
+    end = question_end(query)
+    if query[4:6] != b"\0\1" or end > len(query):
+        return None
+    flags = bytes((query[2] & 0x79 | 0x80, 0x82))  # an answer to this kind of query; recursion is available; SERVFAIL
+    return query[:2] + flags + b"\0\1\0\0\0\0\0\0" + query[HEADER_BYTES:end]
+
+
 def without_options(query: bytes) -> bytes:
     """The query without the options of its OPT record, such as cookies: no answer of ours depends on them.
 

@@ -20,7 +20,7 @@ NEWNEIGH, DELNEIGH, GETNEIGH = 28, 29, 30
 NEWRULE, DELRULE, GETRULE = 32, 33, 34
 
 AF_INET, AF_BRIDGE, AF_INET6 = 2, 7, 10
-IFF_UP = 1
+IFF_UP, IFF_NOARP = 0x1, 0x80
 PROTOCOL = 83
 """Marks our routes (rtm_protocol); free in /etc/iproute2/rt_protos."""
 UNREACHABLE = 7
@@ -81,8 +81,10 @@ def mac_bytes(mac: str) -> bytes:
     return bytes.fromhex(mac.replace(":", ""))
 
 
-def _link_header(index: int = 0, up: bool | None = None) -> bytes:
+def _link_header(index: int = 0, up: bool | None = None, *, asks_nobody: bool = False) -> bytes:
     flags, change = (0, 0) if up is None else (IFF_UP * up, IFF_UP)
+    if asks_nobody:
+        flags, change = flags | IFF_NOARP, change | IFF_NOARP
     return struct.pack("=BxHiII", 0, 0, index, flags, change)
 
 
@@ -160,9 +162,14 @@ def set_link(
     group: int | None = None,
     master: int | None = None,
     ipv4: dict[int, int] | None = None,
+    asks_nobody: bool = False,
 ) -> Message:
-    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number; master 0 is none."""
-    body = _link_header(index, up)
+    """Change what is given of a link; `ipv4` are values of net.ipv4.conf by their DEVCONF number; master 0 is none.
+
+    Args:
+        asks_nobody: ARP is neither sent nor heard there: neighbours are those that are entered.
+    """
+    body = _link_header(index, up, asks_nobody=asks_nobody)
     body += text(3, name) if name else b""
     body += attribute(20, alias.encode()) if alias else b""
     body += number(4, mtu) if mtu else b""

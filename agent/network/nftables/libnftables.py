@@ -65,6 +65,16 @@ class Nftables:
         """The objects of a table as libnftables-json(5) has them; none when there is no such table."""
         return self._list_table(family, name, _NUMERIC)
 
+    def list_set(self, family: str, table: str, name: str) -> Sequence[Any]:
+        """The elements of a set as libnftables-json(5) has them.
+
+        Raises:
+            Unavailable: there is no such set.
+        """
+        with self._lock:
+            listed = json.loads(self._execute(f"list set {family} {table} {name}", _JSON_OUTPUT))["nftables"]
+        return [element for entry in listed for element in entry.get("set", {}).get("elem", ())]
+
     def list_rules(self, family: str, name: str) -> Sequence[dict[str, Any]]:
         """The same without elements of sets, with protocols and states by their names, and with what nft says of rules
         of iptables that have no form of their own there ("text")."""

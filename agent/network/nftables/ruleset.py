@@ -5,7 +5,6 @@ host, and other programs' tunnels on the same port, keep what is theirs.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from agent.network.balancing.elements import BALANCE_MAPS, BALANCE_SETS, balance_rules
 from agent.network.balancing.frontends import Kind
@@ -16,14 +15,19 @@ from agent.network.names import (
     LINK_GROUPS,
     LINK_GROUPS_MASK,
     LOOPBACK6,
+    OUR_GROUPS,
+    OUR_GROUPS_MASK,
     OVERLAY_GROUP,
     SEALED_GROUP,
     TABLE,
 )
 from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address
 from agent.network.nftables.families import name6, text6
+from agent.network.nftables.overlay_ports import OverlayPorts
 from agent.network.underlay import node_address, node_address6
 
+FLOODS = "dns_floods"
+"""Of links of containers, by what was dropped of their questions; each for a minute after the last one."""
 _SETS = {
     "subnets": "type ipv4_addr; flags interval;",  # every subnet of containers that this node knows
     "pairs": "type ipv4_addr . ipv4_addr; flags interval;",  # who may send to whom: a network to itself
@@ -43,6 +47,9 @@ _MAPS = {
     **BALANCE_MAPS,
 }
 _NAMES6 = {name: name6(name) for name in (*_SETS, *_MAPS)}
+_DYNAMIC = "type iface_index; size 65535; flags dynamic,timeout; timeout 1m;"
+COUNTERS = dict.fromkeys(("dns_askers", "dns_callers", FLOODS), _DYNAMIC)
+"""Sets that packets fill: the links of containers that ask the resolver, over UDP and by connections, and too much."""
 SETS = {
     "resolver_at": "type inet_proto . inet_service;",  # where the node's resolver listens
     **_SETS,
@@ -60,31 +67,12 @@ _CONTAINER = f"& {LINK_GROUPS_MASK:#x} == {LINK_GROUPS:#x}"
 _NO_CONTAINER = f"& {LINK_GROUPS_MASK:#x} != {LINK_GROUPS:#x}"
 _OVERLAY, _SEALED = OVERLAY_GROUP, SEALED_GROUP
 _TUNNELS = f"{{ {_OVERLAY}, {_SEALED} }}"
-
-
-@dataclass(frozen=True)
-class OverlayPorts:
-    """How the overlay's own packets are known.
-
-    Attributes:
-        vni: VXLAN network identifier.
-        open: UDP port of what is in clear.
-        sealed: UDP ports of what comes and goes by ESP alone.
-    """
-
-    vni: int
-    open: int
-    sealed: tuple[int, ...] = ()
-
-    @property
-    def all(self) -> str:
-        return f"{{ {', '.join(map(str, (self.open, *self.sealed)))} }}"
-
-    def of_ours(self, ports: str) -> str:
-        """Matches packets of our own overlay at these ports."""
-        # The VNI with the reserved octet behind it: four octets are read faster than three, and the kernel drops what
-        # has anything in that octet (RFC 7348, 5).
-        return f"udp dport {ports} @th,96,32 {self.vni << 8:#x}"
+_OUTSIDE = f"oifgroup & {OUR_GROUPS_MASK:#x} != {OUR_GROUPS:#x}"
+_PROTOCOLS = "{ icmp, tcp, udp, dccp, ipv6-icmp, sctp, udplite }"
+"""What containers may send to others than each other: no tunnels (GRE, IPIP, ESP, AH...), no routers' protocols."""
+_NO_TUNNEL_PORT = "33000-51000"
+"""Source ports that are nobody's tunnel's."""
+_SYN = "tcp flags & (syn|ack) == syn"
 
 
 def chains(ports: OverlayPorts, underlay: Address) -> dict[str, tuple[str, ...]]:
@@ -126,6 +114,14 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         f"ip6 daddr != {{ {GATEWAY6}, {other} }} fib daddr type local goto to_published6"
         for other in (LOOPBACK6, "::1")
     )
+    egress = f"ip saddr @egress ip daddr != @subnets oifgroup {_NO_CONTAINER} oifgroup != {_OVERLAY}"
+    questions, connections = (
+        f"update @{name} {{ iif limit rate over {number}/second burst {number} packets }} goto too_many_questions"
+        for name, number in (("dns_askers", ports.questions), ("dns_callers", ports.questions // 20))
+    )
+    closed = [f"tcp dport {ports.control} reject with icmpx type admin-prohibited"] if ports.closed else []
+    # One comparison for TCP, which is no tunnel's.
+    leaves = f"meta l4proto != tcp {_OUTSIDE} jump leaving"
     clamp = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
     return {
         "before_tracking": (
@@ -146,9 +142,13 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         ),
         # Before tracking, so that a question costs no translation; the answer is turned back behind it.
         "to_gateway": (
+            # By link, so that who floods is answered less, and nobody else.
+            f"meta l4proto udp {questions}",
+            f"{_SYN} {connections}",
             "udp dport 53 udp dport set meta l4proto map @resolver",
             "tcp dport 53 tcp dport set meta l4proto map @resolver",
         ),
+        "too_many_questions": ("update @dns_floods { iif counter } drop",),
         "resolver_answers": (
             "type filter hook output priority mangle; policy accept;",
             f"oifgroup {_CONTAINER} ip saddr {GATEWAY} meta l4proto . th sport @resolver_at goto from_port_53",
@@ -176,10 +176,10 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
             f"meta mark & {ENTRY_MASK} == {ENTRY_MARK} meta mark set 0",
             f"oifgroup {_OVERLAY} jump in_clear",
             clamp,
+            # Before what is established: an answer to a client's port is a packet to that port like any other.
+            leaves,
             "ct state established,related accept",
             "ct state invalid drop",
-            # Else a container could write frames into the overlay, with this node's address around them.
-            f"udp dport {ports.all} drop",
             *both(
                 f"oifgroup {_CONTAINER} ip saddr . ip daddr @pairs accept",
                 f"oifgroup {_TUNNELS} ip saddr . ip daddr @pairs accept",
@@ -188,16 +188,20 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
             ),
             f"oifgroup {_CONTAINER} reject with icmpx type admin-prohibited",
             f"oifgroup {_OVERLAY} reject with icmpx type admin-prohibited",
-            *both(
-                "ip daddr @subnets reject with icmpx type admin-prohibited",
-                "ip saddr @egress accept",
-            ),
+            *both("ip daddr @subnets reject with icmpx type admin-prohibited"),
+            *closed,
+            *both("ip saddr @egress accept"),
             "reject with icmpx type admin-prohibited",
         ),
+        # Else a container could write frames into the overlay, or into another program's tunnel between the same hosts,
+        # with this node's address around them. Ports that clients have for themselves too are closed at nodes alone.
+        "leaving": (f"meta l4proto != {_PROTOCOLS} drop", f"udp dport {ports.tunnels} goto to_tunnel"),
+        "to_tunnel": (f"udp dport {ports.open} drop", *both("ip daddr @peers drop")),
         "from_overlay": (
             f"iifgroup {_OVERLAY} jump in_clear",
             f"oifgroup {_OVERLAY} jump in_clear",
             clamp,
+            leaves,
             "ct state established,related accept",
             *both(f"oifgroup {_CONTAINER} ip saddr . ip daddr @pairs accept"),
             f"oifgroup {_CONTAINER} ct mark & {ENTRY_MASK} == {ENTRY_MARK} accept",
@@ -220,14 +224,17 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "from_peer": (*both("ip saddr @peers accept"), "drop"),
         "overlay_to_host": ("ct state established,related accept", "drop"),
         "container_to_host": (
+            f"udp dport {ports.tunnels} drop",
             "ct state established,related accept",
-            f"udp dport {ports.all} drop",
             f"ip daddr {GATEWAY} meta l4proto . th dport @resolver_at accept",
             *both(
                 f"ip daddr {GATEWAY} icmp type echo-request accept",
                 f"ip daddr {GATEWAY} reject with icmpx type port-unreachable",
-                "ip saddr @egress accept",
             ),
+            f"meta l4proto != {_PROTOCOLS} drop",
+            "fib daddr type { broadcast, multicast } drop",
+            *closed,
+            *both("ip saddr @egress accept"),
             "reject with icmpx type admin-prohibited",
         ),
         # What comes in by another node goes back by it, since that one has to undo its translation. The mark is of the
@@ -267,7 +274,9 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
                 f"oifgroup {_OVERLAY} ip saddr . rt ip nexthop @same_peer snat ip to {node}",
                 # A container that is led to itself would else answer itself directly.
                 f"ip saddr . ip daddr @hairpin snat ip to {GATEWAY}",
-                f"ip saddr @egress ip daddr != @subnets oifgroup {_NO_CONTAINER} oifgroup != {_OVERLAY} masquerade",
+                # A tunnel's port is no client's: its answers would be dropped on a node that sends them.
+                f"{egress} udp sport {ports.tunnels} masquerade to :{_NO_TUNNEL_PORT}",
+                f"{egress} masquerade",
             ),
         ),
     }
@@ -276,7 +285,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
 def definition(ports: OverlayPorts, underlay: Address) -> str:
     """The whole table without elements, as one transaction that takes the place of an older one."""
     lines = [f"add table {FAMILY} {TABLE}", f"delete table {FAMILY} {TABLE}", f"table {FAMILY} {TABLE} {{"]
-    lines += [f"set {name} {{ {body} }}" for name, body in SETS.items()]
+    lines += [f"set {name} {{ {body} }}" for name, body in (*SETS.items(), *COUNTERS.items())]
     lines += [f"map {name} {{ {body} }}" for name, body in MAPS.items()]
     # A chain must be there before a rule jumps to it, so the later ones come first.
     for name, rules in reversed(chains(ports, underlay).items()):

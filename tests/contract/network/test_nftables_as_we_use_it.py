@@ -13,8 +13,9 @@ from agent.network.namespaces import enter_new
 from agent.network.nftables import elements as nft
 from agent.network.nftables.generation import KernelGeneration
 from agent.network.nftables.libnftables import Nftables
+from agent.network.nftables.overlay_ports import OverlayPorts
 from agent.network.nftables.own_table import OwnTable, skeleton
-from agent.network.nftables.ruleset import OverlayPorts, definition
+from agent.network.nftables.ruleset import definition
 from agent.network.tables import Subnet, Tables
 from shoal.errors import Unavailable
 from tests.integration.network.netns_hosts import inside

@@ -145,18 +145,20 @@ class Host:
 
 
 class Hosts:
-    """Hosts 1 and 2, and a client that is in no cluster at 172.31.0.100, all on one bridge."""
+    """Hosts 1, 2 and as many as asked for, and a client that is in no cluster at 172.31.0.100, all on one bridge."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int = 2) -> None:
         self._stack = ExitStack()
+        self._count = count
         self.mtu = 1500
 
     def __enter__(self) -> "Hosts":
         self.switch = self.namespace()
         ip(self.switch, "link add ubr0 type bridge", "link set ubr0 up")
-        self.one, self.two = (Host(number, self._plug(number)) for number in (1, 2))
+        self.all = [Host(number, self._plug(number)) for number in range(1, self._count + 1)]
+        self.one, self.two = self.all[:2]
         self.client = self._plug(100)
-        for host in (self.one, self.two):
+        for host in self.all:
             self._stack.callback(host.stop)
         return self
 
@@ -182,15 +184,15 @@ class Hosts:
         return descriptor
 
     def start(self, **settings: object) -> None:
-        for host in (self.one, self.two):
+        for host in self.all:
             host.start(**settings)
 
     def apply(
         self, networks: list[NetworkAssignment], endpoints: list[TaskEndpoint], *services: ServiceEndpoint
     ) -> None:
-        """The same word to both hosts."""
-        for host in (self.one, self.two):
-            host.tell(networks, endpoints, [self.one.peer, self.two.peer], services)
+        """The same word to all hosts."""
+        for host in self.all:
+            host.tell(networks, endpoints, [each.peer for each in self.all], services)
 
     def attach(self, host: Host, task: Task, *, internal_only: bool = False, resolvers: Sequence[str] = ()) -> Sandbox:
         sandbox = host.call(host.network.attach(task, internal_only, resolvers))

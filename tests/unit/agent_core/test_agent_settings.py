@@ -22,10 +22,11 @@ def test_all_faults_are_told_at_once() -> None:
             advertise_address="fe80::1",
             local_pool="224.0.0.0/8",
             vxlan_port=0,
+            closed_ports="7441,http",
             token="a",
             token_file=Path("/b"),
         )
-    assert len(caught.value.faults) == 9
+    assert len(caught.value.faults) == 10
 
 
 @pytest.mark.parametrize(

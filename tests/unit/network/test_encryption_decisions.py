@@ -26,7 +26,8 @@ from agent.network.names import GATEWAY, OVERLAY_GROUP
 from agent.network.netlink.messages import Address, Route, add_route
 from agent.network.netlink.wireguard import Peer
 from agent.network.nftables.elements import elements
-from agent.network.nftables.ruleset import OverlayPorts, chains
+from agent.network.nftables.overlay_ports import OverlayPorts
+from agent.network.nftables.ruleset import chains
 from agent.network.tables import tables
 from agent.network.underlay import Underlay
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, TaskEndpoint

@@ -13,7 +13,8 @@ from agent.network.local_pool import USUAL
 from agent.network.netlink.messages import AF_INET, AF_INET6, Neighbour, Route
 from agent.network.nftables import elements as nft
 from agent.network.nftables.families import name6, text6
-from agent.network.nftables.ruleset import MAPS, SETS, OverlayPorts, chains
+from agent.network.nftables.overlay_ports import OverlayPorts
+from agent.network.nftables.ruleset import COUNTERS, MAPS, SETS, chains
 from agent.network.tables import Subnet, entry_marks, tables
 from agent.network.underlay import Underlay, node_address, node_address6, vtep_mac
 from agent.network.wanted import attachment_of
@@ -98,7 +99,7 @@ def test_a_rule_for_one_family_becomes_that_of_the_other() -> None:
 
 @pytest.mark.parametrize("underlay", [PEER, PEER6])
 def test_rules_name_only_sets_that_there_are(underlay: IPv4Address | IPv6Address) -> None:
-    known = {*SETS, *MAPS}
+    known = {*SETS, *MAPS, *COUNTERS}
     for name, rules in chains(OverlayPorts(4096, 4789, (51832, 51833)), underlay).items():
         for rule in rules:
             used = {word.lstrip("@") for word in rule.split() if word.startswith("@") and not word.startswith("@th,")}

@@ -34,6 +34,7 @@ class Kernel:
 
     repairs: Sequence[str] = ()
     refuses: str = ""
+    flooding: Sequence[str] = ()
     findings: Findings = field(default_factory=Findings)
     tunnels: Tunnels = field(default_factory=Tunnels)
     underlay: Underlay = field(default_factory=lambda: Underlay(HERE, 2, 1500))
@@ -52,6 +53,9 @@ class Kernel:
 
     def host_prefixes(self) -> Sequence[Network]:
         return [IPv4Network("192.0.2.0/24")]
+
+    def floods(self) -> Sequence[str]:
+        return self.flooding
 
 
 class Host:
@@ -140,3 +144,8 @@ def test_a_kernel_that_does_not_answer_ends_no_look() -> None:
 
 def test_a_look_tells_what_the_host_routes() -> None:
     assert list(told(Kernel(), lambda own: own.look_around()).host_prefixes) == ["192.0.2.0/24"]
+
+
+def test_a_container_that_asks_too_much_is_a_problem_of_the_node() -> None:
+    flooding = "task 7 asks for names faster than one container is answered"
+    assert flooding in told(Kernel(flooding=[flooding]), lambda own: own.look_around()).problems
