@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from agent.network.encryption.sealed import NOTHING_SEALED, Sealed, sealed
 from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address, Network
-from agent.network.underlay import vtep_number
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
+from shoal.vtep import vtep_number
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The network that carries the overlay, as this host has it."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +9,7 @@ from agent.network.names import NODE_PREFIX6
 from agent.network.netlink.inventory import Link
 from agent.network.netlink.messages import Address
 from shoal.errors import InvalidInput
+from shoal.vtep import vtep_mac, vtep_number
 
 _OVERHEAD = {4: 50, 6: 70}
 """Bytes around an inner packet by the underlay's IP: its header (20 or 40), UDP 8, VXLAN 8, inner Ethernet 14."""
@@ -61,18 +61,6 @@ class Underlay:
     @property
     def vtep_mac(self) -> str:
         return vtep_mac(self.address)
-
-
-def vtep_number(address: Address) -> int:
-    """32 bits that tell nodes apart: the address of IPv4, or a digest of that of IPv6."""
-    if isinstance(address, IPv4Address):
-        return int(address)
-    return int.from_bytes(hashlib.blake2s(address.packed, digest_size=4).digest(), "big")
-
-
-def vtep_mac(address: Address) -> str:
-    """The tunnel endpoint's MAC address: locally administered, made of the underlay address, so the same every time."""
-    return "02:56:" + vtep_number(address).to_bytes(4, "big").hex(":")
 
 
 def node_address(address: Address) -> IPv4Address:

@@ -1,6 +1,8 @@
 """`shoal node …`."""
 
 import time
+from collections.abc import Iterable, MutableMapping
+from ipaddress import ip_address
 
 import click
 
@@ -56,11 +58,11 @@ def row(view: NodeView) -> dict[str, object]:
     state = NodeStatus.State.Name(view.status.state or NodeStatus.UNKNOWN).lower()
     return {
         "id": view.node.meta.id,
-        "hostname": about.hostname,
+        "hostname": view.node.spec.identity.hostname or about.hostname,
         "status": state,
         "message": view.status.message,
         "availability": NodeSpec.Availability.Name(view.node.spec.availability or NodeSpec.ACTIVE).lower(),
-        "address": about.address,
+        "address": view.node.spec.identity.address or about.address,
         "tasks": view.tasks,
         "reserved_nano_cpus": reserved.nano_cpus,
         "nano_cpus": about.resources.nano_cpus,
@@ -110,25 +112,39 @@ def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
 @command.command(
     "update",
     epilog=examples(
-        "shoal node update --availability drain --drain-deadline 10m h2", "shoal node update --label-add disk=ssd h1"
+        "shoal node update --availability drain --drain-deadline 10m h2",
+        "shoal node update --label-add disk=ssd h1",
+        "shoal node update --address 10.0.0.9 h1",
     ),
 )
 @click.option("--availability", metavar="HOW", help=f"One of {', '.join(AVAILABILITIES)}.")
 @click.option("--drain-deadline", metavar="TIME", help="Stop what a drain has not moved by then (with drain).")
 @click.option("--label-add", multiple=True, metavar="NAME=VALUE", help="Label the node.")
 @click.option("--label-rm", multiple=True, metavar="NAME", help="Take a label away.")
+@click.option("--hostname", metavar="NAME", help="Rename the node.")
+@click.option("--address", metavar="ADDRESS", help="Where others reach it, after its host was given another address.")
+@click.option("--engine-label-add", multiple=True, metavar="NAME=VALUE", help="Accept a label of its agent.")
+@click.option("--engine-label-rm", multiple=True, metavar="NAME", help="Accept that its agent has a label no more.")
 @click.argument("node", shell_complete=names_of("node"))
 @pass_client
 def update(
     client: Client,
     *,
     node: str,
+    hostname: str | None,
+    address: str | None,
+    engine_label_add: tuple[str, ...],
+    engine_label_rm: tuple[str, ...],
     availability: str | None,
     drain_deadline: str | None,
     label_add: tuple[str, ...],
     label_rm: tuple[str, ...],
 ) -> None:
-    """Change what NODE is used for."""
+    """Change what NODE is used for, or what it is to others.
+
+    A node's hostname, address and engine labels are settled when it joins. `shoal node ls` warns when its agent says
+    otherwise, and tells the command that accepts it.
+    """
     current = client.call(client.control.GetNode, GetNodeRequest(node=node)).node
     spec = current.spec
     gathered = Gathered()
@@ -140,12 +156,14 @@ def update(
     if drain_deadline is not None:
         with gathered:
             _drain_by(spec, drain_deadline)
-    for name in label_rm:
+    _change_labels(gathered, "--label", spec.labels, label_add, label_rm)
+    if engine_label_add or engine_label_rm:
+        _change_labels(gathered, "--engine-label", spec.identity.engine_labels, engine_label_add, engine_label_rm)
+    if hostname is not None:
+        spec.identity.hostname = hostname
+    if address is not None:
         with gathered:
-            _remove_label(spec, name)
-    for text in label_add:
-        with gathered:
-            _add_label(spec, text)
+            spec.identity.address = _address(address)
     gathered.settle()
     request = UpdateNodeRequest(node=current.meta.id, version=current.meta.version, spec=spec)
     client.call(client.control.UpdateNode, request)
@@ -158,17 +176,27 @@ def _drain_by(spec: NodeSpec, text: str) -> None:
     spec.drain_by_ms = int(time.time() * 1000) + parse_duration_ms(text)
 
 
-def _remove_label(spec: NodeSpec, name: str) -> None:
-    if name not in spec.labels:
-        raise InvalidInput(f"--label-rm: the node has no label {name!r}")
-    del spec.labels[name]
+def _change_labels(
+    gathered: Gathered, flag: str, labels: MutableMapping[str, str], added: Iterable[str], removed: Iterable[str]
+) -> None:
+    for name in removed:
+        with gathered:
+            if name not in labels:
+                raise InvalidInput(f"{flag}-rm: the node has no label {name!r}")
+            del labels[name]
+    for text in added:
+        with gathered:
+            name, sign, label = text.partition("=")
+            if not (name and sign):
+                raise InvalidInput(f"{flag}-add: {text!r} is not of the form name=value")
+            labels[name] = label
 
 
-def _add_label(spec: NodeSpec, text: str) -> None:
-    name, sign, label = text.partition("=")
-    if not (name and sign):
-        raise InvalidInput(f"--label-add: {text!r} is not of the form name=value")
-    spec.labels[name] = label
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        raise InvalidInput(f"--address: {text!r} is not an IP address") from None
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from manager import node_identity
 from manager.control_api.field_changes import field_changes
 from manager.control_api.lookup import hostname_of
 from manager.control_api.node_warnings import NodeWarnings
@@ -215,6 +216,9 @@ def _node(seen: Seen, old: Message | None, new: Message | None, view: View) -> I
         return
     if old.spec.availability != new.spec.availability:
         yield _of_node(seen, hostname, NodeSpec.Availability.Name(new.spec.availability or NodeSpec.ACTIVE).lower())
+    if old.spec.HasField("identity") and old.spec.identity != new.spec.identity:
+        paths = [change.path for change in field_changes(old.spec.identity, new.spec.identity)]
+        yield _of_node(seen, hostname, "update", ", ".join(paths[:_FIELDS_NAMED]))
     if old.spec.labels != new.spec.labels:
         yield _of_node(seen, hostname, "update", "labels")
 
@@ -223,9 +227,14 @@ def _node_status(seen: Seen, old: Message | None, new: Message | None, view: Vie
     before = old if isinstance(old, NodeStatus) else NodeStatus()
     if not isinstance(new, NodeStatus):
         return
-    hostname = new.description.hostname
+    hostname = hostname_of(view, seen.change.identifier)
     if new.state != before.state:
         yield _of_node(seen, hostname, NodeStatus.State.Name(new.state).lower(), new.message)
+    if new.refusal and new.refusal != before.refusal:
+        yield _of_node(seen, hostname, "refused", new.refusal)
+    if new.claimed != before.claimed and (node := view.nodes.get(new.node_id)) is not None:
+        for claim in node_identity.claims(node, new):
+            yield _of_node(seen, hostname, "problem", claim)
     if new.description.underlay_mtu != before.description.underlay_mtu:
         for warning in NodeWarnings(view).mtu(new.description):
             yield _of_node(seen, hostname, "problem", warning)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from manager import node_identity
 from manager.files.nouns import FileNoun
 from manager.store.tables import View
 from shoal.api.v1.file_pb2 import File
@@ -60,11 +61,7 @@ def find_node(view: View, reference: str) -> Node:
     """By id or host name. Raises as `find_service`; two nodes may have the same host name, which is ambiguous too."""
     if reference in view.nodes:
         return view.nodes[reference]
-    hostnames = {
-        identifier: status.description.hostname
-        for identifier, status in view.node_status.items()
-        if identifier in view.nodes
-    }
+    hostnames = {identifier: hostname_of(view, identifier) for identifier in view.nodes}
     same = [identifier for identifier, hostname in hostnames.items() if reference and hostname == reference]
     if len(same) > 1:
         raise InvalidInput(f'{len(same)} nodes are called "{reference}": {_some(same)}; use an id')
@@ -80,8 +77,7 @@ def find_task(view: View, reference: str) -> Task:
 
 def hostname_of(view: View, node_id: str) -> str:
     """The node's host name, or its id while it is not known."""
-    status = view.node_status.get(node_id)
-    return status.description.hostname if status is not None and status.description.hostname else node_id
+    return node_identity.hostname(view, node_id)
 
 
 def is_down(view: View, node_id: str) -> bool:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from manager import node_identity
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus, PathFault
 
@@ -28,6 +29,10 @@ class NodeWarnings:
         if status is not None:
             if status.state == NodeStatus.UNKNOWN and status.message:
                 yield status.message
+            if status.refusal:
+                yield status.refusal
+            if node_id in self._view.nodes:
+                yield from node_identity.claims(self._view.nodes[node_id], status)
             yield from status.network.problems
             yield from map(self.path, status.network.paths)
             about = status.description

@@ -1,12 +1,13 @@
 """Nodes: shown with what is reserved on them, changed, removed."""
 
+from manager import node_identity
 from manager.control_api.lookup import find_node, hostname_of
 from manager.control_api.node_warnings import NodeWarnings
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.validate_node import check_node
 from manager.planner.generic import Stock
-from manager.store.changes import delete, expect, put
-from manager.store.kinds import NODE, NODE_STATUS, NODE_VOLUMES
+from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
+from manager.store.kinds import NAME, NODE, NODE_STATUS, NODE_VOLUMES
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
@@ -17,9 +18,9 @@ from shoal.api.v1.control_pb2 import (
     RemoveNodeResponse,
     UpdateNodeRequest,
 )
-from shoal.api.v1.meta_pb2 import Resources
-from shoal.api.v1.node_pb2 import Node, NodeStatus
-from shoal.errors import Conflict, InvalidInput, Refused
+from shoal.api.v1.meta_pb2 import Meta, Name, Resources
+from shoal.api.v1.node_pb2 import Node, NodeSpec, NodeStatus
+from shoal.errors import AlreadyExists, Conflict, InvalidInput, Refused
 from shoal.task_states import is_live
 
 
@@ -44,9 +45,10 @@ class Nodes:
         return listing
 
     async def update(self, request: UpdateNodeRequest) -> NodeView:
-        """Raises Conflict when the node changed since `request.version`."""
+        """Raises Conflict: the node changed since `request.version`. AlreadyExists: a name is another node's."""
         node = find_node(self._store.tables, request.node)
-        faults = list(check_node(request.spec))
+        spec = _whole(request.spec, node)
+        faults = list(check_node(spec))
         if faults:
             raise InvalidInput(faults)
         if request.version != node.meta.version:
@@ -54,14 +56,17 @@ class Nodes:
                 f"node {node.meta.id} changed since it was read (version {request.version}, now {node.meta.version}); "
                 "read it again and repeat the change"
             )
-        if request.spec == node.spec:
+        if spec == node.spec:
             return node_view(self._store.tables, node, NodeWarnings(self._store.tables))
         changed = Node()
         changed.CopyFrom(node)
-        changed.spec.CopyFrom(request.spec)
+        changed.spec.CopyFrom(spec)
         changed.meta.updated_at_ms = self._now_ms()
-        unchanged = expect(NODE, node.meta.id, node.meta.version)
-        changed.meta.version = await self._store.commit([put(NODE, node.meta.id, changed)], expects=[unchanged])
+        renames, expects = _renames(self._store.tables, node, spec)
+        changed.meta.version = await self._store.commit(
+            [put(NODE, node.meta.id, changed), *renames],
+            expects=[expect(NODE, node.meta.id, node.meta.version), *expects],
+        )
         return node_view(self._store.tables, changed, NodeWarnings(self._store.tables))
 
     async def remove(self, request: RemoveNodeRequest) -> RemoveNodeResponse:
@@ -78,11 +83,41 @@ class Nodes:
             name = hostname_of(view, identifier)
             raise Refused(f'node "{name}" is ready: stop its agent first, or force the removal')
         unchanged = expect(NODE, identifier, node.meta.version)
+        names = node_identity.names(node_identity.pinned(node))
         await self._store.commit(
-            [delete(NODE, identifier), delete(NODE_STATUS, identifier), delete(NODE_VOLUMES, identifier)],
+            [
+                delete(NODE, identifier),
+                delete(NODE_STATUS, identifier),
+                delete(NODE_VOLUMES, identifier),
+                *(delete(NAME, name) for name in names if node_identity.holder(view, name) == identifier),
+            ],
             expects=[unchanged],
         )
         return RemoveNodeResponse(id=identifier)
+
+
+def _whole(spec: NodeSpec, node: Node) -> NodeSpec:
+    """The spec that is asked for; the node stays what it is to others where that is not in it."""
+    if spec.HasField("identity") or not node.spec.HasField("identity"):
+        return spec
+    whole = NodeSpec(identity=node.spec.identity)
+    whole.MergeFrom(spec)
+    return whole
+
+
+def _renames(view: View, node: Node, spec: NodeSpec) -> tuple[list[Write], list[Expect]]:
+    """Gives up hostname and address, and takes others. Raises AlreadyExists when one is another node's."""
+    identifier = node.meta.id
+    old = {*node_identity.names(node_identity.pinned(node))}
+    new = {*node_identity.names(spec.identity if spec.HasField("identity") else None)}
+    for name in new - old:
+        if (other := node_identity.holder(view, name)) not in ("", identifier):
+            raise AlreadyExists(node_identity.taken(view, name, other))
+    gone = [name for name in sorted(old - new) if node_identity.holder(view, name) == identifier]
+    come = [name for name in sorted(new - old) if not node_identity.holder(view, name)]
+    writes = [*(delete(NAME, name) for name in gone)]
+    writes += [put(NAME, name, Name(meta=Meta(id=identifier))) for name in come]
+    return writes, [expect(NAME, name, ABSENT) for name in come]
 
 
 def node_view(view: View, node: Node, warnings: NodeWarnings) -> NodeView:

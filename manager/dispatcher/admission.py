@@ -6,7 +6,6 @@ lists are cut, numbers and moments are brought into range, unknown enumerators b
 agent of ours sends and what others would act upon is refused, which ends that session.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from manager.node_identity import is_reachable
 from shoal import device_names
 from shoal.api.v1.dispatcher_pb2 import StatusBatch, VolumeReport
 from shoal.api.v1.node_pb2 import HostDevices, NetworkCondition, NodeDescription
@@ -140,21 +140,14 @@ def _sized(told: M, most_bytes: int) -> M:
 
 
 def _faults(told: NodeDescription) -> Iterator[Fault]:
-    if told.address and not _is_address(told.address):
-        yield Fault("description.address", f'"{one_line(told.address, 60)}" is not an IP address')
+    if told.address and not is_reachable(told.address):
+        yield Fault("description.address", f'"{one_line(told.address, 60)}" is not an IP address that others can reach')
     if told.vtep_mac and not _MAC.fullmatch(told.vtep_mac):
         yield Fault("description.vtep_mac", f'"{one_line(told.vtep_mac, 60)}" is not a MAC address')
     if told.stream_port > _PORT:
         yield Fault("description.stream_port", f"{told.stream_port} is not a port")
     if any(len(key.public_key) != _KEY_BYTES or not 0 < key.port <= _PORT for key in told.overlay_keys):
         yield Fault("description.overlay_keys", f"a key must have {_KEY_BYTES} bytes and a port")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return ipaddress.ip_address(text) is not None and "%" not in text
-    except ValueError:
-        return False
 
 
 def _bound(message: Message, latest_ms: int, entries: int) -> None:

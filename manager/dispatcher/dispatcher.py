@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -19,9 +18,9 @@ from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_
 from manager.dispatcher.liveness.watch import HeartbeatWatch
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
-from manager.dispatcher.node_records import NodeRecords, NowMs, Told
-from manager.dispatcher.peers import Underlay
-from manager.dispatcher.ready_keeper import ReadyKeeper, removed
+from manager.dispatcher.node_admission import NodeAdmission, removed
+from manager.dispatcher.node_records import NodeRecords, NowMs
+from manager.dispatcher.ready_keeper import ReadyKeeper
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.dispatcher.statuses import Batch, StatusCommitter
@@ -40,7 +39,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.errors import Conflict, InvalidInput, PermissionDenied, Refused, Timeout, Unavailable
+from shoal.errors import Conflict, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import caller
@@ -83,9 +82,9 @@ class Dispatcher(DispatcherServicer):
         self._heartbeat_seconds = heartbeat_seconds
         self._identify = identify
         self._catalogue = Catalogue(store.tables)
-        self._underlay = Underlay(store.tables)
         self._files = FileContents(view=store.tables, secrets=secrets)
         self._records = NodeRecords(store=store, manager_id=manager_id, now_ms=now_ms)
+        self._admission = NodeAdmission(store=store, records=self._records, now_ms=now_ms)
         self._volumes = VolumeRecords(store=store)
         self._committer = StatusCommitter(store=store)
         self._watch = HeartbeatWatch(
@@ -100,6 +99,7 @@ class Dispatcher(DispatcherServicer):
         self._ready = ReadyKeeper(
             store=store,
             records=self._records,
+            admission=self._admission,
             manager_id=manager_id,
             sessions=self._sessions,
             is_fresh=self._watch.is_fresh,
@@ -114,8 +114,8 @@ class Dispatcher(DispatcherServicer):
         await self._store.ready()
         with self._store.follow() as batches:
             self._catalogue = Catalogue(self._store.tables)
-            self._underlay = Underlay(self._store.tables)
             self._drains.begin(self._catalogue)
+            self._admission.begin()
             self._watch.expect_back()
             self._running.set()
             async with TaskGroup() as group:
@@ -140,15 +140,15 @@ class Dispatcher(DispatcherServicer):
         Raises:
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
             InvalidInput: the agent did not begin with Hello, or tells what cannot be. Unavailable: etcd is away.
-            Refused: others reach the node by another version of IP than the cluster's nodes.
+            Refused, AlreadyExists: the node is not what it was, or says that it is another; see `NodeAdmission`.
             Busy: too many agents come at once.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
-        about = admission.description((await _hello(requests)).description, self._now_ms())
+        about = (await _hello(requests)).description
         self._handshakes.begin(node_id, asyncio.get_running_loop().time())
         try:
-            session = await self._open(node_id, Told(about, peer_address(context.peer())))
+            session = await self._open(node_id, about, peer_address(context.peer()))
         except BaseException:
             self._handshakes.end(node_id)
             raise
@@ -174,9 +174,8 @@ class Dispatcher(DispatcherServicer):
             raise PermissionDenied(removed(who.id))
         return who.id
 
-    async def _open(self, node_id: str, told: Told) -> AgentSession:
-        if reason := self._underlay.refusal(node_id, told.description.address):
-            raise Refused(reason)
+    async def _open(self, node_id: str, about: NodeDescription, peer: str) -> AgentSession:
+        told = await self._admission.admit(node_id, about, peer)
         await self._records.ready(node_id, told)
         if older := self._sessions.get(node_id):
             older.end(Conflict(f"node {node_id} has opened a newer session"))
@@ -213,6 +212,8 @@ class Dispatcher(DispatcherServicer):
         except aio.UsageError:
             # gRPC's word for a stream that broke while we were reading it.
             _log.info("the stream of node %s broke", session.node_id)
+        except ShoalError as error:
+            session.end(error)
         finally:
             session.end(None)
 
@@ -231,9 +232,7 @@ class Dispatcher(DispatcherServicer):
 
     async def _describe(self, session: AgentSession, about: NodeDescription) -> None:
         if self._sessions.get(session.node_id) is session:  # else a newer one has told it anew
-            about = admission.description(about, self._now_ms())
-            session.told = replace(session.told, description=about)
-            await self._ready.write(session)
+            await self._ready.describe(session, about)
 
     def _take(self, session: AgentSession, batch: StatusBatch) -> None:
         sequence, statuses = batch.sequence, admission.statuses(batch, self._now_ms())
@@ -263,9 +262,6 @@ class Dispatcher(DispatcherServicer):
                 if session := self._sessions.get(node_id):
                     session.touch(generation, marks)
             self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
-            for change in batch:
-                if change.kind.name == kinds.NODE_STATUS.name:
-                    self._underlay.note(change.identifier)
             self._ready.look(batch)
 
     def _lose(self, node_id: str, message: str) -> None:

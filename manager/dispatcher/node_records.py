@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from manager.dispatcher.node_status_writer import NodeStatusWriter
 from manager.dispatcher.records import Records
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeStatus
+from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription, NodeIdentity, NodeStatus
 
 MOST_PROBLEMS = 20
 MOST_LISTENERS = 256
@@ -22,11 +22,16 @@ class Told:
     """What is known of a node by its session.
 
     Attributes:
+        description: as others are to know it.
         peer: the IP address from which it comes.
+        claimed: what its agent says where that is not so.
+        said: the description as its agent gave it, within bounds.
     """
 
     description: NodeDescription
     peer: str = ""
+    claimed: NodeIdentity | None = None
+    said: NodeDescription | None = None
 
 
 def manager_beside(old: NodeStatus | None, peer: str, managers: Mapping[str, Manager]) -> str:
@@ -53,8 +58,18 @@ def ready_status(
         description=told.description,
         manager_id=manager_id,
         beside_manager=manager_beside(old, told.peer, managers),
+        claimed=told.claimed,
     )
     return new if old is None else with_condition(new, old.network)
+
+
+def refused_status(old: NodeStatus | None, node_id: str, reason: str) -> NodeStatus:
+    """The record of a node whose session was not accepted, or was ended. Pure."""
+    status = NodeStatus(node_id=node_id)
+    if old is not None:
+        status.CopyFrom(old)
+    status.refusal = reason
+    return status
 
 
 def with_condition(status: NodeStatus, condition: NetworkCondition) -> NodeStatus:
@@ -117,6 +132,19 @@ class NodeRecords:
 
         def decide(old: NodeStatus | None) -> NodeStatus | None:
             new = with_condition(old, condition) if old is not None else None
+            return new if new != old else None
+
+        await self._writer.write(node_id, decide)
+
+    async def refuse(self, node_id: str, reason: str) -> None:
+        """Note why a session of the node was not accepted, or was ended. Writes only what differs.
+
+        Raises:
+            Conflict, Unavailable: as `ready`.
+        """
+
+        def decide(old: NodeStatus | None) -> NodeStatus | None:
+            new = refused_status(old, node_id, reason)
             return new if new != old else None
 
         await self._writer.write(node_id, decide)

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
+from manager.dispatcher.node_admission import NodeAdmission, removed
 from manager.dispatcher.node_records import NodeRecords
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
 from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.cluster_pb2 import Manager
-from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.errors import Conflict, PermissionDenied, Timeout, Unavailable
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.errors import Conflict, PermissionDenied, ShoalError, Timeout, Unavailable
 
 _LOST = frozenset({NodeStatus.DOWN, NodeStatus.UNKNOWN})
 
@@ -28,16 +29,19 @@ class ReadyKeeper:
         *,
         store: Records,
         records: NodeRecords,
+        admission: NodeAdmission,
         manager_id: str,
         sessions: Mapping[str, AgentSession],
         is_fresh: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._records = records
+        self._admission = admission
         self._manager_id = manager_id
         self._sessions = sessions
         self._is_fresh = is_fresh
         self._due: dict[AgentSession, None] = {}
+        self._changed: dict[AgentSession, None] = {}
         self._wake = asyncio.Event()
 
     def look(self, changes: Iterable[Change]) -> None:
@@ -48,6 +52,10 @@ class ReadyKeeper:
             elif session := self._sessions.get(change.identifier):
                 if change.kind.name == kinds.NODE.name and change.new is None:
                     session.end(PermissionDenied(removed(change.identifier)))
+                elif isinstance(change.old, Node) and isinstance(change.new, Node):
+                    if change.old.spec.identity != change.new.spec.identity:
+                        self._changed[session] = None
+                        self._wake.set()
                 elif change.kind.name == kinds.NODE_STATUS.name:
                     self._look_at(session)
 
@@ -57,7 +65,27 @@ class ReadyKeeper:
             await self._wake.wait()
             self._wake.clear()
             due, self._due = self._due, {}
-            await asyncio.gather(*map(self.write, due))
+            changed, self._changed = self._changed, {}
+            await asyncio.gather(*map(self.write, due), *map(self._hold_against, changed))
+
+    async def describe(self, session: AgentSession, about: NodeDescription) -> None:
+        """The agent has described its node anew.
+
+        Raises:
+            ShoalError: as `NodeAdmission.admit`.
+        """
+        told = await self._admission.admit(session.node_id, about, session.told.peer)
+        if self._sessions.get(session.node_id) is session:
+            session.told = told
+            await self.write(session)
+
+    async def _hold_against(self, session: AgentSession) -> None:
+        """A user has changed what the node is to others: what its agent said last may be so now, or not any more."""
+        try:
+            if session.told.said is not None:
+                await self.describe(session, session.told.said)
+        except ShoalError as error:
+            session.end(error)
 
     async def write(self, session: AgentSession) -> None:
         """The session may be at an end by the time that etcd answers: then there is nobody to tell."""
@@ -86,8 +114,3 @@ class ReadyKeeper:
     def _renew(self, session: AgentSession) -> None:
         self._due[session] = None
         self._wake.set()
-
-
-def removed(node_id: str) -> str:
-    """What an agent is told whose node is not in the cluster any more."""
-    return f"node {node_id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"

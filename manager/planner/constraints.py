@@ -7,7 +7,8 @@
 
 Keys: `node.id`, `node.hostname`, `node.ip` (values are addresses, or networks such as 10.1.0.0/16), `node.platform.os`,
 `node.platform.arch`, `node.role` (`manager` where a manager runs on the same host, else `worker`), `node.labels.<name>`
-(set by users), `engine.labels.<name>` (told by the agent).
+(set by users), `engine.labels.<name>` (told by the agent when it joined). What a node was settled as holds, whatever
+its agent says later: see `manager.node_identity`.
 A label that a node does not have equals no value, is in no list, is not greater or less, and matches no pattern.
 """
 
@@ -99,23 +100,23 @@ def role(status: NodeStatus) -> str:
 
 def fact(key: str, node: Node, status: NodeStatus) -> str | None:
     """What the node has under a key; None for a label that it does not have."""
-    description = status.description
+    about = node.spec.identity if node.spec.HasField("identity") else status.description
     match key:
         case "node.id":
             return node.meta.id
         case "node.hostname":
-            return description.hostname
+            return about.hostname
         case "node.ip":
-            return description.address
+            return about.address
         case "node.platform.os":
-            return description.platform.os
+            return about.platform.os
         case "node.platform.arch":
-            return description.platform.architecture
+            return about.platform.architecture
         case "node.role":
             return role(status)
     if key.startswith("node.labels."):
         return node.spec.labels.get(key.removeprefix("node.labels."))
-    return description.engine_labels.get(key.removeprefix("engine.labels."))
+    return about.engine_labels.get(key.removeprefix("engine.labels."))
 
 
 def parse_key(text: str) -> str:

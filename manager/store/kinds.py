@@ -54,6 +54,7 @@ AUTOSCALE = Kind("autoscale", service_pb2.AutoscaleStatus, "autoscale/", "", "au
 TASK = Kind("task", task_pb2.Task, "tasks/", "", "planner")
 # A status is deleted by the planner together with its task, so that none is left behind.
 TASK_STATUS = Kind("task status", task_pb2.TaskStatus, "status/", "", "dispatcher")
+# Its identity is added by the dispatcher, once.
 NODE = Kind("node", node_pb2.Node, "nodes/", "/spec", "control API")
 NODE_STATUS = Kind("node status", node_pb2.NodeStatus, "nodes/", "/status", "dispatcher")
 NETWORK = Kind("network", network_pb2.Network, "networks/", "/spec", "control API")
@@ -69,7 +70,8 @@ VOLUME_STATUS = Kind("volume status", volume_pb2.VolumeStatus, "volume-status/",
 # Identifier: "<volume id>/<slot>".
 VOLUME_SLOT = Kind("volume slot", volume_pb2.VolumeSlot, "volume-slots/", "", "planner")
 NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "", "dispatcher")
-# Identifier: "service/<name>" or "network/<name>". Names are unique because a creation compares that its own is absent.
+# Identifier: "service/<name>", "network/<name>", "node/<hostname>", "node-address/<address>" and the like.
+# Names are unique because a creation compares that its own is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
 # Written while a task that is to stop waits for other managers' nodes. Identifier: the manager's.

@@ -31,6 +31,7 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.http2.bdp_probe", 0),
     # Two daemons on one port would each get a part of the connections.
     ("grpc.so_reuseport", 0),
 )

@@ -23,10 +23,11 @@ from agent.network.netlink.inventory import Link, Vxlan
 from agent.network.netlink.messages import Address, Forwarding, Message, Neighbour, family_of
 from agent.network.netlink.wireguard import KEY_BYTES, Peer
 from agent.network.netlink.xfrm import Policy, State
-from agent.network.underlay import Underlay, next_hop, vtep_mac
+from agent.network.underlay import Underlay, next_hop
 from shoal.api.v1.node_pb2 import OverlayKey
 from shoal.errors import Unavailable
 from shoal.overlay_encryption import ESP
+from shoal.vtep import vtep_mac
 
 _LACKING = (
     "this kernel lacks IPsec ESP (CONFIG_XFRM_USER, CONFIG_INET_ESP, CONFIG_CRYPTO_GCM) or nftables' knowledge of it: "

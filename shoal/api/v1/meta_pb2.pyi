@@ -55,7 +55,8 @@ Global___Meta: _TypeAlias = Meta  # noqa: Y015
 @_typing.final
 class Name(_message.Message):
     """Who has a name: it makes names unique, whichever managers create at once.
-    Key: /shoal/v1/names/<service or network>/<name>, written by the control API only.
+    Key: /shoal/v1/names/<service, network, …>/<name>, written by the control API; those of nodes' hostnames and addresses
+    ("node", "node-address") by the dispatcher too.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

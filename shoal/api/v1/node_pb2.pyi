@@ -23,7 +23,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Node(_message.Message):
-    """Key: /shoal/v1/nodes/<id>/spec, written by the control API only (made when the node joins)."""
+    """Key: /shoal/v1/nodes/<id>/spec, written by the control API only. Made when the node joins; its identity is added by the
+    dispatcher at its first session.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -98,6 +100,7 @@ class NodeSpec(_message.Message):
     LABELS_FIELD_NUMBER: _builtins.int
     DRAIN_BY_MS_FIELD_NUMBER: _builtins.int
     DECLARED_DOWN_MS_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     availability: Global___NodeSpec.Availability.ValueType
     drain_by_ms: _builtins.int
     """Until when a drain is gentle: what is left then is stopped at once. Milliseconds since the Unix epoch; 0: for ever."""
@@ -109,6 +112,12 @@ class NodeSpec(_message.Message):
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """User's labels, "node.labels.<name>" in constraints."""
 
+    @_builtins.property
+    def identity(self) -> Global___NodeIdentity:
+        """What it is to others and to placement, whatever its agent says later. Absent until its first session; an update without
+        it leaves it as it is.
+        """
+
     def __init__(
         self,
         *,
@@ -116,14 +125,72 @@ class NodeSpec(_message.Message):
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         drain_by_ms: _builtins.int = ...,
         declared_down_ms: _builtins.int = ...,
+        identity: Global___NodeIdentity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "declared_down_ms", b"declared_down_ms", "drain_by_ms", b"drain_by_ms", "labels", b"labels"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["availability", b"availability", "declared_down_ms", b"declared_down_ms", "drain_by_ms", b"drain_by_ms", "identity", b"identity", "labels", b"labels"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeSpec: _TypeAlias = NodeSpec  # noqa: Y015
+
+@_typing.final
+class NodeIdentity(_message.Message):
+    """What constraints can name of a node and what tunnels lead to. The node's first session settles it; from then on only
+    users change it. No two nodes have the same hostname, in any case of letters, or the same address.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class EngineLabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HOSTNAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    ENGINE_LABELS_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    hostname: _builtins.str
+    address: _builtins.str
+    """Underlay address, IPv4 or IPv6 without port. Its tunnels' MAC address is made of it."""
+    @_builtins.property
+    def engine_labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """"engine.labels.<name>" in constraints."""
+
+    @_builtins.property
+    def platform(self) -> _meta_pb2.Platform: ...
+    def __init__(
+        self,
+        *,
+        hostname: _builtins.str = ...,
+        address: _builtins.str = ...,
+        engine_labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        platform: _meta_pb2.Platform | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["platform", b"platform"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "engine_labels", b"engine_labels", "hostname", b"hostname", "platform", b"platform"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeIdentity: _TypeAlias = NodeIdentity  # noqa: Y015
 
 @_typing.final
 class NodeStatus(_message.Message):
@@ -164,6 +231,8 @@ class NodeStatus(_message.Message):
     MANAGER_ID_FIELD_NUMBER: _builtins.int
     NETWORK_FIELD_NUMBER: _builtins.int
     BESIDE_MANAGER_FIELD_NUMBER: _builtins.int
+    CLAIMED_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     state: Global___NodeStatus.State.ValueType
     message: _builtins.str
@@ -176,11 +245,17 @@ class NodeStatus(_message.Message):
     """Id of the manager that runs on the same host, also while it is away: then "node.role" is "manager" in constraints,
     else "worker". Known by the address from which the node's session comes, not by what the agent says.
     """
+    refusal: _builtins.str
+    """Why the node's last session was refused or ended, one line; empty once one was accepted."""
     @_builtins.property
     def description(self) -> Global___NodeDescription: ...
     @_builtins.property
     def network(self) -> Global___NetworkCondition:
         """What the agent last told of the node's network."""
+
+    @_builtins.property
+    def claimed(self) -> Global___NodeIdentity:
+        """What its agent says where that is not as in the node's spec, which holds. Absent when both are the same."""
 
     def __init__(
         self,
@@ -193,10 +268,12 @@ class NodeStatus(_message.Message):
         manager_id: _builtins.str = ...,
         network: Global___NetworkCondition | None = ...,
         beside_manager: _builtins.str = ...,
+        claimed: Global___NodeIdentity | None = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "network", b"network"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["claimed", b"claimed", "description", b"description", "network", b"network"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside_manager", b"beside_manager", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside_manager", b"beside_manager", "claimed", b"claimed", "description", b"description", "manager_id", b"manager_id", "message", b"message", "network", b"network", "node_id", b"node_id", "refusal", b"refusal", "since_ms", b"since_ms", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -348,7 +425,9 @@ Global___HostListener: _TypeAlias = HostListener  # noqa: Y015
 
 @_typing.final
 class NodeDescription(_message.Message):
-    """What an agent tells of its host when it opens a session."""
+    """What an agent tells of its host when it opens a session. In a node's status, the hostname, address, MAC address, labels
+    and platform are those of its spec.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -83,7 +83,14 @@ async def cluster_with_hostile_node(
     """A manager's process and its API, nodes of these names that behave, and a hostile one."""
     async with running_manager(directory) as (manager, control):
         token = (await control.GetCluster(GetClusterRequest())).agent_join_token
-        async with scripted_agents(manager, token, *names):
-            joined = await join(manager.joining, token, "evil")
-            async with connect_aio([manager.api], joined.identity) as channel:
-                yield manager, control, HostileNode(joined, channel)
+        async with scripted_agents(manager, token, *names), joined_node(manager, control, "evil") as node:
+            yield manager, control, node
+
+
+@asynccontextmanager
+async def joined_node(manager: ManagerProcess, control: Any, name: str) -> AsyncGenerator[HostileNode]:
+    """A node that has joined, and opens sessions as a test says."""
+    token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+    joined = await join(manager.joining, token, name)
+    async with connect_aio([manager.api], joined.identity) as channel:
+        yield HostileNode(joined, channel)

@@ -5,7 +5,9 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
+from zlib import crc32
 
 from grpc import aio
 
@@ -90,12 +92,17 @@ class ManagerProcess:
         await self.server.stop(None)
 
 
+def address_of(node_id: str) -> str:
+    """An address of the node's own (RFC 2544's network)."""
+    return str(IPv4Address(int(IPv4Address("198.18.0.0")) + crc32(node_id.encode()) % (1 << 17)))
+
+
 class FixedHost:
     """A host whose description changes when a test says so."""
 
     def __init__(self, node_id: str) -> None:
         self._news = News()
-        self.description = NodeDescription(hostname=node_id, address="192.0.2.1", vtep_mac="02:56:00:00:00:01")
+        self.description = NodeDescription(hostname=node_id, address=address_of(node_id))
 
     def now(self) -> NodeDescription:
         return self.description

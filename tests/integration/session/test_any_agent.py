@@ -57,6 +57,7 @@ async def sent(seed: int, manager: ManagerProcess) -> AsyncIterator[AgentMessage
     about = any_message(NodeDescription, seed)
     if random.random() < 0.8:  # else it comes no further than that
         about.address, about.vtep_mac, about.stream_port = "192.0.2.1", "02:56:00:00:00:01", 1
+        about.hostname = random.choice(("n2", "n1", about.hostname))
         about.ClearField("overlay_keys")
         about.ClearField("csi_drivers")
     yield AgentMessage(hello=Hello(description=about))

@@ -16,12 +16,13 @@ from agent.network.nftables.families import name6, text6
 from agent.network.nftables.overlay_ports import OverlayPorts
 from agent.network.nftables.ruleset import COUNTERS, MAPS, SETS, chains
 from agent.network.tables import Subnet, entry_marks, tables
-from agent.network.underlay import Underlay, node_address, node_address6, vtep_mac
+from agent.network.underlay import Underlay, node_address, node_address6
 from agent.network.wanted import attachment_of
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 from shoal.errors import InvalidInput, Refused
+from shoal.vtep import vtep_mac
 
 POOL = USUAL
 PEER, PEER6 = IPv4Address("192.0.2.2"), IPv6Address("2001:db8::2")

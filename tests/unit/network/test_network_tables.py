@@ -13,10 +13,10 @@ from agent.network.netlink.messages import Forwarding, Neighbour, Route
 from agent.network.nftables import elements as nft
 from agent.network.settings import NetworkSettings
 from agent.network.tables import Subnet, Tables, tables, without_common
-from agent.network.underlay import vtep_mac
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import TaskAddress, TaskPort
 from shoal.errors import Exhausted, InvalidInput
+from shoal.vtep import vtep_mac
 
 POOL = IPv4Network("172.30.0.0/28")
 NODE_A, NODE_B = IPv4Address("172.31.0.1"), IPv4Address("172.31.0.2")

@@ -1,0 +1,166 @@
+"""Who a node is, when its agent opens a session or describes itself anew: as settled before, or settled now."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from manager import node_identity
+from manager.dispatcher import admission
+from manager.dispatcher.node_records import NodeRecords, NowMs, Told
+from manager.dispatcher.peers import version_of_ip
+from manager.dispatcher.records import Records
+from manager.node_identity import HOSTNAME
+from manager.store.changes import ABSENT, expect, put
+from manager.store.kinds import NAME, NODE
+from shoal.api.v1.meta_pb2 import Meta, Name
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeIdentity
+from shoal.errors import (
+    AlreadyExists,
+    Conflict,
+    Exhausted,
+    Fault,
+    InvalidInput,
+    PermissionDenied,
+    Refused,
+    Timeout,
+    Unavailable,
+)
+
+_log = logging.getLogger(__name__)
+
+TRIES = 5
+CONFLICT_SECONDS = 0.02
+"""The watch tells the tables in about this time what the conflict was."""
+
+
+class NodeAdmission:
+    """Settles a node's identity at its first session, and holds later ones against it.
+
+    Which version of IP the cluster's tunnels have, the nodes that were settled first decide, and none that came later.
+
+    Args:
+        records: where a refusal is noted, for users to see.
+    """
+
+    def __init__(self, *, store: Records, records: NodeRecords, now_ms: NowMs) -> None:
+        self._store = store
+        self._records = records
+        self._now_ms = now_ms
+        self._unsettled: dict[str, str] = {}
+        self._example = ""
+
+    def begin(self) -> None:
+        """Take down the names of nodes that were there before identities were settled: they keep them."""
+        view = self._store.tables
+        self._unsettled = {
+            name: node_id
+            for node_id, status in view.node_status.items()
+            if (node := view.nodes.get(node_id)) is not None and node_identity.pinned(node) is None
+            for name in node_identity.names(node_identity.identity_of(status.description))
+        }
+
+    async def admit(self, node_id: str, about: NodeDescription, peer: str) -> Told:
+        """What is to be known of a node by what its agent says. A refusal is noted in its status.
+
+        Args:
+            peer: the IP address from which the session comes.
+        Raises:
+            Refused: its address is another one than before, or of another version of IP than the cluster's.
+            AlreadyExists: another node has its name or address.
+            InvalidInput, Exhausted: others could not act on what it says, or it is too long.
+            PermissionDenied: the node was removed. Conflict, Unavailable: as a commit.
+        """
+        try:
+            said = admission.description(about, self._now_ms())
+            told = node_identity.identity_of(said)
+            identity = await self._settled(node_id, told)
+            if told.address and told.address != identity.address:
+                raise Refused(node_identity.moved(node_id, identity, told.address))
+        except (Refused, AlreadyExists, InvalidInput, Exhausted) as error:
+            await self.refuse(node_id, str(error))
+            raise
+        claimed = node_identity.claim(identity, told)
+        return Told(node_identity.described(said, identity), peer, claimed, said)
+
+    async def refuse(self, node_id: str, reason: str) -> None:
+        """Note why a session of the node is not accepted, or is ended."""
+        _log.warning("node %s: %s", node_id, reason)
+        with suppress(Conflict, Unavailable, Timeout):
+            await self._records.refuse(node_id, admission.one_line(reason))
+
+    async def _settled(self, node_id: str, told: NodeIdentity) -> NodeIdentity:
+        for _ in range(TRIES):
+            node = self._store.tables.nodes.get(node_id)
+            if node is None:
+                raise PermissionDenied(removed(node_id))
+            known = node_identity.pinned(node)
+            identity = node_identity.settled(known, told)
+            if identity == known:
+                return identity
+            self._check(node_id, known, identity)
+            try:
+                await self._settle(node, known, identity)
+                return identity
+            except Conflict:
+                await asyncio.sleep(CONFLICT_SECONDS)
+        raise Conflict(f"node {node_id} was changed meanwhile; the agent opens the session again")
+
+    async def _settle(self, node: Node, known: NodeIdentity | None, identity: NodeIdentity) -> None:
+        changed = Node()
+        changed.CopyFrom(node)
+        changed.spec.identity.CopyFrom(identity)
+        new = self._new_names(known, identity)
+        await self._store.commit(
+            [put(NODE, node.meta.id, changed), *(put(NAME, name, Name(meta=Meta(id=node.meta.id))) for name in new)],
+            expects=[
+                expect(NODE, node.meta.id, self._store.version_of(NODE, node.meta.id)),
+                *(expect(NAME, name, ABSENT) for name in new),
+            ],
+        )
+
+    def _check(self, node_id: str, known: NodeIdentity | None, identity: NodeIdentity) -> None:
+        if identity.hostname and not HOSTNAME.fullmatch(identity.hostname):
+            text = "may have letters, digits, '.', '_' and '-', at most 253; start the agent with --hostname"
+            raise InvalidInput([Fault("description.hostname", f'"{identity.hostname}" {text}')])
+        for name in self._new_names(known, identity):
+            other = self._holder(name)
+            if other not in ("", node_id):
+                raise AlreadyExists(node_identity.taken(self._store.tables, name, other))
+        if (known is None or not known.address) and (why := self._other_underlay(node_id, identity.address)):
+            raise Refused(why)
+
+    def _new_names(self, known: NodeIdentity | None, identity: NodeIdentity) -> list[str]:
+        before = {*node_identity.names(known)}
+        return [name for name in node_identity.names(identity) if name not in before]
+
+    def _holder(self, name: str) -> str:
+        if found := node_identity.holder(self._store.tables, name):
+            return found
+        node_id = self._unsettled.get(name, "")
+        node = self._store.tables.nodes.get(node_id)
+        return node_id if node is not None and node_identity.pinned(node) is None else ""
+
+    def _other_underlay(self, node_id: str, address: str) -> str:
+        """Why a node with this address cannot be of the cluster; empty if it can."""
+        example = self._settled_example(node_id)
+        if not address or not example or version_of_ip(address) == version_of_ip(example):
+            return ""
+        return (
+            f"others would reach this node by {address}, and another by {example}: all nodes of a cluster need an "
+            "address of the same version of IP; give this one with --advertise-address"
+        )
+
+    def _settled_example(self, node_id: str) -> str:
+        """The address of any other node that is settled: the same one as long as it is there."""
+        nodes = self._store.tables.nodes
+        for other in (self._example, *nodes):
+            node = nodes.get(other)
+            if node is not None and other != node_id and (address := node.spec.identity.address):
+                self._example = other
+                return address
+        return ""
+
+
+def removed(node_id: str) -> str:
+    """What an agent is told whose node is no more."""
+    return f"node {node_id} was removed from the cluster; run `shoal-agent reset` on it and join it anew"
