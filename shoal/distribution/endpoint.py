@@ -91,9 +91,13 @@ class Endpoint:
         if not text:
             raise InvalidInput(f"registry {self.origin} opened an upload without saying where")
         try:
-            return str(named_url(text, response.request.url))
+            url = named_url(text, response.request.url)
         except InvalidInput as error:
             raise InvalidInput(f"registry {self.origin} opened an upload where none can go: {error}") from error
+        if origin_of(url) == self.origin and not self._is_own(response):
+            there = origin_of(response.request.url)
+            raise InvalidInput(f"{there} leads an upload back to registry {self.origin}, which is not for it to say")
+        return str(url)
 
     async def _authenticated(self, call: Call) -> httpx.Response:
         """A challenge is answered once, and only where it is the endpoint's own."""

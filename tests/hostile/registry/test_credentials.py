@@ -8,12 +8,14 @@ import asyncio
 import base64
 import json
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from shoal.distribution.client import Repository
 from shoal.distribution.retrying import RetryPolicy
+from shoal.distribution.uploads import Uploader
 from shoal.errors import InvalidInput, Unauthenticated, Unavailable
 from tests.hostile.registry.hostile_server import Answer, Request, answer, failure, redirect, refuse, server
 from tests.hostile.registry.rig import LAYER, known, outcome, password_file, read_layer, result, upload
@@ -83,6 +85,35 @@ def test_an_upload_elsewhere_goes_without_credentials(tmp_path: Path, bearer: bo
             error = await outcome(upload, settings)
         assert "wants a login" in str(error)
         assert [each.method for each in storage.requests] == ["PUT"] and not storage.authorizations
+
+    asyncio.run(run())
+
+
+def test_an_upload_that_went_elsewhere_does_not_come_back_with_credentials(tmp_path: Path) -> None:
+    """Or the other host would choose what is written with them, and where."""
+
+    async def run() -> None:
+        def handle(request: Request) -> bytes:
+            if request.method == "HEAD":
+                return answer(status="404 Not Found")
+            place = answer(b"", f"Location: http://{storage.where}/upload", status="202 Accepted")
+            return wants(PASSWORD, "Basic realm=r", place, request)
+
+        def back(_: Request) -> bytes:
+            return answer(b"", f"Location: http://{registry.where}/v2/b/manifests/1", status="202 Accepted")
+
+        async def in_pieces(repository: Repository) -> None:
+            async def content(offset: int) -> AsyncIterator[bytes]:
+                yield b"layer"[offset:]
+
+            await Uploader(repository, chunk_bytes=3).put_blob(LAYER, content)
+
+        async with server(back) as storage, server(handle) as registry:
+            settings = known(f"http://{registry.where}", password=password_file(tmp_path))
+            error = await outcome(in_pieces, settings)
+        assert "not for it to say" in str(error)
+        assert [each.method for each in storage.requests] == ["PATCH"] and not storage.authorizations
+        assert {each.method for each in registry.requests} == {"HEAD", "POST"}
 
     asyncio.run(run())
 
