@@ -85,8 +85,11 @@ async def run(settings: AgentSettings) -> None:
     require_host()
     initial = await _patiently(partial(join_if_new, settings, host.hostname(settings)))
     membership = Membership(directory=settings.identity_directory, now=lambda: datetime.now(UTC))
-    managers = ManagerList(settings.managers_file, initial)
-    managers.learn(initial)
+    managers = ManagerList(
+        settings.managers_file, node_id=membership.node_id, initial=initial, join_address=settings.join
+    )
+    if not managers.addresses:
+        managers.learn(await _patiently(partial(membership.find, managers)))
     first = managers.first()
     address = await _patiently(partial(asyncio.to_thread, host.underlay_address, settings, first))
     async with AsyncExitStack() as stack:
@@ -120,6 +123,7 @@ async def run(settings: AgentSettings) -> None:
             work=worker,
             volumes=volumes,
             condition=network.condition,
+            ask_again=partial(membership.find, managers),
         )
         # Before the first session: a manager is told the last state of everything that is here.
         await worker.recover()

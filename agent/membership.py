@@ -8,10 +8,11 @@ from pathlib import Path
 
 from agent.session.managers import ManagerList
 from agent.settings import AgentSettings
+from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
-from shoal.rpc.join import join
+from shoal.rpc.join import find_managers, join
 from shoal.rpc.renew import renew
 
 CHECK_SECONDS = 3_600.0
@@ -36,6 +37,16 @@ class Membership:
         """The newest certificate, with its key and authority."""
         return self._identity
 
+    async def find(self, managers: ManagerList) -> tuple[ManagerAddress, ...]:
+        """Ask where this node joined for the managers: the last resort.
+
+        Raises:
+            Unavailable, Timeout: nobody answers there, or nobody ever told where that is.
+        """
+        if not managers.join_address:
+            raise Unavailable("start the agent with --join HOST:PORT of a manager")
+        return await find_managers(managers.join_address, self._identity.ca)
+
     async def keep(self, managers: ManagerList) -> None:
         """Renew the certificate at half of its life; until cancelled. What fails is tried again in an hour."""
         while True:
@@ -49,8 +60,8 @@ class Membership:
             await asyncio.sleep(CHECK_SECONDS)
 
 
-async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[str, ...]:
-    """Become a node, unless this host is one already. Returns managers' addresses, none when it was.
+async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAddress, ...]:
+    """Become a node, unless this host is one already. Returns where the managers are, nothing when it was.
 
     Raises:
         InvalidInput: it is not a node and was not told how to become one.

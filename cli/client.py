@@ -1,7 +1,7 @@
 """The connection to a cluster: a context's channel, calls with deadlines, errors in the user's words."""
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
@@ -49,8 +49,10 @@ class Client:
         from shoal.rpc.channel import connect
 
         self.context = context
-        self._address = ", ".join(context.addresses)
-        self._channel = connect(context.addresses, Identity.load(context.directory), max_receive_bytes=MAX_ANSWER_BYTES)
+        self._address = ", ".join(context.all_addresses)
+        self._channel = connect(
+            context.all_addresses, Identity.load(context.directory), max_receive_bytes=MAX_ANSWER_BYTES
+        )
         self.control = ControlStub(self._channel)
 
     @classmethod
@@ -60,13 +62,28 @@ class Client:
         Raises:
             NotFound: there is none.
         """
+        from cli.contexts import learned
         from cli.contexts.expiry import keep_valid
         from cli.render.failure import warn
 
-        context = chosen_context(name)
-        if warning := keep_valid(context, datetime.now(UTC)):
+        context, now = chosen_context(name), datetime.now(UTC)
+        if warning := keep_valid(context, now):
             warn(warning)
-        return cls(context)
+        client = cls(context)
+        if learned.is_due(context, now):
+            learned.refresh(context, client.manager_addresses)
+        return client
+
+    def manager_addresses(self) -> Sequence[str]:
+        """`host:port` of the API of each manager of the cluster.
+
+        Raises:
+            ShoalError: no manager answers soon.
+        """
+        from cli.contexts.learned import ANSWER_SECONDS
+        from shoal.api.v1.control_pb2 import GetClusterRequest
+
+        return self.call(self.control.GetCluster, GetClusterRequest(), seconds=ANSWER_SECONDS).api_addresses
 
     def __enter__(self) -> Self:
         return self

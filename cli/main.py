@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "exec": ("cli.commands.exec", "Run a program in a task's container"),
     "attach": ("cli.commands.attach", "Be at the other end of a task's own program"),
     "image": ("cli.commands.image", "Push and inspect images in a registry"),
+    "manager": ("cli.commands.manager", "List and remove managers"),
     "network": ("cli.commands.network", "Manage networks"),
     "node": ("cli.commands.node", "Manage nodes"),
     "playground": ("cli.commands.playground", "Run a whole cluster on this machine"),

@@ -24,6 +24,7 @@ from manager.control_api.events import Events
 from manager.control_api.exec import Exec
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
+from manager.control_api.managers import Managers
 from manager.control_api.network_check import NetworkCheck
 from manager.control_api.network_keys import NetworkKeys
 from manager.control_api.network_nodes import NetworkNodes
@@ -125,7 +126,7 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     nodes = NetworkNodes(applied=dispatcher.applied, others=ManagerChannels(lambda: own.current))
     control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
     joining = CertificateAuthorityService(
-        authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=time.monotonic)
+        authority=authority, managers=store.tables.registered_managers, guesses=GuessLimit(clock=time.monotonic)
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
@@ -182,6 +183,7 @@ def _control(
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
             volumes=Volumes(store=store, now_ms=now_ms, new_id=ids.new_id),
+            managers=Managers(store=store),
             cluster=ClusterCalls(
                 store=store,
                 agent_token=authority.join_token,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from grpc import aio
 from agent.session.backoff import delays, last_seconds
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
+from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Applied,
@@ -39,6 +40,14 @@ Connect = Callable[[str], aio.Channel]
 """A channel to one manager's API, `host:port`, with this node's current identity."""
 
 Stream = aio.StreamStreamCall[AgentMessage, ManagerMessage]
+
+
+AskAgain = Callable[[], Awaitable[Sequence[ManagerAddress]]]
+"""Raises ShoalError when nobody tells."""
+
+
+class _Moved(Exception):
+    """The manager asked this node to go on with another one."""
 
 
 class Work(Protocol):
@@ -78,6 +87,7 @@ class AgentSession:
 
     Args:
         host: as it is for Hello, and again when it changes.
+        ask_again: where the managers are, when none of those that are known answers.
         jitter: a number from 0 to 1 that spreads agents' reconnections.
     """
 
@@ -91,6 +101,7 @@ class AgentSession:
         work: Work,
         volumes: Volumes,
         condition: Condition,
+        ask_again: AskAgain | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._managers = managers
@@ -100,6 +111,7 @@ class AgentSession:
         self._work = work
         self._volumes = volumes
         self._condition = condition
+        self._ask_again = ask_again
         self._jitter = jitter
         self._welcomed = False
         self._last_seconds = last_seconds(0)
@@ -113,6 +125,9 @@ class AgentSession:
             appointment: float | None = None
             try:
                 await self._hold(address)
+            except _Moved:
+                _log.info("manager %s hands this node on", address)
+                appointment = 0.0
             except Busy as error:
                 _log.info("manager %s is busy: %s", address, error)
                 appointment = error.retry_after_seconds * (1 + self._jitter() / 10)
@@ -122,9 +137,19 @@ class AgentSession:
             self._work.in_touch(False)
             if appointment is None:
                 self._managers.failed(address)
+                await self._look_for_managers()
             if self._welcomed:
                 pauses = delays(self._jitter, self._last_seconds)
             await asyncio.sleep(next(pauses) if appointment is None else appointment)
+
+    async def _look_for_managers(self) -> None:
+        """The last resort: ask where this node joined."""
+        if self._ask_again is None or not self._managers.all_failed:
+            return
+        try:
+            self._managers.learn(await self._ask_again())
+        except ShoalError as error:
+            _log.warning("nobody tells where the managers are: %s", error)
 
     async def _hold(self, address: str) -> None:
         """One session, until it breaks.
@@ -149,7 +174,8 @@ class AgentSession:
         _log.info("session with manager %s", address)
         self._welcomed = True
         self._work.in_touch(True)
-        self._managers.learn(welcome.managers)
+        self._managers.answered()
+        self._managers.learn(welcome.managers.managers)
         self._last_seconds = last_seconds(welcome.reconnect_ms / 1000)
         self._outbox.begin()
         for status in self._work.statuses():
@@ -216,6 +242,11 @@ class AgentSession:
                     self._work.take(message.assignments)
                 case "status_ack":
                     self._outbox.acknowledge(message.status_ack)
+                case "managers":
+                    self._managers.learn(message.managers.managers)
+                case "move":
+                    self._managers.prefer(message.move.manager_id)
+                    raise _Moved
                 case other:
                     _log.debug("a message of kind %s is not known to this version", other)
         raise Unavailable(f"{address} ended the session")
@@ -227,6 +258,8 @@ def _reason(broken: Exception, address: str) -> Exception:
     Anything that is no word of a broken stream is a fault of ours, and is handed on as it is.
     """
     leaves = _leaves(broken)
+    if moved := next((leaf for leaf in leaves if isinstance(leaf, _Moved)), None):
+        return moved
     if not all(isinstance(leaf, (grpc.RpcError, asyncio.InvalidStateError, ShoalError)) for leaf in leaves):
         return broken
     for leaf in leaves:

@@ -111,6 +111,7 @@ def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
     about = {
         "name": chosen.name,
         "addresses": list(chosen.addresses),
+        "learned_addresses": list(chosen.learned),
         "directory": str(chosen.directory),
         "registries": str(chosen.registries) if chosen.registries else None,
     }

@@ -11,7 +11,7 @@ from shoal.identity.private_files import write_atomically
 SETTINGS_FILE = "context.toml"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_KEYS = {"addresses", "registries"}
+_KEYS = {"addresses", "learned", "registries"}
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Context:
     """How to reach one cluster.
 
     Attributes:
-        addresses: `host:port` of managers' APIs, at least one.
+        addresses: `host:port` of managers' APIs, at least one, as the user gave them.
+        learned: the same of all managers, as the cluster told them last.
         directory: where its identity lies: `Identity.load(context.directory)`.
         registries: file with the credentials of registries, if one is named.
     """
@@ -28,6 +29,12 @@ class Context:
     addresses: tuple[str, ...]
     directory: Path
     registries: Path | None = None
+    learned: tuple[str, ...] = ()
+
+    @property
+    def all_addresses(self) -> tuple[str, ...]:
+        """Both, each once: what the user gave may lead by a tunnel, so it is kept and comes first."""
+        return tuple(dict.fromkeys((*self.addresses, *self.learned)))
 
 
 def check_name(name: str) -> str:
@@ -80,23 +87,26 @@ def parse(text: bytes, path: Path) -> Context:
         raise InvalidInput(f"{path}: registries must be the path of a file")
     return Context(
         name=path.parent.name,
-        addresses=_addresses(path, settings.get("addresses")),
+        addresses=_addresses(path, "addresses", settings.get("addresses")),
+        learned=_addresses(path, "learned", settings["learned"]) if "learned" in settings else (),
         directory=path.parent,
         registries=None if registries is None else Path(registries).expanduser(),
     )
 
 
-def write(directory: Path, addresses: Sequence[str], registries: Path | None) -> None:
+def write(directory: Path, addresses: Sequence[str], registries: Path | None, learned: Sequence[str] = ()) -> None:
     """Write the settings into the directory, which exists."""
     lines = [f"addresses = [{', '.join(map(_quoted, addresses))}]\n"]
+    if learned:
+        lines.append(f"learned = [{', '.join(map(_quoted, learned))}]\n")
     if registries is not None:
         lines.append(f"registries = {_quoted(str(registries))}\n")
     write_atomically(directory / SETTINGS_FILE, "".join(lines).encode())
 
 
-def _addresses(path: Path, value: object) -> tuple[str, ...]:
+def _addresses(path: Path, key: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-        raise InvalidInput(f'{path}: addresses must be a list with at least one "host:port"')
+        raise InvalidInput(f'{path}: {key} must be a list with at least one "host:port"')
     return tuple(value)
 
 

@@ -57,4 +57,4 @@ def _renewed(context: Context, identity: Identity) -> Identity:
 
     from shoal.rpc.renew import renew
 
-    return asyncio.run(renew(context.addresses, identity, timeout_seconds=RENEW_SECONDS))
+    return asyncio.run(renew(context.all_addresses, identity, timeout_seconds=RENEW_SECONDS))

@@ -1,4 +1,7 @@
-"""The gRPC service over the authority. Join and GetRoot on the join port, Renew and GetRoot on the API port."""
+"""The gRPC service over the authority.
+
+Join, FindManagers and GetRoot are served on the join port, Renew and GetRoot on the API port.
+"""
 
 import ipaddress
 from collections.abc import Mapping
@@ -6,6 +9,8 @@ from collections.abc import Mapping
 from manager.certificate_authority.authority import CertificateAuthority
 from manager.certificate_authority.guesses import GuessLimit
 from shoal.api.v1.certificate_authority_pb2 import (
+    FindManagersRequest,
+    FindManagersResponse,
     GetRootRequest,
     GetRootResponse,
     JoinRequest,
@@ -14,7 +19,7 @@ from shoal.api.v1.certificate_authority_pb2 import (
     RenewResponse,
 )
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityServicer
-from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.cluster_pb2 import ManagerAddress, RegisteredManager
 from shoal.errors import Unauthenticated
 from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import Context, caller
@@ -27,11 +32,11 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
     """Serve it with `access.JOIN` on the join port, with `access.MANAGER_API` on the API port.
 
     Args:
-        managers: the live table of managers.
+        managers: the live table of all managers, those that are away too.
     """
 
     def __init__(
-        self, *, authority: CertificateAuthority, managers: Mapping[str, Manager], guesses: GuessLimit
+        self, *, authority: CertificateAuthority, managers: Mapping[str, RegisteredManager], guesses: GuessLimit
     ) -> None:
         self._authority = authority
         self._managers = managers
@@ -39,6 +44,9 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
 
     async def GetRoot(self, request: GetRootRequest, context: Context) -> GetRootResponse:  # noqa: N802
         return GetRootResponse(ca_certificate=self._authority.cluster().ca_certificate)
+
+    async def FindManagers(self, request: FindManagersRequest, context: Context) -> FindManagersResponse:  # noqa: N802
+        return FindManagersResponse(managers=self._addresses())
 
     async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:  # noqa: N802
         host = host_of_peer(context.peer())
@@ -54,8 +62,11 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
             cluster_id=node.cluster_id,
             certificate=node.certificate,
             ca_certificate=self._authority.cluster().ca_certificate,
-            managers=sorted(manager.api_address for manager in self._managers.values()),
+            managers=self._addresses(),
         )
+
+    def _addresses(self) -> list[ManagerAddress]:
+        return [ManagerAddress(id=each.id, api_address=each.api_address) for _, each in sorted(self._managers.items())]
 
     async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:  # noqa: N802
         certificate = self._authority.renew(caller(context), request.csr)

@@ -109,6 +109,7 @@ class ClusterCalls:
             ca_certificate=cluster.ca_certificate,
             join_addresses=sorted(manager.join_address for manager in tables.managers.values()),
             manager_version=self._version,
+            api_addresses=sorted(manager.api_address for manager in tables.registered_managers.values()),
             leader_id=leader.manager_id if leader is not None else "",
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.since_ms if tables.overlay_keys is not None else 0,

@@ -9,6 +9,7 @@ from manager.control_api.events import Events
 from manager.control_api.exec import Exec
 from manager.control_api.files import Files
 from manager.control_api.logs import Logs
+from manager.control_api.managers import Managers
 from manager.control_api.network_check import NetworkCheck
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
@@ -41,6 +42,7 @@ class Nouns:
     secrets: Files
     configs: Files
     volumes: Volumes
+    managers: Managers
     cluster: ClusterCalls
     logs: Logs
     exec: Exec
@@ -183,6 +185,12 @@ class ControlService(ControlServicer):
 
     async def PruneVolumes(self, request: api.PruneVolumesRequest, context: Context) -> api.RemoveVolumesResponse:
         return await self._nouns.volumes.prune(request)
+
+    async def ListManagers(self, request: api.ListManagersRequest, context: Context) -> api.ListManagersResponse:
+        return await self._nouns.managers.list(request)
+
+    async def RemoveManager(self, request: api.RemoveManagerRequest, context: Context) -> api.RemoveManagerResponse:
+        return await self._nouns.managers.remove(request)
 
     async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.get(request)

@@ -16,6 +16,7 @@ from manager.dispatcher.file_contents import FileContents
 from manager.dispatcher.handshakes import Handshakes
 from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_seconds
 from manager.dispatcher.liveness.watch import HeartbeatWatch
+from manager.dispatcher.manager_set import as_messages, manager_addresses
 from manager.dispatcher.marks import Mark
 from manager.dispatcher.needs import News, is_empty
 from manager.dispatcher.node_admission import NodeAdmission, removed
@@ -23,6 +24,7 @@ from manager.dispatcher.node_records import NodeRecords, NowMs
 from manager.dispatcher.ready_keeper import ReadyKeeper
 from manager.dispatcher.records import Records
 from manager.dispatcher.session import AgentSession
+from manager.dispatcher.session_spread import SessionSpread
 from manager.dispatcher.statuses import Batch, StatusCommitter
 from manager.dispatcher.volume_records import VolumeRecords
 from manager.files.contents import Contents
@@ -32,6 +34,7 @@ from shoal.api.v1.dispatcher_pb2 import (
     AgentMessage,
     Hello,
     ManagerMessage,
+    ManagerSet,
     NodeApplied,
     StatusBatch,
     VolumeReport,
@@ -50,6 +53,8 @@ _log = logging.getLogger(__name__)
 HELLO_SECONDS = 30.0
 """After which a session that has said nothing ends. Agents speak at once; a busy manager may be late to listen."""
 
+_OF_MANAGERS = frozenset({kinds.MANAGER.name, kinds.REGISTERED_MANAGER.name})
+"""Kinds of records that say which managers there are."""
 _OF_OTHERS = frozenset({kinds.NODE_STATUS.name, kinds.APPLIED.name})
 """Kinds of records that say which nodes are there, and what those of other managers have applied."""
 
@@ -107,6 +112,8 @@ class Dispatcher(DispatcherServicer):
         # Of the time, so that a number of an earlier manager's session is never one of ours.
         self._sequences = count(now_ms() << 20)
         self._drains = DrainKeeper(store=store, manager_id=manager_id, sessions=self._sessions)
+        self._spread = SessionSpread(view=store.tables, manager_id=manager_id, sessions=self._sessions)
+        self._managers = manager_addresses(store.tables)
         self._running = asyncio.Event()
 
     async def run(self) -> None:
@@ -124,6 +131,7 @@ class Dispatcher(DispatcherServicer):
                 group.create_task(self._watch.run(), name="heartbeats")
                 group.create_task(self._ready.run(), name="states of nodes")
                 group.create_task(self._drains.run(), name="drains")
+                group.create_task(self._spread.run(), name="spread of sessions")
 
     def applied(self, node_ids: Iterable[str]) -> list[NodeApplied]:
         """How far the datapaths of those of these nodes are that have their session here."""
@@ -246,13 +254,10 @@ class Dispatcher(DispatcherServicer):
         return news
 
     def _welcome(self) -> Welcome:
-        managers = self._store.tables.managers
-        first = [self._manager_id] if self._manager_id in managers else []
-        rest = sorted(manager_id for manager_id in managers if manager_id != self._manager_id)
         return Welcome(
             heartbeat_ms=round(self._heartbeat_seconds * 1000),
             reconnect_ms=round(reconnect_seconds(len(self._store.tables.nodes)) * 1000),
-            managers=[managers[manager_id].api_address for manager_id in first + rest],
+            managers=ManagerSet(managers=as_messages(manager_addresses(self._store.tables))),
         )
 
     async def _follow(self, batches: AsyncIterator[tuple[Change, ...]]) -> None:
@@ -263,6 +268,18 @@ class Dispatcher(DispatcherServicer):
                     session.touch(generation, marks)
             self._drains.look(at_all=any(change.kind.name in _OF_OTHERS for change in batch))
             self._ready.look(batch)
+            if any(change.kind.name in _OF_MANAGERS for change in batch):
+                self._tell_managers()
+
+    def _tell_managers(self) -> None:
+        """Agents keep the list for the day on which this manager is away."""
+        self._spread.managers_changed()
+        managers = manager_addresses(self._store.tables)
+        if managers != self._managers:
+            self._managers = managers
+            told = ManagerMessage(managers=ManagerSet(managers=as_messages(managers)))
+            for session in self._sessions.values():
+                session.send(told)
 
     def _lose(self, node_id: str, message: str) -> None:
         if session := self._sessions.get(node_id):

@@ -35,6 +35,7 @@ class AgentSession:
         self._marks: set[Mark] | None = None
         self._acknowledged = 0
         self._told = 0
+        self._notices: dict[str, ManagerMessage] = {}
         self._over = False
         self._reason: ShoalError | None = None
         self._wake = asyncio.Event()
@@ -50,6 +51,11 @@ class AgentSession:
     def acknowledge(self, sequence: int) -> None:
         """Batches up to this sequence are in etcd."""
         self._acknowledged = max(self._acknowledged, sequence)
+        self._wake.set()
+
+    def send(self, message: ManagerMessage) -> None:
+        """Send this as soon as it is its turn; of several of the same kind that wait, the last."""
+        self._notices[message.WhichOneof("kind") or ""] = message
         self._wake.set()
 
     def applied(self, sequence: int) -> None:
@@ -98,6 +104,8 @@ class AgentSession:
             if self._acknowledged > self._told:
                 self._told = self._acknowledged
                 yield ManagerMessage(status_ack=self._told)
+            while self._notices:
+                yield self._notices.pop(next(iter(self._notices)))
             if self._marks or self._marks is None:
                 for message in self._news(source, files):
                     yield ManagerMessage(assignments=message)

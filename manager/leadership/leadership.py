@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable
 
 from manager.leadership.lease import TTL_SECONDS, LeaseLost, held_lease
 from manager.store.backend import NO_LEASE, Backend, Compare, Compared, OutcomeUnknown, Put
-from manager.store.kinds import LEADER, MANAGER
+from manager.store.changes import put as put_record
+from manager.store.kinds import LEADER, MANAGER, REGISTERED_MANAGER
 from manager.store.store import Store
-from shoal.api.v1.cluster_pb2 import Leader, Manager
+from shoal.api.v1.cluster_pb2 import Leader, Manager, RegisteredManager
 from shoal.errors import Deposed, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -52,16 +53,29 @@ class Leadership:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def register(self, manager: Manager) -> None:
-        """Keep this manager in the list of managers for as long as this runs."""
+        """Keep this manager in the list of managers for as long as this runs, and its address for longer."""
         put = Put(MANAGER.key(manager.id), manager.SerializeToString())
         while True:
             try:
+                await self._register_address(manager)
                 async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:
                     await self._store.transact((), (put._replace(lease=lease),))
                     await asyncio.Event().wait()
-            except* (LeaseLost, Unavailable, OutcomeUnknown) as ended:
+            except* (LeaseLost, Unavailable, Timeout, OutcomeUnknown) as ended:
                 _log.warning("not registered: %s", _reasons(ended))
             await asyncio.sleep(RETRY_SECONDS)
+
+    async def _register_address(self, manager: Manager) -> None:
+        registered = self._store.tables.registered_managers.get(manager.id)
+        record = RegisteredManager(
+            id=manager.id,
+            api_address=manager.api_address,
+            join_address=manager.join_address,
+            version=manager.version,
+            registered_at_ms=registered.registered_at_ms if registered is not None else manager.started_at_ms,
+        )
+        if registered != record:
+            await self._store.commit([put_record(REGISTERED_MANAGER, manager.id, record)])
 
     async def _term(self, lead: Lead) -> None:
         async with held_lease(self._backend, ttl_seconds=self._ttl) as lease:

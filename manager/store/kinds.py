@@ -74,6 +74,14 @@ NODE_VOLUMES = Kind("node volumes", volume_pb2.NodeVolumes, "node-volumes/", "",
 # Names are unique because a creation compares that its own is absent.
 NAME = Kind("name", meta_pb2.Name, "names/", "", "control API")
 MANAGER = Kind("manager", cluster_pb2.Manager, "managers/", "", "that manager")
+# Lasts while the manager is away.
+REGISTERED_MANAGER = Kind(
+    "registered manager",
+    cluster_pb2.RegisteredManager,
+    "registered-managers/",
+    "",
+    "that manager; control API removes it",
+)
 # Written while a task that is to stop waits for other managers' nodes. Identifier: the manager's.
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
@@ -106,6 +114,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     NODE_VOLUMES,
     NAME,
     MANAGER,
+    REGISTERED_MANAGER,
     APPLIED,
     CLUSTER,
     OVERLAY_KEYS,

@@ -13,7 +13,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from manager.store.backend import Backend, Put, prefix_end
-from manager.store.kinds import APPLIED, CLUSTER, EPOCH, LEADER, MANAGER, PLAN_SEQUENCE, ROOT, locate
+from manager.store.kinds import (
+    APPLIED,
+    CLUSTER,
+    EPOCH,
+    LEADER,
+    MANAGER,
+    PLAN_SEQUENCE,
+    REGISTERED_MANAGER,
+    ROOT,
+    locate,
+)
 from manager.store.transaction import MAX_BYTES, size
 from shoal import ids
 from shoal.api.v1.cluster_pb2 import Cluster, Epoch
@@ -24,7 +34,7 @@ from shoal.ids import NewId
 _FORM = b"shoal snapshot 1\n"
 _LENGTHS = struct.Struct("!II")
 _PAGE = 2000
-_OF_LIVES = frozenset({LEADER.name, MANAGER.name, APPLIED.name, EPOCH.name, PLAN_SEQUENCE.name})
+_OF_LIVES = frozenset(kind.name for kind in (LEADER, MANAGER, REGISTERED_MANAGER, APPLIED, EPOCH, PLAN_SEQUENCE))
 """What says which managers live and how far they are: nothing of it holds after a restoration."""
 
 

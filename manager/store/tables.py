@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied, OverlayKeys
+from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied, OverlayKeys, RegisteredManager
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -56,6 +56,8 @@ class View(Protocol):
     def allocations(self) -> Mapping[str, NetworkAllocation]: ...
     @property
     def managers(self) -> Mapping[str, Manager]: ...
+    @property
+    def registered_managers(self) -> Mapping[str, RegisteredManager]: ...
     @property
     def applied(self) -> Mapping[str, ManagerApplied]: ...
     @property
@@ -102,6 +104,7 @@ class Tables:
         self.networks: Mapping[str, Network] = self._read(kinds.NETWORK)
         self.allocations: Mapping[str, NetworkAllocation] = self._read(kinds.ALLOCATION)
         self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
+        self.registered_managers: Mapping[str, RegisteredManager] = self._read(kinds.REGISTERED_MANAGER)
         self.applied: Mapping[str, ManagerApplied] = self._read(kinds.APPLIED)
         self.names: Mapping[str, Name] = self._read(kinds.NAME)
         self.secrets: Mapping[str, File] = self._read(kinds.SECRET)

@@ -31,12 +31,12 @@ MANAGER_API: Access = {
 }
 """On a manager's API port, with mutual TLS."""
 
-JOIN: Access = {f"{_AUTHORITY}/GetRoot": None, f"{_AUTHORITY}/Join": None}
+JOIN: Access = {f"{_AUTHORITY}/{name}": None for name in ("GetRoot", "FindManagers", "Join")}
 """On a manager's join port, without certificates of clients."""
 
 AGENT_STREAMS: Access = _every(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER)
 """On an agent's stream port, with mutual TLS."""
 
 assert set(_methods(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
-    f"{_AUTHORITY}/{name}" for name in ("GetRoot", "Join", "Renew")
+    f"{_AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew")
 }

@@ -14,8 +14,14 @@ from dataclasses import dataclass
 
 import grpc
 
-from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, JoinRequest, JoinResponse
+from shoal.api.v1.certificate_authority_pb2 import (
+    FindManagersRequest,
+    GetRootRequest,
+    JoinRequest,
+    JoinResponse,
+)
 from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
+from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, Timeout, Unauthenticated, Unavailable
 from shoal.identity import certificates, join_token
 from shoal.identity.identity import Identity
@@ -33,13 +39,13 @@ class JoinedIdentity:
     """What a node has after joining.
 
     Attributes:
-        managers: `host:port` of each manager's API.
+        managers: where each manager's API is.
     """
 
     identity: Identity
     node_id: str
     cluster_id: str
-    managers: tuple[str, ...]
+    managers: tuple[ManagerAddress, ...]
 
 
 async def join(address: str, token: str, hostname: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> JoinedIdentity:
@@ -64,6 +70,27 @@ async def join(address: str, token: str, hostname: str, *, timeout_seconds: floa
         except grpc.RpcError as error:
             raise to_error(error, address=address) from error
     return _joined(response, key, root)
+
+
+async def find_managers(
+    address: str, root: bytes, *, timeout_seconds: float = TIMEOUT_SECONDS
+) -> tuple[ManagerAddress, ...]:
+    """Where the managers are, by one that has the certificate of the authority `root` (PEM).
+
+    Args:
+        address: `host:port` where a manager lets nodes join.
+    Raises:
+        InvalidInput: the address has not the right form.
+        Unavailable, Timeout: nobody answers, or nobody whom the authority knows.
+    """
+    async with connect_without_identity(address, root) as channel:
+        try:
+            response = await CertificateAuthorityStub(channel).FindManagers(
+                FindManagersRequest(), timeout=timeout_seconds
+            )
+        except grpc.RpcError as error:
+            raise to_error(error, address=address) from error
+    return tuple(response.managers)
 
 
 async def verified_root(address: str, token: JoinToken, *, timeout_seconds: float = TIMEOUT_SECONDS) -> bytes:

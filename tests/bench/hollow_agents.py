@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
@@ -23,6 +22,7 @@ from shoal.api.v1.task_pb2 import StateTime, TaskState, TaskStatus
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import MAX_STREAM_BYTES, connect_aio
 from shoal.task_group import TaskGroup
+from tests.fakes.manager_list import manager_list
 
 PERIOD_SECONDS = 0.25
 PATH = (TaskState.ACCEPTED, TaskState.PREPARING, TaskState.READY, TaskState.STARTING, TaskState.RUNNING)
@@ -150,7 +150,7 @@ def session(number: int, node_id: str, identity: Identity, address: str, counts:
     """One agent's."""
     outbox = Outbox()
     return AgentSession(
-        managers=ManagerList(home / node_id, [address]),
+        managers=manager_list(home / node_id, [address], node_id),
         connect=lambda to: connect_aio([to], identity, max_receive_bytes=MAX_STREAM_BYTES),
         host=HollowHost(number, node_id),
         outbox=outbox,

@@ -22,27 +22,32 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from shoal.api.v1 import cluster_pb2 as shoal_dot_api_dot_v1_dot_cluster__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shoal/api/v1/certificate_authority.proto\x12\x0cshoal.api.v1\"\x10\n\x0eGetRootRequest\")\n\x0fGetRootResponse\x12\x16\n\x0e\x63\x61_certificate\x18\x01 \x01(\x0c\";\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"r\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x04 \x01(\x0c\x12\x10\n\x08managers\x18\x05 \x03(\t\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x32\xdf\x01\n\x14\x43\x65rtificateAuthority\x12\x46\n\x07GetRoot\x12\x1c.shoal.api.v1.GetRootRequest\x1a\x1d.shoal.api.v1.GetRootResponse\x12=\n\x04Join\x12\x19.shoal.api.v1.JoinRequest\x1a\x1a.shoal.api.v1.JoinResponse\x12@\n\x05Renew\x12\x1a.shoal.api.v1.RenewRequest\x1a\x1b.shoal.api.v1.RenewResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shoal/api/v1/certificate_authority.proto\x12\x0cshoal.api.v1\x1a\x1ashoal/api/v1/cluster.proto\"\x15\n\x13\x46indManagersRequest\"F\n\x14\x46indManagersResponse\x12.\n\x08managers\x18\x01 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x10\n\x0eGetRootRequest\")\n\x0fGetRootResponse\x12\x16\n\x0e\x63\x61_certificate\x18\x01 \x01(\x0c\";\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0b\n\x03\x63sr\x18\x02 \x01(\x0c\x12\x10\n\x08hostname\x18\x03 \x01(\t\"\x90\x01\n\x0cJoinResponse\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x12\n\ncluster_id\x18\x02 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x03 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x04 \x01(\x0c\x12.\n\x08managers\x18\x05 \x03(\x0b\x32\x1c.shoal.api.v1.ManagerAddress\"\x1b\n\x0cRenewRequest\x12\x0b\n\x03\x63sr\x18\x01 \x01(\x0c\"<\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\x0c\x32\xb6\x02\n\x14\x43\x65rtificateAuthority\x12\x46\n\x07GetRoot\x12\x1c.shoal.api.v1.GetRootRequest\x1a\x1d.shoal.api.v1.GetRootResponse\x12U\n\x0c\x46indManagers\x12!.shoal.api.v1.FindManagersRequest\x1a\".shoal.api.v1.FindManagersResponse\x12=\n\x04Join\x12\x19.shoal.api.v1.JoinRequest\x1a\x1a.shoal.api.v1.JoinResponse\x12@\n\x05Renew\x12\x1a.shoal.api.v1.RenewRequest\x1a\x1b.shoal.api.v1.RenewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shoal.api.v1.certificate_authority_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GETROOTREQUEST']._serialized_start=58
-  _globals['_GETROOTREQUEST']._serialized_end=74
-  _globals['_GETROOTRESPONSE']._serialized_start=76
-  _globals['_GETROOTRESPONSE']._serialized_end=117
-  _globals['_JOINREQUEST']._serialized_start=119
-  _globals['_JOINREQUEST']._serialized_end=178
-  _globals['_JOINRESPONSE']._serialized_start=180
-  _globals['_JOINRESPONSE']._serialized_end=294
-  _globals['_RENEWREQUEST']._serialized_start=296
-  _globals['_RENEWREQUEST']._serialized_end=323
-  _globals['_RENEWRESPONSE']._serialized_start=325
-  _globals['_RENEWRESPONSE']._serialized_end=385
-  _globals['_CERTIFICATEAUTHORITY']._serialized_start=388
-  _globals['_CERTIFICATEAUTHORITY']._serialized_end=611
+  _globals['_FINDMANAGERSREQUEST']._serialized_start=86
+  _globals['_FINDMANAGERSREQUEST']._serialized_end=107
+  _globals['_FINDMANAGERSRESPONSE']._serialized_start=109
+  _globals['_FINDMANAGERSRESPONSE']._serialized_end=179
+  _globals['_GETROOTREQUEST']._serialized_start=181
+  _globals['_GETROOTREQUEST']._serialized_end=197
+  _globals['_GETROOTRESPONSE']._serialized_start=199
+  _globals['_GETROOTRESPONSE']._serialized_end=240
+  _globals['_JOINREQUEST']._serialized_start=242
+  _globals['_JOINREQUEST']._serialized_end=301
+  _globals['_JOINRESPONSE']._serialized_start=304
+  _globals['_JOINRESPONSE']._serialized_end=448
+  _globals['_RENEWREQUEST']._serialized_start=450
+  _globals['_RENEWREQUEST']._serialized_end=477
+  _globals['_RENEWRESPONSE']._serialized_start=479
+  _globals['_RENEWRESPONSE']._serialized_end=539
+  _globals['_CERTIFICATEAUTHORITY']._serialized_start=542
+  _globals['_CERTIFICATEAUTHORITY']._serialized_end=852
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from shoal.api.v1 import cluster_pb2 as _cluster_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,41 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class FindManagersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindManagersRequest: _TypeAlias = FindManagersRequest  # noqa: Y015
+
+@_typing.final
+class FindManagersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[_cluster_pb2.ManagerAddress]: ...
+    def __init__(
+        self,
+        *,
+        managers: _abc.Iterable[_cluster_pb2.ManagerAddress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindManagersResponse: _TypeAlias = FindManagersResponse  # noqa: Y015
 
 @_typing.final
 class GetRootRequest(_message.Message):
@@ -96,9 +132,7 @@ class JoinResponse(_message.Message):
     """PEM, valid 90 days."""
     ca_certificate: _builtins.bytes
     @_builtins.property
-    def managers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """host:port of each manager's API."""
-
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[_cluster_pb2.ManagerAddress]: ...
     def __init__(
         self,
         *,
@@ -106,7 +140,7 @@ class JoinResponse(_message.Message):
         cluster_id: _builtins.str = ...,
         certificate: _builtins.bytes = ...,
         ca_certificate: _builtins.bytes = ...,
-        managers: _abc.Iterable[_builtins.str] | None = ...,
+        managers: _abc.Iterable[_cluster_pb2.ManagerAddress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -39,6 +39,11 @@ class CertificateAuthorityStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.FromString,
                 _registered_method=True)
+        self.FindManagers = channel.unary_unary(
+                '/shoal.api.v1.CertificateAuthority/FindManagers',
+                request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.FromString,
+                _registered_method=True)
         self.Join = channel.unary_unary(
                 '/shoal.api.v1.CertificateAuthority/Join',
                 request_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.JoinRequest.SerializeToString,
@@ -56,6 +61,13 @@ class CertificateAuthorityServicer:
 
     def GetRoot(self, request, context):
         """The authority's certificate. Not to be believed before its hash has been compared with the token's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindManagers(self, request, context):
+        """Where the managers are: for a node none of whose managers answers any more. Served on the join port.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,6 +94,11 @@ def add_CertificateAuthorityServicer_to_server(servicer, server):
                     servicer.GetRoot,
                     request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.SerializeToString,
+            ),
+            'FindManagers': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindManagers,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.SerializeToString,
             ),
             'Join': grpc.unary_unary_rpc_method_handler(
                     servicer.Join,
@@ -121,6 +138,33 @@ class CertificateAuthority:
             '/shoal.api.v1.CertificateAuthority/GetRoot',
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_certificate__authority__pb2.GetRootResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindManagers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.CertificateAuthority/FindManagers',
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_certificate__authority__pb2.FindManagersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class CertificateAuthorityStub:
     def __new__(cls, channel: _aio.Channel) -> CertificateAuthorityAsyncStub: ...
     GetRoot: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.GetRootRequest, _certificate_authority_pb2.GetRootResponse]
     """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+    FindManagers: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.FindManagersRequest, _certificate_authority_pb2.FindManagersResponse]
+    """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
     Join: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.JoinRequest, _certificate_authority_pb2.JoinResponse]
     """A new node's first certificate. UNAUTHENTICATED: the token is wrong."""
     Renew: _grpc.UnaryUnaryMultiCallable[_certificate_authority_pb2.RenewRequest, _certificate_authority_pb2.RenewResponse]
@@ -45,6 +47,8 @@ class CertificateAuthorityAsyncStub(CertificateAuthorityStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRoot: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.GetRootRequest, _certificate_authority_pb2.GetRootResponse]  # type: ignore[assignment]
     """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+    FindManagers: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.FindManagersRequest, _certificate_authority_pb2.FindManagersResponse]  # type: ignore[assignment]
+    """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
     Join: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.JoinRequest, _certificate_authority_pb2.JoinResponse]  # type: ignore[assignment]
     """A new node's first certificate. UNAUTHENTICATED: the token is wrong."""
     Renew: _aio.UnaryUnaryMultiCallable[_certificate_authority_pb2.RenewRequest, _certificate_authority_pb2.RenewResponse]  # type: ignore[assignment]
@@ -58,6 +62,14 @@ class CertificateAuthorityServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_certificate_authority_pb2.GetRootResponse, _abc.Awaitable[_certificate_authority_pb2.GetRootResponse]]:
         """The authority's certificate. Not to be believed before its hash has been compared with the token's."""
+
+    @_abc_1.abstractmethod
+    def FindManagers(
+        self,
+        request: _certificate_authority_pb2.FindManagersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_certificate_authority_pb2.FindManagersResponse, _abc.Awaitable[_certificate_authority_pb2.FindManagersResponse]]:
+        """Where the managers are: for a node none of whose managers answers any more. Served on the join port."""
 
     @_abc_1.abstractmethod
     def Join(

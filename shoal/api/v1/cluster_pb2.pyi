@@ -98,6 +98,69 @@ class Manager(_message.Message):
 Global___Manager: _TypeAlias = Manager  # noqa: Y015
 
 @_typing.final
+class RegisteredManager(_message.Message):
+    """Key: /shoal/v1/registered-managers/<id>, written by that manager when it starts, removed by an operator. It lasts while
+    the manager is away, so that whoever learns of the managers learns of all of them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    API_ADDRESS_FIELD_NUMBER: _builtins.int
+    JOIN_ADDRESS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REGISTERED_AT_MS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    api_address: _builtins.str
+    """host:port of the API with mutual TLS, as agents and users reach it."""
+    join_address: _builtins.str
+    """host:port where nodes join."""
+    version: _builtins.str
+    registered_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        api_address: _builtins.str = ...,
+        join_address: _builtins.str = ...,
+        version: _builtins.str = ...,
+        registered_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "id", b"id", "join_address", b"join_address", "registered_at_ms", b"registered_at_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisteredManager: _TypeAlias = RegisteredManager  # noqa: Y015
+
+@_typing.final
+class ManagerAddress(_message.Message):
+    """Where one manager is reached."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    API_ADDRESS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    api_address: _builtins.str
+    """host:port of the API with mutual TLS."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        api_address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_address", b"api_address", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerAddress: _TypeAlias = ManagerAddress  # noqa: Y015
+
+@_typing.final
 class OverlayKeys(_message.Message):
     """Key: /shoal/v1/overlay-keys: which keys nodes are to use for encrypted networks. Absent: generation 1."""
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shoal.api.v1 import cluster_pb2 as _cluster_pb2
 from shoal.api.v1 import event_pb2 as _event_pb2
 from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import meta_pb2 as _meta_pb2
@@ -1542,6 +1543,7 @@ class ClusterView(_message.Message):
     JOIN_ADDRESSES_FIELD_NUMBER: _builtins.int
     MANAGER_VERSION_FIELD_NUMBER: _builtins.int
     LEADER_ID_FIELD_NUMBER: _builtins.int
+    API_ADDRESSES_FIELD_NUMBER: _builtins.int
     NETWORK_KEY_GENERATION_FIELD_NUMBER: _builtins.int
     NETWORK_KEYS_SINCE_MS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -1555,6 +1557,10 @@ class ClusterView(_message.Message):
     network_keys_since_ms: _builtins.int
     @_builtins.property
     def join_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def api_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """host:port of each manager's API, those that are away too."""
+
     def __init__(
         self,
         *,
@@ -1564,16 +1570,128 @@ class ClusterView(_message.Message):
         join_addresses: _abc.Iterable[_builtins.str] | None = ...,
         manager_version: _builtins.str = ...,
         leader_id: _builtins.str = ...,
+        api_addresses: _abc.Iterable[_builtins.str] | None = ...,
         network_key_generation: _builtins.int = ...,
         network_keys_since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_join_token", b"agent_join_token", "ca_certificate", b"ca_certificate", "id", b"id", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_join_token", b"agent_join_token", "api_addresses", b"api_addresses", "ca_certificate", b"ca_certificate", "id", b"id", "join_addresses", b"join_addresses", "leader_id", b"leader_id", "manager_version", b"manager_version", "network_key_generation", b"network_key_generation", "network_keys_since_ms", b"network_keys_since_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClusterView: _TypeAlias = ClusterView  # noqa: Y015
+
+@_typing.final
+class ListManagersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListManagersRequest: _TypeAlias = ListManagersRequest  # noqa: Y015
+
+@_typing.final
+class ListManagersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ManagerView]:
+        """By id."""
+
+    def __init__(
+        self,
+        *,
+        managers: _abc.Iterable[Global___ManagerView] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListManagersResponse: _TypeAlias = ListManagersResponse  # noqa: Y015
+
+@_typing.final
+class ManagerView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_FIELD_NUMBER: _builtins.int
+    ALIVE_FIELD_NUMBER: _builtins.int
+    LEADS_FIELD_NUMBER: _builtins.int
+    STARTED_AT_MS_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
+    alive: _builtins.bool
+    """Whether it holds its lease in etcd."""
+    leads: _builtins.bool
+    started_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch; 0 while it is away."""
+    nodes: _builtins.int
+    """Nodes that have their session with it."""
+    @_builtins.property
+    def manager(self) -> _cluster_pb2.RegisteredManager: ...
+    def __init__(
+        self,
+        *,
+        manager: _cluster_pb2.RegisteredManager | None = ...,
+        alive: _builtins.bool = ...,
+        leads: _builtins.bool = ...,
+        started_at_ms: _builtins.int = ...,
+        nodes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alive", b"alive", "leads", b"leads", "manager", b"manager", "nodes", b"nodes", "started_at_ms", b"started_at_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerView: _TypeAlias = ManagerView  # noqa: Y015
+
+@_typing.final
+class RemoveManagerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_FIELD_NUMBER: _builtins.int
+    manager: _builtins.str
+    """Its id, or the unambiguous beginning of one."""
+    def __init__(
+        self,
+        *,
+        manager: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manager", b"manager"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveManagerRequest: _TypeAlias = RemoveManagerRequest  # noqa: Y015
+
+@_typing.final
+class RemoveManagerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveManagerResponse: _TypeAlias = RemoveManagerResponse  # noqa: Y015
 
 @_typing.final
 class RotateJoinTokenRequest(_message.Message):

@@ -158,6 +158,16 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
                 _registered_method=True)
+        self.ListManagers = channel.unary_unary(
+                '/shoal.api.v1.Control/ListManagers',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.FromString,
+                _registered_method=True)
+        self.RemoveManager = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveManager',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
+                _registered_method=True)
         self.GetCluster = channel.unary_unary(
                 '/shoal.api.v1.Control/GetCluster',
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
@@ -434,6 +444,19 @@ class ControlServicer:
 
     def CheckNetwork(self, request, context):
         """Nodes probe each other, and the ports that are published. Takes a few seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListManagers(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveManager(self, request, context):
+        """FAILED_PRECONDITION: it lives.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -717,6 +740,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.CheckNetwork,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.SerializeToString,
+            ),
+            'ListManagers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListManagers,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.SerializeToString,
+            ),
+            'RemoveManager': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveManager,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.SerializeToString,
             ),
             'GetCluster': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCluster,
@@ -1490,6 +1523,60 @@ class Control:
             '/shoal.api.v1.Control/CheckNetwork',
             shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.CheckNetworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListManagers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListManagers',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListManagersRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListManagersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveManager(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveManager',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveManagerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,9 @@ class ControlStub:
     RemoveNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]
     CheckNetwork: _grpc.UnaryUnaryMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.CheckNetworkResponse]
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
+    ListManagers: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]
+    RemoveManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]
+    """FAILED_PRECONDITION: it lives."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
     RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
     RotateNetworkKeys: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]
@@ -149,6 +152,9 @@ class ControlAsyncStub(ControlStub):
     RemoveNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveNetworkRequest, _control_pb2.RemoveNetworkResponse]  # type: ignore[assignment]
     CheckNetwork: _aio.UnaryUnaryMultiCallable[_control_pb2.CheckNetworkRequest, _control_pb2.CheckNetworkResponse]  # type: ignore[assignment]
     """Nodes probe each other, and the ports that are published. Takes a few seconds."""
+    ListManagers: _aio.UnaryUnaryMultiCallable[_control_pb2.ListManagersRequest, _control_pb2.ListManagersResponse]  # type: ignore[assignment]
+    RemoveManager: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]  # type: ignore[assignment]
+    """FAILED_PRECONDITION: it lives."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     RotateNetworkKeys: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
@@ -369,6 +375,21 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.CheckNetworkResponse, _abc.Awaitable[_control_pb2.CheckNetworkResponse]]:
         """Nodes probe each other, and the ports that are published. Takes a few seconds."""
+
+    @_abc_1.abstractmethod
+    def ListManagers(
+        self,
+        request: _control_pb2.ListManagersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListManagersResponse, _abc.Awaitable[_control_pb2.ListManagersResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveManager(
+        self,
+        request: _control_pb2.RemoveManagerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveManagerResponse, _abc.Awaitable[_control_pb2.RemoveManagerResponse]]:
+        """FAILED_PRECONDITION: it lives."""
 
     @_abc_1.abstractmethod
     def GetCluster(

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from shoal.api.v1 import cluster_pb2 as _cluster_pb2
 from shoal.api.v1 import file_pb2 as _file_pb2
 from shoal.api.v1 import node_pb2 as _node_pb2
 from shoal.api.v1 import service_pb2 as _service_pb2
@@ -255,28 +256,81 @@ class ManagerMessage(_message.Message):
     WELCOME_FIELD_NUMBER: _builtins.int
     ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     STATUS_ACK_FIELD_NUMBER: _builtins.int
+    MANAGERS_FIELD_NUMBER: _builtins.int
+    MOVE_FIELD_NUMBER: _builtins.int
     status_ack: _builtins.int
     """All batches up to this sequence are in etcd."""
     @_builtins.property
     def welcome(self) -> Global___Welcome: ...
     @_builtins.property
     def assignments(self) -> Global___Assignments: ...
+    @_builtins.property
+    def managers(self) -> Global___ManagerSet:
+        """When a manager was added or removed."""
+
+    @_builtins.property
+    def move(self) -> Global___Move: ...
     def __init__(
         self,
         *,
         welcome: Global___Welcome | None = ...,
         assignments: Global___Assignments | None = ...,
         status_ack: _builtins.int = ...,
+        managers: Global___ManagerSet | None = ...,
+        move: Global___Move | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "move", b"move", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "kind", b"kind", "managers", b"managers", "move", b"move", "status_ack", b"status_ack", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["welcome", "assignments", "status_ack", "managers", "move"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___ManagerMessage: _TypeAlias = ManagerMessage  # noqa: Y015
+
+@_typing.final
+class ManagerSet(_message.Message):
+    """All managers of the cluster, those that are away too."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def managers(self) -> _containers.RepeatedCompositeFieldContainer[_cluster_pb2.ManagerAddress]: ...
+    def __init__(
+        self,
+        *,
+        managers: _abc.Iterable[_cluster_pb2.ManagerAddress] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ManagerSet: _TypeAlias = ManagerSet  # noqa: Y015
+
+@_typing.final
+class Move(_message.Message):
+    """The agent is to end this session and begin one with that manager; if it cannot, with any."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MANAGER_ID_FIELD_NUMBER: _builtins.int
+    manager_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        manager_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["manager_id", b"manager_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Move: _TypeAlias = Move  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -292,17 +346,15 @@ class Welcome(_message.Message):
     cluster need to come back. 0: as the agent likes.
     """
     @_builtins.property
-    def managers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """host:port of each manager's API, the one that speaks first."""
-
+    def managers(self) -> Global___ManagerSet: ...
     def __init__(
         self,
         *,
         heartbeat_ms: _builtins.int = ...,
-        managers: _abc.Iterable[_builtins.str] | None = ...,
+        managers: Global___ManagerSet | None = ...,
         reconnect_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["managers", b"managers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat_ms", b"heartbeat_ms", "managers", b"managers", "reconnect_ms", b"reconnect_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...

@@ -20,9 +20,15 @@ from manager.store import kinds
 from manager.store.changes import put
 from manager.store.store import Store
 from shoal.api.v1 import control_pb2, dispatcher_pb2, streams_pb2
-from shoal.api.v1.certificate_authority_pb2 import GetRootRequest, GetRootResponse, JoinRequest, JoinResponse
+from shoal.api.v1.certificate_authority_pb2 import (
+    FindManagersResponse,
+    GetRootRequest,
+    GetRootResponse,
+    JoinRequest,
+    JoinResponse,
+)
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
-from shoal.api.v1.cluster_pb2 import Manager
+from shoal.api.v1.cluster_pb2 import ManagerAddress, RegisteredManager
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer, add_DispatcherServicer_to_server
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
@@ -91,6 +97,10 @@ async def _not_found() -> None:
     raise NotFound("the service is gone")
 
 
+def _welcome(node_id: str) -> dispatcher_pb2.Welcome:
+    return dispatcher_pb2.Welcome(managers=dispatcher_pb2.ManagerSet(managers=[ManagerAddress(id=node_id)]))
+
+
 class Dispatcher(DispatcherServicer):
     """Answers each message with the caller's node id."""
 
@@ -98,7 +108,7 @@ class Dispatcher(DispatcherServicer):
         self, request_iterator: AsyncIterator[dispatcher_pb2.AgentMessage], context: Context
     ) -> AsyncIterator[dispatcher_pb2.ManagerMessage]:
         async for _ in request_iterator:
-            yield dispatcher_pb2.ManagerMessage(welcome=dispatcher_pb2.Welcome(managers=[caller(context).id]))
+            yield dispatcher_pb2.ManagerMessage(welcome=_welcome(caller(context).id))
 
 
 class Streams(AgentStreamsServicer):
@@ -178,13 +188,15 @@ async def cluster() -> AsyncGenerator[Cluster]:
     async with loaded_store(MemoryEtcd()) as store:
         authority = CertificateAuthority(store=store, keyring=Keyring(CLUSTER_KEY), clock=time.time, new_id=new_id)
         await authority.bootstrap()
-        await store.commit([put(kinds.MANAGER, "m1", Manager(id="m1", api_address="192.0.2.1:4242"))])
+        await store.commit(
+            [put(kinds.REGISTERED_MANAGER, "m1", RegisteredManager(id="m1", api_address="192.0.2.1:4242"))]
+        )
         # Only some of its methods: the rest stays as the stubs have it, unserved.
         control = Control()  # type: ignore[abstract]
         made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"), control=control)
         api, joining = make_server(access.MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
         service = CertificateAuthorityService(
-            authority=authority, managers=store.tables.managers, guesses=GuessLimit(clock=lambda: made.now)
+            authority=authority, managers=store.tables.registered_managers, guesses=GuessLimit(clock=lambda: made.now)
         )
         for server in (api, joining):
             add_CertificateAuthorityServicer_to_server(service, server)
@@ -219,6 +231,9 @@ class Impostor:
     async def Join(self, request: JoinRequest, context: Context) -> JoinResponse:
         self.told.append(request.token)
         return JoinResponse()
+
+    async def FindManagers(self, request: Any, context: Context) -> FindManagersResponse:
+        return FindManagersResponse(managers=[ManagerAddress(id="m1", api_address="192.0.2.66:1")])
 
     async def Renew(self, request: Any, context: Context) -> Any:
         raise NotFound("no renewal here")

@@ -9,12 +9,13 @@ import pytest
 from manager.certificate_authority.guesses import BURST, SECONDS_EACH
 from manager.store import kinds
 from manager.store.changes import delete
+from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unauthenticated, Unavailable
 from shoal.identity import certificates, join_token
 from shoal.identity.identity import Identity
 from shoal.identity.join_token import JoinToken
 from shoal.identity.roles import Caller, Role
-from shoal.rpc.join import join
+from shoal.rpc.join import find_managers, join
 from shoal.rpc.renew import renew
 from tests.integration.identity.rig import Cluster, foreign_authority, impostor, plain_listener, run, silent_listener
 
@@ -34,7 +35,8 @@ def _wrong_secret(made: Cluster) -> str:
 def test_a_node_joins_and_can_renew_until_it_is_removed() -> None:
     async def scenario(made: Cluster) -> None:
         joined = await join(made.joining, made.authority.join_token(), "h1")
-        assert joined.managers == ("192.0.2.1:4242",)
+        assert joined.managers == (ManagerAddress(id="m1", api_address="192.0.2.1:4242"),)
+        assert await find_managers(made.joining, joined.identity.ca) == joined.managers
         assert certificates.caller_of(joined.identity.certificate) == Caller(
             joined.node_id, Role.AGENT, joined.cluster_id
         )
@@ -80,6 +82,17 @@ def test_a_wrong_secret_makes_no_node_and_guessing_is_bounded() -> None:
         assert not made.store.tables.nodes
         made.now += SECONDS_EACH
         await join(made.joining, made.authority.join_token(), "h1")
+
+    run(scenario)
+
+
+def test_an_impostor_does_not_tell_a_node_where_managers_are() -> None:
+    async def scenario(made: Cluster) -> None:
+        foreign = foreign_authority()
+        shown = foreign.issue(Caller("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
+        async with impostor(shown, foreign.certificate) as (address, _):
+            with pytest.raises(ShoalError):
+                await find_managers(address, made.authority.cluster().ca_certificate, timeout_seconds=2)
 
     run(scenario)
 

@@ -50,7 +50,7 @@ async def _session(channel: aio.Channel) -> None:
         yield AgentMessage(heartbeat=Heartbeat())
 
     answers = [answer async for answer in DispatcherStub(channel).Session(hello(), timeout=DEADLINE)]
-    assert list(answers[0].welcome.managers) == ["party"]
+    assert [each.id for each in answers[0].welcome.managers.managers] == ["party"]
 
 
 async def _renew(channel: aio.Channel) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 from grpc import aio
 
 from agent.network.condition import Condition
-from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from shoal.api.v1.control_pb2 import (
@@ -25,8 +25,9 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.rpc.channel import connect_aio
-from shoal.rpc.join import join
+from shoal.rpc.join import find_managers, join
 from tests.fakes.driver_mounts import host_volumes
+from tests.fakes.manager_list import manager_list
 from tests.integration.manager.manager_process import ManagerProcess, until
 from tests.integration.manager.test_two_managers import web, with_two
 from tests.integration.session.session_rig import FixedHost, RecordedWork
@@ -51,19 +52,27 @@ class WorkAtOnce(RecordedWork):
 
 
 @asynccontextmanager
-async def agent(directory: Path, token: str, managers: list[ManagerProcess]) -> AsyncGenerator[WorkAtOnce]:
-    """A node whose session is the real one, with the first of the managers as long as that answers."""
+async def agent(
+    directory: Path, token: str, managers: list[ManagerProcess], *, known: Sequence[str] = ()
+) -> AsyncGenerator[WorkAtOnce]:
+    """A node whose session is the real one, with the first of the managers as long as that answers.
+
+    Args:
+        known: addresses that it knows in place of the managers'.
+    """
     joined = await join(managers[0].joining, token, "h1")
+    addresses = known or [manager.api for manager in managers]
     outbox = Outbox()
     work = WorkAtOnce(outbox)
     session = AgentSession(
-        managers=ManagerList(directory / "managers.json", [manager.api for manager in managers]),
+        managers=manager_list(directory / "managers.json", addresses, joined.node_id),
         connect=lambda address: connect_aio([address], joined.identity),
         host=FixedHost("h1"),
         outbox=outbox,
         work=work,
         volumes=host_volumes(directory / "volumes", lambda: 0),
         condition=Condition(now_ms=lambda: 0),
+        ask_again=partial(find_managers, managers[0].joining, joined.identity.ca),
     )
     running = asyncio.create_task(session.run())
     try:
@@ -78,6 +87,10 @@ async def the_node(control: Any) -> NodeStatus:
     (node,) = (await control.ListNodes(ListNodesRequest())).nodes
     status: NodeStatus = node.status
     return status
+
+
+async def _knows_the_node(control: Any) -> bool:
+    return bool((await control.ListNodes(ListNodesRequest())).nodes)
 
 
 async def leader(control: Any) -> str:
@@ -111,6 +124,7 @@ def test_another_manager_takes_over(tmp_path: Path, harm: Callable[[ManagerProce
         async with agent(tmp_path, token, [first, second]) as work:
             await one.CreateService(CreateServiceRequest(spec=web("web", 3)))
             assert await running(one, "web") == 3
+            await until(lambda: _knows_the_node(two), "the second manager has heard of the node")
             before, tasks = await the_node(two), set(work.assigned.tasks)
             assert before.manager_id == led_by
             harm(first)

@@ -13,7 +13,6 @@ from grpc import aio
 
 from agent.network.condition import Condition
 from agent.news import News
-from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from agent.worker.assigned import Assigned
@@ -36,6 +35,7 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.server import listen, make_server
 from tests.fakes.driver_mounts import host_volumes
 from tests.fakes.loaded_store import loaded_store
+from tests.fakes.manager_list import manager_list
 from tests.fakes.memory_etcd import MemoryEtcd
 
 CLUSTER = "c"
@@ -180,7 +180,7 @@ class SessionRig:
         identity = self.authority.issue(Caller(node_id, role, CLUSTER), datetime.now(UTC))
         work = RecordedWork()
         session = AgentSession(
-            managers=ManagerList(self.directory / f"{node_id}.json", addresses),
+            managers=manager_list(self.directory / f"{node_id}.json", addresses, node_id),
             connect=lambda address: connect_aio([address], identity),
             host=host or FixedHost(node_id),
             outbox=outbox or Outbox(),

@@ -2,19 +2,16 @@
 
 import asyncio
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
 from agent.session.backoff import delays, last_seconds
-from agent.session.managers import ManagerList
 from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.etc_files import etc_files, hostname
 from agent.worker.seams import Exit, Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.errors import Unavailable
 from tests.fakes.virtual_time import run_virtual
 
 
@@ -55,21 +52,6 @@ def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None
     assert list(islice(delays(lambda: 1.0), 7)) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     assert list(islice(delays(lambda: 0.5, last_seconds(10.0)), 9))[-2:] == [5.0, 5.0], "full jitter"
     assert [last_seconds(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
-
-
-def test_managers_are_remembered_and_rotated(tmp_path: Path) -> None:
-    managers = ManagerList(tmp_path / "managers.json", ["a:1"])
-    managers.learn(["a:1", "b:1"])
-    managers.failed("a:1")
-    assert managers.first() == "b:1"
-    assert ManagerList(tmp_path / "managers.json", []).addresses == ("a:1", "b:1")
-
-
-def test_managers_told_at_joining_are_remembered_too(tmp_path: Path) -> None:
-    ManagerList(tmp_path / "managers.json", ["a:1"]).learn(["a:1"])
-    assert ManagerList(tmp_path / "managers.json", []).first() == "a:1"
-    with pytest.raises(Unavailable, match="no manager is known"):
-        ManagerList(tmp_path / "none.json", []).first()
 
 
 def status(task_id: str, state: TaskState.ValueType) -> TaskStatus:
