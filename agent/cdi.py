@@ -7,15 +7,16 @@ later directory win, and a device that two specs of one directory name is nobody
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from agent.beneath.regular import read_regular_file
+from agent.cdi_document import CdiSpec, Edits, parse
 from shoal.api.v1.meta_pb2 import GenericResource
-from shoal.cdi_names import ALL, is_device, is_kind
+from shoal.cdi_names import ALL
 from shoal.errors import InvalidInput
 
 _log = logging.getLogger(__name__)
@@ -23,51 +24,24 @@ _log = logging.getLogger(__name__)
 DIRECTORIES = (Path("/etc/cdi"), Path("/var/run/cdi"))
 LARGEST = 1 << 20
 """Bytes of a spec."""
+MOST_SPECS = 100
+"""In a directory."""
 MOST_DEVICES = 1_000
 """Of a kind."""
+MOST_NAMES = 10_000
+"""Of all kinds together: what is told to managers has to fit in a message."""
 
-_HOOKS = frozenset({"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"})
-_EDITS = frozenset({"env", "deviceNodes", "mounts", "hooks", "additionalGids"})
-
-
-@dataclass(frozen=True)
-class Edits:
-    """What is changed of a container: the fields of CDI's `containerEdits`, as they stand in the spec."""
-
-    env: tuple[str, ...] = ()
-    device_nodes: tuple[Mapping[str, Any], ...] = ()
-    mounts: tuple[Mapping[str, Any], ...] = ()
-    hooks: tuple[Mapping[str, Any], ...] = ()
-    groups: tuple[int, ...] = ()
-
-    def __add__(self, other: "Edits") -> "Edits":
-        return Edits(
-            self.env + other.env,
-            self.device_nodes + other.device_nodes,
-            self.mounts + other.mounts,
-            self.hooks + other.hooks,
-            self.groups + other.groups,
-        )
-
-
-@dataclass(frozen=True)
-class _Spec:
-    """One file. `common` is for every container that gets any of its devices."""
-
-    path: Path
-    kind: str
-    devices: Mapping[str, Edits]
-    common: Edits = field(default_factory=Edits)
+_MOST_SAID = 300
 
 
 class Registry:
     """All devices that the specs of some directories name."""
 
-    def __init__(self, specs: Iterable[Sequence[_Spec]]) -> None:
+    def __init__(self, specs: Iterable[Sequence[CdiSpec]]) -> None:
         """`specs` are those of each directory, the least important first."""
-        self._known: dict[tuple[str, str], _Spec] = {}
+        self._known: dict[tuple[str, str], CdiSpec] = {}
         for of_directory in specs:
-            found: dict[tuple[str, str], list[_Spec]] = defaultdict(list)
+            found: dict[tuple[str, str], list[CdiSpec]] = defaultdict(list)
             for spec in of_directory:
                 for name in spec.devices:
                     found[spec.kind, name].append(spec)
@@ -81,9 +55,8 @@ class Registry:
     def resources(self) -> list[GenericResource]:
         """The kinds and the names of devices that tasks may have to themselves."""
         kinds: dict[str, list[str]] = defaultdict(list)
-        for kind, name in sorted(self._known):
-            if name != ALL:
-                kinds[kind].append(name)
+        for kind, name in sorted(each for each in self._known if each[1] != ALL)[:MOST_NAMES]:
+            kinds[kind].append(name)
         return [GenericResource(kind=kind, names=names[:MOST_DEVICES]) for kind, names in kinds.items()]
 
     def edits(self, devices: Iterable[tuple[str, str]]) -> Edits:
@@ -105,64 +78,40 @@ class Registry:
 
 
 def read(directories: Sequence[Path]) -> Registry:
-    """Read all specs. One that cannot be understood is told of in the log, and left out."""
+    """Read all specs. One that cannot be understood is told of in the log, and left out; the others count."""
     return Registry([list(_specs_in(directory)) for directory in directories])
 
 
-def _specs_in(directory: Path) -> Iterator[_Spec]:
-    if not directory.is_dir():
+def _specs_in(directory: Path) -> Iterator[CdiSpec]:
+    try:
+        paths = sorted(path for path in directory.iterdir() if path.suffix in (".json", ".yaml", ".yml"))
+    except FileNotFoundError:
         return
-    for path in sorted(directory.iterdir()):
-        if path.suffix not in (".json", ".yaml", ".yml"):
-            continue
+    except OSError as error:
+        _log.warning("the CDI specs in %s cannot be read: %s", directory, error.strerror)
+        return
+    if len(paths) > MOST_SPECS:
+        _log.warning("%s has %d CDI specs; the first %d count", directory, len(paths), MOST_SPECS)
+    for path in paths[:MOST_SPECS]:
         try:
-            if path.stat().st_size > LARGEST:
-                raise InvalidInput(f"it is larger than {LARGEST} bytes")
-            text = path.read_text()
-            yield parse(path, json.loads(text) if path.suffix == ".json" else yaml.safe_load(text))
-        except (OSError, ValueError, yaml.YAMLError, InvalidInput) as error:
-            _log.warning("the CDI spec %s is left out: %s", path, error)
+            yield parse(path, _document(path))
+        except OSError as error:
+            _log.warning("the CDI spec %s is left out: %s", path, error.strerror)
+        except RecursionError:
+            _log.warning("the CDI spec %s is left out: it is nested too deeply", path)
+        except (ValueError, yaml.YAMLError, InvalidInput) as error:
+            _log.warning("the CDI spec %s is left out: %s", path, " ".join(str(error).split())[:_MOST_SAID])
 
 
-def parse(path: Path, document: Any) -> _Spec:
-    """One spec.
-
-    Raises:
-        InvalidInput: it is of another form, or asks for what containers here cannot have.
-    """
-    if not isinstance(document, dict) or not is_kind(str(document.get("kind", ""))):
-        raise InvalidInput("it has no kind of the form vendor.com/class")
-    devices = {}
-    for entry in _mappings(document.get("devices"), "devices"):
-        name = str(entry.get("name", ""))
-        if not is_device(name) or name in devices:
-            raise InvalidInput(f"{name!r} is no name of a device, or there twice")
-        devices[name] = _edits(entry.get("containerEdits"))
-    return _Spec(path, str(document["kind"]), devices, _edits(document.get("containerEdits")))
+def _document(path: Path) -> Any:
+    text = read_regular_file(path, most_bytes=LARGEST).decode()
+    return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506  # it is a safe one
 
 
-def _edits(value: Any) -> Edits:
-    if value is None:
-        return Edits()
-    if not isinstance(value, dict):
-        raise InvalidInput("containerEdits is no mapping")
-    if unknown := sorted(value.keys() - _EDITS):
-        raise InvalidInput(f"containerEdits.{unknown[0]} is not supported")
-    hooks = _mappings(value.get("hooks"), "hooks")
-    if odd := next((hook for hook in hooks if hook.get("hookName") not in _HOOKS or not hook.get("path")), None):
-        raise InvalidInput(f"{odd!r} is no hook")
-    nodes, mounts = _mappings(value.get("deviceNodes"), "deviceNodes"), _mappings(value.get("mounts"), "mounts")
-    if not all(node.get("path") for node in nodes):
-        raise InvalidInput("a device node needs a path")
-    if not all(mount.get("hostPath") and mount.get("containerPath") for mount in mounts):
-        raise InvalidInput("a mount needs hostPath and containerPath")
-    env, groups = value.get("env") or [], value.get("additionalGids") or []
-    if not all(isinstance(text, str) and "=" in text for text in env) or not all(isinstance(g, int) for g in groups):
-        raise InvalidInput("env is a list of NAME=VALUE, additionalGids one of numbers")
-    return Edits(tuple(env), nodes, mounts, hooks, tuple(groups))
+class _Loader(yaml.SafeLoader):
+    """Without aliases, which no spec needs: a few lines of them stand for more than a memory holds."""
 
-
-def _mappings(value: Any, what: str) -> tuple[Mapping[str, Any], ...]:
-    if value is not None and not (isinstance(value, list) and all(isinstance(entry, dict) for entry in value)):
-        raise InvalidInput(f"{what} is no list of mappings")
-    return tuple(value or ())
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise InvalidInput("aliases of YAML are not taken")
+        return super().compose_node(parent, index)

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from pathlib import Path
 
 from agent.beneath.kernel import open_in_root
 
@@ -17,7 +18,16 @@ def read_regular(root_fd: int, path: str, *, most_bytes: int) -> bytes:
         OSError: EFBIG for a larger one, EINVAL for what is no regular file, ELOOP for links without end; EAGAIN for a
             file with a lease (fcntl(2)), which its holder would have us wait for.
     """
-    found = open_in_root(root_fd, path, os.O_PATH)
+    return _content(open_in_root(root_fd, path, os.O_PATH), path, most_bytes)
+
+
+def read_regular_file(path: Path, *, most_bytes: int) -> bytes:
+    """As `read_regular`, of a path of the host."""
+    return _content(os.open(path, os.O_PATH | os.O_CLOEXEC), str(path), most_bytes)
+
+
+def _content(found: int, path: str, most_bytes: int) -> bytes:
+    """Takes over the descriptor."""
     try:
         status = os.fstat(found)
         if not stat.S_ISREG(status.st_mode):

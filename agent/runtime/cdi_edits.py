@@ -1,11 +1,12 @@
 """What a container gets with devices of the Container Device Interface, put into its OCI runtime spec."""
 
+import stat
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agent.cdi import Edits
+from agent.cdi_document import Edits
 from agent.runtime.devices import DeviceNode, nodes_at
 from shoal.errors import InvalidInput
 
@@ -30,9 +31,9 @@ def _nodes(wanted: Mapping[str, Any]) -> list[DeviceNode]:
     return [
         replace(
             node,
-            mode=int(wanted.get("fileMode") or node.mode),
-            uid=int(wanted.get("uid") or node.uid),
-            gid=int(wanted.get("gid") or node.gid),
+            mode=stat.S_IMODE(wanted.get("fileMode") or node.mode),
+            uid=wanted.get("uid") or node.uid,
+            gid=wanted.get("gid") or node.gid,
         )
         for node in found
     ]

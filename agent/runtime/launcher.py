@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent import cdi
+from agent.cdi_document import Edits
 from agent.runtime.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.attach_lock import AttachLock
 from agent.runtime.block_io import device_numbers
@@ -209,7 +210,7 @@ class Launcher:
             group=read_in_root(root, "/etc/group"),
         )
         cgroup = self._cgroups.name(request.task_id)
-        edits = cdi.read(self._cdi_directories).edits(request.cdi) if request.cdi else cdi.Edits()
+        edits = cdi.read(self._cdi_directories).edits(request.cdi) if request.cdi else Edits()
         devices = [*(all_devices() if request.spec.privileged else ()), *find_devices(request.spec.devices)]
         devices += device_nodes(edits)
         spec = oci_spec(

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from agent.cdi import Edits, parse, read
+from agent.cdi import read
+from agent.cdi_document import Edits, parse
 from agent.resources import parse_resource
 from agent.runtime.cdi_edits import device_nodes, put_edits
 from agent.worker.granted import cdi_devices
@@ -87,7 +88,10 @@ def test_a_spec_that_cannot_be_understood_is_left_out_and_told_of(
         ({"kind": "a.b/c", "devices": [{"name": "x y"}]}, "no name of a device"),
         ({"kind": "a.b/c", "devices": [{"name": "x"}, {"name": "x"}]}, "there twice"),
         ({"kind": "a.b/c", "containerEdits": {"intelRdt": {}}}, "intelRdt is not supported"),
-        ({"kind": "a.b/c", "containerEdits": {"hooks": [{"hookName": "later", "path": "/x"}]}}, "is no hook"),
+        (
+            {"kind": "a.b/c", "containerEdits": {"hooks": [{"hookName": "later", "path": "/x"}]}},
+            "hookName cannot be 'later'",
+        ),
         ({"kind": "a.b/c", "containerEdits": {"deviceNodes": [{}]}}, "needs a path"),
         ({"kind": "a.b/c", "containerEdits": {"mounts": [{"hostPath": "/x"}]}}, "needs hostPath"),
         ({"kind": "a.b/c", "containerEdits": {"env": ["X"]}}, "env is a list"),
