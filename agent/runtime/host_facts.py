@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.runtime.capabilities import capabilities_of
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.confinement.seccomp import load_profile
+from agent.runtime.linux import has_mount_setattr
 from agent.runtime.oci_spec import HostFacts
 
 
@@ -29,6 +30,7 @@ def read_host_facts(layout: CgroupLayout, *, has_apparmor: bool) -> HostFacts:
         cgroup_version=layout.version,
         has_apparmor=has_apparmor,
         init=_init(),
+        recursive_read_only=has_mount_setattr(),
     )
 
 

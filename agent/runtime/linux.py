@@ -20,6 +20,7 @@ MS_SLAVE = 1 << 19
 MS_SHARED = 1 << 20
 
 _MNT_DETACH = 2
+_MOUNT_SETATTR = 442  # the same on all architectures
 _PR_SET_CHILD_SUBREAPER = 36
 _FS_IOC_GETFLAGS, _FS_IOC_SETFLAGS, _FS_TOPDIR_FL = 0x8008_6601, 0x4008_6602, 0x0002_0000
 _WITHOUT_FLAGS = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EACCES)
@@ -54,6 +55,11 @@ def mount(source: str, target: str, kind: str | None, flags: int, options: str =
 def unmount(target: Path) -> None:
     """Detach the topmost mount at `target` (umount2(2), MNT_DETACH)."""
     _check(_libc.umount2(os.fsencode(target), _MNT_DETACH), f"umount {target}")
+
+
+def has_mount_setattr() -> bool:
+    """Whether this kernel has mount_setattr(2): Linux 5.12 and later."""
+    return not (_libc.syscall(_MOUNT_SETATTR, -1, None, 0, None, 0) < 0 and ctypes.get_errno() == errno.ENOSYS)
 
 
 def become_subreaper() -> None:

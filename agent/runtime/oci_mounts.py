@@ -31,19 +31,24 @@ READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sys
 
 
 def mounts_section(
-    spec: ContainerSpec, files: Mapping[str, Path], mounted: Mapping[Path, MountedFile]
+    spec: ContainerSpec,
+    files: Mapping[str, Path],
+    mounted: Mapping[Path, MountedFile],
+    *,
+    recursive_read_only: bool,
 ) -> list[dict[str, Any]]:
     """Kernel file systems, the given files, the spec's mounts, parents before what lies in them; secrets and configs.
 
     Args:
         files: path on this host by path in the container, each bound over the image's.
         mounted: secrets and configs by path on this host.
+        recursive_read_only: the kernel can make a mount and all below it read-only.
     Raises:
-        InvalidInput: a mount without type, or paths that are not absolute.
+        InvalidInput: a mount without type, paths that are not absolute, or what the kernel cannot do.
     """
     access = "rw" if spec.privileged else "ro"
     bound = [bind(str(source), target, read_only=False) for target, source in files.items()]
-    own = [_of_spec(mount, f"spec.mounts[{place}]") for place, mount in enumerate(spec.mounts)]
+    own = [_of_spec(mount, f"spec.mounts[{place}]", recursive_read_only) for place, mount in enumerate(spec.mounts)]
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
     shown = [_file(source, file) for source, file in mounted.items()]
     kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
@@ -68,7 +73,7 @@ def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
     ]
 
 
-def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
+def _of_spec(mount: Mount, path: str, recursive_read_only: bool) -> dict[str, Any]:
     if not mount.target.startswith("/") or PurePosixPath(mount.target) == PurePosixPath("/"):
         raise InvalidInput([Fault(f"{path}.target", f"{mount.target!r} must be an absolute path below /")])
     if mount.type == Mount.TMPFS:
@@ -82,7 +87,20 @@ def _of_spec(mount: Mount, path: str) -> dict[str, Any]:
         raise InvalidInput([Fault(f"{path}.type", "must be BIND or TMPFS")])
     if not mount.source.startswith("/"):
         raise InvalidInput([Fault(f"{path}.source", f"{mount.source!r} must be an absolute path on the host")])
-    return bind(mount.source, mount.target, read_only=mount.read_only, propagation=mount.propagation)
+    if mount.recursive == "readonly" and not recursive_read_only:
+        text = "this node's kernel cannot make the mounts below it read-only; that needs Linux 5.12"
+        raise InvalidInput([Fault(f"{path}.recursive", text)])
+    access = _read_only(mount, recursive_read_only) if mount.read_only else "rw"
+    propagation = mount.propagation or "rprivate"
+    if mount.recursive == "disabled":
+        # crun takes the r of rprivate for the bind's own.
+        return _mount(mount.target, "bind", mount.source, ["bind", propagation.removeprefix("r"), access])
+    return _mount(mount.target, "bind", mount.source, ["rbind", propagation, access])
+
+
+def _read_only(mount: Mount, recursive_read_only: bool) -> str:
+    """`rro`: with all mounts below it (mount_setattr(2), AT_RECURSIVE), as Docker 25 and later have it."""
+    return "rro" if recursive_read_only and mount.recursive in ("", "readonly") else "ro"
 
 
 def follows_host(spec: ContainerSpec) -> bool:
@@ -90,9 +108,9 @@ def follows_host(spec: ContainerSpec) -> bool:
     return any(mount.propagation in ("slave", "rslave") for mount in spec.mounts)
 
 
-def bind(source: str, target: str, *, read_only: bool, propagation: str = "") -> dict[str, Any]:
+def bind(source: str, target: str, *, read_only: bool) -> dict[str, Any]:
     """A bind mount of a path on this host."""
-    return _mount(target, "bind", source, ["rbind", propagation or "rprivate", "ro" if read_only else "rw"])
+    return _mount(target, "bind", source, ["rbind", "rprivate", "ro" if read_only else "rw"])
 
 
 def _file(source: Path, file: MountedFile) -> dict[str, Any]:

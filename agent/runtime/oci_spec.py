@@ -37,6 +37,7 @@ class HostFacts:
         profile: the system call filter's source.
         cgroup_version: 1 or 2.
         has_apparmor: containers can have AppArmor profiles.
+        recursive_read_only: the kernel can make a mount and all below it read-only (Linux 5.12).
         init: a static program that reaps zombies and passes signals on; None: there is none.
     """
 
@@ -50,6 +51,7 @@ class HostFacts:
     cgroup_version: int = 2
     has_apparmor: bool = False
     init: Path | None = None
+    recursive_read_only: bool = True
 
 
 def oci_spec(
@@ -86,7 +88,7 @@ def oci_spec(
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.spec.read_only},
-        "mounts": mounts_section(request.spec, files, mounted),
+        "mounts": mounts_section(request.spec, files, mounted, recursive_read_only=host.recursive_read_only),
         "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices, block_devices),
     }
     if not request.spec.host_namespaces.uts:

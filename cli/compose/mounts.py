@@ -21,6 +21,7 @@ _PROPAGATIONS = {*PRIVATE, *FOLLOWING, "shared", "rshared"}
 _MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
 WITHOUT_EFFECT = (("bind", "selinux"),)
 """Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
+_BIND = {"create_host_path": "create_source", "propagation": "propagation", "recursive": "recursive"}
 _OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
 """Extensions of ours."""
 
@@ -120,7 +121,7 @@ def _long(entry: Mapping[str, Any]) -> Mount:
     fields |= dict(_below(entry, "tmpfs", {"size": "tmpfs_bytes", "mode": "tmpfs_mode"}))
     if fields.get("type") == "bind":
         fields["create_source"] = "true"
-    fields |= dict(_below(entry, "bind", {"create_host_path": "create_source", "propagation": "propagation"}))
+    fields |= dict(_below(entry, "bind", _BIND))
     fields |= dict(_below(entry, "volume", {"nocopy": "no_copy", "subpath": "subpath"}))
     fields |= {name: scalar(entry[key]) for key, name in _OWN.items() if key in entry}
     return from_fields(fields, str(dict(entry)))

@@ -85,6 +85,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.mounts.tmpfs_mode": ("volumes.tmpfs.mode", "tmpfs"),
     "task.container.mounts.tmpfs_options": ("tmpfs", "volumes"),
     "task.container.mounts.propagation": ("volumes.bind.propagation",),
+    "task.container.mounts.recursive": ("volumes.bind.recursive",),
     "task.container.mounts.create_source": ("volumes.bind.create_host_path",),
     "task.container.mounts.volume.no_copy": ("volumes.volume.nocopy",),
     "task.container.mounts.volume.per_slot": ("volumes.x-per-slot",),

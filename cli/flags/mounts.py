@@ -22,6 +22,7 @@ _KEYS = {
     "tmpfs-mode": "tmpfs_mode",
     "bind-propagation": "propagation",
     "bind-create-src": "create_source",
+    "bind-recursive": "recursive",
     "volume-driver": "driver",
     "volume-subpath": "subpath",
     "volume-nocopy": "no_copy",
@@ -31,6 +32,9 @@ _KEYS = {
 PRIVATE = ("private", "rprivate")
 FOLLOWING = ("slave", "rslave")
 """What the node mounts later is seen in the container, and never the other way round."""
+RECURSION = ("enabled", "disabled", "writable", "readonly")
+"""What a container has of mounts below the source: all, read-only where the mount is; none; all as they are; all, and
+read-only or not at all."""
 _OPTION = "volume-opt"
 OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot", "hold")
 
@@ -98,6 +102,9 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
             f"mount {text!r}: propagation {propagation!r} is not supported: what is mounted in a container stays in "
             f"it; use one of {', '.join((*PRIVATE, *FOLLOWING))}"
         )
+    recursive = fields.get("recursive", RECURSION[0])
+    if recursive not in RECURSION:
+        raise InvalidInput(f"mount {text!r}: bind-recursive {recursive!r} must be one of {', '.join(RECURSION)}")
     mount = Mount(
         type=TYPES[kind],
         source=fields.get("source", ""),
@@ -105,6 +112,7 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         read_only=_flag(fields, "read_only"),
         create_source=_flag(fields, "create_source"),
         propagation=propagation if propagation in FOLLOWING else "",
+        recursive="" if recursive == RECURSION[0] else recursive,
         tmpfs_bytes=parse_bytes(fields["tmpfs_bytes"]) if "tmpfs_bytes" in fields else 0,
         tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )

@@ -47,6 +47,7 @@ ULIMITS = frozenset(
 _ENV_NAME = re.compile(r"[^=\x00-\x1f\x7f]+")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*\$?)?")
 PROPAGATIONS = ("slave", "rslave")
+RECURSIONS = ("disabled", "writable", "readonly")
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][a-zA-Z0-9_*-]+)+")
 # Those that the kernel keeps for each namespace, and that Docker lets a container set.
 _SYSCTLS = ("net.", "fs.mqueue.", "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shm")
@@ -177,10 +178,22 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
         yield Fault(f"{path}.type", "must be bind, tmpfs or volume")
     if mount.propagation and (mount.type != Mount.BIND or mount.propagation not in PROPAGATIONS):
         yield Fault(f"{path}.propagation", f"is for bind mounts, and one of {', '.join(PROPAGATIONS)}")
+    yield from _check_recursion(f"{path}.recursive", mount)
     if mount.create_source and mount.type != Mount.BIND:
         yield Fault(f"{path}.create_source", "is for bind mounts only")
     if mount.HasField("volume") and mount.type != Mount.VOLUME:
         yield Fault(f"{path}.volume", "is for mounts of type volume only")
+
+
+def _check_recursion(path: str, mount: Mount) -> Iterator[Fault]:
+    if not mount.recursive:
+        return
+    if mount.type != Mount.BIND or mount.recursive not in RECURSIONS:
+        yield Fault(path, f"is for bind mounts, and one of {', '.join(RECURSIONS)}")
+    elif mount.recursive != "disabled" and not mount.read_only:
+        yield Fault(path, f'"{mount.recursive}" is for mounts that are read-only')
+    elif mount.recursive == "readonly" and mount.propagation:
+        yield Fault(path, '"readonly" cannot be promised of what is mounted later: leave the propagation at rprivate')
 
 
 def _check_templates(path: str, spec: ContainerSpec) -> Iterator[Fault]:

@@ -653,6 +653,7 @@ class Mount(_message.Message):
     TMPFS_OPTIONS_FIELD_NUMBER: _builtins.int
     CREATE_SOURCE_FIELD_NUMBER: _builtins.int
     PROPAGATION_FIELD_NUMBER: _builtins.int
+    RECURSIVE_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
     source: _builtins.str
@@ -669,6 +670,11 @@ class Mount(_message.Message):
     propagation: _builtins.str
     """BIND only: "rslave" (or "slave", without what is mounted below): what the node mounts there later is seen in the
     container too. Empty means rprivate: neither sees what the other one mounts.
+    """
+    recursive: _builtins.str
+    """BIND only: what the container has of mounts below the source. Empty: all of them, read-only where this one is and the
+    node's kernel can do it. "disabled": none. With read_only alone: "writable", all of them as they are; "readonly", all of
+    them read-only, or the task does not start.
     """
     @_builtins.property
     def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -690,11 +696,12 @@ class Mount(_message.Message):
         tmpfs_options: _abc.Iterable[_builtins.str] | None = ...,
         create_source: _builtins.bool = ...,
         propagation: _builtins.str = ...,
+        recursive: _builtins.str = ...,
         volume: Global___VolumeUse | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "propagation", b"propagation", "read_only", b"read_only", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "propagation", b"propagation", "read_only", b"read_only", "recursive", b"recursive", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -353,6 +353,12 @@ def test_propagation(entry: str, expected: str) -> None:
     assert mount.propagation == expected
 
 
+def test_what_is_mounted_below_a_read_only_mount() -> None:
+    entry = "{type: bind, source: /a, target: /b, read_only: true, bind: {recursive: writable}}"
+    (mount,) = project(f"services: {{web: {{image: x, volumes: [{entry}]}}}}").services[0].task.container.mounts
+    assert (mount.read_only, mount.recursive) == (True, "writable")
+
+
 def test_a_container_mounts_nothing_on_its_node() -> None:
     (fault,) = faults("services: {web: {image: x, volumes: ['/a:/b:rshared']}}")
     assert "propagation 'rshared' is not supported: what is mounted in a container stays in it; use one of" in fault

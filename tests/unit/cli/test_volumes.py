@@ -27,6 +27,9 @@ def test_mounts_of_volumes() -> None:
     assert parse_mount(text) == Mount(type=Mount.VOLUME, source="data", target="/d", read_only=True, volume=use)
     bind = parse_mount("type=bind,source=/srv,target=/d,bind-create-src,bind-propagation=rprivate")
     assert bind.create_source and not bind.HasField("volume")
+    for value, expected in (("enabled", ""), ("disabled", "disabled"), ("writable", "writable")):
+        mount = parse_mount(f"type=bind,source=/srv,target=/d,readonly,bind-recursive={value}")
+        assert (mount.recursive, mount.read_only) == (expected, True)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,7 @@ def test_mounts_of_volumes() -> None:
     [
         ("source=data", "target is missing"),
         ("type=bind,source=/a,target=/d,bind-propagation=rshared", "stays in it"),
+        ("type=bind,source=/a,target=/d,bind-recursive=yes", "must be one of enabled, disabled, writable, readonly"),
         ("type=tmpfs,target=/d,volume-nocopy", "do not belong"),
         ("source=d,target=/d,volume-opt=nfs", "name=value"),
         ("type=npipe,source=d,target=/d", "'npipe' is not supported"),

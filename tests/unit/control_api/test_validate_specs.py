@@ -129,6 +129,24 @@ BAD: dict[str, tuple[Edit, str]] = {
         lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/b", propagation="rshared"),
         "task.container.mounts[0].propagation",
     ),
+    "recursion that is none": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/b", recursive="enabled"),
+        "task.container.mounts[0].recursive",
+    ),
+    "read-only below a mount that is not": (
+        lambda s: s.task.container.mounts.add(type=Mount.BIND, source="/a", target="/b", recursive="readonly"),
+        "task.container.mounts[0].recursive",
+    ),
+    "read-only whatever is mounted later": (
+        lambda s: s.task.container.mounts.add(
+            type=Mount.BIND, source="/a", target="/b", read_only=True, recursive="readonly", propagation="rslave"
+        ),
+        "task.container.mounts[0].recursive",
+    ),
+    "recursion of a volume": (
+        lambda s: s.task.container.mounts.add(type=Mount.VOLUME, source="a", target="/b", recursive="disabled"),
+        "task.container.mounts[0].recursive",
+    ),
     "propagation of a tmpfs": (
         lambda s: s.task.container.mounts.add(type=Mount.TMPFS, target="/b", propagation="rslave"),
         "task.container.mounts[0].propagation",

@@ -1,5 +1,6 @@
 """From requests to OCI runtime specs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,13 @@ def spec_of(
     user: User = ROOT,
     limits: Resources | None = None,
     netns_fd: int | None = None,
+    host: HostFacts = HOST,
     **spec: Any,
 ) -> dict[str, Any]:
     image = Image("i", "sha256:0", config, (Path("/layer"),))
     container = ContainerSpec(**spec)
     request = ContainerRequest("t", "web.1.t", container, limits or Resources(), LogConfig(), image, netns_fd, {})
-    return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", files={}, host=HOST)
+    return oci_spec(request, user=user, rootfs=Path("/r"), cgroup="/shoal/n/t", files={}, host=host)
 
 
 @pytest.mark.parametrize("score", [0, 500, -1000])
@@ -149,7 +151,7 @@ def test_mounts_are_ordered_parents_first() -> None:
     ]
     made = spec_of(mounts=mounts)["mounts"][-2:]
     assert [entry["destination"] for entry in made] == ["/data", "/data/cache"]
-    assert "ro" in made[0]["options"]
+    assert "rro" in made[0]["options"]
     assert {"mode=700", "size=1024"} <= set(made[1]["options"])
 
 
@@ -171,6 +173,28 @@ def test_a_mount_that_follows_the_host() -> None:
     assert made["mounts"][-1]["options"] == ["rbind", "rslave", "rw"]
     assert made["linux"]["rootfsPropagation"] == "rslave"
     assert "rootfsPropagation" not in spec_of()["linux"]
+
+
+@pytest.mark.parametrize(
+    ("recursive", "new_kernel", "expected"),
+    [
+        ("", True, ["rbind", "rprivate", "rro"]),
+        ("", False, ["rbind", "rprivate", "ro"]),
+        ("readonly", True, ["rbind", "rprivate", "rro"]),
+        ("writable", True, ["rbind", "rprivate", "ro"]),
+        ("disabled", True, ["bind", "private", "ro"]),
+    ],
+)
+def test_a_read_only_mount_and_what_is_mounted_below_it(recursive: str, new_kernel: bool, expected: list[str]) -> None:
+    host = replace(HOST, recursive_read_only=new_kernel)
+    mount = Mount(type=Mount.BIND, source="/s", target="/x", read_only=True, recursive=recursive)
+    assert spec_of(mounts=[mount], host=host)["mounts"][-1]["options"] == expected
+
+
+def test_what_the_kernel_cannot_promise_is_told() -> None:
+    mount = Mount(type=Mount.BIND, source="/s", target="/x", read_only=True, recursive="readonly")
+    with pytest.raises(InvalidInput, match=r"spec\.mounts\[0\]\.recursive: this node's kernel .* needs Linux 5\.12"):
+        spec_of(mounts=[mount], host=replace(HOST, recursive_read_only=False))
 
 
 def test_no_bound_on_processes() -> None:
