@@ -122,25 +122,22 @@ class AgentSession:
         pauses = delays(self._jitter)
         while True:
             address, self._welcomed = self._managers.first(), False
-            appointment: float | None = None
+            moved = False
             try:
                 await self._hold(address)
             except _Moved:
                 _log.info("manager %s hands this node on", address)
-                appointment = 0.0
-            except Busy as error:
-                _log.info("manager %s is busy: %s", address, error)
-                appointment = error.retry_after_seconds * (1 + self._jitter() / 10)
+                moved = True
             except ShoalError as error:
                 level = logging.ERROR if isinstance(error, (PermissionDenied, Unauthenticated)) else logging.WARNING
                 _log.log(level, "no session with manager %s: %s", address, error)
             self._work.in_touch(False)
-            if appointment is None:
+            if not moved:
                 self._managers.failed(address)
                 await self._look_for_managers()
             if self._welcomed:
                 pauses = delays(self._jitter, self._last_seconds)
-            await asyncio.sleep(next(pauses) if appointment is None else appointment)
+            await asyncio.sleep(0.0 if moved else next(pauses))
 
     async def _look_for_managers(self) -> None:
         """The last resort: ask where this node joined."""
@@ -152,20 +149,28 @@ class AgentSession:
             _log.warning("nobody tells where the managers are: %s", error)
 
     async def _hold(self, address: str) -> None:
-        """One session, until it breaks.
+        """One session, until it breaks. A manager that is busy says when to come back, by the same connection.
 
         Raises:
             ShoalError: why it broke.
         """
         async with self._connect(address) as channel:
-            stream: Stream = DispatcherStub(channel).Session()
-            try:
-                await self._converse(stream, address)
-            except Exception as broken:
-                reason = _reason(broken, address)
-                raise reason from (broken if reason is not broken else None)
-            finally:
-                stream.cancel()
+            while True:
+                try:
+                    await self._try(channel, address)
+                except Busy as busy:
+                    _log.info("manager %s is busy: %s", address, busy)
+                    await asyncio.sleep(busy.retry_after_seconds * (1 + self._jitter() / 10))
+
+    async def _try(self, channel: aio.Channel, address: str) -> None:
+        stream: Stream = DispatcherStub(channel).Session()
+        try:
+            await self._converse(stream, address)
+        except Exception as broken:
+            reason = _reason(broken, address)
+            raise reason from (broken if reason is not broken else None)
+        finally:
+            stream.cancel()
 
     async def _converse(self, stream: Stream, address: str) -> None:
         told = self._host.now()

@@ -71,6 +71,8 @@ class Liveness:
         self._open: set[str] = set()
         self._lost: deque[float] = deque()
         self._due: float | None = None
+        self._braked_until = 0.0
+        self._owed = 0.0
 
     def heard(self, node_id: str, now: float) -> None:
         """The node spoke, or is taken to speak at `now`, which may lie ahead; it is watched from now on."""
@@ -100,12 +102,16 @@ class Liveness:
     def tick(self, now: float) -> bool:
         """Note that a period is over. False when this manager was late itself: then nobody is to be judged.
 
-        What it was late by is taken off every node's silence: nobody could be heard meanwhile.
+        What it was late by is taken off every node's silence: nobody could be heard meanwhile. After a long time agents
+        have given it up and connect anew, all at once: they have what so many need, as after a start.
         """
         late = now - self._due if self._due is not None else 0.0
         self._due = now + self.period
-        if late > 0:
-            self._heard = {node_id: _forgiven(heard, late, now) for node_id, heard in self._heard.items()}
+        self._owed += max(0.0, late)
+        if self._owed > self._heartbeat / 20:  # a timer is never quite in time, and there may be thousands of nodes
+            by = now + grace_seconds(len(self._heard)) if late > self._heartbeat else now
+            self._heard = {each: _forgiven(heard, self._owed, now, by) for each, heard in self._heard.items()}
+            self._owed = 0.0
         return late <= self.period
 
     def restart_period(self, now: float) -> None:
@@ -114,6 +120,8 @@ class Liveness:
 
     def judge(self, now: float, nodes: int, declared: Collection[str] = ()) -> Verdict:
         """What to write of the nodes that are overdue, the longest silent first.
+
+        The brake holds on for a while after it was needed: the last of many to come back are not lost either.
 
         Args:
             nodes: in the cluster.
@@ -127,7 +135,9 @@ class Liveness:
         late = sorted(
             (each for each in silence if silence[each] > self._allowed(each)), key=lambda each: -silence[each]
         )
-        if silent <= most_at_once(nodes):
+        if silent > most_at_once(nodes):
+            self._braked_until = now + self._patience + grace_seconds(nodes)
+        if now >= self._braked_until:
             return Verdict(tuple(late), (), silent)
         down = tuple(each for each in late if each in declared)
         return Verdict(down, tuple(each for each in late if each not in declared), silent)
@@ -141,6 +151,11 @@ class Liveness:
         return self._patience * (OPEN_SESSION_FACTOR if node_id in self._open else 1)
 
 
-def _forgiven(heard: float, late: float, now: float) -> float:
-    """When a node was heard, moved by what the manager was late; not beyond now, unless it lay ahead already."""
-    return heard + late if heard > now else min(now, heard + late)
+def _forgiven(heard: float, late: float, now: float, by: float) -> float:
+    """When a node was heard, moved by what the manager was late; not beyond now, unless it lay ahead already.
+
+    Args:
+        by: when it is to be heard at the latest, if not `now`.
+    """
+    moved = heard + late if heard > now else min(now, heard + late)
+    return max(moved, by) if by > now else moved

@@ -121,7 +121,11 @@ def test_when_most_of_them_are_back_the_rest_is_given_up() -> None:
     assert len(liveness.judge(7.0, 100).unknown) == 10
     for number in range(7):
         liveness.heard(f"n{number}", 7.0)
-    assert liveness.judge(7.5, 100) == Verdict(("n7", "n8", "n9"), (), 3)
+    late = 7.0 + MISSED * HEARTBEAT + grace_seconds(100)
+    for number in range(7):
+        liveness.heard(f"n{number}", late)
+    assert liveness.judge(late - 0.1, 100) == Verdict((), ("n7", "n8", "n9"), 3), "those may be on their way"
+    assert liveness.judge(late, 100) == Verdict(("n7", "n8", "n9"), (), 3)
 
 
 def test_nodes_given_up_one_after_the_other_count_together_for_as_long_as_a_node_may_be_silent() -> None:
@@ -169,9 +173,20 @@ def test_a_late_tick_forgives_what_it_was_late_by_and_judges_nobody() -> None:
     liveness.heard("ahead", 40.0)
     assert liveness.tick(0.0) and liveness.tick(0.5)
     assert not liveness.tick(9.0), "8 s late"
-    assert not liveness.judge(14.0, 2).down
-    assert liveness.judge(14.1, 2).down == ("n1",)
+    by = 9.0 + grace_seconds(2)
+    assert not liveness.judge(by + 6.0, 2).down
+    assert liveness.judge(by + 6.1, 2).down == ("n1",)
     assert not liveness.judge(53.9, 2).down[1:], "grace lasts 8 s longer too"
+
+
+def test_nodes_that_have_to_connect_anew_after_a_long_pause_have_what_so_many_need() -> None:
+    watch = Watch([number / 1000 for number in range(1000)])
+    watch.listen(7.0)
+    watch.pause(14.0)
+    watch.liveness.tick(watch.now)
+    watch.now += grace_seconds(1000)
+    watch.listen(5.0)
+    assert not watch.down and not watch.unknown
 
 
 def test_the_least_and_the_share() -> None:
