@@ -13,23 +13,13 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from agent.health.check import command
+from agent.health.executions import Executions, Programs
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe
 from shoal.errors import ShoalError
-
-EXECUTIONS_AT_ONCE = 32
-"""Programs run in containers at the same time: one that hangs must not keep many others waiting."""
 
 MAX_LINE = 200
 _MAX_ANSWER = 4096
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: ([^\r\n]*))?\r?\n")
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a program ended that was run in a container: its exit code and the end of what it wrote."""
-
-    code: int
-    output: bytes
 
 
 @dataclass(frozen=True)
@@ -40,19 +30,11 @@ class Finding:
     line: str
 
 
-class Containers(Protocol):
+class Containers(Programs, Protocol):
     """Access to running containers."""
 
-    async def execute(self, task_id: str, words: tuple[str, ...]) -> Execution:
-        """Run a program in the container as the container's user; when cancelled, it and what it started is killed.
-
-        Raises:
-            NotFound: the container does not run. Unavailable: the host refused.
-        """
-        ...
-
     async def open_socket(self, task_id: str, family: socket.AddressFamily) -> socket.socket:
-        """A non-blocking TCP socket in the container's network namespace. Raises as `execute`."""
+        """A non-blocking TCP socket in the container's network namespace. Raises as `Programs.execute`."""
         ...
 
 
@@ -61,7 +43,7 @@ class Prober:
 
     def __init__(self, *, containers: Containers) -> None:
         self._containers = containers
-        self._executions = asyncio.Semaphore(EXECUTIONS_AT_ONCE)
+        self._executions = Executions(containers)
 
     async def check(self, task_id: str, check: Healthcheck, address: str) -> Finding:
         """Make one check. What goes wrong is a finding, not an error.
@@ -86,9 +68,12 @@ class Prober:
         except ShoalError as error:
             return Finding(False, _line(str(error)))
 
+    def forget(self, task_id: str) -> None:
+        """The container is checked no more."""
+        self._executions.forget(task_id)
+
     async def _execute(self, task_id: str, check: Healthcheck, seconds: float) -> Finding:
-        async with self._executions, asyncio.timeout(seconds):
-            done = await self._containers.execute(task_id, command(check))
+        done = await self._executions.run(task_id, command(check), seconds)
         lines = done.output.decode(errors="replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "")
         return Finding(done.code == 0, _line(last) or (f"exit code {done.code}" if done.code else ""))

@@ -8,6 +8,12 @@ from agent.health.probes import Prober
 from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.task_pb2 import TaskStatus
 
+LEAST_PAUSE_MS = 100
+"""Between two checks, however short the interval: each costs the agent's host some milliseconds, not the container."""
+
+LEAST_BETWEEN_MS = 5_000
+"""Between two reports that checks fail or pass again while the health stays the same."""
+
 Tell = Callable[[TaskStatus.Health.ValueType, str], None]
 """Takes the health and the line of the last check."""
 
@@ -33,11 +39,31 @@ async def watch(
             since every call ends in a write to the cluster's store.
     """
     course = Course(health if health != TaskStatus.NONE else TaskStatus.STARTING)
-    told: tuple[TaskStatus.Health.ValueType, bool] | None = None
-    while course.health != TaskStatus.UNHEALTHY:
-        await asyncio.sleep(pause_ms(course, check, now_ms() - started_ms) / 1000)
-        finding = await prober.check(task_id, check, address)
-        course = advance(course, check, passed=finding.passed, age_ms=now_ms() - started_ms)
-        if told != (course.health, finding.passed):
-            told = (course.health, finding.passed)
-            tell(course.health, finding.line)
+    reported = _LastReport()
+    try:
+        while course.health != TaskStatus.UNHEALTHY:
+            await asyncio.sleep(max(pause_ms(course, check, now_ms() - started_ms), LEAST_PAUSE_MS) / 1000)
+            finding = await prober.check(task_id, check, address)
+            course = advance(course, check, passed=finding.passed, age_ms=now_ms() - started_ms)
+            if reported.is_due(course.health, finding.passed, now_ms()):
+                tell(course.health, finding.line)
+    finally:
+        prober.forget(task_id)
+
+
+class _LastReport:
+    """What was told last of a container."""
+
+    def __init__(self) -> None:
+        self._last: tuple[TaskStatus.Health.ValueType, bool] | None = None
+        self._at_ms = 0
+
+    def is_due(self, health: TaskStatus.Health.ValueType, passed: bool, now_ms: int) -> bool:
+        """Whether there is something to tell now, which then counts as told."""
+        if self._last == (health, passed):
+            return False
+        same_health = self._last is not None and self._last[0] == health
+        if same_health and now_ms - self._at_ms < LEAST_BETWEEN_MS:
+            return False
+        self._last, self._at_ms = (health, passed), now_ms
+        return True

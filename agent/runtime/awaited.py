@@ -5,9 +5,13 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.runtime.processes import descendants
 from agent.runtime.scrap import ended, reap
+
+_MOST_KILLED = 10_000
+"""Descendants looked for: the others are in the container and end with it, as its bound of processes is theirs."""
 
 _PATIENCE_SECONDS = 1.0
 """For a process to end by itself once the one that it waits for was killed."""
@@ -31,7 +35,8 @@ class Child:
     async def end(self) -> int:
         """Kill it and what it started where it still runs; its exit code, 128 + the number of the signal, if any."""
         if not ended(self.pidfd, 0):
-            self.kill_what_it_started()
+            # Apart from the event loop: there may be thousands, and /proc is read for each.
+            await asyncio.to_thread(self.kill_what_it_started)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self.ended()
@@ -44,7 +49,7 @@ class Child:
 
     def kill_what_it_started(self) -> None:
         """All that are its descendants now."""
-        for pid in list(descendants(self.pid)):
+        for pid in list(islice(descendants(self.pid), _MOST_KILLED)):
             kill(pid)
 
     def kill(self) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from agent.health.probes import Execution
+from agent.health.executions import Execution
 from agent.runtime.awaited import Child
 from agent.runtime.entering import Entrance
 from agent.runtime.places import Places, Record
@@ -14,6 +14,12 @@ from shoal.errors import NotFound
 
 MAX_OUTPUT = 4096
 """Bytes kept of what a program writes, the last ones."""
+
+FREE_BYTES = 1 << 20
+"""What a program may write at full speed; after that 1.3 MB/s are read of it, which costs the agent next to nothing."""
+
+_PAUSE_SECONDS = 0.05
+_ENDED = 1 << 60
 
 
 class Executor:
@@ -71,12 +77,14 @@ class Executor:
 
 
 class _Tail:
-    """Reads a pipe as it fills and keeps its last bytes, so that whoever writes never waits."""
+    """Reads a pipe as it fills and keeps its last bytes, so that whoever writes does not wait, but for floods."""
 
     def __init__(self, descriptor: int) -> None:
         self.kept = bytearray()
         self._descriptor = descriptor
-        asyncio.get_running_loop().add_reader(descriptor, self._read)
+        self._free = FREE_BYTES
+        self._pause: asyncio.TimerHandle | None = None
+        self._listen()
 
     def drain(self) -> None:
         """Take what is in the pipe now. A program may have left others behind, so its end is not awaited."""
@@ -85,14 +93,27 @@ class _Tail:
                 return
 
     def stop(self) -> None:
+        if self._pause is not None:
+            self._pause.cancel()
         asyncio.get_running_loop().remove_reader(self._descriptor)
+
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_reader(self._descriptor, self._read_some)
+
+    def _read_some(self) -> None:
+        """After the free bytes, a pipe's worth at a time with pauses."""
+        self._read()
+        if self._free < 0:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._descriptor)
+            if self._free > -_ENDED:
+                self._pause = loop.call_later(_PAUSE_SECONDS, self._listen)
 
     def _read(self) -> bool:
         try:
             piece = os.read(self._descriptor, 1 << 16)
         except BlockingIOError:
             return False
-        if not piece:
-            asyncio.get_running_loop().remove_reader(self._descriptor)
+        self._free -= len(piece) or _ENDED
         self.kept = (self.kept + piece)[-MAX_OUTPUT:]
         return bool(piece)

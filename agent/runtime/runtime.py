@@ -13,7 +13,7 @@ from signal import SIGKILL
 from types import TracebackType
 from typing import Self
 
-from agent.health.probes import Execution
+from agent.health.executions import Execution
 from agent.runtime.attach_lock import AttachLock
 from agent.runtime.attached import Attached
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Awaitable, Callable
 
-from agent.health.probes import Execution
+from agent.health.executions import Execution
 from shoal.errors import NotFound
 
 Execute = Callable[[str, tuple[str, ...]], Awaitable[Execution]]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from agent.health.probes import Execution
+from agent.health.executions import Execution
 from agent.worker.seams import ImageConfig
 from shoal.api.v1.container_pb2 import Healthcheck
 from shoal.api.v1.service_pb2 import ServiceRevision

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from agent.health.check import command, complete
 from agent.health.course import Course, advance, in_grace, pause_ms
-from agent.health.probes import Execution, Prober
+from agent.health.executions import Execution
+from agent.health.probes import Prober
 from agent.health.watch import watch
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe, TcpProbe
 from shoal.api.v1.task_pb2 import TaskStatus
