@@ -228,7 +228,7 @@ class Catalogue:
             return
         for network_id in (*self._networks.networks(node_id), MESH_NETWORK):
             marks.add(self._networks.told(network_id), ("peer", node_id))
-        if (old is None) != (new is None) and self._networks.told(MESH_NETWORK):
+        if (old is None) != (new is None) and self._networks.is_assigned(MESH_NETWORK):
             marks.add_all([node_id], self._everything_on(MESH_NETWORK))
 
     def _peer_record(self, node_id: str) -> Peer | None:

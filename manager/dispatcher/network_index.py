@@ -69,7 +69,11 @@ class NetworkIndex:
 
     def told(self, network_id: str) -> Collection[str]:
         """Ids of the nodes that know of each other on the network: none while it is not assigned to anybody."""
-        return self.nodes(network_id) if network_id in self._assignments else ()
+        return self.nodes(network_id) if self.is_assigned(network_id) else ()
+
+    def is_assigned(self, network_id: str) -> bool:
+        """Whether nodes are told of the network."""
+        return network_id in self._assignments
 
     def networks(self, node_id: str) -> Iterator[str]:
         """Ids of those that the node is told of."""
