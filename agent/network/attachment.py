@@ -108,9 +108,12 @@ def read_alias(text: str) -> Alias | None:
     if (match := _ALIAS.fullmatch(text)) is None:
         return None
     task_id, mac, out, local, given, out6 = match.groups()
-    resolvers = tuple(ip_address(text) for text in (given or "").split(",") if text)
-    ways_out = IPv4Address(out) if out else None, IPv6Address(out6) if out6 else None
-    return Alias(task_id, mac, ways_out[0], IPv4Address(local) if local else None, resolvers, ways_out[1])
+    try:
+        resolvers = tuple(ip_address(text) for text in (given or "").split(",") if text)
+        ways_out = IPv4Address(out) if out else None, IPv6Address(out6) if out6 else None
+        return Alias(task_id, mac, ways_out[0], IPv4Address(local) if local else None, resolvers, ways_out[1])
+    except ValueError:  # what looks like an address, and is none
+        return None
 
 
 def local_address6(address: IPv4Address) -> IPv6Address:

@@ -17,6 +17,10 @@ _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 270, 10, 11, 12
 _SO_RCVBUFFORCE = 33
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
+_KERNEL = 0
+"""Its port (netlink(7))."""
+_INTERRUPTED = 0x10
+"""NLM_F_DUMP_INTR: what was listed changed meanwhile."""
 _BATCH = 256
 """Requests in one send: the kernel answers them all before the send returns, into a buffer that is bounded."""
 
@@ -86,7 +90,7 @@ class Connection:
             number = -struct.unpack_from("=i", reply.body)[0]
             message = batch[reply.sequence - first]
             if number and number not in message.harmless:
-                yield Refusal(message, f"{message.what}: {os.strerror(number)}{_explanation(reply.body)}")
+                yield Refusal(message, f"{message.what}: {os.strerror(number)}{explanation(reply.body)}")
 
     def ask(self, kind: int, body: bytes) -> list[Reply]:
         """What the kernel answers to one request; nothing when there is no such thing.
@@ -123,22 +127,37 @@ class Connection:
         """Replies up to the one which ends the request `last`. Those of requests before `first` are skipped."""
         self._interrupted = False
         while True:
-            data = self._socket.recv(1 << 18)
-            offset = 0
-            while offset < len(data):
-                length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-                body = data[offset + 16 : offset + length]
-                offset += (length + 3) & ~3
-                self._interrupted |= bool(flags & 0x10)
-                if sequence < first:
+            data, (sender, _) = self._socket.recvfrom(1 << 18)
+            if sender != _KERNEL:  # in a container's namespace, who has CAP_NET_ADMIN there may send to our socket too
+                continue
+            for reply, flags in messages_of(data):
+                self._interrupted |= bool(flags & _INTERRUPTED)
+                if reply.sequence < first:
                     continue
-                if kind != _DONE:
-                    yield Reply(kind, sequence, body)
-                if kind in (_DONE, _ERROR) and sequence == last:
+                if reply.kind != _DONE:
+                    yield reply
+                if reply.kind in (_DONE, _ERROR) and reply.sequence == last:
                     return
 
 
-def _explanation(body: bytes) -> str:
+def messages_of(data: bytes) -> Iterator[tuple[Reply, int]]:
+    """The messages of one datagram, with their flags (netlink(7)). Pure.
+
+    Raises:
+        Unavailable: it is none.
+    """
+    offset = 0
+    while offset < len(data):
+        if len(data) - offset < _HEADER.size:
+            raise Unavailable("The kernel's answer is cut off")
+        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if not _HEADER.size <= length <= len(data) - offset:
+            raise Unavailable("The kernel's answer has a length that it cannot have")
+        yield Reply(kind, sequence, data[offset + _HEADER.size : offset + length]), flags
+        offset += (length + 3) & ~3
+
+
+def explanation(body: bytes) -> str:
     """The kernel's own words, where it has any (NLMSGERR_ATTR_MSG)."""
     offset = 20
     while offset + 4 <= len(body):

@@ -1,0 +1,104 @@
+"""What reaches a node's network from outside, as bytes: each target takes any, and checks what the parser promises."""
+
+import random
+from ipaddress import IPv4Address
+
+from google.protobuf.message import DecodeError
+
+from agent.network.attachment import read_alias
+from agent.network.dns.answer import LARGEST_UDP_BYTES, Forward
+from agent.network.dns.askers import Asker
+from agent.network.dns.kept import KeptAnswers
+from agent.network.dns.upstream import matches, resolvers
+from agent.network.dns.wire import HEADER_BYTES, failure, question_end, without_options
+from agent.network.dns.zone import zone
+from agent.network.names import GATEWAY
+from agent.network.netlink.connection import explanation, messages_of
+from agent.network.netlink.inventory import attributes
+from agent.network.tables import tables
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, TaskEndpoint
+from shoal.api.v1.task_pb2 import TaskAddress
+from shoal.errors import InvalidInput, Unavailable
+
+_NETWORKS = [NetworkAssignment(network_id="front", subnet="10.0.1.0/24", subnet6="fd01::/64")]
+_TASKS = [
+    TaskEndpoint(
+        task_id=f"t{slot}",
+        service_id="id-of-web",
+        service_name="web",
+        slot=slot,
+        node_id="node7",
+        addresses=[TaskAddress(network_id="front", address=f"10.0.1.{slot}", address6=f"fd01::{slot:x}")],
+        ready=True,
+    )
+    for slot in range(1, 200)
+]
+_ASKERS = (Asker(("front",), may_leave=True), Asker(("front",), may_leave=False), None)
+_ANSWERS = KeptAnswers(ttl_seconds=5, shuffle=random.Random(1))
+_ANSWERS.zone = zone(_NETWORKS, _TASKS, [])
+
+
+def fuzz_dns_query(data: bytes) -> None:
+    """A query of a container: no answer, or one under its number that fits, and the same from what is kept."""
+    for tcp in (False, True):
+        for asker in _ASKERS:
+            answer = _ANSWERS.answer(data, asker, tcp=tcp)
+            again = _ANSWERS.answer(data, asker, tcp=tcp)
+            if answer is None or isinstance(answer, Forward):
+                assert again == answer
+                assert answer is None or (asker is not None and asker.may_leave)
+                continue
+            assert isinstance(again, bytes) and len(again) == len(answer)
+            assert answer[:2] == data[:2] and answer[2] & 0x80
+            assert len(answer) <= (65535 if tcp else LARGEST_UDP_BYTES)
+
+
+def fuzz_dns_bytes(data: bytes) -> None:
+    """What is told of a query without reading all of it."""
+    assert question_end(data) >= HEADER_BYTES
+    bare = without_options(data)
+    assert without_options(bare) == bare and data.startswith(bare[:-2] or bare)
+    failed = failure(data)
+    assert failed is None or (failed[:2] == data[:2] and failed[2] & 0x80 and len(failed) <= len(data))
+
+
+def fuzz_dns_answer_of_others(data: bytes) -> None:
+    """What an upstream resolver, or somebody in its name, answers."""
+    query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0\3web\7example\0\0\1\0\1"
+    if matches(query, data):
+        assert data[:2] == query[:2] and data[2] & 0x80
+
+
+def fuzz_resolv_conf(data: bytes) -> None:
+    """The host's list of resolvers, in which we are not."""
+    assert GATEWAY not in resolvers(data.decode(errors="replace"))
+
+
+def fuzz_netlink(data: bytes) -> None:
+    """A datagram of netlink ends, in an error or with messages that are parts of it."""
+    try:
+        found = list(messages_of(data))
+    except Unavailable:
+        return
+    assert sum(16 + len(reply.body) for reply, _ in found) <= len(data)
+    for reply, _ in found:
+        assert sum(map(len, attributes(reply.body, 0).values())) <= len(reply.body)
+        assert explanation(reply.body).isprintable() or "\ufffd" in explanation(reply.body) or reply.body
+
+
+def fuzz_link_alias(data: bytes) -> None:
+    """The text on a link, which any program of the host may write."""
+    if (alias := read_alias(data.decode(errors="replace"))) is not None:
+        assert alias.local is None or isinstance(alias.local, IPv4Address)
+
+
+def fuzz_assignments(data: bytes) -> None:
+    """A manager's word on networks: tables, or a fault that says what is wrong."""
+    try:
+        told = Assignments.FromString(data)
+    except DecodeError:
+        return
+    try:
+        tables(told.networks, told.endpoints, told.peers, "node7")
+    except InvalidInput as error:
+        assert error.faults
