@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, ip_address
 
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, ServiceEndpoint
 from shoal.api.v1.service_pb2 import PublishedPort
-from shoal.api.v1.task_pb2 import TaskAddress, TaskPort
+from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 from tests.hostile.packets.crafted import UDP, Address, label, udp, vxlan
 from tests.hostile.packets.crafted import ip as packet
 from tests.integration.network.netns_hosts import Host, Hosts, inside, ip, task
@@ -27,6 +27,7 @@ class Laboratory:
         attacker: a container on network 1 whose UDP port 9000 host one publishes.
         neighbour: another one of network 1, on host two.
         meshed: a container on host three, which every host leads UDP port 9100 to.
+        lonely: a container without networks, on host one.
         victim: on network 2, which is internal, on host two; it listens at UDP port 5000.
     """
 
@@ -52,6 +53,7 @@ class Laboratory:
         self.victim = hosts.attach(two, task(victim)).netns_fd
         self.insider = hosts.attach(one, task(insider)).netns_fd
         self.meshed = hosts.attach(three, task(meshed)).netns_fd
+        self.lonely = hosts.attach(one, Task(id="task000000006"))
 
     @property
     def family(self) -> socket.AddressFamily:

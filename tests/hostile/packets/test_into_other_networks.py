@@ -6,6 +6,7 @@ whole or in fragments, none leaves its host, and none reaches a container of ano
 
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
@@ -132,6 +133,16 @@ def test_an_answer_that_goes_back_by_another_node_does_not_leave_there(lab: Labo
             server.sendto(label(f"{name} at length") * 60, client)
         assert fence(lab, by_one) - {"question"} == {"control answered", "control at length"}
         assert delivered(lab, mail) == set()
+
+
+def test_a_container_without_networks_sends_nothing_there_either(lab: Laboratory) -> None:
+    own = lab.lonely.addresses if lab.version == 4 else lab.lonely.addresses6
+    (source,), target = map(ip_address, own.values()), lab.underlay(lab.hosts.two)
+    with wire(lab.hosts.switch, "u1") as sniffed:
+        for name, port in {**TUNNELS, "control": CONTROL}.items():
+            body = udp(source, target, (PUBLISHED, port), lab.frame(name))
+            send(lab.lonely.netns_fd, [ip(source, target, UDP, body)], str(target))
+        assert fence(lab, sniffed) == {"control"}
 
 
 def test_no_tunnels_protocol_leaves(lab: Laboratory) -> None:
