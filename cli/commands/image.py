@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
@@ -12,6 +13,8 @@ from cli.render.tasks import short_image
 from cli.render.terminal import draw, is_live
 from shoal.distribution.registries import Registries, read_registries
 from shoal.errors import NotFound
+
+Compression = Literal["gzip", "zstd", "none"]
 
 PUSH_EXAMPLES = """\b
 Examples:
@@ -48,12 +51,25 @@ def settings_of(ctx: click.Context, path: Path | None) -> Registries:
 
 @command.command("push", epilog=PUSH_EXAMPLES)
 @registries_option
+@click.option(
+    "--compression",
+    type=click.Choice(get_args(Compression)),
+    default="gzip",
+    show_default=True,
+    help="Of layers that SOURCE has uncompressed.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print the digest only.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.argument("reference")
 @click.pass_context
-def push(ctx: click.Context, *, source: Path, reference: str, registries: Path | None, quiet: bool) -> None:
-    """Push SOURCE (an OCI layout or archive, or what `docker save` wrote) as REFERENCE."""
+def push(
+    ctx: click.Context, *, source: Path, reference: str, registries: Path | None, compression: Compression, quiet: bool
+) -> None:
+    """Push SOURCE (an OCI layout or archive, or what `docker save` wrote) as REFERENCE.
+
+    Layers that are not compressed in SOURCE are compressed on the way. The image then has another digest than SOURCE
+    says, and the same content.
+    """
     from cli.images.push import push as run
 
     def say(line: str) -> None:
@@ -62,7 +78,7 @@ def push(ctx: click.Context, *, source: Path, reference: str, registries: Path |
         elif not quiet:
             click.echo(line, err=True)
 
-    pushed = asyncio.run(run(source, reference, settings_of(ctx, registries), say))
+    pushed = asyncio.run(run(source, reference, settings_of(ctx, registries), say, compression=compression))
     if not quiet and is_live(sys.stderr):
         draw("\r\x1b[2K", err=True)
     click.echo(pushed.digest if quiet else f"{short_image(pushed.reference)}: {pushed.digest}")

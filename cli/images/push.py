@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cli.images.archive import open_source
+from cli.images.compress import Compression, Compressor
 from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
 from shoal.errors import InvalidInput
@@ -24,15 +26,25 @@ class Pushed:
 
 
 async def push(
-    source: Path, reference: str, registries: Registries, progress: Progress, *, policy: RetryPolicy | None = None
+    source: Path,
+    reference: str,
+    registries: Registries,
+    progress: Progress,
+    *,
+    compression: Compression = "gzip",
+    policy: RetryPolicy | None = None,
 ) -> Pushed:
     """Push the image in an OCI layout (a directory or a tar of it) or a docker archive under a reference's tag.
 
     Blobs go first, then manifests, the tag last: a push that breaks off leaves the tag as it was.
 
+    Args:
+        compression: of layers that are plain tars in the files; their image's manifest has another digest then. What is
+            compressed already stays as it is.
     Raises:
         NotFound: no such file, or no single image in it for the tag.
         InvalidInput: it is no image, the reference is broken or has a digest.
+        Exhausted: no room for what is compressed.
         Unauthenticated, PermissionDenied, Unavailable: as the registry answers.
     """
     from cli.images.upload import Upload  # httpx costs 86 ms: only for who pushes
@@ -41,9 +53,10 @@ async def push(
     wanted = parse(reference)
     if wanted.digest:
         raise InvalidInput(f"{reference}: push to a tag; the digest follows from the content")
-    with open_source(source) as images:
+    with open_source(source) as images, TemporaryDirectory(prefix="shoal-push-") as scratch:
         top = images.choose(wanted.target)
+        compressor = Compressor(images, Path(scratch), compression, progress)
         async with Distribution(registries, policy=policy) as distribution:
-            run = Upload(images, distribution.repository(wanted), progress)
-            digest = await run.manifest(top, wanted.target)
+            run = Upload(images, distribution.repository(wanted), compressor, progress)
+            digest = (await run.manifest(top, wanted.target)).digest
     return Pushed(str(wanted.tagged().with_digest(digest)), digest, run.sent, run.there)

@@ -3,9 +3,13 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 from cli.images.archive import ImageSource
+from cli.images.compress import Compressor
+from cli.images.rewrite import with_replaced
 from shoal.distribution.client import RawManifest, Repository
+from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Descriptor, Index, Manifest, parse_manifest
 from shoal.distribution.uploads import Uploader
 from shoal.task_group import TaskGroup
@@ -17,28 +21,41 @@ _PARALLEL = 3
 class Upload:
     """Takes manifests with their blobs from files to a repository; `sent` and `there` count blobs."""
 
-    def __init__(self, images: ImageSource, repository: Repository, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, images: ImageSource, repository: Repository, compressor: Compressor, progress: Callable[[str], None]
+    ) -> None:
         self.sent = self.there = 0
         self._images = images
         self._uploader = Uploader(repository)
+        self._compressor = compressor
         self._progress = progress
         self._slots = asyncio.Semaphore(_PARALLEL)
 
-    async def manifest(self, descriptor: Descriptor, target: str) -> str:
-        """Push a manifest with all that it names; those of an index first. Returns its digest."""
+    async def manifest(self, descriptor: Descriptor, target: str = "") -> Descriptor:
+        """Push a manifest with all that it names; those of an index first. Returns it as it is in the repository: where
+        layers were compressed on the way, another one.
+
+        Args:
+            target: a tag; its digest if empty.
+        """
         content = self._images.manifest(descriptor.digest)
         parsed = parse_manifest(content, descriptor.media_type)
         if isinstance(parsed, Index):
-            for each in parsed.manifests:
-                await self.manifest(each, each.digest)
+            replaced = {each.digest: await self.manifest(each) for each in parsed.manifests}
         else:
-            await self._blobs(parsed)
-        raw = RawManifest(_media_type(content, descriptor), descriptor.digest, content)
-        return await self._uploader.put_manifest(raw, target)
+            replaced = await self._compressor.layers(parsed)
+            await self._blobs(parsed, replaced)
+        changed = {digest: each for digest, each in replaced.items() if each.digest != digest}
+        kind = _media_type(content, descriptor)
+        content = with_replaced(content, changed)
+        pushed = replace(descriptor, media_type=kind, digest=digest_of(content), size=len(content))
+        await self._uploader.put_manifest(RawManifest(kind, pushed.digest, content), target or pushed.digest)
+        return pushed
 
-    async def _blobs(self, manifest: Manifest) -> None:
+    async def _blobs(self, manifest: Manifest, replaced: dict[str, Descriptor]) -> None:
         await self._blob(manifest.config)  # alone: whether the registry lets us in is asked once, not by all at once
-        blobs = {each.digest: each for each in manifest.layers}
+        layers = [replaced.get(each.digest, each) for each in manifest.layers]
+        blobs = {each.digest: each for each in layers}
         try:
             async with TaskGroup() as group:
                 for each in blobs.values():
@@ -56,7 +73,8 @@ class Upload:
                 self._progress(f"{blob.digest[:19]} is there already")
 
     async def _read(self, digest: str, offset: int) -> AsyncIterator[bytes]:
-        with self._images.open_blob(digest) as file:
+        path = self._compressor.file(digest)
+        with path.open("rb") if path else self._images.open_blob(digest) as file:
             file.seek(offset)
             while chunk := file.read(_READ):
                 yield chunk

@@ -1,0 +1,154 @@
+"""Layers of an archive that are not compressed, made smaller before they go over the network.
+
+`docker save` writes layers as plain tars. What unpacks to the same keeps its diff id, so an image's configuration stays
+as it is; its manifest names other blobs then. OCI image-spec, layer.md, "+gzip" and "+zstd" media types.
+"""
+
+import asyncio
+import hashlib
+import os
+import sys
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Literal, Protocol
+
+from cli.images.archive import ImageSource
+from shoal.distribution.manifests import OCI_LAYER, OCI_LAYER_GZIP, Descriptor, Manifest
+from shoal.errors import Exhausted, InvalidInput
+from shoal.task_group import TaskGroup
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+Compression = Literal["gzip", "zstd", "none"]
+
+_DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
+_COMPRESSED_TYPES: dict[tuple[str, str], str] = {
+    (OCI_LAYER, "gzip"): OCI_LAYER_GZIP,
+    (OCI_LAYER, "zstd"): f"{OCI_LAYER}+zstd",
+    (_DOCKER_LAYER, "gzip"): f"{_DOCKER_LAYER}.gzip",
+}
+_MAGIC = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+_READ = 1 << 20
+_GZIP_LEVEL = 6
+_GZIP_BITS = 31
+_ZSTD_LEVEL = 3
+_MOST_THREADS = 4
+
+
+@dataclass(frozen=True)
+class CompressedLayer:
+    """What goes up in a layer's place, and the file with it."""
+
+    descriptor: Descriptor
+    path: Path
+
+
+class Compressor:
+    """Compresses layers into files of a directory, which is the caller's to remove.
+
+    Args:
+        progress: told of each layer as it begins.
+    """
+
+    def __init__(
+        self, images: ImageSource, directory: Path, compression: Compression, progress: Callable[[str], None]
+    ) -> None:
+        self._images = images
+        self._directory = directory
+        self._compression = compression
+        self._progress = progress
+        self._slots = asyncio.Semaphore(min(_MOST_THREADS, os.cpu_count() or 1))
+        self._reading = threading.Lock()
+        self._done: dict[str, CompressedLayer] = {}
+
+    def file(self, digest: str) -> Path | None:
+        """The file of a compressed layer; None for any other blob."""
+        return next((each.path for each in self._done.values() if each.descriptor.digest == digest), None)
+
+    async def layers(self, manifest: Manifest) -> dict[str, Descriptor]:
+        """For the digest of each layer that was not compressed, what takes its place.
+
+        Raises:
+            InvalidInput: a layer is not what its digest names. Exhausted: no room for the files.
+        """
+        plain = {each.digest: each for each in manifest.layers if self._is_plain(each)}
+        stop = threading.Event()
+        try:
+            async with TaskGroup() as group:
+                for each in plain.values():
+                    if each.digest not in self._done:
+                        group.create_task(self._layer(each, stop))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            stop.set()
+        return {digest: self._done[digest].descriptor for digest in plain}
+
+    def _is_plain(self, layer: Descriptor) -> bool:
+        if self._compression == "none" or layer.media_type not in (OCI_LAYER, _DOCKER_LAYER):
+            return False
+        if (layer.media_type, self._compression) not in _COMPRESSED_TYPES:
+            raise InvalidInput(
+                f"layers of media type {layer.media_type} cannot be compressed with {self._compression}; use gzip"
+            )
+        with self._images.open_blob(layer.digest) as file:
+            return not file.read(4).startswith(_MAGIC)
+
+    async def _layer(self, layer: Descriptor, stop: threading.Event) -> None:
+        async with self._slots:
+            self._progress(f"compressing {layer.digest[:19]} ({layer.size / 1e6:.1f} MB)")
+            path = self._directory / layer.digest.replace(":", "-")
+            try:
+                digest, size = await asyncio.to_thread(self._compress, layer, path, stop)
+            except OSError as error:
+                raise Exhausted(
+                    f"{path}: {error.strerror}; set TMPDIR to a directory with more room, or use --compression none"
+                ) from error
+            media_type = _COMPRESSED_TYPES[layer.media_type, self._compression]
+            changed = replace(layer, media_type=media_type, digest=digest, size=size)
+            self._done[layer.digest] = CompressedLayer(changed, path)
+
+    def _compress(self, layer: Descriptor, path: Path, stop: threading.Event) -> tuple[str, int]:
+        """Blocking. The same layer gives the same bytes: no time and no name go into them."""
+        packer = _packer(self._compression)
+        found, packed, size = hashlib.sha256(), hashlib.sha256(), 0
+        with path.open("xb") as file, self._images.open_blob(layer.digest) as source:
+            while not stop.is_set():
+                chunk = self._read(source)
+                found.update(chunk)
+                piece = packer.compress(chunk) if chunk else packer.flush()
+                packed.update(piece)
+                size += file.write(piece)
+                if not chunk:
+                    break
+        if not stop.is_set() and f"sha256:{found.hexdigest()}" != layer.digest:
+            raise InvalidInput(f"{self._images.source}: the content of {layer.digest} is corrupt; write it again")
+        return f"sha256:{packed.hexdigest()}", size
+
+    def _read(self, source: BinaryIO) -> bytes:
+        with self._reading:  # members of one archive share its file
+            return source.read(_READ)
+
+
+class _Packer(Protocol):
+    """What `zlib` and `zstd` have in common."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """What comes out for some bytes more."""
+        ...
+
+    def flush(self) -> bytes:
+        """What is left at the end."""
+        ...
+
+
+def _packer(compression: Compression) -> _Packer:
+    if compression == "zstd":
+        return zstd.ZstdCompressor(level=_ZSTD_LEVEL)
+    return zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP_BITS)
