@@ -24,12 +24,15 @@ from shoal.api.v1.control_pb2 import (
     ListServicesResponse,
     ListTasksRequest,
     ListTasksResponse,
+    LogSource,
+    LogsRequest,
+    LogsResponse,
     ServiceView,
     TaskView,
 )
 from shoal.api.v1.control_pb2_grpc import ControlServicer, add_ControlServicer_to_server
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, LogBatch, LogRun
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import ShoalError
 from shoal.identity.authority import Authority
@@ -84,8 +87,10 @@ class Manager(ControlServicer):
     Attributes:
         starts: what it was asked to run.
         left: a call has ended, whoever ended it.
+        lines: the logs of its task are these, again and again; none: it says nothing more.
     """
 
+    lines: bytes = b""
     program: Program = echo
     starts: list[ExecStart] = field(default_factory=list)
     asked: threading.Event = field(default_factory=threading.Event)
@@ -102,6 +107,16 @@ class Manager(ControlServicer):
             context.abort(code_of(error), details_of(error))
         except grpc.RpcError:
             return  # the caller has gone
+
+    def Logs(self, request: LogsRequest, context: Any) -> Iterator[LogsResponse]:
+        gone = threading.Event()
+        context.add_callback(gone.set)
+        self.asked.set()
+        yield LogsResponse(source=LogSource(task_id="t1", task_name="web.1.t1", node_hostname="h1"))
+        batch = LogBatch(runs=[LogRun(task_id="t1", lines=self.lines)])
+        while self.lines and not gone.is_set():
+            yield LogsResponse(batch=batch)
+        gone.wait()
 
     def ListTasks(self, request: ListTasksRequest, context: Any) -> ListTasksResponse:
         states = {1: TaskState.RUNNING, 2: TaskState.STARTING, 3: TaskState.FAILED}
