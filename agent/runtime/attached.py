@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
@@ -21,11 +21,35 @@ from shoal.errors import Exhausted, NotFound
 MAX_WAITING = 1 << 20
 """Bytes that wait for a caller who does not take them."""
 
+MAX_WATCHERS = 128
+MAX_WATCHERS_OF_ONE = 16
+
 _PACKET = 1 << 16
 _INPUT = 4096
 """Bytes of standard input in a packet: what conmon has no room for is lost."""
 
 _STREAMS = {2: Stream.STDOUT, 3: Stream.STDERR}
+
+
+class Watchers:
+    """Who is attached, so that there are not too many: conmon writes to each of them, and each keeps up to a MiB."""
+
+    def __init__(self) -> None:
+        self._attached: Counter[str] = Counter()
+
+    def attach(self, bundle: Path, *, code: Callable[[], Awaitable[int]], send: Callable[[int], None]) -> "Attached":
+        """As `Attached`. Raises Exhausted when too many are, NotFound when the container has ended."""
+        task_id = bundle.name
+        if (watchers := self._attached[task_id]) >= MAX_WATCHERS_OF_ONE:
+            raise Exhausted(f"{watchers} users are attached to this container; one of them has to leave first")
+        if (watchers := self._attached.total()) >= MAX_WATCHERS:
+            raise Exhausted(f"{watchers} users are attached to containers of this node; one of them has to leave first")
+        attached = Attached(bundle, code=code, send=send, on_end=lambda: self._left(task_id))
+        self._attached[task_id] += 1
+        return attached
+
+    def _left(self, task_id: str) -> None:
+        self._attached -= Counter({task_id: 1})
 
 
 class Attached:
@@ -37,12 +61,21 @@ class Attached:
         bundle: of the container.
         code: awaits its exit code.
         send: sends its first process a signal.
+        on_end: called once, when this end has left.
     Raises:
         NotFound: it has ended.
     """
 
-    def __init__(self, bundle: Path, *, code: Callable[[], Awaitable[int]], send: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        bundle: Path,
+        *,
+        code: Callable[[], Awaitable[int]],
+        send: Callable[[int], None],
+        on_end: Callable[[], None],
+    ) -> None:
         self._bundle = bundle
+        self._on_end: Callable[[], None] | None = on_end
         self._code = code
         self._send = send
         try:
@@ -107,6 +140,9 @@ class Attached:
         """Leave."""
         self._close()
         self._socket.close()
+        if self._on_end is not None:
+            self._on_end()
+            self._on_end = None
 
     def _take(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from shoal.errors import Exhausted, Fault, InvalidInput, NotFound, ShoalError, U
 
 MAX_PROGRAMS = 256
 """Of users, on one node at a time: each has a few descriptors of the agent's."""
+
+MAX_PROGRAMS_OF_ONE = 64
+"""In one container: those that cannot be killed there leave room for others'."""
 
 _TERMINAL_SECONDS = 5.0
 """For what the OCI runtime had sent when it ended."""
@@ -80,7 +84,7 @@ class ExecStarter:
         self._entrance = entrance
         self._available = available
         self._number = 0
-        self._running = 0
+        self._running: Counter[str] = Counter()
 
     async def start(self, record: Record, wanted: ExecStart) -> ExecProcess | None:
         """Run it; None when it is let run.
@@ -90,9 +94,11 @@ class ExecStarter:
             InvalidInput: the container has no such user or group. NotFound: the container has ended.
             Exhausted: too many run. Unavailable: the host refused.
         """
-        if self._running >= MAX_PROGRAMS:
-            raise Exhausted(f"{self._running} programs of users run in containers of this node; end one of them first")
-        self._running += 1
+        if (all_running := self._running.total()) >= MAX_PROGRAMS:
+            raise Exhausted(f"{all_running} programs of users run in containers of this node; end one of them first")
+        if (running := self._running[record.task_id]) >= MAX_PROGRAMS_OF_ONE:
+            raise Exhausted(f"{running} programs of users run in this container; end one of them first")
+        self._running[record.task_id] += 1
         # To its end, also when the caller goes in the middle: a program of which nobody knows could not be ended.
         starting = asyncio.ensure_future(self._start(record, wanted))
         try:
@@ -113,7 +119,7 @@ class ExecStarter:
         files = _Files(self._places.bundle(record.task_id) / f"{_PREFIX}{os.getpid()}-{self._number}")
 
         def over() -> None:
-            self._running -= 1
+            self._running -= Counter({record.task_id: 1})  # without names that have none
             files.delete()
 
         with ExitStack() as undo:

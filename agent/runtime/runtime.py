@@ -15,7 +15,7 @@ from typing import Self
 
 from agent.health.executions import Execution
 from agent.runtime.attach_lock import AttachLock
-from agent.runtime.attached import Attached
+from agent.runtime.attached import Attached, Watchers
 from agent.runtime.cgroup_layout import mounted_kind, parse_layout
 from agent.runtime.cgroups import Cgroups, Stats
 from agent.runtime.confinement.apparmor import AppArmor
@@ -105,6 +105,7 @@ class OciRuntime:
         self._ends: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
         self._trash = Trash(self._places.trash)
+        self._watchers = Watchers()
         self._watch = ExitWatch(places=self._places, cgroups=self._cgroups, clock=clock, on_end=self._ended)
         self.logs = Logs(directory=self._places.logs, running=self._watch.running).read
         self._life = AsyncExitStack()
@@ -222,14 +223,14 @@ class OciRuntime:
         return await self._starter.start(self._running(wanted.task), wanted)
 
     def attach(self, task_id: str) -> Attached:
-        """To a container that runs. Raises NotFound when it has ended."""
+        """To a container that runs. As `Watchers.attach`."""
         record, end = self._running(task_id), self._ends[task_id]
 
         async def code() -> int:
             return (await asyncio.shield(end)).code
 
         bundle = self._places.bundle(record.task_id)
-        return Attached(bundle, code=code, send=lambda number: self._watch.send(task_id, number))
+        return self._watchers.attach(bundle, code=code, send=lambda number: self._watch.send(task_id, number))
 
     def _running(self, task_id: str) -> Record:
         if not self._watch.running(task_id):

@@ -46,7 +46,7 @@ class Programs(Protocol):
         ...
 
     def attach(self, task_id: str) -> Process:
-        """Raises NotFound."""
+        """Raises NotFound, Exhausted."""
         ...
 
 

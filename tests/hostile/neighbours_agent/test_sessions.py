@@ -1,0 +1,49 @@
+"""Users' programs in one container, and users attached to it, as many as they can start: what is left for others.
+
+Bounds: 64 programs and 16 attached users for a container; another container of the node takes both then.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.runtime.attached import MAX_WATCHERS_OF_ONE
+from agent.runtime.exec_start import MAX_PROGRAMS_OF_ONE
+from shoal.api.v1.streams_pb2 import ExecStart
+from shoal.errors import Exhausted
+from tests.fakes.containers import build_image, container_request, real_runtime
+
+
+def test_one_container_does_not_take_all_sessions_of_its_node(tmp_path: Path) -> None:
+    async def body() -> None:
+        async with real_runtime(tmp_path) as (runtime, _):
+            image = build_image(tmp_path)
+            crowded, quiet = (container_request(image, "/bin/sleep", "1000") for _ in range(2))
+            for request in (crowded, quiet):
+                await runtime.start(request)
+
+            start = ExecStart(task=crowded.task_id, args=["/bin/cat"], stdin=True)
+            programs = await asyncio.gather(*(runtime.run_in(start) for _ in range(MAX_PROGRAMS_OF_ONE)))
+            with pytest.raises(Exhausted, match="64 programs of users run in this container"):
+                await runtime.run_in(start)
+            programs.append(await runtime.run_in(ExecStart(task=quiet.task_id, args=["/bin/cat"], stdin=True)))
+
+            watchers = [runtime.attach(crowded.task_id) for _ in range(MAX_WATCHERS_OF_ONE)]
+            with pytest.raises(Exhausted, match="16 users are attached to this container"):
+                runtime.attach(crowded.task_id)
+            watchers.append(runtime.attach(quiet.task_id))
+
+            await watchers.pop(0).end()
+            watchers.append(runtime.attach(crowded.task_id))
+            for watcher in watchers:
+                await watcher.end()
+            for program in programs:
+                assert program is not None
+                program.end_input()
+            await asyncio.gather(*(program.code() for program in programs if program))
+            after = await runtime.run_in(start)
+            assert after is not None
+            await after.end()
+
+    asyncio.run(body())
