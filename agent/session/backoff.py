@@ -8,10 +8,12 @@ LEAST_LAST_SECONDS = 2.0
 after 1 and 3 s), a node that was cut off is back within 5 s."""
 MOST_LAST_SECONDS = 30.0
 """The longest wait in a cluster of any size."""
+SLOW_SECONDS = 2.0
+"""An attempt that takes longer met a manager that has too much to do, or a network that swallows packets."""
 
 
 def last_seconds(told: float) -> float:
-    """The longest wait, from what a manager told when it was last heard; 0 where none was."""
+    """The longest wait, from what a manager told of the cluster's size."""
     return min(max(told, LEAST_LAST_SECONDS), MOST_LAST_SECONDS)
 
 
@@ -24,3 +26,28 @@ def delays(jitter: Callable[[], float], last: float = LEAST_LAST_SECONDS) -> Ite
     while True:
         yield step * jitter()
         step = min(2 * step, last)
+
+
+class Backoff:
+    """The waits of a session, which learns how large the cluster is when a manager answers."""
+
+    def __init__(self, jitter: Callable[[], float]) -> None:
+        self._jitter = jitter
+        self._step = FIRST_SECONDS
+        self._last: float | None = None
+
+    def answered(self, told: float) -> None:
+        """A manager has: the next wait is short, and none is longer than it told (seconds)."""
+        self._step, self._last = FIRST_SECONDS, last_seconds(told)
+
+    def next(self, took: float) -> float:
+        """Seconds to wait after an attempt that took so long (seconds).
+
+        As long as no manager has told how many nodes there are, slow attempts are taken for a sign of very many.
+        """
+        wait = self._step * self._jitter()
+        last = (
+            self._last if self._last is not None else MOST_LAST_SECONDS if took > SLOW_SECONDS else LEAST_LAST_SECONDS
+        )
+        self._step = min(2 * self._step, max(last, FIRST_SECONDS))
+        return wait

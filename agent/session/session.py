@@ -10,7 +10,7 @@ from typing import Protocol
 import grpc
 from grpc import aio
 
-from agent.session.backoff import delays, last_seconds
+from agent.session.backoff import Backoff
 from agent.session.managers import ManagerList
 from agent.session.outbox import Outbox
 from shoal.api.v1.cluster_pb2 import ManagerAddress
@@ -113,16 +113,14 @@ class AgentSession:
         self._condition = condition
         self._ask_again = ask_again
         self._jitter = jitter
-        self._welcomed = False
-        self._last_seconds = last_seconds(0)
+        self._backoff = Backoff(jitter)
         self._writing = asyncio.Lock()
 
     async def run(self) -> None:
         """Until cancelled."""
-        pauses = delays(self._jitter)
+        now = asyncio.get_running_loop().time
         while True:
-            address, self._welcomed = self._managers.first(), False
-            moved = False
+            address, began, moved = self._managers.first(), now(), False
             try:
                 await self._hold(address)
             except _Moved:
@@ -135,9 +133,7 @@ class AgentSession:
             if not moved:
                 self._managers.failed(address)
                 await self._look_for_managers()
-            if self._welcomed:
-                pauses = delays(self._jitter, self._last_seconds)
-            await asyncio.sleep(0.0 if moved else next(pauses))
+            await asyncio.sleep(0.0 if moved else self._backoff.next(now() - began))
 
     async def _look_for_managers(self) -> None:
         """The last resort: ask where this node joined."""
@@ -177,11 +173,10 @@ class AgentSession:
         await self._write(stream, AgentMessage(hello=Hello(description=told)))
         welcome = await self._welcome(stream, address)
         _log.info("session with manager %s", address)
-        self._welcomed = True
         self._work.in_touch(True)
         self._managers.answered()
         self._managers.learn(welcome.managers.managers)
-        self._last_seconds = last_seconds(welcome.reconnect_ms / 1000)
+        self._backoff.answered(welcome.reconnect_ms / 1000)
         self._outbox.begin()
         for status in self._work.statuses():
             # The manager may be another one, or have lost what it had not committed; it drops what it knows.

@@ -9,6 +9,7 @@ manager, of etcd and of the agents are told apart; they are firm on a busy machi
 import argparse
 import asyncio
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -221,6 +222,7 @@ def main() -> None:
     parser.add_argument("tasks", type=int, nargs="?", default=MOST_TASKS)
     parser.add_argument("--only", nargs="*", choices=list(PHASES), default=list(PHASES), metavar="PHASE")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     print(table(asyncio.run(run(given.nodes, given.tasks, given.only))))
 
 

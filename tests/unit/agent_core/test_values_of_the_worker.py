@@ -5,7 +5,7 @@ from itertools import islice
 
 import pytest
 
-from agent.session.backoff import delays, last_seconds
+from agent.session.backoff import Backoff, delays, last_seconds
 from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.etc_files import etc_files, hostname
@@ -51,6 +51,15 @@ def test_a_host_name_is_cut_to_what_is_allowed() -> None:
 def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None:
     assert list(islice(delays(lambda: 1.0), 7)) == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     assert list(islice(delays(lambda: 0.5, last_seconds(10.0)), 9))[-2:] == [5.0, 5.0], "full jitter"
+    known, unknown = Backoff(lambda: 1.0), Backoff(lambda: 1.0)
+    known.answered(10.0)
+    assert [known.next(5.0) for _ in range(9)][-2:] == [10.0, 10.0]
+    assert [unknown.next(0.1) for _ in range(9)][-2:] == [2.0, 2.0], (
+        "refused: nobody listens, and is not kept from work"
+    )
+    assert [unknown.next(5.0) for _ in range(9)][-2:] == [30.0, 30.0], "no answer: there may be thousands that ask"
+    known.answered(0.0)
+    assert known.next(1.0) == 0.1
     assert [last_seconds(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
 
 
