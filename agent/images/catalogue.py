@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from agent.images.content import Content
 from agent.worker.seams import Image, ImageConfig
 from shoal.api.v1.container_pb2 import Healthcheck
-from shoal.distribution.image_config import ParsedConfig, parse_config
+from shoal.distribution.documents import number_of, object_of, text_of, texts_of
+from shoal.distribution.image_config import CONFIGURATION, ParsedConfig, parse_config
 from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.errors import InvalidInput, ShoalError
 from shoal.image_reference import parse
 
 _NS_PER_MS = 1_000_000
+_MAX_PORTS = 1 << 16
+_MAX_VOLUMES = 256  # each is a mount in each container
 _log = logging.getLogger(__name__)
 
 
@@ -130,21 +133,30 @@ def image_config(parsed: ParsedConfig) -> ImageConfig:
     """The settings as the runtime takes them.
 
     Raises:
-        InvalidInput: a setting is of another type than the specification gives it.
+        InvalidInput: a setting is of another type than the specification gives it, or there are too many.
     """
     settings = parsed.settings
+    labels = object_of(settings, "Labels", CONFIGURATION)
     return ImageConfig(
-        entrypoint=_texts(settings, "Entrypoint"),
-        command=_texts(settings, "Cmd"),
-        env=_texts(settings, "Env"),
-        working_dir=str(settings.get("WorkingDir") or ""),
-        user=str(settings.get("User") or ""),
-        stop_signal=str(settings.get("StopSignal") or ""),
-        labels={str(key): str(value) for key, value in _object(settings, "Labels").items()},
-        exposed_ports=tuple(sorted(_object(settings, "ExposedPorts"))),
-        volumes=tuple(sorted(_object(settings, "Volumes"))),
-        healthcheck=_healthcheck(_object(settings, "Healthcheck")),
+        entrypoint=texts_of(settings, "Entrypoint", CONFIGURATION),
+        command=texts_of(settings, "Cmd", CONFIGURATION),
+        env=texts_of(settings, "Env", CONFIGURATION),
+        working_dir=text_of(settings, "WorkingDir", CONFIGURATION),
+        user=text_of(settings, "User", CONFIGURATION),
+        stop_signal=text_of(settings, "StopSignal", CONFIGURATION),
+        labels={key: text_of(labels, key, f"{CONFIGURATION}, in Labels,") for key in labels},
+        exposed_ports=_names(settings, "ExposedPorts", at_most=_MAX_PORTS),
+        volumes=_names(settings, "Volumes", at_most=_MAX_VOLUMES),
+        healthcheck=_healthcheck(object_of(settings, "Healthcheck", CONFIGURATION)),
     )
+
+
+def _names(settings: Mapping[str, object], key: str, *, at_most: int) -> tuple[str, ...]:
+    """The specification has sets as objects whose values mean nothing."""
+    found = object_of(settings, key, CONFIGURATION)
+    if len(found) > at_most:
+        raise InvalidInput(f"{CONFIGURATION} has {len(found)} {key}; the maximum is {at_most}")
+    return tuple(sorted(found))
 
 
 def _healthcheck(section: Mapping[str, object]) -> Healthcheck | None:
@@ -152,34 +164,17 @@ def _healthcheck(section: Mapping[str, object]) -> Healthcheck | None:
     if not section:
         return None
     return Healthcheck(
-        test=_texts(section, "Test"),
-        interval_ms=_number(section, "Interval") // _NS_PER_MS,
-        timeout_ms=_number(section, "Timeout") // _NS_PER_MS,
-        retries=_number(section, "Retries"),
-        start_period_ms=_number(section, "StartPeriod") // _NS_PER_MS,
-        start_interval_ms=_number(section, "StartInterval") // _NS_PER_MS,
+        test=texts_of(section, "Test", CONFIGURATION),
+        interval_ms=_milliseconds(section, "Interval"),
+        timeout_ms=_milliseconds(section, "Timeout"),
+        retries=number_of(section, "Retries", CONFIGURATION, below=1 << 32),
+        start_period_ms=_milliseconds(section, "StartPeriod"),
+        start_interval_ms=_milliseconds(section, "StartInterval"),
     )
 
 
-def _number(settings: Mapping[str, object], key: str) -> int:
-    value = settings.get(key) or 0
-    if not isinstance(value, int) or not 0 <= value < 1 << 62 or (key == "Retries" and value >= 1 << 32):
-        raise InvalidInput(f"the image's configuration has a {key} that is no number from 0")
-    return value
-
-
-def _texts(settings: Mapping[str, object], key: str) -> tuple[str, ...]:
-    value = settings.get(key) or []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise InvalidInput(f"the image's configuration has a {key} that is not a list of strings")
-    return tuple(value)
-
-
-def _object(settings: Mapping[str, object], key: str) -> Mapping[str, object]:
-    value = settings.get(key) or {}
-    if not isinstance(value, dict):
-        raise InvalidInput(f"the image's configuration has {key} that are not an object")
-    return value
+def _milliseconds(section: Mapping[str, object], key: str) -> int:
+    return number_of(section, key, CONFIGURATION, below=1 << 63) // _NS_PER_MS
 
 
 def pinned_digest(reference: str) -> str:

@@ -7,6 +7,7 @@ temporary/              removed at the next start
 references.json         which reference led to which image
 """
 
+import errno
 import hashlib
 import os
 import time
@@ -15,22 +16,24 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from agent.images.disk import disk_error
 from agent.images.kernel import flush_file_system
-from agent.images.unpack import disk_error
 from shoal.distribution.digests import DigestCheck
 from shoal.errors import InvalidInput
 from shoal.trees import delete_trees
 
+_LAYER, _DISCARDED = "layer", "discarded"
+
 
 class Content:
-    """The files below one directory."""
+    """The files below one directory. `temporary` is for what does not outlive a crash."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._blobs = directory / "blobs"
         self._partial = directory / "partial"
         self._layers = directory / "layers"
-        self._temporary = directory / "temporary"
+        self.temporary = directory / "temporary"
 
     def open(self) -> None:
         """Make the directories and remove what a crash left.
@@ -38,9 +41,9 @@ class Content:
         Raises:
             Unavailable: the directory cannot be used. Exhausted: the disk is full.
         """
-        delete_trees(self._temporary)
+        delete_trees(self.temporary)
         with self._writing():
-            for each in (self._blobs, self._partial, self._layers, self._temporary):
+            for each in (self._blobs, self._partial, self._layers, self.temporary):
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def blob(self, digest: str) -> bytes | None:
@@ -58,7 +61,7 @@ class Content:
 
     def write_file(self, path: Path, content: bytes) -> None:
         """Replace a file as a whole, on the disk when this returns. Raises as `open` does."""
-        temporary = self._temporary / f"{path.name}.new"
+        temporary = self.temporary / f"{path.name}.new"
         with self._writing():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
@@ -70,10 +73,10 @@ class Content:
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def partial(self, repository: str, digest: str, diff_id: str) -> Path:
-        """Where a compressed layer is put together: a place of its own for each repository that it comes from and each
-        diff id that an image claims for it, so that a wrong one spoils nobody else's download."""
-        name = hashlib.sha256("\0".join((repository, digest, diff_id)).encode()).hexdigest()
+    def partial(self, domain: str, digest: str, diff_id: str) -> Path:
+        """Where a compressed layer is put together: its own for each registry that it comes from, and for each diff
+        id that an image claims for it, so that a wrong one spoils nobody else's download."""
+        name = hashlib.sha256("\0".join((domain, digest, diff_id)).encode()).hexdigest()
         return self._partial / name
 
     def layer(self, diff_id: str) -> Path:
@@ -84,26 +87,43 @@ class Content:
         """Whether it is unpacked, wholly."""
         return self.layer(diff_id).is_dir()
 
-    def new_directory(self) -> Path:
-        """An empty directory that does not outlive a crash. Raises as `open` does."""
+    def new_layer(self) -> Path:
+        """A directory that does not outlive a crash, with the empty directories `layer`, and `discarded` for what the
+        layer itself replaces. Raises as `open` does."""
         with self._writing():
-            return Path(mkdtemp(dir=self._temporary))
+            directory = Path(mkdtemp(dir=self.temporary))
+            for name in (_LAYER, _DISCARDED):
+                (directory / name).mkdir()
+            return directory
 
     def keep_layer(self, directory: Path, diff_id: str) -> None:
-        """Make a directory the unpacked layer, flushed before it has that name. Raises as `open` does."""
+        """Make what was unpacked in a new layer's directory the layer, flushed before it has that name; no harm is done
+        where it is here already. Raises as `open` does."""
         with self._writing():
-            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(directory / _LAYER, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 flush_file_system(fd)
             finally:
                 os.close(fd)
-            directory.rename(self.layer(diff_id))
+            try:
+                (directory / _LAYER).rename(self.layer(diff_id))
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+
+    def remove_new_layer(self, directory: Path) -> None:
+        """Remove a new layer's directory with what is left in it. Raises Unavailable."""
+        with suppress(OSError):  # as a rule it is empty now, and no program is needed to delete it
+            (directory / _DISCARDED).rmdir()
+            directory.rmdir()
+            return
+        self.remove(directory)
 
     def condemn(self, directory: Path) -> Path:
         """Take a directory of ours out of its place; returns what `remove` has to remove. Raises as `open` does."""
         with self._writing():
             # No new directory for it: a full disk may have no room for one.
-            doomed = self._temporary / f"doomed.{time.monotonic_ns()}"
+            doomed = self.temporary / f"doomed.{time.monotonic_ns()}"
             directory.rename(doomed)
             return doomed
 

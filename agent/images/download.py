@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from agent.images.disk import disk_error
 from agent.images.disk_room import Claim, DiskRoom
 from agent.images.pace import Pace
 from agent.images.threads import in_thread
-from agent.images.unpack import disk_error
 from shoal.distribution.client import Repository
 from shoal.distribution.digests import DigestCheck
 from shoal.distribution.manifests import Descriptor

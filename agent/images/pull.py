@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,9 +13,9 @@ from agent.images.download import Download
 from agent.images.progress import Progress
 from agent.images.sharing import SharedWork
 from agent.images.slots import FairSlots, KeyedLocks
-from agent.images.threads import in_thread
-from agent.images.unpack import unpack
+from agent.images.unpack import Unpacker
 from shoal.distribution.client import Distribution, RawManifest, Repository
+from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
 from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
@@ -32,6 +31,7 @@ class Puller:
     """Pulls images into a content store.
 
     Args:
+        unpacker: of the same content store.
         parallel: layers that are fetched at the same time from one registry, and that are unpacked at the same time.
         downloads: layers that are fetched at the same time from all registries. No registry holds them all, so that
             one which answers slowly delays only its own images.
@@ -44,6 +44,7 @@ class Puller:
         registries: Registries,
         platform: Platform,
         *,
+        unpacker: Unpacker,
         policy: RetryPolicy,
         parallel: int = 3,
         downloads: int = 16,
@@ -53,7 +54,7 @@ class Puller:
         self._content = content
         self._platform = platform
         self._policy = policy
-        self._reserve_bytes = reserve_bytes
+        self._unpacker = unpacker
         self._clock = clock
         self._distribution = Distribution(registries, policy=policy)
         self._downloads = FairSlots(total=downloads, each=parallel)
@@ -86,9 +87,7 @@ class Puller:
             raw, manifest = await self._for_platform(repository, top)
             config = await repository.blob(manifest.config)
             entry = make_entry(self._content, reference, top.digest, raw.digest, manifest.config.digest, config)
-            if len(entry.diff_ids) != len(manifest.layers):
-                raise InvalidInput(f"{len(manifest.layers)} layers have {len(entry.diff_ids)} diff ids")
-            await self._pull_layers(repository, manifest, entry.diff_ids, report)
+            await self._pull_layers(repository, layers_by_diff_id(manifest, entry.diff_ids), report)
         except (InvalidInput, NotFound) as error:
             raise type(error)(_with_name(wanted.familiar, str(error))) from error
         self._content.put_blob(raw.digest, raw.content)
@@ -104,11 +103,8 @@ class Puller:
             raise InvalidInput("an index of indexes is not an image")
         return raw, parsed
 
-    async def _pull_layers(
-        self, repository: Repository, manifest: Manifest, diff_ids: tuple[str, ...], report: Report
-    ) -> None:
-        wanted = _by_diff_id(manifest, diff_ids)
-        missing = {diff_id: layer for diff_id, layer in wanted.items() if not self._content.has_layer(diff_id)}
+    async def _pull_layers(self, repository: Repository, layers: Mapping[str, Descriptor], report: Report) -> None:
+        missing = {diff_id: layer for diff_id, layer in layers.items() if not self._content.has_layer(diff_id)}
         self._room.need(sum(self._left_of(repository, layer, diff_id) for diff_id, layer in missing.items()))
         progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:
@@ -150,8 +146,7 @@ class Puller:
             await download.run()
         # Another registry may bring a layer of the same content: the first one stays.
         async with self._unpacked.hold(diff_id), self._unpacking:
-            stop = threading.Event()
-            await in_thread(lambda: self._unpack(path, diff_id, stop), on_cancel=stop.set)
+            await self._unpacker.unpack(path, diff_id)
 
     def _partial(self, repository: Repository, layer: Descriptor, diff_id: str) -> Path:
         return self._content.partial(_registry(repository), layer.digest, diff_id)
@@ -159,37 +154,6 @@ class Puller:
     def _left_of(self, repository: Repository, layer: Descriptor, diff_id: str) -> int:
         path = self._partial(repository, layer, diff_id)
         return layer.size - (min(path.stat().st_size, layer.size) if path.exists() else 0)
-
-    def _unpack(self, blob: Path, diff_id: str, stop: threading.Event) -> None:
-        if self._content.has_layer(diff_id):
-            blob.unlink(missing_ok=True)
-            return
-        directory = self._content.new_directory()
-        try:
-            unpack(blob, directory, diff_id=diff_id, reserve_bytes=self._reserve_bytes, stop=stop)
-            self._content.keep_layer(directory, diff_id)
-        except InvalidInput:
-            blob.unlink(missing_ok=True)  # the same bytes would fail again
-            raise
-        finally:
-            if directory.exists():
-                self._content.remove(directory)
-        blob.unlink(missing_ok=True)
-
-
-def _by_diff_id(manifest: Manifest, diff_ids: tuple[str, ...]) -> Mapping[str, Descriptor]:
-    """The layers by what they are unpacked to.
-
-    Raises:
-        InvalidInput: a blob would have to be two things, or a layer to come from two blobs.
-    """
-    found: dict[str, Descriptor] = {}
-    blobs: dict[str, str] = {}
-    for diff_id, layer in zip(diff_ids, manifest.layers, strict=True):
-        if blobs.setdefault(layer.digest, diff_id) != diff_id:
-            raise InvalidInput(f"layer {layer.digest} has two diff ids, {blobs[layer.digest]} and {diff_id}")
-        found[diff_id] = layer
-    return found
 
 
 def _registry(repository: Repository) -> str:

@@ -14,6 +14,7 @@ from agent.images.catalogue import Catalogue, Entry, pinned_digest
 from agent.images.collection import Candidate, CollectPolicy, runs_short, unused
 from agent.images.content import Content
 from agent.images.sharing import SharedWork
+from agent.images.unpack import Unpacker
 from agent.worker.seams import Image, Report
 from shoal.distribution.manifests import Platform
 from shoal.distribution.registries import Registries
@@ -73,10 +74,11 @@ class ImageStore:
         self._retry = retry or RetryPolicy()
         self._collect_policy = collect_policy or CollectPolicy()
         self._fresh_seconds = fresh_seconds
-        self._reserve_bytes = reserve_bytes
         self._clock = clock
+        self._reserve_bytes = reserve_bytes
         self._content = Content(directory)
         self._content.open()
+        self._unpacker = Unpacker(self._content, reserve_bytes=reserve_bytes)
         self._catalogue = Catalogue(self._content)
         self._catalogue.load()
         self._source: Source | None = None
@@ -104,10 +106,11 @@ class ImageStore:
             await self._remove(doomed[0])
 
     async def aclose(self) -> None:
-        """Close the connections to registries."""
+        """Close the connections to registries, and end the program that unpacks."""
         if self._source is not None:
             await self._source.aclose()
             self._source = None
+        await self._unpacker.aclose()
 
     def _local(self, reference: str) -> Entry | None:
         """An image that may be used without a word to the registry."""
@@ -122,6 +125,7 @@ class ImageStore:
         if not digest and held is not None:
             held = await self._confirm(reference, held)
         if held is None:
+            self._unpacker.prepare()  # starts while what pulls is loaded and asks
             held = await self._puller().pull(reference, report)
         entry = replace(held, image=replace(held.image, reference=reference))
         self._used[entry.image.digest] = self._clock()
@@ -147,6 +151,7 @@ class ImageStore:
                 self._content,
                 self._registries,
                 self._platform,
+                unpacker=self._unpacker,
                 policy=self._retry,
                 reserve_bytes=self._reserve_bytes,
                 clock=self._clock,

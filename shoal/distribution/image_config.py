@@ -1,12 +1,15 @@
 """The configuration of an image (OCI image-spec, config.md), as far as this project needs it. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
-from shoal.distribution.documents import parse_object
-from shoal.distribution.manifests import Platform
+from shoal.distribution.documents import object_of, parse_object, text_of, texts_of
+from shoal.distribution.manifests import Descriptor, Manifest, Platform
 from shoal.errors import InvalidInput
+
+CONFIGURATION = "the image's configuration"
+"""As errors call it."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,30 @@ def parse_config(content: bytes) -> ParsedConfig:
     Raises:
         InvalidInput: it is not one.
     """
-    document = parse_object(content, "the image's configuration")
-    rootfs, settings = document.get("rootfs"), document.get("config") or {}
-    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-    if not isinstance(diff_ids, list) or not all(isinstance(each, str) and is_digest(each) for each in diff_ids):
-        raise InvalidInput("the image's configuration has no list of digests in rootfs.diff_ids")
-    if not isinstance(settings, dict):
-        raise InvalidInput("the image's configuration has a config that is not an object")
-    return ParsedConfig(_platform(document), settings, tuple(diff_ids))
+    document = parse_object(content, CONFIGURATION)
+    diff_ids = texts_of(object_of(document, "rootfs", CONFIGURATION), "diff_ids", CONFIGURATION)
+    if not diff_ids or not all(map(is_digest, diff_ids)):
+        raise InvalidInput(f"{CONFIGURATION} has no list of digests in rootfs.diff_ids")
+    return ParsedConfig(_platform(document), object_of(document, "config", CONFIGURATION), diff_ids)
+
+
+def layers_by_diff_id(manifest: Manifest, diff_ids: Sequence[str]) -> dict[str, Descriptor]:
+    """What to fetch for each diff id of a configuration, lowest first; a layer that comes twice is one.
+
+    Raises:
+        InvalidInput: the configuration is another image's: a different number of layers, or one blob that unpacks to
+        two
+            different things.
+    """
+    if len(diff_ids) != len(manifest.layers):
+        raise InvalidInput(
+            f"the image has {len(manifest.layers)} layers, but its configuration has {len(diff_ids)} diff ids"
+        )
+    claims: dict[str, str] = {}
+    for layer, diff_id in zip(manifest.layers, diff_ids, strict=True):
+        if claims.setdefault(layer.digest, diff_id) != diff_id:
+            raise InvalidInput(f"the image's configuration has two different diff ids for layer {layer.digest}")
+    return dict(zip(diff_ids, manifest.layers, strict=True))
 
 
 def platform_in_config(content: bytes) -> Platform:
@@ -45,4 +64,4 @@ def platform_in_config(content: bytes) -> Platform:
 
 
 def _platform(document: Mapping[str, object]) -> Platform:
-    return Platform(*(str(document.get(key, "")) for key in ("os", "architecture", "variant")))
+    return Platform(*(text_of(document, key, CONFIGURATION) for key in ("os", "architecture", "variant")))

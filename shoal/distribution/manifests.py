@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shoal.distribution.digests import is_digest
-from shoal.distribution.documents import parse_object
+from shoal.distribution.documents import object_of, parse_object, text_of
 from shoal.errors import InvalidInput, NotFound
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -25,10 +25,14 @@ INDEX_TYPES = (OCI_INDEX, DOCKER_INDEX)
 MAX_MANIFEST_BYTES = 4 << 20
 """The distribution spec asks registries to take manifests of at least this size."""
 
+MAX_CONTENT_BYTES = (1 << 63) - 1
+"""The size of a descriptor is an int64 (OCI image-spec, descriptor.md)."""
+
 MAX_LAYERS = 500
 """The kernel's overlayfs takes no more lower directories."""
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386"}
+_REFERENCE = "org.opencontainers.image.ref.name"
 _VARIANT_DIGITS = 4
 _ARM_VARIANTS = {"armv7l": "v7", "armv6l": "v6"}
 
@@ -90,7 +94,7 @@ def parse_manifest(content: bytes, media_type: str = "") -> Manifest | Index:
         InvalidInput: not JSON, not of these kinds, a descriptor that is broken, or more layers than can be mounted.
     """
     document = _object(content)
-    kind = document.get("mediaType") or media_type
+    kind = text_of(document, "mediaType", "the manifest") or media_type
     if kind in INDEX_TYPES or (kind not in MANIFEST_TYPES and "manifests" in document):
         return Index(_descriptors(document.get("manifests"), "manifests"))
     if document.get("schemaVersion") == 1:
@@ -157,14 +161,17 @@ def _descriptor(value: object, where: str) -> Descriptor:
     digest, size = value.get("digest"), value.get("size")
     if not isinstance(digest, str) or not is_digest(digest):
         raise InvalidInput(f"{where}.digest of the manifest is not a sha256 or sha512 digest")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= MAX_CONTENT_BYTES:
         raise InvalidInput(f"{where}.size of the manifest is not a size in bytes")
-    annotations = value.get("annotations")
-    name = annotations.get("org.opencontainers.image.ref.name", "") if isinstance(annotations, dict) else ""
-    return Descriptor(str(value.get("mediaType", "")), digest, size, _platform(value.get("platform")), str(name))
+    what = f"{where} of the manifest"
+    name = object_of(value, "annotations", what).get(_REFERENCE, "")
+    if not isinstance(name, str):
+        raise InvalidInput(f"{what} has an annotation {_REFERENCE} that is not a string")
+    return Descriptor(text_of(value, "mediaType", what), digest, size, _platform(value, what), name)
 
 
-def _platform(value: object) -> Platform | None:
-    if not isinstance(value, dict):
+def _platform(descriptor: Mapping[str, object], what: str) -> Platform | None:
+    platform = object_of(descriptor, "platform", what)
+    if not platform:
         return None
-    return Platform(str(value.get("os", "")), str(value.get("architecture", "")), str(value.get("variant", "")))
+    return Platform(*(text_of(platform, key, f"{what}'s platform") for key in ("os", "architecture", "variant")))

@@ -2,13 +2,15 @@
 
 import gzip
 import io
+import os
 import tarfile
-import threading
 from collections.abc import Iterable
 from pathlib import Path
 
+from agent.images.disk import DiskGuard
+from agent.images.layers.budget import budget_for
+from agent.images.layers.unpack import unpack
 from agent.images.store import ImageStore
-from agent.images.unpack import unpack
 from cli.images.pack import Layer, PackedImage, pack_image, write_archive
 from shoal.distribution.digests import digest_of
 from shoal.distribution.manifests import Platform
@@ -80,12 +82,26 @@ def small_archive(directory_path: Path, tag: str = "1", content: bytes = b"conte
 
 
 def unpack_layer(layer: Layer, scratch: Path, name: str = "layer") -> Path:
-    """Unpack a layer into a new directory below `scratch`."""
-    blob, target = scratch / f"{name}.blob", scratch / name
+    """Unpack a layer into a new directory below `scratch`, in this process."""
+    blob, target, discarded = scratch / f"{name}.blob", scratch / name, scratch / f"{name}.discarded"
     blob.write_bytes(layer.blob)
     target.mkdir()
-    unpack(blob, target, diff_id=layer.diff_id, reserve_bytes=0, stop=threading.Event())
+    discarded.mkdir()
+    unpack_blob(blob, target, discarded, layer.diff_id)
     return target
+
+
+def unpack_blob(blob: Path, target: Path, discarded: Path, diff_id: str) -> None:
+    """Unpack a layer into an empty directory, in this process, with the budget it would have in an agent."""
+    root_fd, discarded_fd = (os.open(each, os.O_RDONLY | os.O_DIRECTORY) for each in (target, discarded))
+    try:
+        with blob.open("rb") as file:
+            budget = budget_for(blob.stat().st_size)
+            disk = DiskGuard(root_fd, reserve_bytes=0)
+            unpack(file, root_fd, discarded_fd, diff_id=diff_id, budget=budget, disk=disk)
+    finally:
+        os.close(root_fd)
+        os.close(discarded_fd)
 
 
 def settings(

@@ -4,7 +4,6 @@ import os
 import signal
 import stat
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.images.unpack import unpack
 from cli.images.archive import open_source
 from cli.images.examples import build_hello
 from shoal.distribution.image_config import parse_config
 from shoal.distribution.manifests import Manifest, parse_manifest
 from shoal.errors import NotFound
+from tests.integration.images.rig import unpack_blob
 from tests.integration.registry_fixture import free_port
 
 HELLO_FILES = Path(__file__).parents[3] / "deploy/images/hello"
@@ -59,7 +58,9 @@ def first_process(outer: int) -> int:
 
 def unpack_all(archive: Path, root: Path) -> None:
     """All layers over each other; hello has no whiteouts."""
-    root.mkdir()
+    discarded = root.with_name("discarded")
+    for each in (root, discarded):
+        each.mkdir()
     with open_source(archive) as source:
         manifest = parse_manifest(source.manifest(source.choose("1").digest))
         assert isinstance(manifest, Manifest)
@@ -69,7 +70,7 @@ def unpack_all(archive: Path, root: Path) -> None:
             blob = root.with_name("blob")
             with source.open_blob(layer.digest) as file:
                 blob.write_bytes(file.read())
-            unpack(blob, root, diff_id=diff_id, reserve_bytes=0, stop=threading.Event())
+            unpack_blob(blob, root, discarded, diff_id)
 
 
 def test_it_answers_and_stops(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import struct
 import subprocess
 import tarfile
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.images.unpack import unpack
 from cli.images.pack import Layer
 from shoal.distribution.digests import digest_of
-from shoal.errors import InvalidInput, Unavailable
+from shoal.errors import InvalidInput
 from shoal.trees import delete_trees
 from tests.integration.images.rig import Entry, directory, entry, layer_of, symlink, tar_of, unpack_layer
 
@@ -173,15 +171,6 @@ def test_an_extended_header_cannot_fill_the_memory(tmp_path: Path) -> None:
         unpack_layer(layer_of(entry("a", b"x", pax={"SCHILY.xattr.user.big": "x" * (2 << 20)})), tmp_path)
 
 
-def test_unpacking_stops_when_told(tmp_path: Path) -> None:
-    blob, target, stop = tmp_path / "blob", tmp_path / "layer", threading.Event()
-    blob.write_bytes(layer_of(entry("a", b"x")).blob)
-    target.mkdir()
-    stop.set()
-    with pytest.raises(Unavailable, match="stopped"):
-        unpack(blob, target, diff_id="", reserve_bytes=0, stop=stop)
-
-
 SAMPLE = tar_of(
     [directory("d"), entry("d/f", b"x" * 600, pax={"SCHILY.xattr.user.a": "b"}), symlink("l", "d"), entry("l/g", b"y")]
 )
@@ -222,5 +211,10 @@ def test_no_sequence_of_entries_gets_out(entries: list[Entry]) -> None:
             unpack_layer(layer_of(*entries), Path(scratch))
         after = sorted((str(path), path.lstat().st_mtime_ns, path.lstat().st_mode) for path in outside.rglob("*"))
         assert after == before
-        assert sorted(path.name for path in Path(scratch).iterdir()) == ["layer", "layer.blob", "victim"]
+        assert sorted(path.name for path in Path(scratch).iterdir()) == [
+            "layer",
+            "layer.blob",
+            "layer.discarded",
+            "victim",
+        ]
         assert not os.listxattr(outside)

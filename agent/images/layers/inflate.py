@@ -3,6 +3,7 @@
 gzip (RFC 1952) of several members; Zstandard (RFC 8878) of several frames, those that are to be skipped among them.
 """
 
+import os
 import sys
 import zlib
 from collections.abc import Iterator
@@ -21,7 +22,12 @@ PIECE = 1 << 20
 MOST_WINDOW_BITS = 26
 """Of zstd: 64 MiB of memory, which is as far as a frame may look back. What builds images uses up to 32 MiB."""
 
-_READ = 256 << 10
+_LEAST_READ, _READ = 4 << 10, 256 << 10
+"""What is given to the decompressor at once. It copies what follows the end of a member or frame: the first pieces are
+small, so that many tiny ones cost no more than their bytes.
+"""
+
+_TOO_EARLY = "the layer's compression is broken: it ends too early"
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPED = tuple(bytes([0x50 + number]) + b"\x2a\x4d\x18" for number in range(16))
@@ -43,38 +49,44 @@ def inflated(blob: BinaryIO) -> Iterator[bytes]:
 
 
 def _gzip(blob: BinaryIO) -> Iterator[bytes]:
-    member, rest = zlib.decompressobj(wbits=31), b""
     try:
-        while compressed := rest or blob.read(_READ):
-            if member.eof:
-                if not compressed.strip(b"\0"):  # padding
-                    return
-                member = zlib.decompressobj(wbits=31)
-            yield member.decompress(compressed, PIECE)
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-        while not member.eof:
-            left = member.decompress(b"", PIECE)
-            if not left and not member.eof:
-                raise InvalidInput("the layer's compression is broken: it ends too early")
-            yield left
+        while _skip_zeros(blob):
+            member, size = zlib.decompressobj(wbits=31), _LEAST_READ
+            while not member.eof:
+                compressed = member.unconsumed_tail or blob.read(size)
+                size = min(2 * size, _READ)
+                piece = member.decompress(compressed, PIECE)
+                if not compressed and not piece and not member.eof:
+                    raise InvalidInput(_TOO_EARLY)
+                yield piece
+            blob.seek(-len(member.unused_data), os.SEEK_CUR)
     except zlib.error as error:
         raise InvalidInput(f"the layer's compression is broken: {error}") from error
 
 
+def _skip_zeros(blob: BinaryIO) -> bool:
+    """Members may have zeros behind them, as padding; whether there is another one."""
+    while chunk := blob.read(_LEAST_READ):
+        if rest := chunk.lstrip(b"\0"):
+            blob.seek(-len(rest), os.SEEK_CUR)
+            return True
+    return False
+
+
 def _zstd(blob: BinaryIO) -> Iterator[bytes]:
-    frame, rest = _new_frame(), b""
     try:
-        while compressed := rest or blob.read(_READ):
-            if frame.eof:
-                frame = _new_frame()
-            yield frame.decompress(compressed, PIECE)
-            while not frame.eof and not frame.needs_input:
-                yield frame.decompress(b"", PIECE)
-            rest = frame.unused_data if frame.eof else b""
+        while blob.read(1):
+            blob.seek(-1, os.SEEK_CUR)
+            frame, size = _new_frame(), _LEAST_READ
+            while not frame.eof:
+                compressed = blob.read(size) if frame.needs_input else b""
+                if frame.needs_input and not compressed:
+                    raise InvalidInput(_TOO_EARLY)
+                size = min(2 * size, _READ)
+                yield frame.decompress(compressed, PIECE)
+            blob.seek(-len(frame.unused_data), os.SEEK_CUR)
     except zstd.ZstdError as error:
         raise InvalidInput(f"the layer's compression is broken: {error}") from error
-    if not frame.eof:
-        raise InvalidInput("the layer's compression is broken: it ends too early")
 
 
 def _new_frame() -> zstd.ZstdDecompressor:

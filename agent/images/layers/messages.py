@@ -1,0 +1,70 @@
+"""What the agent and the program that unpacks layers for it say to each other: one message each, short texts. Pure."""
+
+from typing import NamedTuple, Self
+
+from shoal.errors import Exhausted, InvalidInput, ShoalError, Unavailable
+
+MAX_BYTES = 16 << 10
+
+_ERRORS: dict[str, type[ShoalError]] = {each.__name__: each for each in (InvalidInput, Exhausted, Unavailable)}
+_TEXT_LENGTH = 2000
+_VERDICT, _ENDED = b"verdict ", b"ended "
+
+
+class Request(NamedTuple):
+    """A layer to unpack, and the name of the directory for it; `reserve_bytes` stay free on the disk."""
+
+    diff_id: str
+    directory: str
+    reserve_bytes: int
+
+    def encode(self) -> bytes:
+        """As a message."""
+        return f"{self.diff_id} {self.directory} {self.reserve_bytes}".encode()
+
+    @classmethod
+    def parse(cls, message: bytes) -> Self:
+        """From its message."""
+        diff_id, directory, reserve_bytes = message.decode().split(" ")
+        return cls(diff_id, directory, int(reserve_bytes))
+
+
+class Verdict(NamedTuple):
+    """What the process that unpacked a layer says of it: the name of an error and its text; both empty: all is well."""
+
+    error: str
+    text: str
+
+    @classmethod
+    def of(cls, error: ShoalError) -> Self:
+        """What an error says."""
+        return cls(type(error).__name__, str(error)[:_TEXT_LENGTH])
+
+    def encode(self) -> bytes:
+        """As a message."""
+        return _VERDICT + f"{self.error} {self.text}".encode(errors="replace")
+
+    def check(self) -> None:
+        """Raises:
+        ShoalError: what it says.
+        """
+        if self.error:
+            raise _ERRORS.get(self.error, Unavailable)(self.text)
+
+
+class Ended(NamedTuple):
+    """How the process ended: its exit code, or the number of the signal that ended it, negative."""
+
+    code: int
+
+    def encode(self) -> bytes:
+        """As a message."""
+        return _ENDED + str(self.code).encode()
+
+
+def parse_answer(message: bytes) -> Verdict | Ended:
+    """From its message."""
+    if message.startswith(_ENDED):
+        return Ended(int(message.removeprefix(_ENDED)))
+    error, _, text = message.removeprefix(_VERDICT).decode(errors="replace").partition(" ")
+    return Verdict(error, text)

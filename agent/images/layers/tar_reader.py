@@ -1,0 +1,153 @@
+"""Entries of a tar archive as it streams by: extended headers applied, each within the layer's budget.
+
+Kept from one entry to the next: what global headers set, and nothing else.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from agent.images.layers import tar_header
+from agent.images.layers.budget import Meter
+from agent.images.layers.tar_header import (
+    BLOCK,
+    Header,
+    parse_decimal,
+    parse_header,
+    parse_records,
+    parse_size,
+    parse_time,
+)
+from shoal.errors import InvalidInput
+
+_XATTR = b"SCHILY.xattr."
+_SPARSE = b"GNU.sparse."
+_USED = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
+_PIECE = 1 << 20
+
+
+class Source(Protocol):
+    """A stream, for reading forward only."""
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes, fewer only at the end."""
+        ...
+
+
+class TarEntry(NamedTuple):
+    """An entry with all that its headers say. `xattrs` by their names, as bytes; `sparse`: its content is not plain."""
+
+    header: Header
+    xattrs: Mapping[bytes, bytes]
+    sparse: bool
+
+
+class TarReader:
+    """Iterate over its `entries`; read an entry's content, if at all, before the next one."""
+
+    def __init__(self, source: Source, meter: Meter) -> None:
+        self._source = source
+        self._meter = meter
+        self._defaults: dict[bytes, bytes] = {}
+        self._default_bytes = 0
+        self._left = self._padding = 0
+
+    def entries(self) -> Iterator[TarEntry]:
+        """All entries in their order.
+
+        Raises:
+            InvalidInput: not a tar archive, or beyond its budget. What the source raises.
+        """
+        while (header := self._next_header()) is not None:
+            extended: dict[bytes, bytes] = {}
+            taken = 0
+            while header.kind in tar_header.EXTENDED:
+                taken += header.size
+                if taken > self._meter.budget.header_bytes:
+                    raise InvalidInput(
+                        f"the layer has an extended header of {taken} bytes or more;"
+                        f" the maximum is {self._meter.budget.header_bytes}"
+                    )
+                self._extend(extended, header)
+                header = self._next_header()
+                if header is None:
+                    raise InvalidInput("the layer is not a tar archive: an extended header is the last thing in it")
+            entry = _applied(header, {**self._defaults, **extended} if self._defaults else extended)
+            with_content = header.kind in tar_header.WITH_CONTENT
+            self._left = entry.header.size if with_content else 0
+            self._padding = -self._left % BLOCK
+            yield entry
+
+    def content(self) -> Iterator[bytes]:
+        """The current entry's content in pieces of at most a mebibyte. Raises as `entries` does."""
+        while self._left:
+            piece = self._source.read(min(self._left, _PIECE))
+            if not piece:
+                raise InvalidInput("the layer is not a tar archive: it ends inside of a file")
+            self._left -= len(piece)
+            yield piece
+
+    def _next_header(self) -> Header | None:
+        self._skip_rest()
+        block = self._source.read(BLOCK)
+        header = parse_header(block) if block else None
+        if header is not None:
+            self._meter.entry()
+        return header
+
+    def _skip_rest(self) -> None:
+        for piece in self.content():
+            self._meter.ignore(len(piece))
+        if self._padding:
+            self._source.read(self._padding)
+            self._padding = 0
+
+    def _extend(self, extended: dict[bytes, bytes], header: Header) -> None:
+        """Read an extended header's content, and have it say what it says of the next entry or of all later ones."""
+        self._left, self._padding = header.size, -header.size % BLOCK
+        content = b"".join(self.content())
+        if header.kind == tar_header.GNU_LONG_NAME:
+            extended[b"path"] = content.partition(b"\0")[0]
+        elif header.kind == tar_header.GNU_LONG_LINK:
+            extended[b"linkpath"] = content.partition(b"\0")[0]
+        elif header.kind == tar_header.PAX_GLOBAL:
+            self._default_bytes += _apply(self._defaults, content)
+            if self._default_bytes > self._meter.budget.default_bytes:
+                raise InvalidInput(
+                    "the layer has global extended headers that set more than"
+                    f" {self._meter.budget.default_bytes} bytes of attributes"
+                )
+        else:
+            _apply(extended, content)
+
+
+def _apply(records: dict[bytes, bytes], content: bytes) -> int:
+    """Take over what matters here; returns the bytes of it. An empty value takes back what was said before."""
+    taken = 0
+    for key, value in parse_records(content):
+        if key in _USED or key.startswith((_XATTR, _SPARSE)):
+            taken += len(key) + len(value)
+            records[key] = value
+    return taken
+
+
+def _applied(header: Header, said: Mapping[bytes, bytes]) -> TarEntry:
+    if not said:
+        return TarEntry(_as_directory(header), {}, header.kind == tar_header.GNU_SPARSE)
+    header = header._replace(
+        name=said.get(b"path") or header.name,
+        link=said.get(b"linkpath") or header.link,
+        size=parse_size(said[b"size"]) if said.get(b"size") else header.size,
+        uid=parse_decimal(said[b"uid"], "owner") if said.get(b"uid") else header.uid,
+        gid=parse_decimal(said[b"gid"], "group") if said.get(b"gid") else header.gid,
+        mtime_ns=parse_time(said[b"mtime"]) if said.get(b"mtime") else header.mtime_ns,
+    )
+    xattrs = {key.removeprefix(_XATTR): value for key, value in said.items() if key.startswith(_XATTR)}
+    sparse = header.kind == tar_header.GNU_SPARSE or any(key.startswith(_SPARSE) for key in said)
+    return TarEntry(_as_directory(header), xattrs, sparse)
+
+
+def _as_directory(header: Header) -> Header:
+    """Archives of before POSIX have no kind for directories: a slash at the end tells them."""
+    if header.kind == tar_header.OLD_REGULAR and header.name.endswith(b"/"):
+        return header._replace(kind=tar_header.DIRECTORY)
+    return header

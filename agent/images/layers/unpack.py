@@ -1,0 +1,137 @@
+"""A layer's blob to a directory for overlayfs. Blocking: the agent has it done by a process of its own.
+
+Entries come from `tar_reader`, go through `layer_paths`, and are written by `layer_tree`.
+"""
+
+import errno
+import os
+import stat
+from typing import BinaryIO
+
+from agent.images.disk import DiskGuard
+from agent.images.layers import tar_header
+from agent.images.layers.budget import LayerBudget, Meter
+from agent.images.layers.paths import Bookkeeping, Opaque, Parts, Plain, Whiteout, kind_of, link_target, parts_of, shown
+from agent.images.layers.stream import LayerStream
+from agent.images.layers.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
+from agent.images.layers.tar_reader import TarEntry, TarReader
+from agent.images.layers.tree import LayerTree, Ownership
+from agent.images.layers.xattrs import wanted_attributes
+from shoal.errors import InvalidInput
+
+_CONTRADICTIONS = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ELOOP,
+        errno.EXDEV,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EMLINK,
+        errno.EFBIG,
+    )
+)
+"""What the kernel says of entries that contradict each other, in a directory that is ours alone."""
+
+_NODES = {
+    tar_header.CHARACTER: stat.S_IFCHR,
+    tar_header.BLOCK_DEVICE: stat.S_IFBLK,
+    tar_header.FIFO: stat.S_IFIFO,
+}
+_MAX_MAJOR, _MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
+_FARTHEST_TIME_NS = (1 << 33) * 1_000_000_000
+
+
+def unpack(
+    blob: BinaryIO, root_fd: int, discarded_fd: int, *, diff_id: str, budget: LayerBudget, disk: DiskGuard
+) -> None:
+    """Fill an empty directory with the entries of a layer.
+
+    Args:
+        discarded_fd: of a directory for what the layer's own later entries replace.
+        diff_id: digest that the uncompressed tar must have.
+    Raises:
+        InvalidInput: the layer is broken, hostile, or not what `diff_id` names.
+        Exhausted: the disk is full. OSError: the disk fails.
+        After an error the directory holds a part of the layer; it is the caller's to remove.
+    """
+    os.fchmod(root_fd, 0o755)
+    stream, meter = LayerStream(blob, disk), Meter(budget)
+    reader, tree = TarReader(stream, meter), LayerTree(root_fd, discarded_fd, meter)
+    try:
+        for entry in reader.entries():
+            disk.add_entry()
+            _write_or_refuse(tree, reader, entry, disk)
+    finally:
+        tree.close()
+    stream.drain(meter)
+    if stream.digest != diff_id:
+        raise InvalidInput(f"the layer unpacks to {stream.digest} where the image's configuration names {diff_id}")
+
+
+def _write_or_refuse(tree: LayerTree, reader: TarReader, entry: TarEntry, disk: DiskGuard) -> None:
+    name = os.fsdecode(entry.header.name)
+    try:
+        _write_entry(tree, reader, entry, name, disk)
+    except OSError as error:
+        if error.errno not in _CONTRADICTIONS:
+            raise
+        raise InvalidInput(f"layer entry {shown(name)} does not fit what is before it: {error.strerror}") from error
+
+
+def _write_entry(tree: LayerTree, reader: TarReader, entry: TarEntry, name: str, disk: DiskGuard) -> None:
+    path = parts_of(name)
+    kind = kind_of(path[-1]) if path else Plain()
+    match kind:
+        case Opaque():
+            tree.opaque(path[:-1])
+        case Whiteout(hidden):
+            tree.whiteout((*path[:-1], hidden))
+        case Bookkeeping():
+            pass
+        case Plain():
+            _write_plain(tree, reader, entry, path, disk)
+
+
+def _write_plain(tree: LayerTree, reader: TarReader, entry: TarEntry, path: Parts, disk: DiskGuard) -> None:
+    header, name = entry.header, "/".join(path)
+    owner = _ownership(entry, name)
+    if entry.sparse:
+        raise InvalidInput(f"layer entry {shown(name)} is a sparse file, which layers do not have; push it plain")
+    if header.kind in (REGULAR, OLD_REGULAR, CONTIGUOUS):
+        disk.require(header.size)
+        tree.file(path, owner, lambda fd: _copy(reader, fd))
+    elif header.kind == tar_header.DIRECTORY:
+        tree.directory(path, owner)
+    elif header.kind == tar_header.SYMLINK:
+        tree.symlink(path, owner, link_target(name, os.fsdecode(header.link)))
+    elif header.kind == tar_header.HARD_LINK:
+        tree.hard_link(path, parts_of(os.fsdecode(header.link)))
+    elif header.kind in _NODES:
+        tree.node(path, owner, _NODES[header.kind], _device(entry, name))
+    else:
+        raise InvalidInput(f"layer entry {shown(name)} is of the unknown type {header.kind!r}")
+
+
+def _device(entry: TarEntry, name: str) -> int:
+    major, minor = entry.header.device
+    if not 0 <= major <= _MAX_MAJOR or not 0 <= minor <= _MAX_MINOR:
+        raise InvalidInput(f"layer entry {shown(name)} is a device that no system knows: {major}:{minor}")
+    return os.makedev(major, minor)
+
+
+def _ownership(entry: TarEntry, name: str) -> Ownership:
+    header = entry.header
+    if not 0 <= header.uid < 2**32 - 1 or not 0 <= header.gid < 2**32 - 1:
+        raise InvalidInput(f"layer entry {shown(name)} has an owner that no system knows: {header.uid}:{header.gid}")
+    mtime_ns = max(-_FARTHEST_TIME_NS, min(header.mtime_ns, _FARTHEST_TIME_NS))
+    return Ownership(header.mode & 0o7777, header.uid, header.gid, mtime_ns, wanted_attributes(entry.xattrs))
+
+
+def _copy(reader: TarReader, fd: int) -> None:
+    for piece in reader.content():
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(fd, view) :]

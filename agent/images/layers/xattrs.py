@@ -1,0 +1,54 @@
+"""Extended attributes of a layer's entries: which are taken, and what it means that one is refused. See xattr(7)."""
+
+import errno
+import os
+from collections.abc import Mapping
+
+from agent.images.layers.paths import Parts, shown
+from shoal.errors import InvalidInput
+
+OPAQUE = "trusted.overlay.opaque"
+
+_CAPABILITY = "security.capability"
+_REFUSED = (errno.E2BIG, errno.ERANGE, errno.EINVAL, errno.ENOSPC)
+_ROOM_FOR_ANY = 1 << 20
+
+
+def wanted_attributes(found: Mapping[bytes, bytes]) -> dict[str, bytes]:
+    """Users' attributes and file capabilities; those of overlayfs itself would let a layer redirect others."""
+    names = {os.fsdecode(name): value for name, value in found.items()}
+    return {
+        name: value
+        for name, value in names.items()
+        if name == _CAPABILITY or (name.startswith("user.") and not name.startswith("user.overlay."))
+    }
+
+
+def set_attributes(fd: int, attributes: Mapping[str, bytes], path: Parts) -> None:
+    """Give an open file or directory its attributes; users' are left out where the file system has none.
+
+    Raises:
+        InvalidInput: one is broken, or larger than the kernel (64 KiB) or the file system (ext4: one block for all of a
+            file's) takes. OSError: the disk is full, or fails.
+    """
+    for name, value in attributes.items():
+        try:
+            os.setxattr(fd, name, value)
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.EOPNOTSUPP and name.startswith("user."):
+                continue
+            if isinstance(error, OSError) and not _is_refused(fd, error):
+                raise
+            why = error.strerror if isinstance(error, OSError) else "its name is broken"
+            raise InvalidInput(
+                f"layer entry {shown('/'.join(path))} has an attribute {shown(name)} of {len(value)} bytes,"
+                f" which the disk of the images does not take: {why}"
+            ) from error
+
+
+def _is_refused(fd: int, error: OSError) -> bool:
+    """ext4 says that no space is left where a file's attributes have no room in their block, too."""
+    if error.errno == errno.ENOSPC:
+        disk = os.fstatvfs(fd)
+        return disk.f_bavail * disk.f_frsize >= _ROOM_FOR_ANY
+    return error.errno in _REFUSED

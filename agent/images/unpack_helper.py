@@ -1,0 +1,120 @@
+"""The agent's side of the program that unpacks layers (`layers.program`): one of its processes, and what it says."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from agent.images.layers.messages import MAX_BYTES, Ended, Request, Verdict, parse_answer
+from agent.images.threads import in_thread
+from shoal.errors import InvalidInput, Unavailable
+
+_PROGRAM = "agent.images.layers.program"
+_END_SECONDS = 5.0
+
+
+class UnpackHelper:
+    """One such process. Belongs to one event loop.
+
+    Args:
+        directory: that the directories to unpack in are in; it sees nothing else.
+    Raises:
+        Unavailable: it cannot be started.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.setblocking(False)
+        command = [sys.executable, "-I", "-X", "utf8", "-m", _PROGRAM, str(theirs.fileno()), str(directory.absolute())]
+        try:
+            # Of a session of its own: what a terminal sends to the agent is not meant for it.
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/", env={}
+            )
+        except OSError as error:
+            self._control.close()
+            raise Unavailable(f"the program that unpacks layers does not start: {error.strerror}") from error
+        finally:
+            theirs.close()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it takes layers."""
+        return self._process.poll() is None
+
+    async def unpack(self, blob: Path, request: Request) -> None:
+        """Have a layer unpacked into `layer` in the directory that is named, which has `discarded` too, both empty.
+
+        A cancellation ends the work at once, and is over when nothing writes there any more.
+
+        Raises:
+            InvalidInput: the layer is broken, hostile, or takes more than its budget. Exhausted: the disk is full.
+            Unavailable: the disk fails, or the process was killed.
+        """
+        answers, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        answers.setblocking(False)
+        with answers:
+            with theirs:
+                self._send(blob, request, theirs)
+            reading = asyncio.create_task(_read(answers), name="images: unpack")
+            try:
+                verdict, ended = await asyncio.shield(reading)
+            except asyncio.CancelledError:
+                answers.shutdown(socket.SHUT_WR)
+                await asyncio.wait([reading])
+                raise
+        _judge(verdict, ended)
+
+    async def aclose(self) -> None:
+        """Have it end, and wait for that."""
+        self._control.close()
+        await in_thread(self._wait)
+
+    def _send(self, blob: Path, request: Request, theirs: socket.socket) -> None:
+        try:
+            with blob.open("rb") as file:
+                socket.send_fds(self._control, [request.encode()], [theirs.fileno(), file.fileno()])
+        except OSError as error:
+            raise Unavailable(f"the program that unpacks layers cannot be asked: {error.strerror}") from error
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+async def _read(answers: socket.socket) -> tuple[Verdict | None, Ended | None]:
+    """All answers, until there is nobody left to give one."""
+    verdict: Verdict | None = None
+    ended: Ended | None = None
+    loop = asyncio.get_running_loop()
+    with suppress(ConnectionError):
+        while message := await loop.sock_recv(answers, MAX_BYTES):
+            answer = parse_answer(message)
+            if isinstance(answer, Verdict):
+                verdict = answer
+            else:
+                ended = answer
+    return verdict, ended
+
+
+def _judge(verdict: Verdict | None, ended: Ended | None) -> None:
+    if verdict is not None:
+        verdict.check()
+    elif ended is None:
+        raise Unavailable(
+            "the program that unpacks layers ended; the layer will be unpacked when the image is pulled again"
+        )
+    elif ended.code == -signal.SIGXCPU:
+        raise InvalidInput("the layer takes more processor time to unpack than one of its size and content may")
+    elif ended.code in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT):
+        raise InvalidInput(f"the process that unpacked the layer crashed with signal {-ended.code}")
+    else:
+        raise Unavailable(
+            f"the process that unpacked the layer ended with code {ended.code}; is the host short of memory? Try again"
+        )
