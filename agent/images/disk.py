@@ -16,7 +16,8 @@ _INODES_KEPT = 64
 def disk_error(error: OSError, path: Path) -> Exhausted | Unavailable:
     """What a failed write means for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Exhausted(f"the disk of the images is full at {path}; free some space and try again")
+        what = "no space or no inodes are left"
+        return Exhausted(f"the disk of the images is full at {path}: {what}; free some and try again")
     return Unavailable(f"images cannot be written at {path}: {error}")
 
 

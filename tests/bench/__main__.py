@@ -22,6 +22,7 @@ from tests.bench import (
     bench_memory,
     bench_network,
     bench_planner,
+    bench_pull,
     bench_scale,
     bench_start,
     bench_vip,
@@ -41,6 +42,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "drain": bench_drain.measure,
     "names": bench_dns.measure,
     "planner": bench_planner.figures,
+    "pull": bench_pull.measure,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"
 
