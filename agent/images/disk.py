@@ -52,7 +52,7 @@ class DiskGuard:
         self._left -= count
         if self._left < 0:
             # Files that replace each other leave the disk as it is, but keep it busy.
-            raise Exhausted("the layer unpacks to more than is free on the disk of the images; free some and try again")
+            raise Exhausted("the disk of the images is too full for what the layer unpacks to; free some and try again")
         if self._bytes >= CHECK_BYTES:
             self._check()
 

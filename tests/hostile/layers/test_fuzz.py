@@ -64,7 +64,7 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     """With a few bytes of it replaced."""
     found = bytearray(content)
     for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, len(found) - 1))
+        at = draw(st.integers(0, len(content) - 1))
         found[at : at + 8] = draw(st.binary(max_size=8))
     return bytes(found)
 
