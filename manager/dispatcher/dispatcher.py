@@ -18,6 +18,7 @@ from manager.dispatcher.liveness.heartbeats import HEARTBEAT_SECONDS, reconnect_
 from manager.dispatcher.liveness.watch import HeartbeatWatch
 from manager.dispatcher.manager_set import as_messages, manager_addresses
 from manager.dispatcher.marks import Mark
+from manager.dispatcher.meter import Meter
 from manager.dispatcher.needs import News, is_empty
 from manager.dispatcher.node_admission import NodeAdmission, removed
 from manager.dispatcher.node_records import NodeRecords, NowMs
@@ -42,7 +43,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.errors import Conflict, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import caller
@@ -100,6 +101,7 @@ class Dispatcher(DispatcherServicer):
             lost=self._lose,
         )
         self._sessions: dict[str, AgentSession] = {}
+        self._meter = Meter(view=store.tables, heard=self._watch.heard)
         self._handshakes = Handshakes()
         self._ready = ReadyKeeper(
             store=store,
@@ -149,10 +151,11 @@ class Dispatcher(DispatcherServicer):
             PermissionDenied: the node was removed. Conflict: the node has opened a newer session.
             InvalidInput: the agent did not begin with Hello, or tells what cannot be. Unavailable: etcd is away.
             Refused, AlreadyExists: the node is not what it was, or says that it is another; see `NodeAdmission`.
-            Busy: too many agents come at once.
+            Busy: too many agents come at once, or this one has asked too much. Exhausted: it asks too much.
         """
         await self._running.wait()
         node_id = self._node(self._identify(context))
+        self._meter.opening(node_id)
         about = (await _hello(requests)).description
         self._handshakes.begin(node_id, asyncio.get_running_loop().time())
         try:
@@ -183,6 +186,7 @@ class Dispatcher(DispatcherServicer):
         return who.id
 
     async def _open(self, node_id: str, about: NodeDescription, peer: str) -> AgentSession:
+        self._meter.opened(node_id, about.ByteSize())
         told = await self._admission.admit(node_id, about, peer)
         await self._records.ready(node_id, told)
         if older := self._sessions.get(node_id):
@@ -204,8 +208,7 @@ class Dispatcher(DispatcherServicer):
 
     async def _read(self, session: AgentSession, requests: AsyncIterator[AgentMessage]) -> None:
         try:
-            async for message in requests:
-                self._watch.heard(session.node_id)
+            async for message in self._meter.messages(session, requests):
                 if message.WhichOneof("kind") == "volumes":
                     await self._note_volumes(session, message.volumes)
                 if message.WhichOneof("kind") == "network":
@@ -221,6 +224,8 @@ class Dispatcher(DispatcherServicer):
             # gRPC's word for a stream that broke while we were reading it.
             _log.info("the stream of node %s broke", session.node_id)
         except ShoalError as error:
+            if isinstance(error, Exhausted):
+                await self._admission.refuse(session.node_id, str(error))
             session.end(error)
         finally:
             session.end(None)

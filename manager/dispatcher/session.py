@@ -58,9 +58,13 @@ class AgentSession:
         self._notices[message.WhichOneof("kind") or ""] = message
         self._wake.set()
 
+    def awaits(self, sequence: int) -> bool:
+        """Whether the message of this number was sent, and has not been said to be applied."""
+        return any(number == sequence for number, *_ in self._under_way)
+
     def applied(self, sequence: int) -> None:
         """The node's datapath holds what the message of this number says. One of another session is passed over."""
-        if any(number == sequence for number, *_ in self._under_way):
+        if self.awaits(sequence):
             while self._under_way and self._under_way[0][0] <= sequence:
                 _, _, self._revision = self._under_way.popleft()
 

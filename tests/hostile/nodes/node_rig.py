@@ -26,10 +26,12 @@ class HostileNode:
 
     joined: JoinedIdentity
     channel: aio.Channel
+    name: str = "evil"
+    address: str = "192.0.2.66"
 
     def description(self, **more: Any) -> NodeDescription:
         """What it says of itself unless told otherwise."""
-        about = NodeDescription(**{"hostname": "evil", "address": "192.0.2.66", **more})
+        about = NodeDescription(**{"hostname": self.name, "address": self.address, **more})
         about.platform.os, about.platform.architecture = "linux", "amd64"
         about.resources.nano_cpus, about.resources.memory_bytes = 1 << 40, 1 << 40
         return about

@@ -66,8 +66,15 @@ def restart_agent(cluster: Cluster, host: Host, resources: str, labels: str = ""
 
 def test_labels_of_hosts_and_roles(equipped: Cluster) -> None:
     first = hostnames(equipped)[0]
-    (node,) = equipped.json("node", "inspect", first)
-    assert node["status"]["description"]["engine_labels"] == {"rack": "r1", "disk": "ssd"}
+    (row,) = [row for row in equipped.json("node", "ls") if row["hostname"] == first]
+    assert f"--engine-label-add disk=ssd --engine-label-add rack=r1 {first}" in row["warnings"]
+    equipped.shoal("node", "update", "--engine-label-add", "disk=ssd", "--engine-label-add", "rack=r1", first)
+
+    def accepted() -> bool:
+        (node,) = equipped.json("node", "inspect", first)
+        return bool(node["status"]["description"].get("engine_labels") == {"rack": "r1", "disk": "ssd"})
+
+    equipped.until(accepted, "its labels are accepted")
     flags = ("--constraint", "engine.labels.rack == r1", "--constraint", "node.role == worker")
     create(equipped, "web", *flags, replicas=2)
     assert homes(equipped, "web") == {first: 2}
