@@ -1,6 +1,7 @@
 """AppArmor on this host: whether containers can have a profile, which one, and that it is loaded (apparmor(7))."""
 
 import logging
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -76,7 +77,7 @@ class AppArmor:
         self._loading = Lock()
         self.why_not = lacking(
             enabled=_text(sysfs / "module/apparmor/parameters/enabled"),
-            is_mounted=self._profiles.exists(),
+            is_mounted=os.access(self._profiles, os.R_OK),
             has_parser=bool(found),
         )
 

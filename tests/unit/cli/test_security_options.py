@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from cli.commands.node import row
 from cli.flags.security import add_security_option, remove_security_option, security_option
 from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.api.v1.control_pb2 import NodeView
+from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -65,6 +68,11 @@ def test_what_cannot_be_honoured_is_refused_with_a_reason(option: str, why: str)
 def test_a_profile_is_read_from_its_file(tmp_path: Path, option: str) -> None:
     (tmp_path / "a=b.json").write_text("{}")
     assert container(option, directory=tmp_path).seccomp == "{}"
+
+
+def test_a_node_tells_what_holds_its_containers_in() -> None:
+    about = NodeDescription(security_options=["name=apparmor"])
+    assert row(NodeView(status=NodeStatus(description=about)))["security_options"] == ["name=apparmor"]
 
 
 def test_an_option_is_taken_back_by_its_name() -> None:

@@ -159,6 +159,12 @@ def test_a_host_that_breaks_meanwhile_is_told_of(tmp_path: Path, harm: Callable[
         apparmor.require(DEFAULT_PROFILE)
 
 
+def test_a_host_whose_policy_is_not_to_be_seen_has_none(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.profiles.unlink()
+    assert "securityfs is not mounted" in host.apparmor().why_not
+
+
 def test_a_host_without_apparmor_runs_no_program(tmp_path: Path) -> None:
     host = Host(tmp_path, enabled="N\n")
     apparmor = host.apparmor()
