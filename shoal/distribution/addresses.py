@@ -14,6 +14,7 @@ _METADATA = frozenset(
     )
 )
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 class Reach(Enum):
@@ -68,7 +69,8 @@ def _reach(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Reach:
         return Reach.LOOPBACK
     if address.is_link_local:
         return Reach.LINK_LOCAL
-    return Reach.PUBLIC if address.is_global else Reach.PRIVATE
+    public = address.is_global and (address.version == 4 or address in _GLOBAL_UNICAST)
+    return Reach.PUBLIC if public else Reach.PRIVATE
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:

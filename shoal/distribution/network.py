@@ -37,19 +37,20 @@ class Scope:
     def __init__(self, host: str, port: int, permitted: Collection[str] = ()) -> None:
         self._own = host, port
         self._permitted = frozenset(permitted)
-        self._reach = literal_reach(host) or Reach.PUBLIC
+        self._presumed = literal_reach(host) or Reach.PUBLIC
+        self._met: set[Reach] = set()
 
     def met(self, host: str, port: int, address: str) -> None:
         """A connection to this address was made."""
         if (host, port) == self._own:
-            self._reach = reach_of(address)
+            self._met.add(reach_of(address))
 
     def allows(self, host: str, port: int, address: str) -> bool:
         """Whether a connection to this address of a host may be made."""
         name = f"[{host}]" if ":" in host else host
         if (host, port) == self._own or not self._permitted.isdisjoint({name, f"{name}:{port}"}):
             return True
-        return may_lead(self._reach, reach_of(address))
+        return self._may_lead(reach_of(address))
 
     def check_name(self, host: str) -> None:
         """For requests through a proxy, which finds the address itself.
@@ -60,8 +61,12 @@ class Scope:
         reach = literal_reach(host)
         if reach is None or host == self._own[0] or host in self._permitted:
             return
-        if not may_lead(self._reach, reach):
+        if not self._may_lead(reach):
             raise Forbidden(host)
+
+    def _may_lead(self, target: Reach) -> bool:
+        """By all addresses that the endpoint was reached at: a name that is now public, now private gains nothing."""
+        return all(may_lead(own, target) for own in self._met or {self._presumed})
 
 
 class BoundedBackend(httpcore.AsyncNetworkBackend):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from shoal.distribution.addresses import Reach, may_lead, reach_of
 from shoal.distribution.answers import refusal
 from shoal.distribution.credentials import Challenge, parse_challenge, parse_challenges
+from shoal.distribution.network import Scope
 from shoal.distribution.retrying import RetryPolicy
 from shoal.distribution.tokens import Token, TokenCache, parse_token, token_query
 from shoal.errors import InvalidInput, NotFound, PermissionDenied, Unauthenticated, Unavailable
@@ -41,6 +42,8 @@ def test_several_challenges() -> None:
         ("10.0.0.1", Reach.PRIVATE),
         ("100.64.0.1", Reach.PRIVATE),
         ("fd00::1", Reach.PRIVATE),
+        ("64:ff9b:1::7f00:1", Reach.PRIVATE),
+        ("::7f00:1", Reach.PRIVATE),
         ("127.0.0.2", Reach.LOOPBACK),
         ("0.0.0.0", Reach.LOOPBACK),
         ("::", Reach.LOOPBACK),
@@ -58,6 +61,17 @@ def test_who_is_reached_at_an_address(address: str, reach: Reach) -> None:
     assert reach_of(address) is reach
     assert may_lead(Reach.PUBLIC, reach) is (reach is Reach.PUBLIC)
     assert may_lead(Reach.LOOPBACK, reach) is (reach in (Reach.PUBLIC, Reach.PRIVATE, Reach.LOOPBACK))
+
+
+def test_a_name_that_changes_its_address_leads_nowhere_more() -> None:
+    scope = Scope("evil.example", 443)
+    assert not scope.allows("inside.example", 80, "10.0.0.1")
+    scope.met("evil.example", 443, "10.0.0.5")
+    scope.met("evil.example", 443, "93.184.215.14")
+    scope.met("evil.example", 443, "10.0.0.5")
+    scope.met("other.example", 443, "10.0.0.5")
+    assert not scope.allows("inside.example", 80, "10.0.0.1")
+    assert scope.allows("cdn.example", 443, "93.184.215.15")
 
 
 @given(st.text())
