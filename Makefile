@@ -7,15 +7,17 @@ PYTHON ?= /usr/bin/python3
 VENV := .venv
 BIN := $(VENV)/bin
 HOSTS ?= 3
+SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli tests
 
-.PHONY: help up down test test-vm unit check bench fmt protos check-protos images install clean
+.PHONY: help up down test test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make down    stop the playground; nothing is left"
 	@echo "make test-vm what needs a kernel of its own, in a virtual machine: cgroup 2, encryption, systemd (minutes)"
+	@echo "make fuzz    every parser of outside input, coverage-guided, for an hour (SECONDS=3600)"
 	@echo "make check   format, lint, types, layers, generated code"
 	@echo "make bench   the figures (takes minutes; the machine should be idle)"
 	@echo "make fmt     format and mend what ruff can"
@@ -54,6 +56,10 @@ test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt
 	sh tests/vm/build.sh
 	$(BIN)/python -m tests.vm.run
+
+fuzz: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 unit: install
 	$(BIN)/python -m pytest tests/unit

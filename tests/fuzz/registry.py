@@ -13,6 +13,21 @@ from shoal.distribution.retrying import RetryPolicy
 from shoal.distribution.tokens import LONGEST_LIFETIME_SECONDS, MAX_TOKEN_LENGTH, parse_token, token_query
 from shoal.errors import InvalidInput, Unauthenticated
 
+EXAMPLES = (
+    b'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"',
+    b'Basic realm="Registry \\"1\\"", charset="UTF-8", Bearer realm=https://a/t, Negotiate abc==',
+    b"https://storage.example:8443/b?X-Amz-Signature=abc%2F&X-Amz-Expires=1200#f",
+    b"//user:password@[fe80::1%25eth0]:65536/../..?a=b&&c",
+    b"/v2/a/blobs/uploads/1f?_state=aGVsbG8%3D",
+    b"http://\xe2\x98\x83.example:80/\xff",
+    b"bytes 50-99/100",
+    b'{"token": "abc", "access_token": "def", "expires_in": 300, "issued_at": "2026-01-01T00:00:00Z"}',
+    b'{"token": "abc", "expires_in": 1e999}',
+    b'{"errors": [{"code": "DENIED", "message": "no \\u001b[2J", "detail": [{}]}, 1, null]}',
+    b"169.254.169.254",
+    b"::ffff:127.0.0.1",
+    b"120",
+)
 _BASES = (httpx.URL("https://registry.example/v2/a/blobs/x"), httpx.URL("http://[::1]:5000/v2/"))
 _DIGEST = "sha256:" + "0" * 64
 
