@@ -11,6 +11,8 @@ from shoal.errors import InvalidInput
 
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
+_SHOWN = 100
+"""Characters of a text that is no reference."""
 LONGEST_NAME = 255
 
 _LEGACY_DOMAIN = "index.docker.io"
@@ -124,4 +126,5 @@ def _check_digest(text: str, digest: str) -> None:
 
 
 def _invalid(text: str, rule: str) -> InvalidInput:
+    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return InvalidInput(f'"{text}" is not an image reference: {rule}')

@@ -67,7 +67,10 @@ def read(path: Path, text: str | None = None) -> Document:
         text = _content(path)
     if len(text.encode()) > MAX_BYTES:
         raise InvalidInput(f"{path}: the file has more than {MAX_BYTES >> 20} MiB")
-    loader = _Loader(text)
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:  # a character that YAML does not have
+        raise InvalidInput(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     try:
         node = loader.get_single_node()
         value = _Builder(str(path), loader).build(node) if node is not None else None

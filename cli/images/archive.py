@@ -4,7 +4,9 @@ OCI image-spec, image-layout.md; Docker image specification v1.2, "Combined Imag
 """
 
 import json
+import lzma
 import tarfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -154,7 +156,7 @@ def _files(path: Path, stack: ExitStack) -> Files:
         return TarFiles(path, stack.enter_context(tarfile.open(path, "r:*")))
     except FileNotFoundError as error:
         raise NotFound(f"{path}: no such file or directory") from error
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         # What tarfile says is a line for each compression that it tried.
         why = error.strerror if isinstance(error, OSError) else "no form of tar that is known"
         raise InvalidInput(f"{path}: neither an OCI layout directory nor a tar archive of an image: {why}") from error

@@ -1,0 +1,104 @@
+"""What images and containers put before an agent: accounts, output, seccomp profiles, device specs, names, journals."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from agent.cdi_document import parse as parse_device_spec
+from agent.journal.record_log import frame, frames
+from agent.runtime.confinement.seccomp_custom import custom_section
+from agent.runtime.users import resolve_user
+from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.image_reference import parse as parse_reference
+from shoal.log_lines import in_utc, last_stamp, parse_line
+from shoal.templates import expand, fault
+
+EXAMPLES = (
+    b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\n",
+    b"2026-11-27T10:11:12.123456789+02:00 stdout F hello\n",
+    b"2026-11-27T10:11:12.1Z stderr P half",
+    b'{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64"],"syscalls":[{"names":["read"],'
+    b'"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}],"includes":{"minKernel":"4.8"}}]}',
+    b'{"cdiVersion":"0.6.0","kind":"vendor.com/gpu","devices":[{"name":"0","containerEdits":{"env":["A=1"]}}]}',
+    b"registry.example:5000/a/b:1@sha256:" + b"0" * 64,
+    b"{{.Service.Name}}-{{.Task.Slot}} {{ .Node.ID }}",
+    frame("t1", b"value") + frame("t2", None),
+)
+
+
+def fuzz_accounts(data: bytes) -> None:
+    """`/etc/passwd` and `/etc/group` of an image, and the user that it wants to be."""
+    text = data.decode("utf-8", "replace")
+    user, _, rest = text.partition("\n")
+    for wanted in (user[:40], "root", "0:0", "nobody", ""):
+        try:
+            found = resolve_user(wanted, ["nogroup"], passwd=rest, group=rest)
+        except ShoalError as error:
+            assert str(error)
+            continue
+        assert 0 <= found.uid < 1 << 32 and 0 <= found.gid < 1 << 32
+
+
+def fuzz_log_lines(data: bytes) -> None:
+    """The file that conmon writes of a container's output, of which an end may be missing."""
+    for line in data.split(b"\n"):
+        parse_line(line)
+        parse_line(line + b"\n")
+    in_utc(data)
+    last_stamp(data)
+
+
+def fuzz_seccomp_profile(data: bytes) -> None:
+    """A profile of the user's: a section for the runtime, or a refusal."""
+    try:
+        section = custom_section(
+            data.decode("utf-8", "replace"), machine="x86_64", capabilities=["CAP_CHOWN"], kernel="6.1.0"
+        )
+    except InvalidInput as error:
+        assert str(error)
+        return
+    json.dumps(section)
+
+
+def fuzz_device_spec(data: bytes) -> None:
+    """A spec of the Container Device Interface, which other programs put on the host."""
+    text = data.decode("utf-8", "replace")
+    for load in (json.loads, yaml.safe_load):
+        try:
+            document = load(text)
+        except (ValueError, yaml.YAMLError, RecursionError):
+            continue
+        try:
+            parse_device_spec(Path("/etc/cdi/x.json"), document)
+        except InvalidInput as error:
+            assert str(error)
+
+
+def fuzz_image_reference(data: bytes) -> None:
+    """An image's name: the same however it is written again."""
+    try:
+        found = parse_reference(data.decode("utf-8", "replace"))
+    except InvalidInput as error:
+        assert len(str(error)) < 2_000
+        return
+    assert parse_reference(str(found)) == found
+
+
+def fuzz_template(data: bytes) -> None:
+    """A value with placeholders: expanded, or a fault that is told before anything runs."""
+    text = data.decode("utf-8", "replace")
+    if fault(text):
+        return
+    try:
+        expand(text, {})
+    except (NotFound, InvalidInput, KeyError) as error:
+        assert str(error)
+
+
+def fuzz_journal(data: bytes) -> None:
+    """An agent's journal after a loss of power: the whole records at its beginning."""
+    end = 0
+    for name, value, end_of_frame in frames(data):
+        assert data[end:end_of_frame] == frame(name, value)
+        end = end_of_frame
