@@ -149,7 +149,9 @@ class DnsServer:
                     await self._serve_query(reader, writer, IPv4Address(peer[0]), who)
         finally:
             self._connections.give_back(who)
-            writer.transport.abort() if writer.transport.get_write_buffer_size() else writer.close()
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()  # nobody takes it
+            writer.close()
 
     async def _serve_query(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, address: IPv4Address, who: str

@@ -119,7 +119,7 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         f"update @{name} {{ iif limit rate over {number}/second burst {number} packets }} goto too_many_questions"
         for name, number in (("dns_askers", ports.questions), ("dns_callers", ports.questions // 20))
     )
-    closed = [f"tcp dport {ports.control} reject with icmpx type admin-prohibited"] if ports.closed else []
+    closed = [f"tcp dport {ports.control} reject with tcp reset"] if ports.closed else []
     # One comparison for TCP, which is no tunnel's.
     leaves = f"meta l4proto != tcp {_OUTSIDE} jump leaving"
     clamp = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"

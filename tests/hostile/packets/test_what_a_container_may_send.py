@@ -144,7 +144,7 @@ def test_the_agents_and_managers_ports_are_closed_to_containers(lab: Laboratory,
         (lab.hosts.client, "172.31.0.100"),
     ):
         with inside(descriptor), socket.create_server(("", port)), socket.create_server(("", 7443)):
-            assert _connected(lab.attacker, address, port) == errno.EHOSTUNREACH
+            assert _connected(lab.attacker, address, port) == errno.ECONNREFUSED
             assert _connected(lab.attacker, address, 7443) == 0
             assert _connected(two.descriptor if descriptor != two.descriptor else one.descriptor, address, port) == 0
 
