@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tests.bench import (
     bench_change,
+    bench_control_plane,
     bench_create,
     bench_dns,
     bench_drain,
@@ -43,6 +44,7 @@ BENCHES: Mapping[str, Callable[[], list[Figure]]] = {
     "names": bench_dns.measure,
     "planner": bench_planner.figures,
     "pull": bench_pull.measure,
+    "control-plane": bench_control_plane.measure,
 }
 RESULT = Path(__file__).parents[2] / "build" / "bench.json"
 
