@@ -11,6 +11,8 @@ from pathlib import Path
 
 LOOK_SECONDS = 30.0
 LEAST_GROWTH_BYTES = 32 << 20
+MOST_LOOKS = 32
+"""Between two tries, where one after the other gives little."""
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -21,19 +23,23 @@ def resident_bytes() -> int:
 
 
 async def keep_heap_small(*, look_seconds: float = LOOK_SECONDS) -> None:
-    """Until cancelled, give back what is free whenever the process has grown by a quarter and 32 MiB since last time.
+    """Until cancelled, give back what is free while the process is larger than it once was by a quarter and 32 MiB.
 
-    It costs nothing while the size stays; the libraries other than glibc, which lack the call, are left alone.
+    Where that gives little it is tried less and less often. With other C libraries than glibc, which lack the call,
+    nothing is done.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is None:
         return
-    least = resident_bytes()
+    least, pause = resident_bytes(), 1
     while True:
-        await asyncio.sleep(look_seconds)
-        now = resident_bytes()
-        if now > least + max(LEAST_GROWTH_BYTES, least // 4):
-            # In a thread: it takes some 0.1 s for each GB, and releases the interpreter's lock.
-            await asyncio.to_thread(trim, 0)
-            least = resident_bytes()
-        least = min(least, now)
+        await asyncio.sleep(look_seconds * pause)
+        before = resident_bytes()
+        least = min(least, before)
+        if before <= least + max(LEAST_GROWTH_BYTES, least // 4):
+            pause = 1
+            continue
+        # In a thread: it takes some 0.1 s for each GB, and releases the interpreter's lock.
+        await asyncio.to_thread(trim, 0)
+        gave_little = before - resident_bytes() < before // 10
+        pause = min(2 * pause, MOST_LOOKS) if gave_little else 1

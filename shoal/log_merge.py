@@ -51,8 +51,14 @@ class _Head:
         return taken
 
 
-async def in_time_order(sources: Sequence[AsyncIterator[LogBatch]]) -> AsyncGenerator[LogBatch]:
-    """All lines, the oldest first, if each source has its own in order. Holds one batch of each."""
+async def in_time_order(
+    sources: Sequence[AsyncIterator[LogBatch]], *, batch_bytes: int = BATCH_BYTES
+) -> AsyncGenerator[LogBatch]:
+    """All lines, the oldest first, if each source has its own in order. Holds one batch of each.
+
+    Args:
+        batch_bytes: what about comes at once, if there is more than one source.
+    """
     if len(sources) == 1:
         async for batch in sources[0]:
             yield batch
@@ -68,7 +74,7 @@ async def in_time_order(sources: Sequence[AsyncIterator[LogBatch]]) -> AsyncGene
         run = heads[number].take(min(heap[1:3])[0] if heap[1:] else None)
         runs.append(run)
         size += len(run.lines) + _RUN_BYTES
-        if size >= BATCH_BYTES:
+        if size >= batch_bytes:
             yield LogBatch(runs=runs)
             runs, size = [], 0
         if await heads[number].advance():

@@ -33,4 +33,4 @@ async def as_they_come(sources: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T]
     finally:
         for carrier in carriers:
             carrier.cancel()
-        await asyncio.gather(*carriers, return_exceptions=True)
+        await asyncio.gather(everything, *carriers, return_exceptions=True)

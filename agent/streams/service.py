@@ -31,9 +31,9 @@ from shoal.log_merge import in_time_order
 
 MAX_TASKS = 10_000
 MAX_LOG_READERS = 64
-"""Calls at a time: each holds up to `_READ_AHEAD_BYTES`."""
+"""Calls at a time: each holds a few times `_READ_AHEAD_BYTES`, also where its user does not read."""
 
-_READ_AHEAD_BYTES = 8 << 20
+_READ_AHEAD_BYTES = 512 << 10
 _LEAST_CHUNK = 16 << 10
 
 
@@ -185,12 +185,13 @@ class AgentStreams(AgentStreamsServicer):
             self._log_readers -= 1
 
     async def _read_all(self, task_ids: list[str], request: ReadLogsRequest) -> AsyncGenerator[LogBatch]:
-        chunk_bytes = max(_LEAST_CHUNK, min(CHUNK_BYTES, _READ_AHEAD_BYTES // len(task_ids)))
+        batch_bytes = min(request.batch_bytes or CHUNK_BYTES, CHUNK_BYTES)
+        chunk_bytes = max(_LEAST_CHUNK, min(batch_bytes, _READ_AHEAD_BYTES // len(task_ids)))
         async with AsyncExitStack() as stack:
             readers = [_Reader(self._read(task_id, request, chunk_bytes)) for task_id in task_ids]
             for reader in readers:
                 await stack.enter_async_context(aclosing(reader.batches))
-            merged = as_they_come(readers) if request.follow else in_time_order(readers)
+            merged = as_they_come(readers) if request.follow else in_time_order(readers, batch_bytes=batch_bytes)
             async for batch in await stack.enter_async_context(aclosing(merged)):
                 yield batch
         if all(reader.missing for reader in readers):

@@ -10,6 +10,9 @@ from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import NotFound, ShoalError
 from shoal.log_merge import in_time_order
 
+READ_AHEAD_BYTES = 2 << 20
+"""Of all nodes together, for one user."""
+
 BATCH_SECONDS = 5.0
 """How long one node may keep the others waiting."""
 
@@ -48,7 +51,7 @@ async def merged(
             if place.agent is None:
                 yield place.trouble
                 continue
-            batches = reader.read(place.agent, _asking(request, place.tasks))
+            batches = reader.read(place.agent, _asking(request, place.tasks, READ_AHEAD_BYTES // len(places)))
             feeds.append(_Feed(place, await stack.enter_async_context(aclosing(batches))))
         async for batch in await stack.enter_async_context(aclosing(in_time_order(feeds))):
             yield batch
@@ -57,8 +60,8 @@ async def merged(
                 yield feed.trouble
 
 
-def _asking(request: ReadLogsRequest, tasks: Sequence[str]) -> ReadLogsRequest:
-    asked = ReadLogsRequest()
-    asked.CopyFrom(request)
+def _asking(request: ReadLogsRequest, tasks: Sequence[str], batch_bytes: int) -> ReadLogsRequest:
+    asked = ReadLogsRequest(batch_bytes=max(1, batch_bytes))
+    asked.MergeFrom(request)
     asked.task_ids.extend(tasks)
     return asked

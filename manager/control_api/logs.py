@@ -11,7 +11,7 @@ from shoal.api.v1.control_pb2 import LogsRequest, LogsResponse
 from shoal.api.v1.streams_pb2 import LogBatch, ReadLogsRequest
 from shoal.errors import Exhausted
 
-MAX_READERS = 256
+MAX_READERS = 128
 """Calls at a time: each holds a few megabytes, also where its user does not read."""
 
 

@@ -657,12 +657,15 @@ class ReadLogsRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _builtins.int
     TAIL_FIELD_NUMBER: _builtins.int
     SINCE_NS_FIELD_NUMBER: _builtins.int
+    BATCH_BYTES_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """Go on with what is written from now on."""
     tail: _builtins.int
     """Only the newest so many lines of each task; unset means all."""
     since_ns: _builtins.int
-    """Only records after this; 0 means all. Nanoseconds since the Unix epoch."""
+    """Only lines after this; 0 means all. Nanoseconds since the Unix epoch."""
+    batch_bytes: _builtins.int
+    """Of an answer, at most about so much, for a caller that reads many nodes at once; 0 means 256 KiB, which is the most."""
     @_builtins.property
     def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -672,10 +675,11 @@ class ReadLogsRequest(_message.Message):
         follow: _builtins.bool = ...,
         tail: _builtins.int | None = ...,
         since_ns: _builtins.int = ...,
+        batch_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "tail", b"tail", "task_ids", b"task_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "batch_bytes", b"batch_bytes", "follow", b"follow", "since_ns", b"since_ns", "tail", b"tail", "task_ids", b"task_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015

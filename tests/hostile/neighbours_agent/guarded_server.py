@@ -1,15 +1,19 @@
 """A process with one server as agents and managers open it: tells its port, then for each line of input what it uses.
 
-Arguments: the limits' name in `shoal.rpc.limits`, the directory to write a manager's identity into.
+Arguments: the limits' name in `shoal.rpc.limits`, a directory for a manager's identity, that of logs if any.
 """
 
 import asyncio
 import os
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from agent.runtime.logs import Logs
+from agent.streams.service import AgentStreams
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
 from shoal.heap import keep_heap_small, resident_bytes
 from shoal.identity.authority import Authority
@@ -22,13 +26,13 @@ HANDSHAKE_SECONDS = 2
 CLUSTER = "cluster"
 
 
-async def main(name: str, directory: Path) -> None:
+async def main(name: str, directory: Path, logs: Path | None = None) -> None:
     authority = Authority.create(CLUSTER, datetime.now(UTC))
     shown = authority.issue(Caller("node", Role.AGENT, CLUSTER), datetime.now(UTC))
     authority.issue(Caller("manager", Role.MANAGER, CLUSTER), datetime.now(UTC)).save(directory)
     granted = replace(getattr(limits, name), handshake_seconds=HANDSHAKE_SECONDS)
     server = make_server(access.AGENT_STREAMS, limits=granted)
-    add_AgentStreamsServicer_to_server(Streams(), server)
+    add_AgentStreamsServicer_to_server(_log_server(logs) if logs else Streams(), server)
     port = listen(server, "127.0.0.1:0", lambda: shown)
     await server.start()
     keeping = asyncio.create_task(keep_heap_small(look_seconds=0.2))
@@ -39,5 +43,18 @@ async def main(name: str, directory: Path) -> None:
     await server.stop(0)
 
 
+class _Logs:
+    def __init__(self, root: Path) -> None:
+        self.logs = Logs(directory=lambda task_id: root / task_id, running=lambda _: True).read
+
+
+def _log_server(root: Path) -> AgentStreams:
+    """With nothing but logs."""
+    nothing: Any = None
+    return AgentStreams(
+        logs=_Logs(root), prober=nothing, meters=nothing, controller=nothing, programs=nothing, now_ns=time.monotonic_ns
+    )
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], *map(Path, sys.argv[2:])))

@@ -7,12 +7,9 @@ certificate is served.
 
 import resource
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -24,37 +21,11 @@ from shoal.identity.roles import agent_server_name
 from shoal.rpc import limits
 from shoal.rpc.channel import connect
 from tests.hostile.neighbours_agent.guarded_server import HANDSHAKE_SECONDS
+from tests.hostile.neighbours_agent.server_process import server
 
 CONNECTIONS = 2_000
 MIB = 1 << 20
 DEADLINE = 30.0
-
-
-@dataclass
-class Server:
-    process: subprocess.Popen[str]
-    port: int
-
-    def used(self) -> tuple[int, int]:
-        """Bytes of memory, and open descriptors."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        memory, descriptors = self.process.stdout.readline().split()
-        return int(memory), int(descriptors)
-
-
-@contextmanager
-def server(name: str, directory: Path) -> Generator[Server]:
-    words = [sys.executable, "-m", "tests.hostile.neighbours_agent.guarded_server", name, str(directory)]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield Server(process, int(process.stdout.readline()))
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def until(condition: Callable[[], bool]) -> None:
