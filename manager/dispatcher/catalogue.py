@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Set
 from google.protobuf.message import Message
 
 from manager.dispatcher.attachments import Attachments
-from manager.dispatcher.endpoints import Entry, entry
+from manager.dispatcher.endpoints import Entry, drained, entry
 from manager.dispatcher.marks import Mark, Marks, NoMarks, Topic
 from manager.dispatcher.needs import Needs, News, increment, snapshot
 from manager.dispatcher.network_index import NetworkIndex, Place
@@ -150,10 +150,18 @@ class Catalogue:
         return frozenset({found.task.node_id, *nodes})
 
     def drain(self, task_id: str) -> str:
-        """No node leads clients to the task any more; its own node, which is to be told of the task."""
+        """No node leads clients to the task any more; its own node, which is to be told of the task.
+
+        Nothing else is looked at: what has changed of the task since the last `update`, or that it is gone, is for the
+        next one to tell. Empty when the catalogue has no such task.
+        """
+        found = self._entries.get(task_id)
+        if found is None:
+            return ""
         self._drained.add(task_id)
-        self._refresh_task(task_id, NoMarks())
-        return self._entries[task_id].task.node_id
+        self._entries[task_id] = drained(found)
+        self._stopping.discard(task_id)
+        return found.task.node_id
 
     def _refresh_task(self, task_id: str, marks: Marks) -> None:
         old, new = self._entries.get(task_id), self._entry(task_id)

@@ -1,7 +1,7 @@
 """Tasks as agents are to see them, and how others reach them. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from shoal import task_states
@@ -54,6 +54,11 @@ def entry(task: Task, status: TaskStatus | None, revision: ServiceRevision | Non
     endpoint = endpoint_of(task, status, revision) if task.addresses else None
     networks = _one_of(frozenset(place.network_id for place in task.addresses))
     return Entry(_as_drained(task) if drained else task, live=True, endpoint=endpoint, networks=networks)
+
+
+def drained(found: Entry) -> Entry:
+    """The entry of a task once every node has applied that it is to stop."""
+    return replace(found, task=_as_drained(found.task)) if found.live else found
 
 
 @lru_cache(maxsize=4096)

@@ -324,3 +324,22 @@ def test_nodes_that_connect_are_told_nothing_of_each_other_until_a_network_joins
     gone = catalogue.update([world.put(NODE_STATUS, "n2", None)])
     assert len(gone) >= 99
     assert len(catalogue.needs("n1").peers) == 98
+
+
+def test_a_task_that_is_drained_while_its_removal_is_under_way_is_still_told_to_be_gone() -> None:
+    """The tables are ahead of the catalogue for a moment, in which an agent may say that it has applied something."""
+    world = World()
+    world.revision("s", 1, ["a"])
+    world.network("a")
+    for number, node in enumerate(NODES):
+        world.node(node, address=f"192.0.2.{number}")
+        world.task(f"t{number}", node, ["a"])
+    world.task("t0", NODES[0], ["a"], desired=TaskState.SHUTDOWN)
+    catalogue = Catalogue(world.tables)
+    assert "t0" in catalogue.stopping
+    gone = world.put(TASK, "t0", None)
+    assert catalogue.drain("t0") == NODES[0]
+    assert "t0" not in catalogue.stopping
+    marks = catalogue.update([gone])
+    assert all(("endpoint", "t0") in marks[node] for node in NODES)
+    assert catalogue.drain("t0") == "", "nobody is to be told of it any more"
