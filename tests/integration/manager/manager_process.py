@@ -218,8 +218,8 @@ class ScriptedAgent(AgentStreamsServicer):
             await server.stop(None)
 
     async def ReadLogs(self, request: ReadLogsRequest, context: Context) -> AsyncGenerator[LogBatch]:
-        for task_id in sorted(request.task_ids):
-            for number in (1, 2):
+        for number in (1, 2):
+            for task_id in sorted(request.task_ids):
                 line = stamp_of(number) + b" stdout F line %d\n" % number
                 yield LogBatch(runs=[LogRun(task_id=task_id, lines=line)])
 

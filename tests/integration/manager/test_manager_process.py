@@ -30,6 +30,7 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
+from shoal.log_lines import parse_line
 from shoal.rpc.errors import to_error
 from tests.integration.manager.manager_process import ManagerProcess, free_port, running_manager, scripted_agents, until
 from tests.integration.registry_fixture import running_registry
@@ -93,10 +94,10 @@ async def _logs(control: Control) -> None:
     answers = [answer async for answer in control.Logs(LogsRequest(target="web"), timeout=20)]
     kinds = [answer.WhichOneof("kind") for answer in answers]
     assert kinds.count("source") == 4
-    records = [answer.record for answer in answers if answer.WhichOneof("kind") == "record"]
-    assert [record.at_ns for record in records] != []
-    assert {record.data for record in records} == {b"line 1", b"line 2"}
-    assert len(records) == 8
+    rows = [row for answer in answers for run in answer.batch.runs for row in run.lines.splitlines()]
+    lines = [line for line in map(parse_line, rows) if line]
+    assert [line.time_ns for line in lines] == [1] * 4 + [2] * 4
+    assert {line.data for line in lines} == {b"line 1", b"line 2"}
 
 
 async def _in_use(control: Control) -> None:
