@@ -12,6 +12,9 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from agent.runtime.linux import mount, unmount
 from agent.runtime.volume_fill import fill, finish_fill
 from agent.worker.seams import ContainerRequest, Image, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
@@ -19,7 +22,7 @@ from shoal.trees import delete_trees
 from tests.fakes.containers import build_image, log_lines, real_runtime, shell
 from tests.fakes.deep_tree import DEPTH, deep_tree
 
-FILES = 6000
+FILES = 2500
 
 SWAP = """
 until test -d /v/d; do :; done
@@ -29,6 +32,7 @@ until test -d /v/d; do :; done
 FILLER = """
 import sys
 from pathlib import Path
+from agent.runtime.linux import mount, unmount
 from agent.runtime.volume_fill import fill
 fill(Path(sys.argv[1]), Path(sys.argv[2]), "/data", durable=True)
 """
@@ -119,6 +123,24 @@ def test_two_that_fill_at_once_fill_once_and_keep_what_a_container_puts_there(tm
     assert sorted(each.name for each in data.iterdir()) == ["d", "theirs"]
     assert len(list((data / "d").iterdir())) == 2000
     assert [each.name for each in data.parent.iterdir()] == ["_data"]
+
+
+def test_a_disk_that_runs_full_leaves_nothing_of_a_fill(tmp_path: Path) -> None:
+    disk, root = tmp_path / "disk", tmp_path / "root"
+    disk.mkdir()
+    (root / "data").mkdir(parents=True)
+    for number in range(8):
+        (root / "data" / str(number)).write_bytes(b"x" * (1 << 18))
+    mount("none", str(disk), "tmpfs", 0, "size=1m")
+    try:
+        data = disk / "v/_data"
+        data.mkdir(parents=True)
+        with pytest.raises(OSError, match="No space left on device"):
+            fill(data, root, "/data", durable=True)
+        assert list(data.iterdir()) == []
+        assert [each.name for each in data.parent.iterdir()] == ["_data"]
+    finally:
+        unmount(disk)
 
 
 def open_descriptors() -> int:
