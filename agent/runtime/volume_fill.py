@@ -64,7 +64,8 @@ def _locked(data: Path) -> Generator[tuple[int, int]]:
     place = os.open(data.parent, _DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(place, fcntl.LOCK_EX)
-        volume = open_beneath(place, data.name, _DIRECTORY)
+        # A link in its place is of the operator, who keeps the data elsewhere: no container sees where it lies.
+        volume = os.open(data.name, _DIRECTORY | os.O_CLOEXEC, dir_fd=place)
         try:
             yield place, volume
         finally:
@@ -116,13 +117,25 @@ def _move_in(place: int, volume: int) -> None:
     except FileNotFoundError:
         return
     try:
-        status = os.fstat(copied)  # before the moves, which change its times
-        for name in os.listdir(copied):  # noqa: PTH208  # it takes no descriptor
-            _move(copied, volume, name)
-        copy_metadata(copied, volume, status)
+        _move_all(copied, volume)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _delete(place, _COPIED)
+        raise Unavailable(
+            "the volume cannot be filled from the image: its _data is on another file system; use volume-nocopy"
+        ) from error
     finally:
         os.close(copied)
     _delete(place, _COPIED)
+
+
+def _move_all(copied: int, volume: int) -> None:
+    status = os.fstat(copied)  # before the moves, which change its times
+    for name in os.listdir(copied):  # it takes no descriptor
+        with suppress(FileExistsError):  # of a container that holds the volume
+            rename_no_replace(copied, name, volume, name)
+    copy_metadata(copied, volume, status)
 
 
 def _delete(place: int, name: str) -> None:
@@ -135,16 +148,3 @@ def _delete(place: int, name: str) -> None:
         if error.errno != errno.ENOTEMPTY:
             raise
         delete_beneath(place, name)
-
-
-def _move(copied: int, volume: int, name: str) -> None:
-    try:
-        with suppress(FileExistsError):  # of a container that holds the volume
-            rename_no_replace(copied, name, volume, name)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        raise Unavailable(
-            "the volume cannot be filled from the image: its _data is a file system of its own; unmount that, or mount "
-            "the volume with volume-nocopy"
-        ) from error

@@ -18,6 +18,7 @@ from agent.runtime.linux import mount, unmount
 from agent.runtime.volume_fill import fill, finish_fill
 from agent.worker.seams import ContainerRequest, Image, VolumeSource
 from shoal.api.v1.container_pb2 import Mount
+from shoal.errors import Unavailable
 from shoal.trees import delete_trees
 from tests.fakes.containers import build_image, log_lines, real_runtime, shell
 from tests.fakes.deep_tree import DEPTH, deep_tree
@@ -141,6 +142,26 @@ def test_a_disk_that_runs_full_leaves_nothing_of_a_fill(tmp_path: Path) -> None:
         assert [each.name for each in data.parent.iterdir()] == ["_data"]
     finally:
         unmount(disk)
+
+
+def test_a_volume_that_the_operator_keeps_elsewhere_is_filled_on_the_same_disk_alone(tmp_path: Path) -> None:
+    elsewhere, root = tmp_path / "elsewhere", tmp_path / "root"
+    (root / "data").mkdir(parents=True)
+    (root / "data/file").write_text("of the image")
+    data = tmp_path / "v/_data"
+    data.parent.mkdir()
+    elsewhere.mkdir()
+    data.symlink_to(elsewhere)
+    fill(data, root, "/data", durable=True)
+    assert (elsewhere / "file").read_text() == "of the image"
+    (elsewhere / "file").unlink()
+    mount("none", str(elsewhere), "tmpfs", 0, "size=1m")
+    try:
+        with pytest.raises(Unavailable, match="on another file system; use volume-nocopy"):
+            fill(data, root, "/data", durable=True)
+        finish_fill(data)
+    finally:
+        unmount(elsewhere)
 
 
 def open_descriptors() -> int:
