@@ -37,8 +37,12 @@ class Backoff:
         self._last: float | None = None
 
     def answered(self, told: float) -> None:
-        """A manager has: the next wait is short, and none is longer than it told (seconds)."""
-        self._step, self._last = FIRST_SECONDS, last_seconds(told)
+        """A manager has: the next wait is short, and none is longer than it told (seconds).
+
+        The more nodes lose their manager at once, the further they spread from the beginning.
+        """
+        self._last = last_seconds(told)
+        self._step = self._last * FIRST_SECONDS / LEAST_LAST_SECONDS
 
     def next(self, took: float) -> float:
         """Seconds to wait after an attempt that took so long (seconds).

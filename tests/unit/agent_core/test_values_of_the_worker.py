@@ -60,6 +60,8 @@ def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None
     assert [unknown.next(5.0) for _ in range(9)][-2:] == [30.0, 30.0], "no answer: there may be thousands that ask"
     known.answered(0.0)
     assert known.next(1.0) == 0.1
+    known.answered(30.0)
+    assert known.next(1.0) == 1.5, "of thousands that lose their manager at once"
     assert [last_seconds(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
 
 
