@@ -10,6 +10,7 @@ MOST_LAST_SECONDS = 30.0
 """The longest wait in a cluster of any size."""
 SLOW_SECONDS = 2.0
 """An attempt that takes longer met a manager that has too much to do, or a network that swallows packets."""
+FIRST_SLOW_SECONDS = 5.0
 
 
 def last_seconds(told: float) -> float:
@@ -49,9 +50,9 @@ class Backoff:
 
         As long as no manager has told how many nodes there are, slow attempts are taken for a sign of very many.
         """
+        slow = self._last is None and took > SLOW_SECONDS
+        if slow:
+            self._step = max(self._step, FIRST_SLOW_SECONDS)
         wait = self._step * self._jitter()
-        last = (
-            self._last if self._last is not None else MOST_LAST_SECONDS if took > SLOW_SECONDS else LEAST_LAST_SECONDS
-        )
-        self._step = min(2 * self._step, max(last, FIRST_SECONDS))
+        self._step = min(2 * self._step, MOST_LAST_SECONDS if slow else self._last or LEAST_LAST_SECONDS)
         return wait
