@@ -1,5 +1,6 @@
 """The servicer of `AgentStreams`, for managers: logs of this node's tasks, programs in them, how it reaches others."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Protocol
@@ -32,6 +33,9 @@ from shoal.log_merge import in_time_order
 MAX_TASKS = 10_000
 MAX_LOG_READERS = 64
 """Calls at a time: each holds a few times `_READ_AHEAD_BYTES`, also where its user does not read."""
+
+USAGE_READINGS = 2
+"""At a time; the others wait. Each holds a thread while it reads some files for each container."""
 
 _READ_AHEAD_BYTES = 512 << 10
 _LEAST_CHUNK = 16 << 10
@@ -95,6 +99,7 @@ class AgentStreams(AgentStreamsServicer):
         self._programs = programs
         self._now_ns = now_ns
         self._log_readers = 0
+        self._usage_readings = asyncio.Semaphore(USAGE_READINGS)
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
         self, request: ReadUsageRequest, context: aio.ServicerContext[ReadUsageRequest, ReadUsageResponse]
@@ -103,8 +108,9 @@ class AgentStreams(AgentStreamsServicer):
         del context
         if len(request.task_ids) > MAX_TASKS:
             raise InvalidInput(f"task_ids: {len(request.task_ids)} tasks; at most {MAX_TASKS} can be read at once")
-        at_ns = self._now_ns()
-        found = await self._meters.stats(dict.fromkeys(request.task_ids))
+        async with self._usage_readings:
+            at_ns = self._now_ns()
+            found = await self._meters.stats(dict.fromkeys(request.task_ids))
         return ReadUsageResponse(
             tasks=[
                 TaskUsage(

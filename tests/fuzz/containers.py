@@ -1,6 +1,8 @@
 """What images and containers put before an agent: accounts, output, seccomp profiles, device specs, names, journals."""
 
+import asyncio
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import yaml
@@ -9,9 +11,11 @@ from agent.cdi_document import parse as parse_device_spec
 from agent.journal.record_log import frame, frames
 from agent.runtime.confinement.seccomp_custom import custom_section
 from agent.runtime.users import resolve_user
+from shoal.api.v1.streams_pb2 import LogBatch, LogRun
 from shoal.errors import InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse as parse_reference
 from shoal.log_lines import in_utc, last_stamp, parse_line
+from shoal.log_merge import in_time_order
 from shoal.templates import expand, fault
 
 EXAMPLES = (
@@ -47,6 +51,24 @@ def fuzz_log_lines(data: bytes) -> None:
         parse_line(line + b"\n")
     in_utc(data)
     last_stamp(data)
+
+
+def fuzz_merged_logs(data: bytes) -> None:
+    """Logs of several containers, merged by the times that lines claim: nothing is added, nothing is missing."""
+    logs = [log + b"\n" for log in data.split(b"\xff")]
+
+    async def source(name: int, log: bytes) -> AsyncGenerator[LogBatch]:
+        yield LogBatch(runs=[LogRun(task_id=str(name), lines=log)])
+
+    async def merged() -> list[LogBatch]:
+        sources = [source(name, log) for name, log in enumerate(logs)]
+        return [batch async for batch in in_time_order(sources, batch_bytes=64)]
+
+    found = dict.fromkeys(map(str, range(len(logs))), b"")
+    for batch in asyncio.run(merged()):
+        for run in batch.runs:
+            found[run.task_id] += run.lines
+    assert list(found.values()) == logs
 
 
 def fuzz_seccomp_profile(data: bytes) -> None:
