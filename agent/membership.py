@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 from shoal.identity import certificates, identity
 from shoal.identity.identity import Identity
+from shoal.identity.private_files import write_atomically
 from shoal.rpc.join import find_managers, join
 from shoal.rpc.renew import renew
 
@@ -75,10 +77,34 @@ async def join_if_new(settings: AgentSettings, hostname: str) -> tuple[ManagerAd
             "this host is not a node of a cluster yet: give --join HOST:PORT and --token "
             "(`shoal cluster join-token` on a manager prints both)"
         )
-    joined = await join(settings.join, token, hostname)
+    joined = await join(settings.join, token, hostname, key=_joining_key(settings))
     joined.identity.save(settings.identity_directory)
+    _joining_key_file(settings).unlink(missing_ok=True)
     _log.info("joined cluster %s as node %s", joined.cluster_id, joined.node_id)
     return joined.managers
+
+
+def _joining_key_file(settings: AgentSettings) -> Path:
+    return settings.state_directory / "joining.key"
+
+
+def _joining_key(settings: AgentSettings) -> bytes:
+    """The key to join with: the same one until the host has joined, so that an answer that is lost costs nothing.
+
+    Raises:
+        Unavailable: it cannot be kept.
+    """
+    file = _joining_key_file(settings)
+    with suppress(OSError, InvalidInput):  # a damaged one is replaced
+        kept = file.read_bytes()
+        certificates.load_key(kept)
+        return kept
+    key = certificates.new_key()
+    try:
+        write_atomically(file, key)
+    except OSError as error:
+        raise Unavailable(f"cannot write {file}: {error.strerror}") from error
+    return key
 
 
 def _token(settings: AgentSettings) -> str:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
-from shoal.errors import Timeout, Unavailable
+from shoal.errors import Busy, Timeout, Unavailable
 
 T = TypeVar("T")
 
@@ -19,13 +19,13 @@ async def patiently(attempt: Callable[[], Awaitable[T]], *, pauses: Iterator[flo
         pauses: seconds between attempts, without end.
         tell: takes the reason, one line, whenever it is another one.
     Raises:
-        What an attempt raises that trying again does not mend: anything but Unavailable and Timeout.
+        What an attempt raises that trying again does not mend: anything but Busy, Unavailable and Timeout.
     """
     reason = ""
     while True:
         try:
             return await attempt()
-        except (Unavailable, Timeout) as error:
+        except (Busy, Unavailable, Timeout) as error:
             if str(error) != reason:
                 reason = str(error)
                 _log.warning("%s; it is tried again until it works", reason)

@@ -15,7 +15,7 @@ from manager import readiness
 from manager.addressing import advertised_host, ip_of, with_port
 from manager.autoscaler.autoscaler import Autoscaler
 from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import GuessLimit
+from manager.certificate_authority.guesses import GuessLimit, IssueLimit
 from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.control_api.agent_channels import AgentChannels
 from manager.control_api.cluster import ClusterCalls, Upkeep
@@ -126,7 +126,10 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     nodes = NetworkNodes(applied=dispatcher.applied, others=ManagerChannels(lambda: own.current))
     control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
     joining = CertificateAuthorityService(
-        authority=authority, managers=store.tables.registered_managers, guesses=GuessLimit(clock=time.monotonic)
+        authority=authority,
+        managers=store.tables.registered_managers,
+        guesses=GuessLimit(clock=time.monotonic),
+        issues=IssueLimit(clock=time.monotonic),
     )
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
@@ -186,8 +189,7 @@ def _control(
             managers=Managers(store=store),
             cluster=ClusterCalls(
                 store=store,
-                agent_token=authority.join_token,
-                rotate_token=authority.rotate_join_token,
+                tokens=authority.tokens,
                 rotate_keys=NetworkKeys(store=store, now_ms=now_ms).rotate,
                 upkeep=upkeep,
                 version=VERSION,

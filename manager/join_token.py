@@ -1,11 +1,11 @@
-"""Asking a manager on this machine for the cluster's join token."""
+"""Asking a manager on this machine for a new join token."""
 
 from pathlib import Path
 
 import grpc
 
 from manager.own_identity import ADDRESS_FILE
-from shoal.api.v1.control_pb2 import GetClusterRequest
+from shoal.api.v1.control_pb2 import CreateJoinTokenRequest
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.errors import NotFound
 from shoal.identity.identity import Identity
@@ -15,10 +15,14 @@ from shoal.rpc.errors import to_error
 ANSWER_SECONDS = 10.0
 
 
-def read_token(state_directory: Path) -> str:
-    """The token, as the running manager tells it to its admin.
+def new_token(state_directory: Path, *, hours: float, uses: int) -> str:
+    """A token, as the running manager tells it to its admin.
 
+    Args:
+        hours: for how long it is good.
+        uses: how many hosts may join by it.
     Raises:
+        InvalidInput: it would be good for too long, or too often.
         NotFound: no manager has run with this state directory.
         Unavailable: it does not answer.
     """
@@ -30,7 +34,8 @@ def read_token(state_directory: Path) -> str:
         raise NotFound(f"{admin / ADDRESS_FILE} does not exist; has the manager been started?") from None
     with connect([address], identity) as channel:
         try:
-            answer = ControlStub(channel).GetCluster(GetClusterRequest(), timeout=ANSWER_SECONDS)
+            request = CreateJoinTokenRequest(ttl_ms=round(hours * 3_600_000), uses=uses)
+            answer = ControlStub(channel).CreateJoinToken(request, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
             raise to_error(error, address=f"the manager at {address}") from error
-    return str(answer.agent_join_token)
+    return str(answer.token)

@@ -28,7 +28,7 @@ Examples:
   shoal-manager run
   shoal-manager run --advertise-address 10.0.0.1
   shoal-manager run --etcd-endpoint 10.0.0.5:2379 --etcd-ca ca.pem --etcd-cert me.pem --etcd-key me.key
-  shoal-manager token
+  shoal-manager token --uses 1 --hours 1
   shoal-manager snapshot /backup/shoal.snapshot
 """
 
@@ -85,12 +85,17 @@ def run(etcd_endpoint: tuple[str, ...], etcd_cert: Path | None, **values: Any) -
 
 @main.command()
 @_path("--state-directory", _DEFAULT.state_directory, "Of a manager on this machine.")
-def token(state_directory: Path) -> None:
-    """Print the token that hosts join with. The manager must run."""
-    from manager.join_token import read_token  # not needed, and not paid for, by `run`
+@click.option("--hours", type=float, default=24.0, show_default=True, help="For how long it is good.")
+@click.option("--uses", type=click.IntRange(min=1), default=100, show_default=True, help="For how many hosts.")
+def token(state_directory: Path, hours: float, uses: int) -> None:
+    """Make a token that hosts join with, and print it. The manager must run.
+
+    `shoal cluster join-token ls` lists the tokens of the cluster, and `rm` ends one.
+    """
+    from manager.join_token import new_token  # not needed, and not paid for, by `run`
 
     try:
-        click.echo(read_token(state_directory))
+        click.echo(new_token(state_directory, hours=hours, uses=uses))
     except ShoalError as error:
         fail(str(error), FAILURE)
 

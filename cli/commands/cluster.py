@@ -1,32 +1,40 @@
 """`shoal cluster …`."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client
+from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.flags.gathered import Gathered
 from cli.render.structure import show_document
+from cli.render.table import show
 from cli.render.tasks import timestamp
+from cli.render.units import parse_duration_ms
 from shoal.amounts import size
 from shoal.api.v1.control_pb2 import (
-    ClusterView,
+    CreateJoinTokenRequest,
+    CreateJoinTokenResponse,
     GetClusterRequest,
     GetStoreRequest,
+    JoinTokenView,
+    ListJoinTokensRequest,
     MakeSpaceRequest,
-    RotateJoinTokenRequest,
+    RemoveJoinTokensRequest,
     RotateNetworkKeysRequest,
     StoreMember,
 )
-from shoal.errors import ShoalError
+from shoal.errors import InvalidInput, ShoalError
 
+TOKEN_COLUMNS = ("id", "role", "created", "expires", "uses_left", "uses")
 SPACE_SECONDS = 1800.0
 """Gigabytes are written anew, one member of the store after the other."""
 
 
 @click.group("cluster")
 def command() -> None:
-    """Show the cluster and its join token, change its keys, make space where its records lie."""
+    """Show the cluster, make and end join tokens, change its keys, make space where its records lie."""
 
 
 @command.command("info", epilog=examples("shoal cluster info", "shoal cluster info --format json"))
@@ -65,21 +73,107 @@ def _member(member: StoreMember) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value != ""}
 
 
-@command.command("join-token", epilog=examples("shoal cluster join-token", "shoal cluster join-token --rotate"))
-@click.option("--rotate", is_flag=True, help="Make a new token; the old one admits no more nodes.")
-@click.option("-q", "--quiet", is_flag=True, help="Print the token alone.")
+def _token_options(function: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("-q", "--quiet", is_flag=True, help="Print the token alone."),
+        click.option("--uses", default=100, show_default=True, metavar="N", help="How many hosts may join by it."),
+        click.option("--ttl", default="24h", show_default=True, metavar="TIME", help="For how long it is good."),
+    ):
+        function = option(function)
+    return function
+
+
+@command.group(
+    "join-token",
+    invoke_without_command=True,
+    epilog=examples(
+        "shoal cluster join-token",
+        "shoal cluster join-token --ttl 1h --uses 1",
+        "shoal cluster join-token ls",
+        "shoal cluster join-token rotate",
+    ),
+)
+@_token_options
+@click.pass_context
+def join_token(context: click.Context, *, ttl: str, uses: int, quiet: bool) -> None:
+    """Make a token by which hosts join the cluster, and show how.
+
+    A token ends by itself, by time and by use, and cannot be shown again: make another one instead.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(_create_token, ttl=ttl, uses=uses, quiet=quiet)
+
+
+@click.command
+@_token_options
 @pass_client
-def join_token(client: Client, *, rotate: bool, quiet: bool) -> None:
-    """Show how a host joins the cluster."""
-    if rotate:
-        view: ClusterView = client.call(client.control.RotateJoinToken, RotateJoinTokenRequest())
-    else:
-        view = client.call(client.control.GetCluster, GetClusterRequest())
+def _create_token(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
+    _tell_token(client.call(client.control.CreateJoinToken, _token_request(ttl, uses)), quiet=quiet)
+
+
+@join_token.command("rotate", epilog=examples("shoal cluster join-token rotate", "shoal cluster join-token rotate -q"))
+@_token_options
+@pass_client
+def rotate_tokens(client: Client, *, ttl: str, uses: int, quiet: bool) -> None:
+    """Remove all join tokens, and make a new one. Nodes that have joined do not notice."""
+    _tell_token(client.call(client.control.RotateJoinTokens, _token_request(ttl, uses)), quiet=quiet)
+
+
+@join_token.command("ls", epilog=examples("shoal cluster join-token ls", "shoal cluster join-token ls --format json"))
+@format_option
+@quiet_option
+@pass_client
+def list_tokens(client: Client, *, form: str, quiet: bool) -> None:
+    """List the join tokens that have not ended."""
+    tokens = client.call(client.control.ListJoinTokens, ListJoinTokensRequest()).tokens
+    show([_row(each) for each in tokens], TOKEN_COLUMNS, form=form, quiet="id" if quiet else None)
+
+
+def _row(token: JoinTokenView) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "role": token.role,
+        "created": timestamp(token.created_at_ms),
+        "expires": timestamp(token.expires_at_ms),
+        "uses_left": token.uses_left,
+        "uses": token.uses,
+    }
+
+
+@join_token.command("rm", epilog=examples("shoal cluster join-token rm 8x2k0c5v9m1qa"))
+@click.argument("tokens", nargs=-1, required=True, metavar="ID...")
+@pass_client
+def remove_tokens(client: Client, *, tokens: tuple[str, ...]) -> None:
+    """Remove join tokens by their ids: they admit no more hosts. Nodes that have joined do not notice."""
+    client.call(client.control.RemoveJoinTokens, RemoveJoinTokensRequest(ids=tokens))
+    for each in tokens:
+        click.echo(each)
+
+
+def _token_request(ttl: str, uses: int) -> CreateJoinTokenRequest:
+    gathered, request = Gathered(), CreateJoinTokenRequest()
+    with gathered:
+        request.ttl_ms = parse_duration_ms(ttl)
+        if request.ttl_ms <= 0:
+            raise InvalidInput("--ttl: must be more than 0; every token has an end")
+    with gathered:
+        if not 0 < uses < 1 << 31:
+            raise InvalidInput("--uses: must be 1 or more")
+        request.uses = uses
+    gathered.settle()
+    return request
+
+
+def _tell_token(made: CreateJoinTokenResponse, *, quiet: bool) -> None:
     if quiet:
-        click.echo(view.agent_join_token)
+        click.echo(made.token)
         return
+    token = made.view
+    hosts = "one host" if token.uses == 1 else f"up to {token.uses} hosts"
     click.echo("To add a host to the cluster, run there:\n")
-    click.echo(f"    shoal-agent run --join {view.join_addresses[0]} --token {view.agent_join_token}\n")
+    click.echo(f"    shoal-agent run --join {made.join_addresses[0]} --token {made.token}\n")
+    click.echo(f"The token is for {hosts}, until {timestamp(token.expires_at_ms)}.")
+    click.echo(f"To end it before, run: shoal cluster join-token rm {token.id}")
 
 
 @command.command("rotate-network-keys", epilog=examples("shoal cluster rotate-network-keys"))

@@ -21,7 +21,7 @@ from cli.contexts.contexts import Contexts
 from cli.playground import daemons, fabric
 from cli.playground.layout import REGISTRY_PORT, Host, Layout
 from cli.playground.registry import RegistrySecurity, registry_settings
-from shoal.api.v1.control_pb2 import GetClusterRequest, ListNodesRequest
+from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
 from shoal.identity.identity import Identity
@@ -270,10 +270,12 @@ class Playground:
     def _make_context(self) -> None:
         self._contexts.use(self.layout.name)
         with self.client() as client:
-            view = client.call(client.control.GetCluster, GetClusterRequest())
+            # A host that was reset joins anew, for as long as the playground is up.
+            request = CreateJoinTokenRequest(ttl_ms=365 * 24 * 3_600_000, uses=10_000)
+            made = client.call(client.control.CreateJoinToken, request)
         token = self.layout.state / "token"
         token.touch(mode=0o600)
-        token.write_text(view.agent_join_token)
+        token.write_text(made.token)
 
     def _spawn(self, name: str, namespace: str, command: list[str | Path], log: Path) -> None:
         pid = daemons.spawn(namespace, command, log)

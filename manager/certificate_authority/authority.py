@@ -2,44 +2,35 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
+from manager import node_identity
 from manager.certificate_authority import records
+from manager.certificate_authority.join_tokens import JoinTokens
+from manager.certificate_authority.seams import Records
 from manager.store import kinds
-from manager.store.changes import ABSENT, Change, Expect, Write, expect, put
-from manager.store.kinds import Kind, M
-from manager.store.tables import View
-from shoal.api.v1.cluster_pb2 import Cluster, Epoch
+from manager.store.changes import ABSENT, expect, put
+from shoal.api.v1.cluster_pb2 import Cluster, Epoch, JoinToken
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeSpec
-from shoal.errors import Conflict, InvalidInput, PermissionDenied, Unauthenticated, Unavailable
-from shoal.identity import certificates, join_token
+from shoal.errors import AlreadyExists, Conflict, PermissionDenied, Unavailable
+from shoal.identity import certificates
 from shoal.identity.authority import Authority
 from shoal.identity.identity import Identity
 from shoal.identity.keyring import Keyring
 from shoal.identity.roles import Caller, Role
 from shoal.ids import NewId
 
+TRIES = 20
+CONFLICT_SECONDS = 0.02
+"""The watch brings what another manager wrote in about this time."""
 CONVERGENCE_SECONDS = 10.0
 """For the watch to bring the record that another manager made at the same time."""
 
 _log = logging.getLogger(__name__)
-
-
-class Records(Protocol):
-    """What the authority needs of the store."""
-
-    @property
-    def tables(self) -> View: ...
-    def version_of(self, kind: Kind[M], identifier: str) -> int: ...
-    def follow(self) -> AbstractContextManager[AsyncIterator[Sequence[Change]]]: ...
-    async def commit(
-        self, writes: Sequence[Write], *, expects: Sequence[Expect] = (), fence: int | None = None
-    ) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -64,6 +55,8 @@ class CertificateAuthority:
         self._keyring = keyring
         self._clock = clock
         self._new_id = new_id
+        self._turn = asyncio.Lock()
+        self.tokens = JoinTokens(store=store, keyring=keyring, cluster=self.cluster, now_ms=self._now_ms)
 
     async def bootstrap(self) -> Cluster:
         """The cluster's record, made if there is none. The store must be loaded. Managers that race get the same one.
@@ -82,7 +75,17 @@ class CertificateAuthority:
             except TimeoutError:
                 raise Unavailable("another manager is founding the cluster, but its record does not arrive") from None
         records.open_authority(cluster, self._keyring)
-        return cluster
+        if not cluster.sealed_token_key:
+            await self._add_token_key(cluster)
+        return self.cluster()
+
+    async def _add_token_key(self, cluster: Cluster) -> None:
+        """A cluster from before join tokens were records gets a key for them; its old token is worth nothing."""
+        changed = records.with_token_key(cluster, keyring=self._keyring, now_ms=self._now_ms())
+        with suppress(Conflict):  # another manager did it
+            await self._store.commit(
+                [put(kinds.CLUSTER, "", changed)], expects=[expect(kinds.CLUSTER, "", cluster.meta.version)]
+            )
 
     def cluster(self) -> Cluster:
         """The record.
@@ -114,55 +117,52 @@ class CertificateAuthority:
         renewed = self.renew(caller, certificates.request(identity.key))
         return Identity(certificate=renewed, key=identity.key, ca=self.cluster().ca_certificate)
 
-    def join_token(self) -> str:
-        """The token that agents join with."""
-        return str(records.join_token(self.cluster(), self._keyring))
+    async def admit(self, token: str, csr: bytes, hostname: str) -> NewNode:
+        """Make a node and its certificate, for one use of the token. A host that asks again with the same key is the
+        node that it is already, at no use: the answer to its first call was lost.
 
-    async def rotate_join_token(self) -> str:
-        """Make another token; the old one is worth nothing from now on. Nodes that have joined do not notice.
-
+        Args:
+            hostname: as the host calls itself.
         Raises:
-            Conflict: another manager changed the record meanwhile.
+            Unauthenticated: the token is none of this cluster's, has ended, or is used up.
+            InvalidInput: the request is not valid. AlreadyExists: another node has the name.
+            Unavailable, Timeout: etcd is away.
         """
-        version = self._store.version_of(kinds.CLUSTER, "")
-        changed = records.with_secret(
-            self.cluster(), join_token.new_secret(), keyring=self._keyring, now_ms=self._now_ms()
-        )
-        await self._store.commit([put(kinds.CLUSTER, "", changed)], expects=[expect(kinds.CLUSTER, "", version)])
-        return str(records.join_token(changed, self._keyring))
+        async with self._turn:
+            for _ in range(TRIES):
+                record = self.tokens.check(token)
+                key = certificates.key_digest(csr)
+                if (known := self._joined_by(key)) is not None:
+                    return self._new_node(known.meta.id, csr)
+                try:
+                    return await self._make_node(record, csr, key, hostname)
+                except Conflict:  # another manager used the token; the watch brings what it made
+                    await asyncio.sleep(CONFLICT_SECONDS)
+        raise Unavailable("too many hosts join by this token at once; try again")
 
-    def check_token(self, text: str) -> None:
-        """Whether this is the cluster's join token.
-
-        Raises:
-            Unauthenticated: it is not; the text says whether it is one at all.
-        """
-        right = records.join_token(self.cluster(), self._keyring)
-        try:
-            given = join_token.parse(text)
-        except InvalidInput as error:
-            raise Unauthenticated(str(error)) from None
-        if given.ca_hash != right.ca_hash:
-            raise Unauthenticated("the join token is of another cluster; get this cluster's")
-        if not join_token.same_secret(given.secret, right.secret):
-            raise Unauthenticated("the join token is not valid: it is wrong or was rotated; get a new one")
-
-    async def admit(self, csr: bytes, hostname: str) -> NewNode:
-        """Make a node and its certificate. The token has been checked.
-
-        Raises:
-            InvalidInput: the request is not valid; no node is made.
-        """
-        cluster, now_ms = self.cluster(), self._now_ms()
-        node_id = self._new_id()
-        certificate = self._authority().sign(csr, Caller(node_id, Role.AGENT, cluster.meta.id), self._now())
+    async def _make_node(self, token: JoinToken, csr: bytes, key: bytes, hostname: str) -> NewNode:
+        use, unused = self.tokens.use(token)
+        name = f"node/{hostname.lower()}"
+        if other := node_identity.holder(self._store.tables, name):
+            raise AlreadyExists(node_identity.taken(self._store.tables, name, other))
+        made, now_ms = self._new_node(self._new_id(), csr), self._now_ms()
         node = Node(
-            meta=Meta(id=node_id, created_at_ms=now_ms, updated_at_ms=now_ms),
+            meta=Meta(id=made.node_id, created_at_ms=now_ms, updated_at_ms=now_ms),
             spec=NodeSpec(availability=NodeSpec.ACTIVE),
+            joining_key=key,
         )
-        await self._store.commit([put(kinds.NODE, node_id, node)], expects=[expect(kinds.NODE, node_id, ABSENT)])
-        _log.info("node %s joined from host %r", node_id, hostname[:64])
-        return NewNode(node_id, cluster.meta.id, certificate)
+        await self._store.commit(
+            [put(kinds.NODE, made.node_id, node), use], expects=[expect(kinds.NODE, made.node_id, ABSENT), unused]
+        )
+        _log.info("node %s joined from host %r by token %s", made.node_id, hostname[:64], token.meta.id)
+        return made
+
+    def _joined_by(self, key: bytes) -> Node | None:
+        return next((node for node in self._store.tables.nodes.values() if node.joining_key == key), None)
+
+    def _new_node(self, node_id: str, csr: bytes) -> NewNode:
+        cluster = self.cluster().meta.id
+        return NewNode(node_id, cluster, self._authority().sign(csr, Caller(node_id, Role.AGENT, cluster), self._now()))
 
     def renew(self, caller: Caller, csr: bytes) -> bytes:
         """A new certificate (PEM) for who already has one.
@@ -182,7 +182,6 @@ class CertificateAuthority:
         made = records.new_cluster(
             cluster_id,
             Authority.create(cluster_id, now),
-            join_token.new_secret(),
             keyring=self._keyring,
             now_ms=self._now_ms(),
         )

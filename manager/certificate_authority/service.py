@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Mapping
 
 from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import GuessLimit
+from manager.certificate_authority.guesses import GuessLimit, IssueLimit
 from shoal.api.v1.certificate_authority_pb2 import (
     FindManagersRequest,
     FindManagersResponse,
@@ -36,11 +36,17 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
     """
 
     def __init__(
-        self, *, authority: CertificateAuthority, managers: Mapping[str, RegisteredManager], guesses: GuessLimit
+        self,
+        *,
+        authority: CertificateAuthority,
+        managers: Mapping[str, RegisteredManager],
+        guesses: GuessLimit,
+        issues: IssueLimit,
     ) -> None:
         self._authority = authority
         self._managers = managers
         self._guesses = guesses
+        self._issues = issues
 
     async def GetRoot(self, request: GetRootRequest, context: Context) -> GetRootResponse:  # noqa: N802
         return GetRootResponse(ca_certificate=self._authority.cluster().ca_certificate)
@@ -52,11 +58,12 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         host = host_of_peer(context.peer())
         self._guesses.check(host)
         try:
-            self._authority.check_token(request.token)
+            self._authority.tokens.check(request.token)
         except Unauthenticated:
             self._guesses.failed(host)
             raise
-        node = await self._authority.admit(request.csr, request.hostname)
+        self._issues.join()
+        node = await self._authority.admit(request.token, request.csr, request.hostname)
         return JoinResponse(
             node_id=node.node_id,
             cluster_id=node.cluster_id,
@@ -69,7 +76,9 @@ class CertificateAuthorityService(CertificateAuthorityServicer):
         return [ManagerAddress(id=each.id, api_address=each.api_address) for _, each in sorted(self._managers.items())]
 
     async def Renew(self, request: RenewRequest, context: Context) -> RenewResponse:  # noqa: N802
-        certificate = self._authority.renew(caller(context), request.csr)
+        who = caller(context)
+        self._issues.renewal(who.id)
+        certificate = self._authority.renew(who, request.csr)
         return RenewResponse(certificate=certificate, ca_certificate=self._authority.cluster().ca_certificate)
 
 

@@ -1,4 +1,4 @@
-"""The cluster: its join token, its authority's certificate, its managers."""
+"""The cluster: its join tokens, its authority's certificate, its managers."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -6,12 +6,19 @@ from typing import Protocol
 from manager.control_api.seams import Records
 from manager.store.kinds import LEADER
 from manager.store.tables import Tables
+from shoal.api.v1.cluster_pb2 import JoinToken
 from shoal.api.v1.control_pb2 import (
     ClusterView,
+    CreateJoinTokenRequest,
+    CreateJoinTokenResponse,
     GetClusterRequest,
     GetStoreRequest,
+    JoinTokenView,
+    ListJoinTokensRequest,
+    ListJoinTokensResponse,
     MakeSpaceRequest,
-    RotateJoinTokenRequest,
+    RemoveJoinTokensRequest,
+    RemoveJoinTokensResponse,
     RotateNetworkKeysRequest,
     StoreMember,
     StoreView,
@@ -19,10 +26,16 @@ from shoal.api.v1.control_pb2 import (
 from shoal.errors import Unavailable
 from shoal.overlay_encryption import key_generation
 
-AgentToken = Callable[[], str]
-"""The token that lets a new node join."""
-RotateToken = Callable[[], Awaitable[str]]
-"""Makes a new one; the old one is worth nothing from then on."""
+
+class Tokens(Protocol):
+    """What admits new nodes; `manager.certificate_authority.join_tokens.JoinTokens` is one."""
+
+    async def create(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
+    async def rotate(self, *, ttl_ms: int, uses: int) -> tuple[str, JoinToken]: ...
+    async def remove(self, *identifiers: str) -> None: ...
+    def list(self) -> Sequence[JoinToken]: ...
+
+
 RotateKeys = Callable[[], Awaitable[int]]
 """Has nodes make new keys for encrypted networks."""
 
@@ -54,7 +67,7 @@ class ClusterCalls:
 
     Args:
         store: the records.
-        agent_token, rotate_token: the certificate authority's.
+        tokens: the certificate authority's.
         rotate_keys: `NetworkKeys.rotate`.
         upkeep: of what keeps the records.
         version: of this manager.
@@ -64,30 +77,41 @@ class ClusterCalls:
         self,
         *,
         store: Records,
-        agent_token: AgentToken,
-        rotate_token: RotateToken,
+        tokens: Tokens,
         rotate_keys: RotateKeys,
         upkeep: Upkeep,
         version: str,
     ) -> None:
         self._store = store
-        self._agent_token = agent_token
-        self._rotate_token = rotate_token
+        self._tokens = tokens
         self._rotate_keys = rotate_keys
         self._upkeep = upkeep
         self._version = version
 
     async def get(self, _: GetClusterRequest) -> ClusterView:
         """Raises Unavailable before the cluster's record is there."""
-        return self._view(self._agent_token())
+        return self._view()
 
-    async def rotate(self, _: RotateJoinTokenRequest) -> ClusterView:
-        return self._view(await self._rotate_token())
+    async def create_token(self, request: CreateJoinTokenRequest) -> CreateJoinTokenResponse:
+        """Raises InvalidInput: it would last too long, or be for too many. Exhausted: there are too many tokens."""
+        return self._told(*await self._tokens.create(ttl_ms=request.ttl_ms, uses=request.uses))
+
+    async def rotate_tokens(self, request: CreateJoinTokenRequest) -> CreateJoinTokenResponse:
+        """Raises as `create_token`; then none is removed."""
+        return self._told(*await self._tokens.rotate(ttl_ms=request.ttl_ms, uses=request.uses))
+
+    async def list_tokens(self, _: ListJoinTokensRequest) -> ListJoinTokensResponse:
+        return ListJoinTokensResponse(tokens=map(_token_view, self._tokens.list()))
+
+    async def remove_tokens(self, request: RemoveJoinTokensRequest) -> RemoveJoinTokensResponse:
+        """Raises NotFound: there is none of that id; then none is removed."""
+        await self._tokens.remove(*request.ids)
+        return RemoveJoinTokensResponse()
 
     async def rotate_network_keys(self, _: RotateNetworkKeysRequest) -> ClusterView:
         """Raises Refused: there are none, or the last change is under way."""
         await self._rotate_keys()
-        return self._view(self._agent_token())
+        return self._view()
 
     async def store(self, _: GetStoreRequest) -> StoreView:
         """Raises Unavailable: none of its members answers."""
@@ -97,7 +121,12 @@ class ClusterCalls:
         """Raises Unavailable: a member is away or refused it."""
         return _store_view(await self._upkeep.make_space())
 
-    def _view(self, token: str) -> ClusterView:
+    def _told(self, token: str, record: JoinToken) -> CreateJoinTokenResponse:
+        return CreateJoinTokenResponse(
+            token=token, view=_token_view(record), join_addresses=self._view().join_addresses
+        )
+
+    def _view(self) -> ClusterView:
         tables: Tables = self._store.tables
         cluster = tables.cluster
         if cluster is None:
@@ -105,7 +134,6 @@ class ClusterCalls:
         leader = tables.rows(LEADER).get("")
         return ClusterView(
             id=cluster.meta.id,
-            agent_join_token=token,
             ca_certificate=cluster.ca_certificate,
             join_addresses=sorted(manager.join_address for manager in tables.managers.values()),
             manager_version=self._version,
@@ -114,6 +142,17 @@ class ClusterCalls:
             network_key_generation=key_generation(tables.overlay_keys),
             network_keys_since_ms=tables.overlay_keys.since_ms if tables.overlay_keys is not None else 0,
         )
+
+
+def _token_view(record: JoinToken) -> JoinTokenView:
+    return JoinTokenView(
+        id=record.meta.id,
+        role=JoinToken.Role.Name(record.role).lower(),
+        created_at_ms=record.meta.created_at_ms,
+        expires_at_ms=record.expires_at_ms,
+        uses=record.uses,
+        uses_left=record.uses_left,
+    )
 
 
 def _store_view(members: Sequence[MemberCondition]) -> StoreView:

@@ -195,8 +195,23 @@ class ControlService(ControlServicer):
     async def GetCluster(self, request: api.GetClusterRequest, context: Context) -> api.ClusterView:
         return await self._nouns.cluster.get(request)
 
-    async def RotateJoinToken(self, request: api.RotateJoinTokenRequest, context: Context) -> api.ClusterView:
-        return await self._nouns.cluster.rotate(request)
+    async def CreateJoinToken(
+        self, request: api.CreateJoinTokenRequest, context: Context
+    ) -> api.CreateJoinTokenResponse:
+        return await self._nouns.cluster.create_token(request)
+
+    async def RotateJoinTokens(
+        self, request: api.CreateJoinTokenRequest, context: Context
+    ) -> api.CreateJoinTokenResponse:
+        return await self._nouns.cluster.rotate_tokens(request)
+
+    async def ListJoinTokens(self, request: api.ListJoinTokensRequest, context: Context) -> api.ListJoinTokensResponse:
+        return await self._nouns.cluster.list_tokens(request)
+
+    async def RemoveJoinTokens(
+        self, request: api.RemoveJoinTokensRequest, context: Context
+    ) -> api.RemoveJoinTokensResponse:
+        return await self._nouns.cluster.remove_tokens(request)
 
     async def GetStore(self, request: api.GetStoreRequest, context: Context) -> api.StoreView:
         return await self._nouns.cluster.store(request)

@@ -86,6 +86,7 @@ REGISTERED_MANAGER = Kind(
 APPLIED = Kind("applied", cluster_pb2.ManagerApplied, "applied/", "", "that manager")
 # Singletons: the identifier is empty.
 CLUSTER = Kind("cluster", cluster_pb2.Cluster, "cluster", "", "certificate authority")
+JOIN_TOKEN = Kind("join token", cluster_pb2.JoinToken, "join-tokens/", "", "certificate authority")
 # Nodes' keys for encrypted networks: their generation. The keys themselves are in no record.
 # One record, made with the cluster's own and anew by each restoration. Identifier: the epoch's.
 EPOCH = Kind("epoch", cluster_pb2.Epoch, "epochs/", "", "certificate authority, restoration")
@@ -117,6 +118,7 @@ KINDS: tuple[Kind[Message], ...] = (  # type: ignore[assignment]  # Kind is cova
     REGISTERED_MANAGER,
     APPLIED,
     CLUSTER,
+    JOIN_TOKEN,
     OVERLAY_KEYS,
     EPOCH,
     LEADER,

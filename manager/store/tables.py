@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from manager.store import kinds
 from manager.store.changes import Change
 from manager.store.kinds import Kind, M
-from shoal.api.v1.cluster_pb2 import Cluster, Manager, ManagerApplied, OverlayKeys, RegisteredManager
+from shoal.api.v1.cluster_pb2 import Cluster, JoinToken, Manager, ManagerApplied, OverlayKeys, RegisteredManager
 from shoal.api.v1.file_pb2 import File, FileVersion
 from shoal.api.v1.meta_pb2 import Name
 from shoal.api.v1.network_pb2 import Network, NetworkAllocation
@@ -61,6 +61,8 @@ class View(Protocol):
     @property
     def applied(self) -> Mapping[str, ManagerApplied]: ...
     @property
+    def join_tokens(self) -> Mapping[str, JoinToken]: ...
+    @property
     def names(self) -> Mapping[str, Name]: ...
     @property
     def secrets(self) -> Mapping[str, File]: ...
@@ -106,6 +108,7 @@ class Tables:
         self.managers: Mapping[str, Manager] = self._read(kinds.MANAGER)
         self.registered_managers: Mapping[str, RegisteredManager] = self._read(kinds.REGISTERED_MANAGER)
         self.applied: Mapping[str, ManagerApplied] = self._read(kinds.APPLIED)
+        self.join_tokens: Mapping[str, JoinToken] = self._read(kinds.JOIN_TOKEN)
         self.names: Mapping[str, Name] = self._read(kinds.NAME)
         self.secrets: Mapping[str, File] = self._read(kinds.SECRET)
         self.secret_versions: Mapping[str, FileVersion] = self._read(kinds.SECRET_VERSION)

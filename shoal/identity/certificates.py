@@ -4,6 +4,7 @@ Subject: CN is the party's id, OU its role, O the cluster's id. Keys are on P-25
 with SHA-256.
 """
 
+import hashlib
 from datetime import datetime
 
 from cryptography import x509
@@ -81,6 +82,17 @@ def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise InvalidInput("the certificate request's key is not on the curve P-256")
     return key
+
+
+def key_digest(csr: bytes) -> bytes:
+    """Tells the public key of a request (PEM): SHA-256 of it as SubjectPublicKeyInfo in DER.
+
+    Raises:
+        InvalidInput: as `requested_key`.
+    """
+    key = requested_key(csr)
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).digest()
 
 
 def load_certificate(pem: bytes) -> x509.Certificate:

@@ -1,6 +1,7 @@
 """Join tokens: the hash of the authority's certificate, and a secret.
 
-The hash lets a new node know its cluster before it has told anybody the secret.
+What a token admits, and until when, is in its record, which managers have. The hash lets a new node know its cluster
+before it has told anybody the secret.
 """
 
 import base64
@@ -11,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 
 from shoal.errors import InvalidInput
-from shoal.ids import ALPHABET
+from shoal.ids import ALPHABET, LENGTH
 
 SECRET_LENGTH = 25
 """Characters of 5 bits: 125 bits."""
@@ -60,9 +61,20 @@ def new_secret() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
 
 
-def same_secret(given: str, right: str) -> bool:
+def token_id(secret: str) -> str:
+    """The id of the token's record: 65 bits of a digest, which tell nothing of the secret."""
+    digest = hashlib.sha256(b"id of a shoal join token: " + secret.encode()).digest()
+    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:LENGTH])
+
+
+def mac(key: bytes, secret: str) -> bytes:
+    """What the record has of the secret: HMAC-SHA-256 (RFC 2104), 32 bytes."""
+    return hmac.digest(key, secret.encode(), hashlib.sha256)
+
+
+def same_mac(given: bytes, right: bytes) -> bool:
     """Compare in a time that tells nothing of where they differ."""
-    return hmac.compare_digest(given.encode(), right.encode())
+    return hmac.compare_digest(given, right)
 
 
 def hash_of_ca(ca: bytes) -> str:

@@ -48,21 +48,26 @@ class JoinedIdentity:
     managers: tuple[ManagerAddress, ...]
 
 
-async def join(address: str, token: str, hostname: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> JoinedIdentity:
-    """Become a node of the cluster that the token is of, with a new key that never leaves this host.
+async def join(
+    address: str, token: str, hostname: str, *, key: bytes = b"", timeout_seconds: float = TIMEOUT_SECONDS
+) -> JoinedIdentity:
+    """Become a node of the cluster that the token is of, with a key that never leaves this host.
 
     Args:
         address: `host:port` where a manager lets nodes join.
         token: `SHOAL-1-…`.
-        hostname: told to the manager, for its log.
+        hostname: as the node is to be called.
+        key: PEM; a call that is repeated with the same key, since its answer was lost, makes one node at one use of the
+            token. Empty: a new one.
     Raises:
         InvalidInput: the address or the token has not the right form.
-        Unauthenticated: the server is of another cluster, or the token's secret is wrong.
+        Unauthenticated: the server is of another cluster, or the token is wrong, has ended or is used up.
+        AlreadyExists: another node has the name. Busy: too many hosts join.
         Unavailable, Timeout: nobody answers, or it is not a Shoal manager's join address.
     """
     parsed = join_token.parse(token)
     root = await verified_root(address, parsed, timeout_seconds=timeout_seconds)
-    key = certificates.new_key()
+    key = key or certificates.new_key()
     request = JoinRequest(token=str(parsed), csr=certificates.request(key), hostname=hostname)
     async with connect_without_identity(address, root) as channel:
         try:

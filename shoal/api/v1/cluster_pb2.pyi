@@ -5,6 +5,7 @@ The cluster's own records."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from shoal.api.v1 import meta_pb2 as _meta_pb2
 import builtins as _builtins
 import sys
@@ -26,15 +27,15 @@ class Cluster(_message.Message):
     META_FIELD_NUMBER: _builtins.int
     CA_CERTIFICATE_FIELD_NUMBER: _builtins.int
     SEALED_CA_KEY_FIELD_NUMBER: _builtins.int
-    SEALED_AGENT_SECRET_FIELD_NUMBER: _builtins.int
+    SEALED_TOKEN_KEY_FIELD_NUMBER: _builtins.int
     ca_certificate: _builtins.bytes
     """PEM of the certificate authority's own certificate."""
     sealed_ca_key: _builtins.bytes
     """The authority's private key, PKCS #8 DER, sealed with the cluster key (AES-256-GCM: 12 bytes nonce, then
     ciphertext and tag). The cluster key is never in etcd.
     """
-    sealed_agent_secret: _builtins.bytes
-    """The secret part of the agents' join token, sealed likewise."""
+    sealed_token_key: _builtins.bytes
+    """The key of the join tokens' authentication codes, sealed likewise."""
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     def __init__(
@@ -43,11 +44,11 @@ class Cluster(_message.Message):
         meta: _meta_pb2.Meta | None = ...,
         ca_certificate: _builtins.bytes = ...,
         sealed_ca_key: _builtins.bytes = ...,
-        sealed_agent_secret: _builtins.bytes = ...,
+        sealed_token_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "meta", b"meta", "sealed_agent_secret", b"sealed_agent_secret", "sealed_ca_key", b"sealed_ca_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_certificate", b"ca_certificate", "meta", b"meta", "sealed_ca_key", b"sealed_ca_key", "sealed_token_key", b"sealed_token_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -290,3 +291,60 @@ class Leader(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Leader: _TypeAlias = Leader  # noqa: Y015
+
+@_typing.final
+class JoinToken(_message.Message):
+    """Key: /shoal/v1/join-tokens/<id>, written by the certificate authority only. Lets new nodes join; the token itself is known to
+    whom it was told alone.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Role:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[JoinToken._Role.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ROLE_UNSPECIFIED: JoinToken._Role.ValueType  # 0
+        AGENT: JoinToken._Role.ValueType  # 1
+
+    class Role(_Role, metaclass=_RoleEnumTypeWrapper): ...
+    ROLE_UNSPECIFIED: JoinToken.Role.ValueType  # 0
+    AGENT: JoinToken.Role.ValueType  # 1
+
+    META_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    SECRET_MAC_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    USES_FIELD_NUMBER: _builtins.int
+    USES_LEFT_FIELD_NUMBER: _builtins.int
+    role: Global___JoinToken.Role.ValueType
+    secret_mac: _builtins.bytes
+    """HMAC-SHA-256 of the secret."""
+    expires_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    uses: _builtins.int
+    """How many nodes may join by it in all, and how many more."""
+    uses_left: _builtins.int
+    @_builtins.property
+    def meta(self) -> _meta_pb2.Meta:
+        """`id` is a digest of the secret."""
+
+    def __init__(
+        self,
+        *,
+        meta: _meta_pb2.Meta | None = ...,
+        role: Global___JoinToken.Role.ValueType = ...,
+        secret_mac: _builtins.bytes = ...,
+        expires_at_ms: _builtins.int = ...,
+        uses: _builtins.int = ...,
+        uses_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "meta", b"meta", "role", b"role", "secret_mac", b"secret_mac", "uses", b"uses", "uses_left", b"uses_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinToken: _TypeAlias = JoinToken  # noqa: Y015

@@ -173,10 +173,25 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
                 _registered_method=True)
-        self.RotateJoinToken = channel.unary_unary(
-                '/shoal.api.v1.Control/RotateJoinToken',
-                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
-                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+        self.CreateJoinToken = channel.unary_unary(
+                '/shoal.api.v1.Control/CreateJoinToken',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+                _registered_method=True)
+        self.ListJoinTokens = channel.unary_unary(
+                '/shoal.api.v1.Control/ListJoinTokens',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.FromString,
+                _registered_method=True)
+        self.RemoveJoinTokens = channel.unary_unary(
+                '/shoal.api.v1.Control/RemoveJoinTokens',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.FromString,
+                _registered_method=True)
+        self.RotateJoinTokens = channel.unary_unary(
+                '/shoal.api.v1.Control/RotateJoinTokens',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
                 _registered_method=True)
         self.RotateNetworkKeys = channel.unary_unary(
                 '/shoal.api.v1.Control/RotateNetworkKeys',
@@ -468,8 +483,29 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RotateJoinToken(self, request, context):
+    def CreateJoinToken(self, request, context):
+        """A token is in the answer alone: nobody can read it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJoinTokens(self, request, context):
+        """Those that have not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveJoinTokens(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateJoinTokens(self, request, context):
+        """Removes all of them and creates one.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -756,10 +792,25 @@ def add_ControlServicer_to_server(servicer, server):
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.GetClusterRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
             ),
-            'RotateJoinToken': grpc.unary_unary_rpc_method_handler(
-                    servicer.RotateJoinToken,
-                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.FromString,
-                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.SerializeToString,
+            'CreateJoinToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateJoinToken,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.SerializeToString,
+            ),
+            'ListJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJoinTokens,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.SerializeToString,
+            ),
+            'RemoveJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveJoinTokens,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.SerializeToString,
+            ),
+            'RotateJoinTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateJoinTokens,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.SerializeToString,
             ),
             'RotateNetworkKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateNetworkKeys,
@@ -1615,7 +1666,7 @@ class Control:
             _registered_method=True)
 
     @staticmethod
-    def RotateJoinToken(request,
+    def CreateJoinToken(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1628,9 +1679,90 @@ class Control:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shoal.api.v1.Control/RotateJoinToken',
-            shoal_dot_api_dot_v1_dot_control__pb2.RotateJoinTokenRequest.SerializeToString,
-            shoal_dot_api_dot_v1_dot_control__pb2.ClusterView.FromString,
+            '/shoal.api.v1.Control/CreateJoinToken',
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/ListJoinTokens',
+            shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.ListJoinTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RemoveJoinTokens',
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.RemoveJoinTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateJoinTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/RotateJoinTokens',
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.CreateJoinTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -74,7 +74,13 @@ class ControlStub:
     RemoveManager: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]
     """FAILED_PRECONDITION: it lives."""
     GetCluster: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]
-    RotateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]
+    CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
+    """A token is in the answer alone: nobody can read it again."""
+    ListJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]
+    """Those that have not ended."""
+    RemoveJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.RemoveJoinTokensRequest, _control_pb2.RemoveJoinTokensResponse]
+    RotateJoinTokens: _grpc.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]
+    """Removes all of them and creates one."""
     RotateNetworkKeys: _grpc.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]
     """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
     GetStore: _grpc.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]
@@ -156,7 +162,13 @@ class ControlAsyncStub(ControlStub):
     RemoveManager: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveManagerRequest, _control_pb2.RemoveManagerResponse]  # type: ignore[assignment]
     """FAILED_PRECONDITION: it lives."""
     GetCluster: _aio.UnaryUnaryMultiCallable[_control_pb2.GetClusterRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
-    RotateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateJoinTokenRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
+    CreateJoinToken: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
+    """A token is in the answer alone: nobody can read it again."""
+    ListJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.ListJoinTokensRequest, _control_pb2.ListJoinTokensResponse]  # type: ignore[assignment]
+    """Those that have not ended."""
+    RemoveJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.RemoveJoinTokensRequest, _control_pb2.RemoveJoinTokensResponse]  # type: ignore[assignment]
+    RotateJoinTokens: _aio.UnaryUnaryMultiCallable[_control_pb2.CreateJoinTokenRequest, _control_pb2.CreateJoinTokenResponse]  # type: ignore[assignment]
+    """Removes all of them and creates one."""
     RotateNetworkKeys: _aio.UnaryUnaryMultiCallable[_control_pb2.RotateNetworkKeysRequest, _control_pb2.ClusterView]  # type: ignore[assignment]
     """Have every node make new keys for encrypted networks. FAILED_PRECONDITION while the last change is under way."""
     GetStore: _aio.UnaryUnaryMultiCallable[_control_pb2.GetStoreRequest, _control_pb2.StoreView]  # type: ignore[assignment]
@@ -399,11 +411,35 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
 
     @_abc_1.abstractmethod
-    def RotateJoinToken(
+    def CreateJoinToken(
         self,
-        request: _control_pb2.RotateJoinTokenRequest,
+        request: _control_pb2.CreateJoinTokenRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_control_pb2.ClusterView, _abc.Awaitable[_control_pb2.ClusterView]]: ...
+    ) -> _typing.Union[_control_pb2.CreateJoinTokenResponse, _abc.Awaitable[_control_pb2.CreateJoinTokenResponse]]:
+        """A token is in the answer alone: nobody can read it again."""
+
+    @_abc_1.abstractmethod
+    def ListJoinTokens(
+        self,
+        request: _control_pb2.ListJoinTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.ListJoinTokensResponse, _abc.Awaitable[_control_pb2.ListJoinTokensResponse]]:
+        """Those that have not ended."""
+
+    @_abc_1.abstractmethod
+    def RemoveJoinTokens(
+        self,
+        request: _control_pb2.RemoveJoinTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.RemoveJoinTokensResponse, _abc.Awaitable[_control_pb2.RemoveJoinTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RotateJoinTokens(
+        self,
+        request: _control_pb2.CreateJoinTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.CreateJoinTokenResponse, _abc.Awaitable[_control_pb2.CreateJoinTokenResponse]]:
+        """Removes all of them and creates one."""
 
     @_abc_1.abstractmethod
     def RotateNetworkKeys(

@@ -31,6 +31,11 @@ class Node(_message.Message):
 
     META_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    JOINING_KEY_FIELD_NUMBER: _builtins.int
+    joining_key: _builtins.bytes
+    """SHA-256 of the public key (SubjectPublicKeyInfo, DER) that it joined with: a host that asks again, since the answer was
+    lost, is the same node.
+    """
     @_builtins.property
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
@@ -40,10 +45,11 @@ class Node(_message.Message):
         *,
         meta: _meta_pb2.Meta | None = ...,
         spec: Global___NodeSpec | None = ...,
+        joining_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joining_key", b"joining_key", "meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

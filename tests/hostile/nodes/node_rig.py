@@ -9,13 +9,12 @@ from typing import Any
 
 from grpc import aio
 
-from shoal.api.v1.control_pb2 import GetClusterRequest
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Heartbeat, Hello, ManagerMessage
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.join import JoinedIdentity, join
-from tests.integration.manager.manager_process import ManagerProcess, running_manager, scripted_agents
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, running_manager, scripted_agents
 
 ANSWER_SECONDS = 10.0
 
@@ -84,7 +83,7 @@ async def cluster_with_hostile_node(
 ) -> AsyncGenerator[tuple[ManagerProcess, Any, HostileNode]]:
     """A manager's process and its API, nodes of these names that behave, and a hostile one."""
     async with running_manager(directory) as (manager, control):
-        token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(control)
         async with scripted_agents(manager, token, *names), joined_node(manager, control, "evil") as node:
             yield manager, control, node
 
@@ -92,7 +91,7 @@ async def cluster_with_hostile_node(
 @asynccontextmanager
 async def joined_node(manager: ManagerProcess, control: Any, name: str) -> AsyncGenerator[HostileNode]:
     """A node that has joined, and opens sessions as a test says."""
-    token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+    token = await join_token_of(control)
     joined = await join(manager.joining, token, name)
     async with connect_aio([manager.api], joined.identity) as channel:
         yield HostileNode(joined, channel)

@@ -14,7 +14,7 @@ from typing import Any
 from grpc import aio
 
 from manager.certificate_authority.authority import CertificateAuthority
-from manager.certificate_authority.guesses import GuessLimit
+from manager.certificate_authority.guesses import GuessLimit, IssueLimit
 from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAuthorityService
 from manager.store import kinds
 from manager.store.changes import put
@@ -158,6 +158,11 @@ class Cluster:
     api: str = ""
     joining: str = ""
 
+    async def token(self) -> str:
+        """A new join token."""
+        token, _ = await self.authority.tokens.create()
+        return token
+
     def identity(self, role: Role, identifier: str = "party") -> Identity:
         """An identity of this cluster, of any role."""
         return self.at(datetime.now(UTC), role, identifier)
@@ -196,7 +201,10 @@ async def cluster() -> AsyncGenerator[Cluster]:
         made = Cluster(store=store, authority=authority, shown=authority.issue_manager("m1"), control=control)
         api, joining = make_server(access.MANAGER_API), make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES)
         service = CertificateAuthorityService(
-            authority=authority, managers=store.tables.registered_managers, guesses=GuessLimit(clock=lambda: made.now)
+            authority=authority,
+            managers=store.tables.registered_managers,
+            guesses=GuessLimit(clock=lambda: made.now),
+            issues=IssueLimit(clock=lambda: made.now),
         )
         for server in (api, joining):
             add_CertificateAuthorityServicer_to_server(service, server)

@@ -29,12 +29,13 @@ async def _refusal(address: str, token: str, *, timeout_seconds: float = 10.0) -
 
 
 def _wrong_secret(made: Cluster) -> str:
-    return str(JoinToken(join_token.parse(made.authority.join_token()).ca_hash, join_token.new_secret()))
+    ca = made.authority.cluster().ca_certificate
+    return str(JoinToken(join_token.hash_of_ca(ca), join_token.new_secret()))
 
 
 def test_a_node_joins_and_can_renew_until_it_is_removed() -> None:
     async def scenario(made: Cluster) -> None:
-        joined = await join(made.joining, made.authority.join_token(), "h1")
+        joined = await join(made.joining, await made.token(), "h1")
         assert joined.managers == (ManagerAddress(id="m1", api_address="192.0.2.1:4242"),)
         assert await find_managers(made.joining, joined.identity.ca) == joined.managers
         assert certificates.caller_of(joined.identity.certificate) == Caller(
@@ -67,7 +68,8 @@ def test_managers_and_admins_renew_too() -> None:
 
 def test_many_nodes_join_at_once() -> None:
     async def scenario(made: Cluster) -> None:
-        joined = await asyncio.gather(*(join(made.joining, made.authority.join_token(), f"h{n}") for n in range(8)))
+        token = await made.token()
+        joined = await asyncio.gather(*(join(made.joining, token, f"h{n}") for n in range(8)))
         assert made.store.tables.nodes.keys() == {each.node_id for each in joined}
 
     run(scenario)
@@ -78,10 +80,10 @@ def test_a_wrong_secret_makes_no_node_and_guessing_is_bounded() -> None:
         for _ in range(BURST):
             assert isinstance(await _refusal(made.joining, _wrong_secret(made)), Unauthenticated)
         assert isinstance(await _refusal(made.joining, _wrong_secret(made)), Exhausted)
-        assert isinstance(await _refusal(made.joining, made.authority.join_token()), Exhausted)
+        assert isinstance(await _refusal(made.joining, await made.token()), Exhausted)
         assert not made.store.tables.nodes
         made.now += SECONDS_EACH
-        await join(made.joining, made.authority.join_token(), "h1")
+        await join(made.joining, await made.token(), "h1")
 
     run(scenario)
 
@@ -99,11 +101,12 @@ def test_an_impostor_does_not_tell_a_node_where_managers_are() -> None:
 
 def test_a_rotated_token_lets_nobody_in() -> None:
     async def scenario(made: Cluster) -> None:
-        old = made.authority.join_token()
-        await made.authority.rotate_join_token()
+        old = await made.token()
+        new, _ = await made.authority.tokens.rotate()
         error = await _refusal(made.joining, old)
         assert isinstance(error, Unauthenticated)
-        assert "rotated" in str(error)
+        assert "was removed" in str(error)
+        await join(made.joining, new, "h1")
 
     run(scenario)
 
@@ -113,7 +116,7 @@ def test_a_manager_of_another_cluster_is_told_and_told_nothing() -> None:
         foreign = foreign_authority()
         shown = foreign.issue(Caller("m", Role.MANAGER, "elsewhere"), datetime.now(UTC))
         async with impostor(shown, foreign.certificate) as (address, spy):
-            error = await _refusal(address, made.authority.join_token())
+            error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
             assert "another cluster than the token" in str(error)
             assert spy.told == []
@@ -126,7 +129,7 @@ def test_an_impostor_that_passes_the_right_root_on_gets_no_token() -> None:
         root, now = made.authority.cluster().ca_certificate, datetime.now(UTC)
         shown = foreign_authority().issue(Caller("m", Role.MANAGER, made.authority.cluster().meta.id), now)
         async with impostor(shown, root) as (address, spy):
-            error = await _refusal(address, made.authority.join_token())
+            error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
             assert "did not sign" in str(error)
             assert spy.told == []
@@ -138,7 +141,7 @@ def test_an_impostor_that_passes_the_right_root_on_gets_no_token() -> None:
 def test_an_impostor_without_a_root_gets_no_token(root: bytes) -> None:
     async def scenario(made: Cluster) -> None:
         async with impostor(made.shown, root) as (address, spy):
-            assert isinstance(await _refusal(address, made.authority.join_token()), Unauthenticated)
+            assert isinstance(await _refusal(address, await made.token()), Unauthenticated)
             assert spy.told == []
 
     run(scenario)
@@ -148,7 +151,7 @@ def test_an_impostor_without_a_root_gets_no_token(root: bytes) -> None:
 def test_a_node_or_a_user_of_the_cluster_cannot_pose_as_its_manager(role: Role) -> None:
     async def scenario(made: Cluster) -> None:
         async with impostor(made.identity(role), made.authority.cluster().ca_certificate) as (address, spy):
-            assert isinstance(await _refusal(address, made.authority.join_token()), Unavailable)
+            assert isinstance(await _refusal(address, await made.token()), Unavailable)
             assert spy.told == []
 
     run(scenario)
@@ -158,7 +161,7 @@ def test_an_expired_manager_gets_no_token() -> None:
     async def scenario(made: Cluster) -> None:
         root = made.authority.cluster().ca_certificate
         async with impostor(made.expired(Role.MANAGER), root) as (address, spy):
-            assert isinstance(await _refusal(address, made.authority.join_token()), Unavailable)
+            assert isinstance(await _refusal(address, await made.token()), Unavailable)
             assert spy.told == []
 
     run(scenario)
@@ -168,7 +171,7 @@ def test_an_answer_that_the_authority_did_not_sign_is_refused() -> None:
     async def scenario(made: Cluster) -> None:
         # The genuine certificate, but the answer to Join is empty.
         async with impostor(made.shown, made.authority.cluster().ca_certificate) as (address, _):
-            error = await _refusal(address, made.authority.join_token())
+            error = await _refusal(address, await made.token())
             assert isinstance(error, Unauthenticated)
             assert "did not sign" in str(error)
 
@@ -177,7 +180,7 @@ def test_an_answer_that_the_authority_did_not_sign_is_refused() -> None:
 
 def test_the_api_port_is_not_where_nodes_join() -> None:
     async def scenario(made: Cluster) -> None:
-        error = await _refusal(made.api, made.authority.join_token())
+        error = await _refusal(made.api, await made.token())
         assert isinstance(error, Unavailable)
         assert "not where nodes join" in str(error)
 
@@ -186,7 +189,7 @@ def test_the_api_port_is_not_where_nodes_join() -> None:
 
 def test_nobody_there_not_tls_and_silence_are_told_apart() -> None:
     async def scenario(made: Cluster) -> None:
-        token = made.authority.join_token()
+        token = await made.token()
         assert "cannot reach 127.0.0.1:1" in str(await _refusal("127.0.0.1:1", token))
         assert "cannot reach none.invalid:1" in str(await _refusal("none.invalid:1", token))
         async with plain_listener(b"SSH-2.0-x\r\n") as address:
@@ -199,7 +202,7 @@ def test_nobody_there_not_tls_and_silence_are_told_apart() -> None:
 
 def test_a_bad_address_or_token_is_told_before_anyone_is_called() -> None:
     async def scenario(made: Cluster) -> None:
-        assert isinstance(await _refusal("h1", made.authority.join_token()), InvalidInput)
+        assert isinstance(await _refusal("h1", await made.token()), InvalidInput)
         assert isinstance(await _refusal(made.joining, "SHOAL-1-x"), InvalidInput)
 
     run(scenario)
@@ -207,7 +210,7 @@ def test_a_bad_address_or_token_is_told_before_anyone_is_called() -> None:
 
 def test_an_identity_survives_its_files_and_still_gets_through(tmp_path: Path) -> None:
     async def scenario(made: Cluster) -> None:
-        joined = await join(made.joining, made.authority.join_token(), "h1")
+        joined = await join(made.joining, await made.token(), "h1")
         joined.identity.save(tmp_path)
         await renew([made.api], Identity.load(tmp_path))
 

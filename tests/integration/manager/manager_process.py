@@ -14,7 +14,7 @@ from typing import Any
 
 from grpc import aio
 
-from shoal.api.v1.control_pb2 import GetClusterRequest
+from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest
 from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, Applied, Assignments, Heartbeat, Hello, StatusBatch
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherStub
@@ -185,6 +185,11 @@ def shared_etcd(directory: Path, *flags: str) -> Generator[str]:
         yield etcd.endpoint
     finally:
         etcd.kill()
+
+
+async def join_token_of(control: Any) -> str:
+    """A new join token."""
+    return str((await control.CreateJoinToken(CreateJoinTokenRequest())).token)
 
 
 class ScriptedAgent(AgentStreamsServicer):

@@ -11,7 +11,6 @@ from grpc import StatusCode, aio
 from shoal.api.v1.control_pb2 import (
     CreateFileRequest,
     CreateServiceRequest,
-    GetClusterRequest,
     GetStoreRequest,
     ListServicesRequest,
     MakeSpaceRequest,
@@ -21,7 +20,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
-from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, scripted_agents, shared_etcd, until
 
 Scenario = Callable[[ManagerProcess, Any], Awaitable[None]]
 
@@ -58,7 +57,7 @@ async def running(control: Any, service: str) -> int:
 
 def test_many_tasks_with_the_default_bounds_of_a_transaction(tmp_path: Path) -> None:
     async def scenario(manager: ManagerProcess, control: Any) -> None:
-        token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(control)
         async with scripted_agents(manager, token, "h1"):
             await control.CreateService(CreateServiceRequest(spec=spec("web", 400)))
             assert await running(control, "web") == 400
@@ -72,7 +71,7 @@ def test_many_tasks_with_the_default_bounds_of_a_transaction(tmp_path: Path) -> 
 
 def test_without_space_the_manager_reads_on_and_tells_what_helps(tmp_path: Path) -> None:
     async def scenario(manager: ManagerProcess, control: Any) -> None:
-        token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(control)
         async with scripted_agents(manager, token, "h1"):
             await control.CreateService(CreateServiceRequest(spec=spec("web", 2)))
             assert await running(control, "web") == 2

@@ -28,7 +28,7 @@ from shoal.rpc.channel import connect_aio
 from shoal.rpc.join import find_managers, join
 from tests.fakes.driver_mounts import host_volumes
 from tests.fakes.manager_list import manager_list
-from tests.integration.manager.manager_process import ManagerProcess, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, until
 from tests.integration.manager.test_two_managers import web, with_two
 from tests.integration.session.session_rig import FixedHost, RecordedWork
 
@@ -120,7 +120,7 @@ def thaw(manager: ManagerProcess) -> None:
 def test_another_manager_takes_over(tmp_path: Path, harm: Callable[[ManagerProcess], None]) -> None:
     async def scenario(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
         led_by = await leader(two)
-        token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(one)
         async with agent(tmp_path, token, [first, second]) as work:
             await one.CreateService(CreateServiceRequest(spec=web("web", 3)))
             assert await running(one, "web") == 3

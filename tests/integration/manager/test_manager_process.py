@@ -14,7 +14,6 @@ from manager.store.server import running_on
 from shoal.api.v1.control_pb2 import (
     CreateNetworkRequest,
     CreateServiceRequest,
-    GetClusterRequest,
     ListNodesRequest,
     ListServicesRequest,
     ListTasksRequest,
@@ -32,7 +31,14 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 from shoal.log_lines import parse_line
 from shoal.rpc.errors import to_error
-from tests.integration.manager.manager_process import ManagerProcess, free_port, running_manager, scripted_agents, until
+from tests.integration.manager.manager_process import (
+    ManagerProcess,
+    free_port,
+    join_token_of,
+    running_manager,
+    scripted_agents,
+    until,
+)
 from tests.integration.registry_fixture import running_registry
 
 Control = Any
@@ -67,7 +73,7 @@ async def all_ready(control: Control, number: int) -> bool:
 def test_a_service_lives_and_ends(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running_manager(tmp_path) as (manager, control):
-            token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+            token = await join_token_of(control)
             async with scripted_agents(manager, token, "h1", "h2") as agents:
                 await until(lambda: all_ready(control, 2), "both nodes ready")
                 await control.CreateNetwork(CreateNetworkRequest(spec=NetworkSpec(name="front")))
@@ -139,7 +145,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with running_manager(tmp_path) as (manager, control):
-            token = (await control.GetCluster(GetClusterRequest())).agent_join_token
+            token = await join_token_of(control)
             async with scripted_agents(manager, token, "h1"):
                 await until(lambda: all_ready(control, 1), "the node ready")
                 await control.CreateService(CreateServiceRequest(spec=service_spec("web", 3)))

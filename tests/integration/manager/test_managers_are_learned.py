@@ -10,7 +10,6 @@ from grpc import StatusCode, aio
 from agent.session.managers import ManagerList
 from shoal.api.v1.cluster_pb2 import ManagerAddress
 from shoal.api.v1.control_pb2 import (
-    GetClusterRequest,
     ListManagersRequest,
     ListNodesRequest,
     RemoveManagerRequest,
@@ -18,7 +17,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.identity.identity import Identity
 from shoal.rpc.join import find_managers
-from tests.integration.manager.manager_process import ManagerProcess, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, until
 from tests.integration.manager.test_lost_leader import agent
 from tests.integration.manager.test_two_managers import with_two
 
@@ -49,7 +48,7 @@ def kept(directory: Path) -> set[str]:
 
 def test_a_manager_that_came_later_takes_over(tmp_path: Path) -> None:
     async def scenario(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
-        token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(one)
         second_id = await id_of(one, second)
         second.stop()
         # As on the day when there was one manager only.
@@ -103,7 +102,7 @@ def test_where_nodes_join_tells_where_managers_are(tmp_path: Path) -> None:
 
 def test_a_node_none_of_whose_managers_answers_asks_where_it_joined(tmp_path: Path) -> None:
     async def scenario(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
-        token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+        token = await join_token_of(one)
         async with agent(tmp_path, token, [first], known=["127.0.0.1:1", "127.0.0.1:2"]):
 
             async def anywhere() -> bool:

@@ -14,7 +14,13 @@ from shoal.api.v1.control_pb2 import (
     ScaleServicesRequest,
     WatchServicesRequest,
 )
-from tests.integration.manager.manager_process import ManagerProcess, running_manager, scripted_agents, until
+from tests.integration.manager.manager_process import (
+    ManagerProcess,
+    join_token_of,
+    running_manager,
+    scripted_agents,
+    until,
+)
 from tests.integration.manager.test_two_managers import web
 
 
@@ -40,7 +46,7 @@ def test_a_cluster_comes_back_as_it_was_at_the_snapshot(tmp_path: Path) -> None:
         # The tasks would be replaced if the node found the new manager later than it may be silent.
         async with running_manager(tmp_path, "--heartbeat-seconds", "5") as (manager, control):
             cluster = await control.GetCluster(GetClusterRequest())
-            async with scripted_agents(manager, cluster.agent_join_token, "h1") as (agent,):
+            async with scripted_agents(manager, await join_token_of(control), "h1") as (agent,):
                 await control.CreateService(CreateServiceRequest(spec=web("web", 3)))
                 assert await running(control, "web") == 3
                 of_then = set(agent.tasks)

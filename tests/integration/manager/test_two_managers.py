@@ -22,7 +22,7 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateStatus
-from tests.integration.manager.manager_process import ManagerProcess, scripted_agents, shared_etcd, until
+from tests.integration.manager.manager_process import ManagerProcess, join_token_of, scripted_agents, shared_etcd, until
 
 
 def web(name: str, replicas: int) -> ServiceSpec:
@@ -72,7 +72,7 @@ def test_names_are_unique_and_a_lost_leader_is_followed(tmp_path: Path) -> None:
 async def _names_and_loss(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
     made = await asyncio.gather(*(create(control, f"s{number}") for number in range(20) for control in (one, two)))
     assert sum(made) == 20
-    token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+    token = await join_token_of(one)
     async with scripted_agents(second, token, "h1"):
         first.kill()
 
@@ -94,7 +94,7 @@ def test_an_update_goes_on_under_another_leader(tmp_path: Path) -> None:
 
 
 async def _update_and_loss(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
-    token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+    token = await join_token_of(one)
     async with scripted_agents(second, token, "h1"):
         made = (await one.CreateService(CreateServiceRequest(spec=web("web", 3)))).service
         async for _ in two.WatchServices(WatchServicesRequest(services=["web"]), timeout=40):
@@ -127,7 +127,7 @@ def test_any_manager_tells_how_far_all_nodes_are(tmp_path: Path) -> None:
 
 
 async def _nodes_of_a_network(first: ManagerProcess, one: Any, second: ManagerProcess, two: Any) -> None:
-    token = (await one.GetCluster(GetClusterRequest())).agent_join_token
+    token = await join_token_of(one)
     await one.CreateNetwork(CreateNetworkRequest(spec=NetworkSpec(name="front")))
     async with scripted_agents(first, token, "h1"), scripted_agents(second, token, "h2"):
 

@@ -50,7 +50,7 @@ def test_all_managers_first_then_everything() -> None:
             after = SealedContents(Keyring(NEW))
             assert after.opened(store.tables.secrets["s"], store.tables.secret_versions["s/1"]) == b"hunter2"
             cluster = authority(store, Keyring(NEW)).cluster()
-            assert records.join_token(cluster, Keyring(NEW)) == records.join_token(cluster, rotating)
+            assert records.token_key(cluster, Keyring(NEW)) == records.token_key(cluster, rotating)
             with pytest.raises(InvalidInput):
                 records.open_authority(cluster, Keyring(OLD))
 

@@ -10,6 +10,7 @@ from shoal.errors import InvalidInput
 from shoal.identity import join_token
 from shoal.identity.authority import Authority
 from shoal.identity.join_token import JoinToken
+from shoal.ids import is_id
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 CA = Authority.create("one", NOW).certificate
@@ -69,5 +70,7 @@ def test_the_secret_is_not_in_the_representation() -> None:
 
 def test_secrets_differ() -> None:
     assert len({join_token.new_secret() for _ in range(100)}) == 100
-    assert join_token.same_secret(SECRET, SECRET)
-    assert not join_token.same_secret(SECRET, SECRET[:-1] + "s")
+    assert join_token.same_mac(join_token.mac(b"k", SECRET), join_token.mac(b"k", SECRET))
+    assert not join_token.same_mac(join_token.mac(b"k", SECRET), join_token.mac(b"l", SECRET))
+    assert is_id(join_token.token_id(SECRET))
+    assert join_token.token_id(SECRET) not in SECRET
