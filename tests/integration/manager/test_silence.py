@@ -10,7 +10,6 @@ from typing import Any
 
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
-    GetClusterRequest,
     GetNodeRequest,
     ListNodesRequest,
     ListTasksRequest,
@@ -23,6 +22,7 @@ from shoal.api.v1.task_pb2 import TaskState
 from tests.integration.manager.manager_process import (
     ManagerProcess,
     ScriptedAgent,
+    join_token_of,
     running_manager,
     scripted_agents,
     until,
@@ -40,7 +40,7 @@ Scenario = Callable[[ManagerProcess, Any, str], Awaitable[None]]
 def with_manager(tmp_path: Path, scenario: Scenario) -> None:
     async def run() -> None:
         async with running_manager(tmp_path) as (manager, control):
-            await scenario(manager, control, (await control.GetCluster(GetClusterRequest())).agent_join_token)
+            await scenario(manager, control, await join_token_of(control))
 
     asyncio.run(run())
 
