@@ -7,7 +7,7 @@ from typing import Protocol
 
 from agent.runtime.exec_start import CannotRunError
 from agent.runtime.exec_streams import Stream
-from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted
+from shoal.api.v1.streams_pb2 import ExecEnd, ExecInput, ExecOutput, ExecStart, ExecStarted, TerminalSize
 from shoal.errors import InvalidInput
 from shoal.signal_names import number_of
 
@@ -83,17 +83,20 @@ async def serve_attached(programs: Programs, messages: AsyncIterator[ExecInput])
     if first is None or not first.HasField("attach"):
         raise InvalidInput("the first message of the call says of which container")
     process = programs.attach(first.attach.task)
-    if first.attach.HasField("terminal"):
-        process.resize(first.attach.terminal.columns, first.attach.terminal.rows)
-    async with aclosing(_converse(process, first.attach.task, messages)) as outputs:
+    size = first.attach.terminal if first.attach.HasField("terminal") else None
+    async with aclosing(_converse(process, first.attach.task, messages, size)) as outputs:
         async for output in outputs:
             yield output
 
 
-async def _converse(process: Process, task_id: str, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput]:
+async def _converse(
+    process: Process, task_id: str, messages: AsyncIterator[ExecInput], size: TerminalSize | None = None
+) -> AsyncGenerator[ExecOutput]:
     """Both ways, until the program or the caller ends."""
     feeding = asyncio.create_task(_feed(process, messages))
     try:
+        if size is not None:
+            process.resize(size.columns, size.rows)
         yield ExecOutput(started=ExecStarted(task_id=task_id))
         async with aclosing(process.output()) as output:
             async for stream, piece in output:
