@@ -32,6 +32,6 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
 
 
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
-    assert dict(access.JOIN) == {AUTHORITY + "GetRoot": None, AUTHORITY + "Join": None}
+    assert dict(access.JOIN) == {AUTHORITY + name: None for name in ("GetRoot", "Join", "FindManagers")}
     assert None not in access.MANAGER_API.values()
     assert set(access.AGENT_STREAMS.values()) == {frozenset({Role.MANAGER})}

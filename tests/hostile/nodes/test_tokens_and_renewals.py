@@ -1,0 +1,92 @@
+"""A join token or a certificate in the wrong hands: a bounded number of nodes, certificates, records and seconds.
+
+Before tokens had an end, who had one made 164 nodes a second for as long as the cluster stood.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from grpc import StatusCode, aio
+
+from manager.certificate_authority.guesses import RENEWALS_AT_ONCE
+from shoal.api.v1.certificate_authority_pb2 import RenewRequest
+from shoal.api.v1.certificate_authority_pb2_grpc import CertificateAuthorityStub
+from shoal.api.v1.control_pb2 import (
+    CreateJoinTokenRequest,
+    ListJoinTokensRequest,
+    ListNodesRequest,
+    RemoveJoinTokensRequest,
+)
+from shoal.errors import Exhausted, ShoalError, Unauthenticated
+from shoal.identity import certificates
+from shoal.rpc.join import join
+from tests.hostile.nodes.node_rig import cluster_with_hostile_node
+from tests.integration.manager.manager_process import running_manager
+
+USES = 5
+
+
+async def nodes(control: Any) -> int:
+    return len((await control.ListNodes(ListNodesRequest())).nodes)
+
+
+def test_a_token_admits_as_many_as_it_is_for_and_none_once_it_is_removed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, control):
+            made = await control.CreateJoinToken(CreateJoinTokenRequest(ttl_ms=60_000, uses=USES))
+            joins = (join(manager.joining, made.token, f"h{number}") for number in range(4 * USES))
+            outcomes = await asyncio.gather(*joins, return_exceptions=True)
+            refused = [each for each in outcomes if isinstance(each, ShoalError)]
+            assert len(refused) == 3 * USES
+            assert all(isinstance(each, Unauthenticated) and "have joined" in str(each) for each in refused)
+            assert await nodes(control) == USES
+            (left,) = (await control.ListJoinTokens(ListJoinTokensRequest())).tokens
+            assert (left.id, left.uses, left.uses_left) == (made.view.id, USES, 0)
+            other = await control.CreateJoinToken(CreateJoinTokenRequest())
+            await control.RemoveJoinTokens(RemoveJoinTokensRequest(ids=[other.view.id]))
+            (refusal,) = await asyncio.gather(join(manager.joining, other.token, "h"), return_exceptions=True)
+            assert isinstance(refusal, Unauthenticated)
+            assert await nodes(control) == USES
+
+    asyncio.run(scenario())
+
+
+def test_joins_have_a_rate_whatever_the_token_is_for(tmp_path: Path) -> None:
+    """A burst, then some twenty a second: the calls here take a few seconds."""
+
+    async def scenario() -> None:
+        async with running_manager(tmp_path) as (manager, control):
+            made = await control.CreateJoinToken(CreateJoinTokenRequest(uses=100_000))
+            key = certificates.new_key()  # one host, again and again: it is one node, and still counts
+
+            async def again() -> None:
+                while True:
+                    await join(manager.joining, made.token, "h", key=key)
+
+            async with asyncio.timeout(60):
+                outcomes = await asyncio.gather(*(again() for _ in range(8)), return_exceptions=True)
+            assert all(isinstance(each, Exhausted) for each in outcomes)
+            assert await nodes(control) == 1
+            (left,) = (await control.ListJoinTokens(ListJoinTokensRequest())).tokens
+            assert left.uses_left == left.uses - 1
+
+    asyncio.run(scenario())
+
+
+def test_a_certificate_is_renewed_a_few_times_at_once(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with cluster_with_hostile_node(tmp_path) as (_, control, node):
+            csr = certificates.request(node.joined.identity.key)
+            stub: Any = CertificateAuthorityStub(node.channel)
+            renewed = 0
+            try:
+                while renewed <= RENEWALS_AT_ONCE + 1:
+                    await stub.Renew(RenewRequest(csr=csr), timeout=10)
+                    renewed += 1
+            except aio.AioRpcError as error:
+                assert error.code() == StatusCode.RESOURCE_EXHAUSTED
+            assert RENEWALS_AT_ONCE <= renewed <= RENEWALS_AT_ONCE + 1
+            await control.ListNodes(ListNodesRequest(), timeout=5)
+
+    asyncio.run(scenario())
