@@ -202,9 +202,18 @@ def copy_metadata(source: int, target: int, status: os.stat_result) -> None:
 
 
 def _copy_attributes(source: int | str, target: int | str) -> None:
-    for name in os.listxattr(source):
+    for name in _attributes(source):
         try:
             os.setxattr(target, name, os.getxattr(source, name), follow_symlinks=isinstance(target, int))
         except OSError as error:
             if error.errno not in _NOT_KEPT:
                 raise
+
+
+def _attributes(source: int | str) -> list[str]:
+    try:
+        return os.listxattr(source)
+    except OSError as error:
+        if error.errno not in _NOT_KEPT:
+            raise
+        return []
