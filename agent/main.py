@@ -75,7 +75,9 @@ def main() -> None:
 @_option("--join", default="", metavar="HOST:PORT", help="Where a manager lets nodes join; for the first start.")
 @_option("--token", default="", metavar="TOKEN", help="Join token; --token-file keeps it out of the process list.")
 @_option("--token-file", default=None, type=_PATH, help="File with the join token.")
-@_option("--hostname", default="", help="Name of the node; the host's own by default.")
+@_option(
+    "--hostname", default="", help="Name of the node, the host's own by default; after joining, a user accepts changes."
+)
 @_option("--advertise-address", default="", metavar="ADDRESS", help="Where others reach this node, by IPv4 or IPv6.")
 @_option("--advertise-interface", default="", metavar="NAME", help="Interface whose address is advertised.")
 @_option("--stream-port", default=STREAM_PORT, show_default=True, help="TCP port for managers that read logs.")
@@ -92,7 +94,12 @@ def main() -> None:
 )
 @_option("--parallel-starts", default=4, show_default=True, help="Containers started at once.")
 @_option("--resource", multiple=True, metavar="KIND=…", help="Generic resource: gpu=2 or gpu=GPU-1,GPU-2.")
-@_option("--label", multiple=True, metavar="NAME=VALUE", help="Label of this host: engine.labels.NAME in constraints.")
+@_option(
+    "--label",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Label of this host, engine.labels.NAME in constraints; after joining, a user accepts changes.",
+)
 @_option("--cdi-directory", multiple=True, default=DIRECTORIES, type=_PATH, show_default=True, help="CDI specs.")
 @_option("--csi", multiple=True, metavar="NAME=unix:///PATH", help="Socket of a CSI driver for volumes.")
 @_option("--csi-timeout-seconds", default=30.0, show_default=True, help="How long a call of a CSI driver may take.")

@@ -121,3 +121,37 @@ def test_faults_of_other_commands_are_told_together(clean: Cluster) -> None:
     done = clean.run("network", "create", "--label", "=x", "--opt", "=y", "front")
     assert (done.returncode, len(errors(done))) == (2, 2)
     assert clean.json("network", "ls") == []
+
+
+def test_join_tokens_are_made_listed_and_removed(clean: Cluster) -> None:
+    told = clean.shoal("cluster", "join-token", "--ttl", "1h", "--uses", "1")
+    assert "shoal-agent run --join" in told
+    assert "The token is for one host, until 20" in told
+    identifier = told.split("shoal cluster join-token rm ")[1].strip()
+    rows = {row["id"]: row for row in clean.json("cluster", "join-token", "ls")}
+    assert (rows[identifier]["role"], rows[identifier]["uses_left"], rows[identifier]["uses"]) == ("agent", 1, 1)
+    assert told.split("--token ")[1].split()[0] not in clean.shoal("cluster", "join-token", "ls")
+    assert clean.shoal("cluster", "join-token", "rm", identifier).split() == [identifier]
+    done = clean.run("cluster", "join-token", "rm", identifier)
+    assert (done.returncode, errors(done)) == (
+        1,
+        [f'no join token "{identifier}"; `shoal cluster join-token ls` lists them'],
+    )
+    done = clean.run("cluster", "join-token", "--ttl", "0", "--uses", "0")
+    assert (done.returncode, len(errors(done))) == (2, 2)
+    assert clean.shoal("cluster", "join-token", "-q").startswith("SHOAL-1-")
+
+
+def test_a_node_is_renamed_by_a_user(clean: Cluster) -> None:
+    name = clean.json("node", "ls")[0]["hostname"]
+    try:
+        clean.shoal("node", "update", "--hostname", "renamed", name)
+        clean.until(lambda: "renamed" in {row["hostname"] for row in clean.json("node", "ls")}, "the new name")
+        (row,) = [row for row in clean.json("node", "ls") if row["hostname"] == "renamed"]
+        clean.until(
+            lambda: f"--hostname {name} renamed" in clean.shoal("node", "ls"), "its agent's word is told beside it"
+        )
+        assert row["status"] == "ready"
+    finally:
+        clean.shoal("node", "update", "--hostname", name, "renamed")
+    clean.until(lambda: "--hostname" not in clean.shoal("node", "ls"), "all is as it was")
