@@ -43,7 +43,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 )
 from shoal.api.v1.dispatcher_pb2_grpc import DispatcherServicer
 from shoal.api.v1.node_pb2 import NetworkCondition, NodeDescription
-from shoal.errors import Conflict, Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
+from shoal.errors import Busy, Conflict, Exhausted, InvalidInput, PermissionDenied, ShoalError, Timeout, Unavailable
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.addresses import peer_address
 from shoal.rpc.guard import caller
@@ -157,7 +157,7 @@ class Dispatcher(DispatcherServicer):
         node_id = self._node(self._identify(context))
         self._meter.opening(node_id)
         about = (await _hello(requests)).description
-        self._handshakes.begin(node_id, asyncio.get_running_loop().time())
+        self._begin(node_id)
         try:
             session = await self._open(node_id, about, peer_address(context.peer()))
         except BaseException:
@@ -184,6 +184,13 @@ class Dispatcher(DispatcherServicer):
         if who.id not in self._store.tables.nodes:
             raise PermissionDenied(removed(who.id))
         return who.id
+
+    def _begin(self, node_id: str) -> None:
+        try:
+            self._handshakes.begin(node_id, asyncio.get_running_loop().time())
+        except Busy as busy:
+            self._watch.sent_away(node_id, busy.retry_after_seconds)
+            raise
 
     async def _open(self, node_id: str, about: NodeDescription, peer: str) -> AgentSession:
         self._meter.opened(node_id, about.ByteSize())

@@ -67,8 +67,9 @@ class NodeStatusWriter:
                 if not request.settled:
                     await self._write_waiting()
         finally:
-            if not request.settled:  # cancelled: nobody waits for it any more
-                self._waiting.remove(request)
+            if not request.settled:  # cancelled: nobody waits for it any more, be it under way or not
+                request.settled = True
+                self._waiting = [each for each in self._waiting if each is not request]
         if request.error is not None:
             raise request.error
         return request.written

@@ -20,10 +20,10 @@ _OPTIONS = (
     *{
         **dict(KEEPALIVE_OPTIONS),
         # Of agents, which send a heartbeat every 2 s: one whose host is gone is noticed about as soon as it has missed
-        # three of them.
+        # four of them.
         "grpc.keepalive_time_ms": 3_000,
-        "grpc.keepalive_timeout_ms": 4_000,
-        "grpc.http2.ping_timeout_ms": 4_000,
+        "grpc.keepalive_timeout_ms": 5_000,
+        "grpc.http2.ping_timeout_ms": 5_000,
     }.items(),
     # Channels ping every 5 s, also without a call: see KEEPALIVE_OPTIONS.
     ("grpc.http2.min_ping_interval_without_data_ms", 2_000),

@@ -85,31 +85,38 @@ class Bench:
         """The manager does not run for a while: a machine that moves, swap."""
         for seconds in PAUSES:
 
-            async def stand_still(seconds: float = seconds) -> None:
+            async def stand_still(seconds: float = seconds) -> float:
                 assert self._cluster.manager.process is not None
                 self._cluster.manager.process.send_signal(signal.SIGSTOP)
                 await asyncio.sleep(seconds)
                 self._cluster.manager.process.send_signal(signal.SIGCONT)
+                return time.monotonic()
 
             await self._disturb(f"pause of {seconds:g} s", stand_still)
 
     async def restart(self) -> None:
         """The manager is killed, and started again soon after."""
 
-        async def restart() -> None:
+        async def restart() -> float:
             self._cluster.manager.kill()
             await asyncio.sleep(DOWN_SECONDS)
             self._cluster.manager.start()
+            began = time.monotonic()
             self._control = await self._cluster.manager.ready()
+            self._figure("restart: API answers", time.monotonic() - began, "s")
+            return began
 
         await self._disturb("restart", restart, at_most=BACK_SECONDS)
 
-    async def _disturb(self, name: str, harm: Callable[[], Awaitable[None]], at_most: float | None = None) -> None:
-        """Harm the manager; how long until all nodes are back, which were DOWN, and which tasks were replaced."""
+    async def _disturb(self, name: str, harm: Callable[[], Awaitable[float]], at_most: float | None = None) -> None:
+        """Harm the manager; how long until all nodes are back, which were DOWN, and which tasks were replaced.
+
+        Args:
+            harm: answers with the time from which on the manager could listen again.
+        """
         before, log = await self._cluster.running(), len(self._cluster.manager.log)
         start, failures = self._cluster.mark(), self._cluster.counts().failures
-        await harm()
-        ended = time.monotonic()
+        ended = await harm()
         await asyncio.sleep(1.0)  # agents tell what they know four times a second
         ends = await self._all_back()
         back = time.monotonic() - ended

@@ -37,8 +37,10 @@ def grace_seconds(nodes: int) -> float:
 
 
 def reconnect_seconds(nodes: int) -> float:
-    """The longest time between two attempts of an agent in a cluster of so many; agents bound it themselves too."""
-    return min(grace_seconds(nodes), MOST_RECONNECT_SECONDS)
+    """The longest time between two attempts of an agent in a cluster of so many: a quarter of the grace, so that one
+    which misses the manager's start by a moment, or is sent away, still comes in time.
+    """
+    return min(grace_seconds(nodes) / 4, MOST_RECONNECT_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,23 @@ class Liveness:
         self._lost: deque[float] = deque()
         self._due: float | None = None
         self._braked_until = 0.0
+        self._grace_until = 0.0
         self._owed = 0.0
 
     def heard(self, node_id: str, now: float) -> None:
-        """The node spoke, or is taken to speak at `now`, which may lie ahead; it is watched from now on."""
-        self._heard[node_id] = now
+        """The node spoke; it is watched from now on. In a time of grace it counts as heard until the end of that."""
+        self._heard[node_id] = max(now, self._grace_until)
+
+    def expect(self, node_id: str, by: float) -> None:
+        """A node that is watched was told to come by that time: until then it is not silent."""
+        if node_id in self._heard:
+            self._heard[node_id] = max(self._heard[node_id], by)
+
+    def give_grace(self, node_ids: Collection[str], now: float) -> None:
+        """All of these nodes have to come back at once: they are watched, and nobody is silent for a while."""
+        self._grace_until = max(self._grace_until, now + grace_seconds(len(node_ids)))
+        for node_id in {*self._heard, *node_ids}:
+            self._heard[node_id] = max(self._heard.get(node_id, now), self._grace_until)
 
     def opened(self, node_id: str) -> None:
         """The node's session is open: as long as it is, missed heartbeats alone say little."""
@@ -109,9 +123,10 @@ class Liveness:
         self._due = now + self.period
         self._owed += max(0.0, late)
         if self._owed > self._heartbeat / 20:  # a timer is never quite in time, and there may be thousands of nodes
-            by = now + grace_seconds(len(self._heard)) if late > self._heartbeat else now
-            self._heard = {each: _forgiven(heard, self._owed, now, by) for each, heard in self._heard.items()}
+            self._heard = {each: _forgiven(heard, self._owed, now) for each, heard in self._heard.items()}
             self._owed = 0.0
+            if late > self._heartbeat:
+                self.give_grace(self._heard.keys(), now)
         return late <= self.period
 
     def restart_period(self, now: float) -> None:
@@ -151,11 +166,6 @@ class Liveness:
         return self._patience * (OPEN_SESSION_FACTOR if node_id in self._open else 1)
 
 
-def _forgiven(heard: float, late: float, now: float, by: float) -> float:
-    """When a node was heard, moved by what the manager was late; not beyond now, unless it lay ahead already.
-
-    Args:
-        by: when it is to be heard at the latest, if not `now`.
-    """
-    moved = heard + late if heard > now else min(now, heard + late)
-    return max(moved, by) if by > now else moved
+def _forgiven(heard: float, late: float, now: float) -> float:
+    """When a node was heard, moved by what the manager was late; not beyond now, unless it lay ahead already."""
+    return heard + late if heard > now else min(now, heard + late)

@@ -57,7 +57,8 @@ class NodeMonitor:
             liveness.forget(node_id)
         by = now + GRACE_SECONDS + grace_seconds(len(lost))
         for node_id in lost.keys() - liveness.watched():
-            liveness.heard(node_id, by)
+            liveness.heard(node_id, now)
+            liveness.expect(node_id, by)
         return lost
 
     async def _mark(self, records: NodeRecords, liveness: Liveness, lost: dict[str, str], now: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, Verdict, grace_seconds
+from manager.dispatcher.liveness.heartbeats import MISSED, Liveness, Verdict
 from manager.dispatcher.liveness.marking import declared_lost, mark
 from manager.dispatcher.node_records import NodeRecords
 from manager.dispatcher.records import Records
@@ -49,6 +49,10 @@ class HeartbeatWatch:
         """Its session is at an end."""
         self._liveness.closed(node_id)
 
+    def sent_away(self, node_id: str, seconds: float) -> None:
+        """The node is to come back after so long, and has the usual time from then on."""
+        self._liveness.expect(node_id, _now() + seconds)
+
     def is_fresh(self, node_id: str) -> bool:
         """Whether the node is ours to watch and not overdue."""
         return self._liveness.is_fresh(node_id, _now())
@@ -57,9 +61,7 @@ class HeartbeatWatch:
         """After a start: nodes whose session was here have the usual time to return, and what so many need."""
         statuses = self._store.tables.node_status
         own = [each for each, status in statuses.items() if self._is_ours(status)]
-        by = _now() + grace_seconds(len(own))
-        for node_id in own:
-            self._liveness.heard(node_id, by)
+        self._liveness.give_grace(own, _now())
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -160,8 +160,8 @@ def test_a_node_whose_session_is_open_is_not_overdue_by_heartbeats_alone() -> No
 def test_after_a_start_nodes_have_what_so_many_need_beside_the_usual_time() -> None:
     liveness = Liveness(HEARTBEAT)
     by = grace_seconds(3000)
-    for number in range(3000):
-        liveness.heard(f"n{number}", by)
+    liveness.give_grace([f"n{number}" for number in range(3000)], 0.0)
+    liveness.heard("n7", 1.0)  # it is back, and its session may break again at once
     assert liveness.judge(by + MISSED * HEARTBEAT, 3000) == Verdict((), (), 3000)
     assert liveness.judge(by, 3000).silent == 0
     assert by == 30.0
@@ -170,7 +170,8 @@ def test_after_a_start_nodes_have_what_so_many_need_beside_the_usual_time() -> N
 def test_a_late_tick_forgives_what_it_was_late_by_and_judges_nobody() -> None:
     liveness = Liveness(HEARTBEAT)
     liveness.heard("n1", 0.0)
-    liveness.heard("ahead", 40.0)
+    liveness.heard("ahead", 0.0)
+    liveness.expect("ahead", 40.0)
     assert liveness.tick(0.0) and liveness.tick(0.5)
     assert not liveness.tick(9.0), "8 s late"
     by = 9.0 + grace_seconds(2)
@@ -210,3 +211,12 @@ def test_a_node_is_abandoned_when_its_manager_is_not_there() -> None:
         manager_id = "m1" if node_id == "n1" else "m2"
         world.put(NODE_STATUS, node_id, NodeStatus(node_id=node_id, state=state, manager_id=manager_id))
     assert abandoned(world.tables) == {"n2": "m2", "n4": "m2"}
+
+
+def test_a_node_that_was_sent_away_is_not_lost_before_it_was_to_come() -> None:
+    liveness = Liveness(HEARTBEAT)
+    liveness.expect("stranger", 20.0)
+    liveness.heard("n1", 0.0)
+    liveness.expect("n1", 20.0)
+    assert not liveness.judge(26.0, 1).down
+    assert liveness.judge(26.1, 1).down == ("n1",)

@@ -80,6 +80,7 @@ def test_who_does_not_wait_any_more_keeps_nobody_waiting() -> None:
         writer = records(store)
         etcd.slow = b"/shoal/v1/"
         first, second, third = (asyncio.create_task(writer.ready(each, TOLD)) for each in NODES[:3])
+        await asyncio.sleep(0)
         while not etcd.held:  # noqa: ASYNC110  # the fake has no event for it
             await asyncio.sleep(0.01)
         first.cancel()
@@ -107,3 +108,25 @@ def test_everybody_is_told_when_etcd_is_away_or_the_term_is_over() -> None:
             await records(store, fence - 1).down(NODES[0], "m1", "lost")
 
     with_nodes(scenario, NODES[:5])
+
+
+def test_who_leaves_while_others_write_for_it_leaves_quietly() -> None:
+    async def scenario(etcd: MemoryEtcd, store: Store) -> None:
+        writer = records(store)
+        etcd.slow = b"/shoal/v1/"
+        first = asyncio.create_task(writer.ready(NODES[0], TOLD))
+        await asyncio.sleep(1.0)
+        etcd.slow = b""  # the first is under way; the second writes for the third
+        second, third = (asyncio.create_task(writer.ready(each, TOLD)) for each in NODES[1:3])
+        await asyncio.sleep(1.0)
+        etcd.slow = b"/shoal/v1/"
+        first.cancel()
+        await asyncio.sleep(1.0)
+        third.cancel()
+        outcome = await asyncio.gather(third, return_exceptions=True)
+        assert isinstance(outcome[0], asyncio.CancelledError)
+        etcd.let_go()
+        await second
+        assert NODES[1] in store.tables.node_status
+
+    with_nodes(scenario, NODES[:3])
