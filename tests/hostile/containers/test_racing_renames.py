@@ -19,6 +19,7 @@ from agent.beneath.usage import disk_usage
 from shoal.errors import Unavailable
 from shoal.trees import delete_beneath, delete_trees
 from tests.fakes.deep_tree import DEPTH, deep_tree
+from tests.hostile.containers.disks import memory_disk
 from tests.hostile.containers.swapping import exchange, swapped
 
 OUTSIDE = 8 << 20
@@ -89,9 +90,22 @@ def test_measuring_is_as_du_tells_where_nothing_moves(tmp_path: Path) -> None:
     (top / "hole").touch()
     os.truncate(top / "hole", 1 << 30)
     told = subprocess.run(["du", "-sx", "--block-size=1", str(top)], capture_output=True, check=True).stdout
-    with opened(top) as held, deep_tree(tmp_path / "deep") as deep, opened(deep) as deep_held:
+    with opened(top) as held:
         assert disk_usage(held) == int(told.split()[0])
-        assert disk_usage(deep_held) >= DEPTH
+
+
+def test_measuring_goes_to_any_depth(tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "disk") as disk, deep_tree(disk / "deep") as deep, opened(deep) as held:
+        before = disk_usage(held)
+        at = os.open(deep, os.O_RDONLY | os.O_DIRECTORY)
+        for _ in range(DEPTH):
+            inner = os.open("dd", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+            os.close(at)
+            at = inner
+        with os.fdopen(os.open("large", os.O_WRONLY | os.O_CREAT, dir_fd=at), "wb") as file:
+            file.write(b"x" * (1 << 20))
+        os.close(at)
+        assert disk_usage(held) == before + (1 << 20)
 
 
 def test_measuring_ends_when_its_time_is_over(tmp_path: Path) -> None:
