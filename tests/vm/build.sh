@@ -9,7 +9,7 @@ mkdir -p "$out"
 cd "$top"
 
 packages="python3 python3-venv ca-certificates iproute2 iputils-ping util-linux kmod procps libnftables1 nftables crun conmon \
-  runc tini apparmor netbase etcd-server docker-registry busybox-static systemd systemd-sysv wireguard-tools linux-image-cloud-amd64"
+  runc tini apparmor etcd-server docker-registry busybox-static systemd systemd-sysv wireguard-tools linux-image-cloud-amd64"
 
 # Compiled modules go along where they lie about: an emulated machine takes long to compile.
 tree() {

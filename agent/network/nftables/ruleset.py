@@ -68,7 +68,7 @@ _NO_CONTAINER = f"& {LINK_GROUPS_MASK:#x} != {LINK_GROUPS:#x}"
 _OVERLAY, _SEALED = OVERLAY_GROUP, SEALED_GROUP
 _TUNNELS = f"{{ {_OVERLAY}, {_SEALED} }}"
 _OUTSIDE = f"oifgroup & {OUR_GROUPS_MASK:#x} != {OUR_GROUPS:#x}"
-_PROTOCOLS = "{ icmp, tcp, udp, dccp, ipv6-icmp, sctp, udplite }"
+_PROTOCOLS = "{ icmp, tcp, udp, dccp, 58, sctp, udplite }"  # 58: ICMPv6, whose name only /etc/protocols has
 """What containers may send to others than each other: no tunnels (GRE, IPIP, ESP, AH...), no routers' protocols."""
 _NO_TUNNEL_PORT = "33000-51000"
 """Source ports that are nobody's tunnel's."""

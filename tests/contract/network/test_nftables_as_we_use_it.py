@@ -1,6 +1,7 @@
 """Our rules and elements against libnftables and the kernel, in a namespace of its own."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -45,6 +46,15 @@ ATTACHMENT = Attachment(
 POOL = IPv4Network("172.30.0.0/16")
 UNDERLAY = IPv4Address("172.31.9.1")
 PORTS = OverlayPorts(4096, 4789, (51832, 51833))
+
+
+def test_a_host_without_names_of_protocols_takes_the_rules() -> None:
+    """Minimal installations lack /etc/protocols, which libnftables looks names up in."""
+    script = "mount --bind /dev/null /etc/protocols && exec nft --check --file -"
+    command = ["unshare", "--net", "--mount", "sh", "-c", script]
+    rules = definition(PORTS, UNDERLAY)
+    done = subprocess.run(command, input=rules, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 class CountedNftables(Nftables):
