@@ -107,21 +107,27 @@ def _keep_capabilities() -> None:
     _check(_libc.capset(ctypes.byref(header), data), "capset")
 
 
-def _refuse_system_calls() -> None:
-    """A filter against calls that lead out of the directory; none on a processor whose calls we do not list."""
+def _filter() -> _Program | None:
+    """Against calls that lead out of the directory; none on a processor whose calls we do not list."""
     known = DENIED.get(platform.machine())
     if known is None:
-        return
+        return None
     architecture, numbers = known
     refuse = len(numbers) + 5
     steps = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 0, refuse - 2, architecture), (_LOAD, 0, 0, _NUMBER)]
     steps.append((_AT_LEAST, refuse - 4, 0, _OTHER_ABI))
     steps += [(_EQUAL, refuse - place - 1, 0, number) for place, number in enumerate(numbers, start=len(steps))]
     steps += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
-    instructions = (_Instruction * len(steps))(*(_Instruction(*step) for step in steps))
-    program = _Program(len(steps), instructions)
-    done = _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0)
-    _check(done, "prctl PR_SET_SECCOMP")
+    return _Program(len(steps), (_Instruction * len(steps))(*(_Instruction(*step) for step in steps)))
+
+
+_FILTER = _filter()  # made once, not in each process
+
+
+def _refuse_system_calls() -> None:
+    if _FILTER is not None:
+        done = _libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_FILTER), 0, 0)
+        _check(done, "prctl PR_SET_SECCOMP")
 
 
 def _mount(source: bytes | None, target: bytes, flags: int) -> None:
