@@ -4,15 +4,14 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ShoalError(Exception):
     """Base of all: `str(error)` is one line for the user."""
 
 
-@dataclass(frozen=True)
-class Fault:
+class Fault(NamedTuple):
     """One thing wrong with an input.
 
     Attributes:

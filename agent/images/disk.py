@@ -3,7 +3,6 @@
 import errno
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from shoal.errors import Exhausted, Unavailable
 
@@ -13,7 +12,7 @@ _INODES_KEPT = 64
 """One of so many inodes stays free, where the file system has a number of them."""
 
 
-def disk_error(error: OSError, path: Path) -> Exhausted | Unavailable:
+def disk_error(error: OSError, path: os.PathLike[str] | str) -> Exhausted | Unavailable:
     """What a failed write means for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "no space or no inodes are left"

@@ -20,7 +20,7 @@ class Unpacker:
         reserve_bytes: what must stay free on the disk.
     """
 
-    def __init__(self, content: Content, *, reserve_bytes: int, idle_seconds: float = 15.0) -> None:
+    def __init__(self, content: Content, *, reserve_bytes: int, idle_seconds: float = 60.0) -> None:
         self._content = content
         self._reserve_bytes = reserve_bytes
         self._idle_seconds = idle_seconds

@@ -4,7 +4,7 @@ A layer is a stranger's word. What costs memory or time without costing the laye
 what is written to the disk has its bound in `disk`, and what the process may take as a whole in `sandbox`.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shoal.errors import InvalidInput
 
@@ -13,8 +13,7 @@ _FREE_ENTRIES = 100_000
 _COMPRESSED_BYTES_PER_ENTRY = 2
 
 
-@dataclass(frozen=True)
-class LayerBudget:
+class LayerBudget(NamedTuple):
     """Bounds of one layer.
 
     Attributes:

@@ -3,7 +3,7 @@
 OCI image-spec, layer.md, "Whiteouts".
 """
 
-from dataclasses import dataclass
+from enum import Enum
 
 from shoal.errors import InvalidInput
 
@@ -17,26 +17,13 @@ _MAX_COMPONENT_BYTES = 255
 _MAX_PATH_BYTES = 4095  # PATH_MAX less the closing zero
 
 
-@dataclass(frozen=True)
-class Plain:
-    """An entry that is what it says."""
+class Kind(Enum):
+    """What the last component of an entry's name makes of it."""
 
-
-@dataclass(frozen=True)
-class Opaque:
-    """Hides everything that lower layers have in its directory."""
-
-
-@dataclass(frozen=True)
-class Whiteout:
-    """Hides one name of the lower layers."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Bookkeeping:
-    """Left by other storage drivers; means nothing to a layer."""
+    PLAIN = "an entry that is what it says"
+    OPAQUE = "hides everything that lower layers have in its directory"
+    WHITEOUT = "hides one name of the lower layers"
+    BOOKKEEPING = "left by other storage drivers; means nothing to a layer"
 
 
 def parts_of(name: str) -> Parts:
@@ -71,22 +58,26 @@ def components(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def kind_of(name: str) -> Plain | Opaque | Whiteout | Bookkeeping:
-    """What the last component of an entry's name makes of it.
+def kind_of(name: str) -> Kind:
+    """By the last component of an entry's name.
 
     Raises:
         InvalidInput: a whiteout of nothing, of `.` or of `..`.
     """
     if not name.startswith(_WHITEOUT):
-        return Plain()
+        return Kind.PLAIN
     if name == OPAQUE:
-        return Opaque()
+        return Kind.OPAQUE
     if name.startswith(_RESERVED):
-        return Bookkeeping()
-    hidden = name.removeprefix(_WHITEOUT)
-    if hidden in ("", ".", ".."):
+        return Kind.BOOKKEEPING
+    if hidden_by(name) in ("", ".", ".."):
         raise InvalidInput(f"layer entry {shown(name)} is a whiteout of nothing")
-    return Whiteout(hidden)
+    return Kind.WHITEOUT
+
+
+def hidden_by(name: str) -> str:
+    """The name that a whiteout hides."""
+    return name.removeprefix(_WHITEOUT)
 
 
 def shown(name: str) -> str:

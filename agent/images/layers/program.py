@@ -16,9 +16,7 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from agent.images.disk import DiskGuard, disk_error
@@ -124,13 +122,13 @@ def _unpack_and_exit(request: Request, answers: socket.socket, blob_fd: int, par
     except ShoalError as error:
         verdict = Verdict.of(error)
     except OSError as error:
-        verdict = Verdict.of(disk_error(error, Path("layers")))
+        verdict = Verdict.of(disk_error(error, "layers"))
     except MemoryError:
         verdict = Verdict.of(
             InvalidInput(f"the layer takes more than {budget.memory_bytes >> 20} MiB of memory to unpack")
         )
     except BaseException as error:
-        traceback.print_exc()
+        sys.excepthook(type(error), error, error.__traceback__)
         verdict = Verdict.of(Unavailable(f"the layer was not unpacked: {error!r}"))
     _send(answers, verdict.encode())
     os._exit(0)
@@ -138,7 +136,7 @@ def _unpack_and_exit(request: Request, answers: socket.socket, blob_fd: int, par
 
 def _unpack(request: Request, blob_fd: int, budget: LayerBudget) -> None:
     with open(blob_fd, "rb") as blob:  # a descriptor
-        confine(Path("/", request.directory), budget)
+        confine(f"/{request.directory}", budget)
         root_fd, discarded_fd = (os.open(f"/{name}", os.O_RDONLY | os.O_DIRECTORY) for name in ("layer", "discarded"))
         guard = DiskGuard(
             root_fd, reserve_bytes=request.reserve_bytes, on_check=lambda: more_processor_time(budget.more_seconds)
@@ -158,7 +156,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve at a socket that was handed down under a number, for layers in a directory."""
     os.umask(_UMASK)
     be_first_to_die()
-    see_only(Path(arguments[1]))
+    see_only(arguments[1])
     gc.collect()
     gc.freeze()  # what a process shares with this one stays shared
     Server(socket.socket(fileno=int(arguments[0]))).run()

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from agent.images.disk import DiskGuard
 from agent.images.layers import tar_header
 from agent.images.layers.budget import LayerBudget, Meter
-from agent.images.layers.paths import Bookkeeping, Opaque, Parts, Plain, Whiteout, kind_of, link_target, parts_of, shown
+from agent.images.layers.paths import Kind, Parts, hidden_by, kind_of, link_target, parts_of, shown
 from agent.images.layers.stream import LayerStream
 from agent.images.layers.tar_header import CONTIGUOUS, OLD_REGULAR, REGULAR
 from agent.images.layers.tar_reader import TarEntry, TarReader
@@ -83,16 +83,13 @@ def _write_or_refuse(tree: LayerTree, reader: TarReader, entry: TarEntry, disk: 
 
 def _write_entry(tree: LayerTree, reader: TarReader, entry: TarEntry, name: str, disk: DiskGuard) -> None:
     path = parts_of(name)
-    kind = kind_of(path[-1]) if path else Plain()
-    match kind:
-        case Opaque():
-            tree.opaque(path[:-1])
-        case Whiteout(hidden):
-            tree.whiteout((*path[:-1], hidden))
-        case Bookkeeping():
-            pass
-        case Plain():
-            _write_plain(tree, reader, entry, path, disk)
+    kind = kind_of(path[-1]) if path else Kind.PLAIN
+    if kind is Kind.PLAIN:
+        _write_plain(tree, reader, entry, path, disk)
+    elif kind is Kind.OPAQUE:
+        tree.opaque(path[:-1])
+    elif kind is Kind.WHITEOUT:
+        tree.whiteout((*path[:-1], hidden_by(path[-1])))
 
 
 def _write_plain(tree: LayerTree, reader: TarReader, entry: TarEntry, path: Parts, disk: DiskGuard) -> None:

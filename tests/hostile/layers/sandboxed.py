@@ -69,8 +69,8 @@ def main() -> None:
     """Try one thing: `refused` with what it raised, or `done`."""
     directory, what = Path(sys.argv[1]), sys.argv[2]
     be_first_to_die()
-    see_only(directory.parent)
-    confine(Path("/", directory.name), _BUDGET)
+    see_only(str(directory.parent))
+    confine(f"/{directory.name}", _BUDGET)
     try:
         TRIES[what]()
     except (OSError, MemoryError) as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.images.layers.paths import Bookkeeping, Opaque, Plain, Whiteout, kind_of, parts_of
+from agent.images.layers.paths import Kind, kind_of, parts_of
 from shoal.errors import InvalidInput
 
 
@@ -21,12 +21,12 @@ def test_a_name_is_safe_or_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("file", Plain()),
-        (".whatever", Plain()),
-        (".wh.gone", Whiteout("gone")),
-        (".wh..hidden", Whiteout(".hidden")),
-        (".wh..wh..opq", Opaque()),
-        (".wh..wh.plnk", Bookkeeping()),
+        ("file", Kind.PLAIN),
+        (".whatever", Kind.PLAIN),
+        (".wh.gone", Kind.WHITEOUT),
+        (".wh..hidden", Kind.WHITEOUT),
+        (".wh..wh..opq", Kind.OPAQUE),
+        (".wh..wh.plnk", Kind.BOOKKEEPING),
     ],
 )
 def test_whiteouts(name: str, kind: object) -> None:
