@@ -85,8 +85,14 @@ class NodeAdmission:
     async def refuse(self, node_id: str, reason: str) -> None:
         """Note why a session of the node is not accepted, or is ended."""
         _log.warning("node %s: %s", node_id, reason)
-        with suppress(Conflict, Unavailable, Timeout):
-            await self._records.refuse(node_id, admission.one_line(reason))
+        for _ in range(TRIES):
+            with suppress(Unavailable, Timeout):
+                try:
+                    await self._records.refuse(node_id, admission.one_line(reason))
+                except Conflict:  # the node was removed, or is being written of by another manager
+                    await asyncio.sleep(CONFLICT_SECONDS)
+                    continue
+            return
 
     async def _settled(self, node_id: str, told: NodeIdentity) -> NodeIdentity:
         for _ in range(TRIES):

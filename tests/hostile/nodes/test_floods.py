@@ -112,7 +112,7 @@ def test_floods_are_bounded_ended_and_told(tmp_path: Path) -> None:
             assert stored_bytes(manager) - before < MOST_BYTES
             assert manager.resident_kib() - memory < MOST_GROWTH_KIB
             for node in flooding_nodes:
-                assert await is_kept_out(control, node)
+                assert await is_kept_out(control, node), f"{node.name}: {manager.log[-4000:]}"
             async with newcomer.session(newcomer.description()):
                 pass
 
