@@ -21,6 +21,7 @@ _KEPT = (_CHOWN, _DAC_OVERRIDE, _FOWNER, _FSETID, _SYS_ADMIN, _MKNOD, _SETFCAP)
 
 _CLONE_NEWNS = 0x20000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 32, 1 << 12, 1 << 14, 1 << 18
+_MS_MOVE = 1 << 13
 _MNT_DETACH = 2
 
 _OOM_FIRST = 1000
@@ -66,8 +67,11 @@ def see_only(directory: str) -> None:
     _mount(name, name, _MS_BIND)
     _mount(None, name, _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
     os.chdir(directory)
-    _check(_libc.pivot_root(b".", b"."), "pivot_root")  # puts the old root over the new one: pivot_root(2), "Notes"
-    _check(_libc.umount2(b".", _MNT_DETACH), "umount2")
+    if _libc.pivot_root(b".", b".") == 0:  # puts the old root over the new one: pivot_root(2), "Notes"
+        _check(_libc.umount2(b".", _MNT_DETACH), "umount2")
+    else:  # the host runs from its initramfs, or the agent in a chroot, which cannot be exchanged
+        _mount(b".", b"/", _MS_MOVE)
+        os.chroot(".")
     os.chdir("/")
 
 
