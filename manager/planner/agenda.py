@@ -68,8 +68,11 @@ class Agenda:
                 case AutoscaleStatus():
                     self.rolls.roll(record.service_id).wake_all()
                     self._dirty.add(record.service_id)
-                case Network() | NetworkAllocation() | Volume() | VolumeStatus():
+                case Network() | NetworkAllocation() | VolumeStatus():
                     self._dirty |= self._unplaced
+                case Volume():
+                    self._dirty |= self._unplaced
+                    self._note_volume(change)
         self._note_tasks(tasks)
         self._note_nodes(nodes)
 
@@ -139,6 +142,18 @@ class Agenda:
             self._global.add(identifier)
         else:
             self._global.discard(identifier)
+
+    def _note_volume(self, change: Change) -> None:
+        """Data that is moved, or was, is a matter of all that mount it; labels are nobody's."""
+        old, new = change.old, change.new
+        if not isinstance(old, Volume) or not isinstance(new, Volume):
+            return
+        if old.moves == new.moves and old.homes == new.homes:
+            return
+        for service_id, service in self._view.services.items():
+            if any(mount.source == change.identifier for mount in service.spec.task.container.mounts):
+                self._dirty.add(service_id)
+                self.rolls.roll(service_id).wake_all()
 
     def _note_task(self, change: Change) -> None:
         old, new = change.old, change.new

@@ -1,12 +1,13 @@
 """What a service's tasks ask of a node, read once from its spec for a whole batch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from manager.planner.addresses6 import pool6
 from manager.planner.constraints import Constraint, parse, parse_key
-from shoal.api.v1.container_pb2 import ContainerSpec
+from manager.planner.mount_rules import first_name, has_homes, is_exclusive, may_be_elsewhere
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.device_names import told_name
@@ -47,6 +48,10 @@ class Demand:
         encrypted: it is on an encrypted network, which not every node's kernel can have.
         ipv6: it is on a network with IPv6; on the mesh's, tasks of a node without it do with what there is.
         single_node: it mounts a volume that can be on one node at a time, so all of its tasks are there.
+        exclusive: what of its mounts no two tasks of a slot may have at once, "volume data"; empty when nothing is so.
+        elsewhere: of that, what a task on another node may have as well.
+        hold_ms: how long the end of a task that has `elsewhere` is waited for when its node is down; None: for ever.
+        homed: its tasks are bound to nodes by the data of their volumes.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -72,11 +77,20 @@ class Demand:
     together: tuple[str, ...] = ()
     gathering: tuple[tuple[str, int], ...] = ()
     single_node: bool = False
+    exclusive: str = ""
+    elsewhere: str = ""
+    hold_ms: int | None = None
+    homed: bool = False
 
     @property
     def has_fixed_port(self) -> bool:
         """No two of its tasks fit on one node, so a successor cannot start beside its predecessor there."""
         return any(port.published for port in self.ports)
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether a successor can start beside its predecessor."""
+        return not (self.has_fixed_port or self.single_node or self.exclusive)
 
 
 def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyType({})) -> Demand:
@@ -105,6 +119,8 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
     spreading = [(each.over or SAME_NODE, each.weight) for each in own_kind if each.anti and each.weight]
     own = cluster_networks(template)
     mesh = [MESH_NETWORK] if mesh_ports(spec) else []
+    mounts = template.container.mounts
+    elsewhere = [mount for mount in mounts if may_be_elsewhere(mount)]
     return Demand(
         cpus=template.reservations.nano_cpus,
         memory=template.reservations.memory_bytes,
@@ -121,7 +137,11 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         weighted=(*((each.spread, weight) for each, weight in weights if each.spread), *spreading),
         packing=tuple((each.binpack, weight) for each, weight in weights if each.binpack),
         priority=spec.priority,
-        single_node=any(mount.volume.single_node for mount in template.container.mounts),
+        single_node=any(mount.volume.single_node for mount in mounts),
+        exclusive=first_name(mount for mount in mounts if is_exclusive(mount)),
+        elsewhere=first_name(elsewhere),
+        hold_ms=_hold_ms(elsewhere),
+        homed=has_homes(spec),
         apart=tuple(each.over or SAME_NODE for each in own_kind if each.anti and not each.weight),
         together=tuple(each.over or SAME_NODE for each in own_kind if not each.anti and not each.weight),
         gathering=tuple((each.over or SAME_NODE, each.weight) for each in own_kind if not each.anti and each.weight),
@@ -134,6 +154,12 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         ),
         ipv6=any(network.spec.ipv6 for each in own if (network := networks.get(each.network)) is not None),
     )
+
+
+def _hold_ms(mounts: Iterable[Mount]) -> int | None:
+    """The longest hold; None when one has none."""
+    holds = [mount.volume.hold_ms if mount.volume.HasField("hold_ms") else None for mount in mounts]
+    return max((hold for hold in holds if hold is not None), default=None) if None not in holds else None
 
 
 def _devices(container: ContainerSpec) -> tuple[str, ...]:

@@ -84,6 +84,11 @@ class Draft:
         """The observed state (a TaskState value)."""
         return observed(task, self.view.task_status.get(task.id))
 
+    def hostname(self, node_id: str) -> str:
+        """To be told to users; the id of a node that was never heard of."""
+        status = self.view.node_status.get(node_id)
+        return (status.description.hostname if status is not None else "") or node_id
+
     def wake(self, service_id: str, at_ms: int) -> None:
         """The service is to be planned again at that time at the latest."""
         self.effects += 1

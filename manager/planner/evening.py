@@ -61,7 +61,7 @@ def _moves(
     most: int,
     ready: bool = True,
 ) -> list[Move]:
-    if demand.single_node:
+    if demand.single_node or demand.homed:
         return []
     # Only tasks made before it was asked move, so that each moves once.
     company = Company(draft.view, draft.ledger, service.spec, draft.shy_of(service.spec.name))

@@ -13,7 +13,9 @@ from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.filters import standing
 from manager.planner.modes import completions, is_job, is_on_each_node
-from manager.planner.place import Need, Placing, in_order
+from manager.planner.need import Need, in_order
+from manager.planner.place import Placing
+from manager.planner.predecessors import held_back
 from manager.planner.rolls import Key
 from manager.planner.slots import Slot, age, release, slots_of
 from manager.planner.template import Wanted
@@ -218,7 +220,8 @@ class _JobPass:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
             return
         counts = Counter(task.node_id for slot in slots.values() for task in slot.wanted if task.node_id)
-        needs = in_order(need for _, need in work.needs)
+        held = held_back(draft, spec, demand, work.needs, slots)
+        needs = in_order(need for _, need in held)
         failing = history.failing_nodes(draft, slots.values())
         failing |= {node for slot in slots.values() for node in restart.left(slot.ended)}
         self._problems.update(placing.spread(needs, counts, failing))

@@ -1,8 +1,6 @@
 """Gives a service's tasks nodes, addresses and ports, and writes them: placed, or PENDING with the reason."""
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
-from typing import NamedTuple
 
 from manager.planner.addresses6 import pool6
 from manager.planner.affinity import Company, Kin
@@ -11,44 +9,16 @@ from manager.planner.draft import Draft
 from manager.planner.driven_volumes import DrivenVolumes
 from manager.planner.filters import Reason, explain, fitting, free_numbers, standing
 from manager.planner.form import Form
+from manager.planner.homes import Home, Homes, waiting
 from manager.planner.ledger import Host, Port
+from manager.planner.need import Need
 from manager.planner.pools import Supply
 from manager.planner.preempt import Preemption
 from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
-from manager.planner.slot_volumes import SlotVolumes, waiting
 from shoal.api.v1.meta_pb2 import GenericResource
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
-
-
-class Need(NamedTuple):
-    """A task to be written.
-
-    Attributes:
-        slot: its number, 0 for a global service.
-        attempt: how many tasks of the slot ended in a row before.
-        pending: the record to write anew, when the slot already has one that found no node.
-        beside: it starts beside its predecessor; when no node fits, nothing is written and the predecessor stays.
-        home: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
-            service out; empty when any is as good.
-    """
-
-    slot: int
-    attempt: int = 0
-    pending: Task | None = None
-    beside: bool = False
-    home: str = ""
-
-
-def in_order(needs: Iterable[Need]) -> list[Need]:
-    """Those that wait already come first, then the others; each by slot."""
-    every = sorted(needs, key=_SLOT)
-    waiting = [need for need in every if need.pending is not None]
-    return [*waiting, *(need for need in every if need.pending is None)] if waiting else every
-
-
-_SLOT = attrgetter("slot")
 
 
 class Placing:
@@ -72,7 +42,7 @@ class Placing:
         self._pace = Pace.of((), draft.now_ms)
         self._networks: list[tuple[str, Supply, Supply | None]] = []
         self._supplies: list[Supply] = []
-        self._volumes = SlotVolumes(draft, service_id, revision)
+        self._volumes = Homes(draft, service_id, spec)
         self._driven = DrivenVolumes(draft, service_id, revision)
         self._obstacle = self._driven.obstacle() or self._find_subnets()
         self._claims = bool(self._volumes or self._driven or demand.apart or demand.together)
@@ -105,9 +75,15 @@ class Placing:
         self._kin = Kin(self._draft.ledger, self._service_id, demand, counts)
         self._pace = Pace.of((need.pending for need in needs if need.pending is not None), self._draft.now_ms)
         hosts = self._company.admitted(self._draft.ranked(demand)) if not reason else []
-        held: list[str] = []
+        held = [need.waits for need in needs if need.waits]
+        if held:
+            for need in needs:
+                if need.waits:
+                    self._postpone(need, need.waits)
+            needs = [need for need in needs if not need.waits]
         if self._volumes and not reason:
-            needs, held = self._send_to_volumes(needs, counts)
+            needs, bound = self._send_to_volumes(needs, counts)
+            held += bound
         away = [] if reason else self._send_home(needs, hosts, counts)
         bars = self._changing_bars if demand.apart or demand.together or self._driven else free
         order = places(hosts, demand, counts, frozenset(failing), self._company.cost(), bars)
@@ -146,16 +122,33 @@ class Placing:
             if home is None:
                 free.append(need)
                 continue
-            host = self._draft.ledger.hosts.get(home.node_id)
-            why = self._unfit(host, counts) if host is not None else "removed"
-            if host is not None and not why:
-                self._write(need, host)
-                counts[host.id] = counts.get(host.id, 0) + 1
-                continue
-            name = host.status.description.hostname if host is not None and host.status is not None else home.node_id
-            held.append(waiting(home, need.slot, name, why))
-            self._postpone(need, held[-1])
+            why = self._send_to_volume(need, home, counts)
+            if why:
+                held.append(why)
+                self._postpone(need, why)
         return free, held
+
+    def _send_to_volume(self, need: Need, home: Home, counts: dict[str, int]) -> str:
+        """Place a task where its data lies; why it waits, else empty."""
+        if moving := self._volumes.moving(need.slot):
+            return f"waits: {moving}"
+        host = self._draft.ledger.hosts.get(home.node_id)
+        name = self._draft.hostname(home.node_id)
+        why = self._unfit(host, counts) if host is not None else ""
+        if host is not None and not why:
+            if occupied := self._volumes.occupied(need.slot, host.id):
+                return occupied
+            self._write(need, host)
+            counts[host.id] = counts.get(host.id, 0) + 1
+            return ""
+        fits = host is not None and standing(host, self._demand) is None and self._bars(host) is None
+        if host is not None and fits and self._preemption.make_room([host], counts) is not None:
+            counts[host.id] = counts.get(host.id, 0) + 1
+            self._hold(host)
+            return f"waits until tasks of lower priority have ended on node {name}"
+        down = self._draft.down(home.node_id)
+        began_ms = need.pending.created_at_ms if need.pending is not None else self._draft.now_ms
+        return waiting(home, need.slot, name, why, down.since_ms if down is not None else began_ms)
 
     def _unfit(self, host: Host, counts: dict[str, int]) -> str:
         """Why a task of the service cannot be placed on this very node; empty when it can."""
@@ -179,6 +172,22 @@ class Placing:
                 self._write(need, host)
                 counts[host.id] = counts.get(host.id, 0) + 1
         return left
+
+    def nowhere(self, slot: int, counts: dict[str, int]) -> str:
+        """Why no node could have a task of the slot now; empty when one could. Room is made for it if need be."""
+        if obstacle := self._demand.fault or self._obstacle or self._exhausted():
+            return obstacle
+        if self._volumes and (home := self._volumes.home(slot)) is not None:
+            host = self._draft.ledger.hosts.get(home.node_id)
+            is_fit = host is not None and not self._unfit(host, counts)
+            return "" if is_fit else f"its volume {home.volume} is there; `shoal volume move` moves the data"
+        self._kin = Kin(self._draft.ledger, self._service_id, self._demand, counts)
+        hosts = self._admitted(self._company.admitted(self._draft.ranked(self._demand)))
+        if any(fitting(host, self._demand, counts.get(host.id, 0)) is None for host in hosts):
+            return ""
+        if (room := self._preemption.make_room(hosts, counts)) is not None:
+            self._hold(room)
+        return explain(self._draft.ledger.hosts.values(), self._demand, counts, self._bars)
 
     def on(self, host: Host, need: Need, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""

@@ -2,7 +2,7 @@
 
 A move is worth it when it evens out a level of the spread (a preference's key, or the nodes themselves) by one task on
 either side. Each task moves at most once for each time that the user asks, so it ends. The moves themselves are made
-as those of a drain are: a few at a time, the successor first where ports allow it, never below what is healthy.
+as those of a drain are: a few at a time, in the service's order. Tasks that their volumes bind to a node do not move.
 """
 
 from collections import Counter

@@ -1,7 +1,6 @@
 """One service: which slots there are, what each of them needs, and what follows for its tasks."""
 
-from collections import Counter
-from collections.abc import Iterable
+from functools import cached_property
 
 from manager.planner import history, restart, rollout, update
 from manager.planner.demand import Demand, demand_of
@@ -11,14 +10,16 @@ from manager.planner.effective import current_update, effective
 from manager.planner.evening import carried_out_ms, find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
-from manager.planner.place import Need, Placing, in_order
+from manager.planner.homes import Homes
+from manager.planner.need import Need, in_order
+from manager.planner.place import Placing
+from manager.planner.predecessors import held_back
 from manager.planner.replicas import choose_slots
 from manager.planner.rolls import Key, key_of
-from manager.planner.slots import Slot, age, release, rest, rest_the_obvious, slots_of
+from manager.planner.slots import Slot, counts_by_node, keep_best, release, rest, rest_the_obvious, slots_of, stop
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
-from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_ready
@@ -43,8 +44,10 @@ class _ServicePass:
         self._demand: Demand = demand_of(self._spec, draft.view.networks)
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._policy = rollout.config_of(service.spec, self._trial.update)
+        self._homes = Homes(draft, self._id, self._spec)
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
+        self._slots: dict[Key, Slot] = {}
         self._leaving: dict[str, str] = {}
         self._evened_at_ms = carried_out_ms(draft, self._id)
         self._needs: list[tuple[Key, Need]] = []
@@ -58,11 +61,11 @@ class _ServicePass:
         self._roll.follow(self._wanted.revision, self._trial.since_ms)
         if self._is_shrinking():
             self._roll.wake_all()
-        elif not (self._is_global or self._trial.is_on):
+        elif not (self._is_global or self._trial.is_on or self._homes):
             rest_the_obvious(self._draft, self._roll, self._wanted)
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
-        slots = slots_of(self._draft, self._roll)
+        slots = self._slots = slots_of(self._draft, self._roll)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
             self._trial.note(slot)
@@ -71,7 +74,8 @@ class _ServicePass:
             if self._effects() == before and not self._trial.has_failed(slot):
                 rest(self._draft, self._roll, slot)
         progress = self._update(self._size)
-        self._place(slots.values())
+        self._homes.adopt()
+        self._place()
         fronts = plan_fronts(self._draft, self._id, self._spec, self._demand.networks)
         self._problems.update(fronts.problems)
         for slot in slots.values():
@@ -98,7 +102,7 @@ class _ServicePass:
         return self._draft.effects, *left
 
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
-        choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas)
+        choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas, home=self._homes.node())
         for slot in choice.release:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
@@ -108,11 +112,11 @@ class _ServicePass:
 
     def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         hosts = self._draft.ledger.hosts
-        for key, slot in slots.items():
-            host = hosts.get(str(key))
+        for slot in slots.values():
+            host = hosts.get(str(slot.key))
             if host is None or host.node is None:
                 continue
-            if isinstance(key, int) or host.node.spec.availability == NodeSpec.DRAIN or unmet(host, self._demand):
+            if self._draft.is_drained(host.id) or unmet(host, self._demand):
                 release(self._draft, slot, "the placement does not admit the node")
         fit = sorted(identifier for identifier, host in hosts.items() if standing(host, self._demand) is None)
         self._size = len(fit)
@@ -122,17 +126,19 @@ class _ServicePass:
     def _decide(self, slot: Slot) -> None:
         fresh: list[Task] = []
         stale: list[Task] = []
+        if self._homes and (why := self._homes.moving(slot.key)):
+            stop(self._draft, slot, why)
         for task in slot.wanted:
             (fresh if self._is_fresh(task) else stale).append(task)
         kept = [task for task in stale if not self._is_overdue(task)]
         if fresh:
             self._close(slot)
-            best = self._keep_best(fresh, "another task has its slot")
+            best = keep_best(self._draft, fresh, "another task has its slot")
             self._keep_fresh(slot, best, kept)
             if best.node_id and self._wanted.is_behind(best):
                 self._draft.renumber(best, self._wanted.revision)
         elif kept:
-            best = self._keep_best(kept, "another task has its slot")
+            best = keep_best(self._draft, kept, "another task has its slot")
             self._consider_moving(slot, best)
         elif slot.stopping or stale:
             self._unsettled.append(Unsettled())
@@ -160,15 +166,6 @@ class _ServicePass:
         self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and the time for it is over")
         return True
 
-    def _keep_best(self, tasks: list[Task], reason: str) -> Task:
-        if len(tasks) == 1:
-            return tasks[0]
-        best = max(tasks, key=lambda task: (self._is_ready(task), bool(task.node_id), age(task)))
-        for task in tasks:
-            if task is not best:
-                self._draft.stop(task, TaskState.SHUTDOWN, reason)
-        return best
-
     def _keep_fresh(self, slot: Slot, best: Task, stale: list[Task]) -> None:
         counts_at = self._trial.counts_at(best)
         if counts_at is not None and counts_at <= self._draft.now_ms:
@@ -178,7 +175,7 @@ class _ServicePass:
         if counts_at is not None:
             self._draft.wake(self._id, counts_at)
         if stale:
-            self._keep_best(stale, "another task has its slot")
+            keep_best(self._draft, stale, "another task has its slot")
         failed = self._trial.has_failed(slot)
         self._unsettled.append(Unsettled(best.created_at_ms, not best.node_id, best.attempt > 0, failed))
         if not best.node_id:
@@ -188,7 +185,7 @@ class _ServicePass:
         outdated = self._wanted.differs(task)
         if outdated:
             self._outdated.append(task)
-        if self._starts_first(outdated) and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
+        if self._starts_first() and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
@@ -237,10 +234,9 @@ class _ServicePass:
             self._unsettled.append(Unsettled(crashing=True, failed=self._trial.has_failed(slot)))
         return verdict
 
-    def _starts_first(self, outdated: bool) -> bool:
-        """Its successor is started beside it: always where nothing but the node is another one, if ports allow it."""
-        by_choice = self._policy.order == UpdateConfig.START_FIRST
-        return (by_choice or not outdated) and not (self._demand.has_fixed_port or self._demand.single_node)
+    def _starts_first(self) -> bool:
+        """Its successor is started beside it, whatever it is replaced for, if ports and mounts allow it."""
+        return self._policy.order == UpdateConfig.START_FIRST and self._demand.may_overlap
 
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""
@@ -287,37 +283,48 @@ class _ServicePass:
         )
 
     def _move(self, slot: Slot, mover: Mover) -> None:
-        if mover.running and self._starts_first(mover.outdated):
+        if mover.running and self._starts_first():
             self._refill(slot, beside=True, home=self._leaving.get(mover.task.id, ""))
-        else:
+        elif not mover.running or mover.outdated or not self._stays(mover.task):
             self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
             self._steps += mover.outdated
+
+    def _stays(self, task: Task) -> bool:
+        """What serves is not given up for what cannot be placed, as long as a drain has time."""
+        counts = counts_by_node(self._draft, self._roll, self._slots)
+        why = self._placing.nowhere(task.slot, counts)
+        if why:
+            self._draft.unplaced.add(self._id)
+            where = self._draft.hostname(task.node_id)
+            self._problems.add(f"task {task.slot} stays on node {where}, which is drained: {why}")
+        return bool(why)
 
     def _why_moved(self, task: Task) -> str:
         if self._wanted.differs(task):
             return "replaced by an update"
         return "its node is drained" if self._draft.is_drained(task.node_id) else "moved to even the service out"
 
-    def _place(self, slots: Iterable[Slot]) -> None:
+    def _place(self) -> None:
         if not self._needs:
             return
-        draft = self._draft
-        revision, demand = self._wanted.revision, self._demand
-        placing = Placing(draft, service_id=self._id, spec=self._spec, revision=revision, demand=demand)
+        draft, demand, placing = self._draft, self._demand, self._placing
         if self._is_global:
             for key, need in self._needs:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
             self._steps += placing.besides
             return
-        slots = list(slots)
-        counts = Counter(self._roll.homes)
-        loud = [slot for slot in slots if slot.key not in self._roll.quiet]
-        staying = (task for slot in loud for task in slot.wanted if not draft.is_stopping(task))
-        counts.update(task.node_id for task in staying if task.node_id)
+        slots, counts = list(self._slots.values()), counts_by_node(self._draft, self._roll, self._slots)
         failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
-        needs = in_order(need for _, need in self._needs)
+        held = held_back(draft, self._spec, demand, self._needs, self._slots)
+        needs = in_order(need for _, need in held)
         self._problems.update(placing.spread(needs, counts, failing))
         self._steps += placing.besides
+
+    @cached_property
+    def _placing(self) -> Placing:
+        return Placing(
+            self._draft, service_id=self._id, spec=self._spec, revision=self._wanted.revision, demand=self._demand
+        )
 
     def _tell(self, progress: UpdateStatus | None, fronts: Fronts) -> None:
         status = ServiceStatus(

@@ -25,8 +25,11 @@ class Choice:
     release: list[Slot]
 
 
-def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int) -> Choice:
+def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int, *, home: str = "") -> Choice:
     """Which slots to keep, to add and to release, each in the order of their numbers.
+
+    Args:
+        home: the node where the volume of the one task that is left has its home: the task there is kept.
 
     Quiet slots stay too; when there are too many, none is quiet any more. New ones get the lowest free numbers.
     """
@@ -37,7 +40,7 @@ def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int
         roll.wake_all()
         slots.clear()
         slots.update(slots_of(draft, roll))
-        return choose_slots(draft, slots, roll, replicas)
+        return choose_slots(draft, slots, roll, replicas, home=home)
     chosen = list(islice((key for key in count(1) if key not in held and key not in quiet), max(0, missing)))
     fresh = []
     others = [slot for key, slot in slots.items() if key not in held]
@@ -46,7 +49,9 @@ def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int
             held[key] = slots[key]
         else:
             fresh.append(key)
-    surplus = _surplus(draft, held, max(0, -missing))
+    at_home = [key for key, slot in held.items() if home and any(task.node_id == home for task in slot.wanted)]
+    movable = {key: slot for key, slot in held.items() if key not in at_home[:1]} if replicas else held
+    surplus = _surplus(draft, movable, max(0, -missing))
     keep = [held[key] for key in sorted(held) if key not in surplus]
     kept = {slot.key for slot in keep}
     release = [slot for slot in others if slot.key not in kept] + [held[key] for key in sorted(surplus)]

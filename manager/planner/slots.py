@@ -1,6 +1,7 @@
 """A service's tasks by slot, sorted into what they mean for the slot. A global service's slots are its nodes."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.planner.draft import Draft
@@ -117,6 +118,39 @@ def release(draft: Draft, slot: Slot, reason: str) -> None:
         draft.stop(task, TaskState.REMOVE, reason)
     for task in slot.ended:
         draft.forget(task)
+
+
+def keep_best(draft: Draft, tasks: list[Task], reason: str) -> Task:
+    """Stop all but one; which one: it is ready, has a node, and is the newest."""
+    if len(tasks) == 1:
+        return tasks[0]
+    statuses = draft.view.task_status
+    best = max(tasks, key=lambda task: (is_ready(task, statuses.get(task.id)), bool(task.node_id), age(task)))
+    for task in tasks:
+        if task is not best:
+            draft.stop(task, TaskState.SHUTDOWN, reason)
+    return best
+
+
+def stop(draft: Draft, slot: Slot, reason: str) -> None:
+    """Stop what runs, to go on in the same slot later."""
+    for task in [task for task in slot.wanted if task.node_id]:
+        draft.stop(task, TaskState.SHUTDOWN, reason)
+        slot.wanted.remove(task)
+        slot.stopping.append(task)
+
+
+def counts_by_node(draft: Draft, roll: Roll, slots: Mapping[Key, Slot]) -> dict[str, int]:
+    """How many of the service's wanted tasks each node has.
+
+    Args:
+        slots: those that were loud when the pass began.
+    """
+    counts = Counter(roll.homes)
+    loud = (slot for slot in slots.values() if slot.key not in roll.quiet)
+    staying = (task for slot in loud for task in slot.wanted if not draft.is_stopping(task))
+    counts.update(task.node_id for task in staying if task.node_id)
+    return counts
 
 
 def _sort_in(draft: Draft, slot: Slot, task: Task) -> None:

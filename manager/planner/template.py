@@ -18,7 +18,8 @@ class Wanted:
         self.revision = self._number()
 
     def differs(self, task: Task) -> bool:
-        """Whether the task is to be replaced: not when only placement, restart policy or labels are others."""
+        """Whether the task is to be replaced: not when only placement, restart policy, labels or what the planner makes
+        of mounts (`shared`, `hold_ms`) are others."""
         return self.differs_from(task.revision)
 
     def differs_from(self, number: int) -> bool:
@@ -49,6 +50,9 @@ def work(spec: ServiceSpec) -> tuple[bytes, ...]:
     template.CopyFrom(spec.task)
     template.ClearField("placement")
     template.ClearField("restart")
+    for mount in template.container.mounts:
+        mount.shared = False
+        mount.volume.ClearField("hold_ms")
     strip_empty(template)
     # A port of the mesh asks nothing of the task but to be on the mesh's network.
     own = [port for port in spec.endpoint.ports if not is_mesh(port)]

@@ -655,6 +655,7 @@ class Mount(_message.Message):
     PROPAGATION_FIELD_NUMBER: _builtins.int
     RECURSIVE_FIELD_NUMBER: _builtins.int
     VOLUME_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     type: Global___Mount.Type.ValueType
     source: _builtins.str
     """Path on the host for BIND; name or id of the volume for VOLUME, a manager puts the id; empty for TMPFS."""
@@ -676,13 +677,17 @@ class Mount(_message.Message):
     node's kernel can do it. "disabled": none. With read_only alone: "writable", all of them as they are; "readonly", all of
     them read-only, or the task does not start.
     """
+    shared: _builtins.bool
+    """BIND and VOLUME: several tasks may write at once. Without it, what may be written in belongs to one task of a slot at a
+    time: a successor starts once its predecessor's end is confirmed. A source below shared storage is on every node.
+    """
     @_builtins.property
     def tmpfs_options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """TMPFS only: further options of mount(8), "uid=1000" or "exec"; nosuid, nodev and noexec unless they say otherwise."""
 
     @_builtins.property
     def volume(self) -> Global___VolumeUse:
-        """VOLUME only: everything below; name and options are put by a manager."""
+        """VOLUME only, but for `hold_ms`: everything below; name and options are put by a manager."""
 
     def __init__(
         self,
@@ -698,10 +703,11 @@ class Mount(_message.Message):
         propagation: _builtins.str = ...,
         recursive: _builtins.str = ...,
         volume: Global___VolumeUse | None = ...,
+        shared: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "propagation", b"propagation", "read_only", b"read_only", "recursive", b"recursive", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_source", b"create_source", "propagation", b"propagation", "read_only", b"read_only", "recursive", b"recursive", "shared", b"shared", "source", b"source", "target", b"target", "tmpfs_bytes", b"tmpfs_bytes", "tmpfs_mode", b"tmpfs_mode", "tmpfs_options", b"tmpfs_options", "type", b"type", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -751,7 +757,9 @@ class VolumeUse(_message.Message):
     per_slot: _builtins.bool
     """Each slot of the service has a volume of its own, and stays on the node where that lies."""
     hold_ms: _builtins.int
-    """Milliseconds after which a slot whose node is down moves to another one, with an empty volume; unset: never."""
+    """Milliseconds after which a task whose node is down is replaced on another one, though its end is not confirmed: with an
+    empty volume where the data lies on the node, with the same data where the storage is shared. Unset: never.
+    """
     driver: _builtins.str
     """The volume's driver; empty means the one that it has, and local for a volume that is made with the service."""
     single_node: _builtins.bool

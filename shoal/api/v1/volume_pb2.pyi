@@ -54,6 +54,8 @@ class Volume(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REMOVING_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
+    HOMES_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     removing: _builtins.bool
     """Its data is being deleted on the nodes that hold any; it goes when none does. No service may use it."""
     forced: _builtins.bool
@@ -62,6 +64,16 @@ class Volume(_message.Message):
     def meta(self) -> _meta_pb2.Meta: ...
     @_builtins.property
     def spec(self) -> Global___VolumeSpec: ...
+    @_builtins.property
+    def homes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeSlot]:
+        """Where data of a local volume was put since: an entry counts while it is newer than the VolumeSlot of the same slot.
+        At most one a slot.
+        """
+
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMove]:
+        """Data that is being moved to another node. At most one a slot."""
+
     def __init__(
         self,
         *,
@@ -69,14 +81,48 @@ class Volume(_message.Message):
         spec: Global___VolumeSpec | None = ...,
         removing: _builtins.bool = ...,
         forced: _builtins.bool = ...,
+        homes: _abc.Iterable[Global___VolumeSlot] | None = ...,
+        moves: _abc.Iterable[Global___VolumeMove] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "meta", b"meta", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "homes", b"homes", "meta", b"meta", "moves", b"moves", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Volume: _TypeAlias = Volume  # noqa: Y015
+
+@_typing.final
+class VolumeMove(_message.Message):
+    """While it is there, the tasks that mount the data are stopped, and wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    FROM_NODE_ID_FIELD_NUMBER: _builtins.int
+    TO_NODE_ID_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    """0 for data that is not of one slot."""
+    from_node_id: _builtins.str
+    to_node_id: _builtins.str
+    began_at_ms: _builtins.int
+    """Milliseconds since the Unix epoch."""
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        from_node_id: _builtins.str = ...,
+        to_node_id: _builtins.str = ...,
+        began_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "from_node_id", b"from_node_id", "slot", b"slot", "to_node_id", b"to_node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeMove: _TypeAlias = VolumeMove  # noqa: Y015
 
 @_typing.final
 class VolumeSpec(_message.Message):
@@ -464,7 +510,7 @@ Global___HeldPublication: _TypeAlias = HeldPublication  # noqa: Y015
 
 @_typing.final
 class VolumeSlot(_message.Message):
-    """Where a slot's own part of a volume lies.
+    """The home of a volume, or of a slot's own part of it: the node where its data lies, and where its tasks run.
     Key: /shoal/v1/volume-slots/<volume id>/<slot>, written by the planner; deleted with the volume.
     """
 
@@ -476,6 +522,7 @@ class VolumeSlot(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     slot: _builtins.int
+    """0 for a volume that is not there for each slot: the home for services with one task."""
     node_id: _builtins.str
     since_ms: _builtins.int
     """Milliseconds since the Unix epoch."""

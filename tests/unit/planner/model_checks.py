@@ -12,6 +12,7 @@ from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, Updat
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
 from tests.unit.planner.model_oracle import Oracle
+from tests.unit.planner.model_volumes import written_by_one
 
 RUNNING = TaskState.RUNNING
 BY_CHOICE = ("replaced by an update", "its node is drained", "moved to even the service out")
@@ -53,9 +54,9 @@ class Pace:
         update = self._update(service)
         policy = rollout.config_of(service.spec, update)
         if not any(port.published for port in effective(self._view, service).spec.endpoint.ports):
-            by_order = policy.order == UpdateConfig.START_FIRST
-            early = [task for task in bare if by_order or task.reason != BY_CHOICE[0]]
-            assert not early, f"a successor starts first, and nothing serves in place of {early}"
+            in_force = effective(self._view, service).spec
+            by_order = policy.order == UpdateConfig.START_FIRST and not written_by_one(in_force)
+            assert not by_order, f"a successor starts first, and nothing serves in place of {bare}"
         out = {_slot(task) for task in bare} | self._out(tasks, update)
         assert len(out) <= (policy.parallelism or 1), f"{len(out)} slots are out at once: {sorted(map(str, out))}"
 
@@ -157,14 +158,27 @@ class Rest:
         """Every node is excluded, for what there is and for what could be displaced, or a network is full."""
         if self._is_full(task.reason):
             return
-        assert task.reason.startswith("no node fits: "), task.reason
         oracle = Oracle(self._view, service)
+        if " for volume " in task.reason:
+            self._check_home(service, task)
+            return
+        assert task.reason.startswith("no node fits: "), task.reason
         free = [node_id for node_id in self._view.nodes if not oracle.excludes(node_id)]
         assert not free, f"{task.id} waits ({task.reason}), and {free} would do"
         for node_id in self._view.nodes:
             victims = self._lower(service, node_id)
             room = Oracle(self._view, service, gone=victims).lacks(node_id)
             assert oracle.bars(node_id) or room or len(victims) > MOST_VICTIMS, f"{victims} are not displaced"
+
+    def _check_home(self, service: Service, task: Task) -> None:
+        """The node where the data is is excluded, for what there is and for what could be displaced."""
+        (mount,) = service.spec.task.container.mounts
+        place = self._view.volume_slots[f"{mount.source}/{task.slot if mount.volume.per_slot else 0}"]
+        oracle = Oracle(self._view, service)
+        assert oracle.excludes(place.node_id), f"{task.id} waits ({task.reason}), and could start"
+        victims = self._lower(service, place.node_id)
+        room = Oracle(self._view, service, gone=victims).lacks(place.node_id)
+        assert oracle.bars(place.node_id) or room or len(victims) > MOST_VICTIMS, f"{victims} are not displaced"
 
     def _check_each_node(self, service: Service) -> None:
         oracle = Oracle(self._view, service)

@@ -17,7 +17,19 @@ from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
 from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed
-from tests.unit.planner.model_specs import DEVICES, FEATURES, GENERIC, IMAGES, MIB, NETWORKS, NODES, SERVICES, specs
+from tests.unit.planner.model_specs import (
+    DEVICES,
+    FEATURES,
+    GENERIC,
+    IMAGES,
+    MIB,
+    NETWORKS,
+    NODES,
+    SERVICES,
+    own_volumes,
+    specs,
+)
+from tests.unit.planner.model_volumes import check_alone, check_at_home
 
 STEER = SteerUpdateRequest
 COUNTED: Counter[str] = Counter()
@@ -79,6 +91,7 @@ class Cluster(RuleBasedStateMachine):
             else:
                 getattr(spec, "global").CopyFrom(Global())
                 spec.ClearField("autoscale")  # which the control API refuses there
+        own_volumes(spec, identifier)
         self.world.service(identifier, spec)
 
     def _id(self, name: str) -> str:
@@ -108,6 +121,7 @@ class Cluster(RuleBasedStateMachine):
         spec.priority += 5
         for each in spec.task.reservations.generic:
             each.count = min(3, each.count * more)
+        own_volumes(spec, self._id(other))
         self.world.service(self._id(other), spec)
         self.plan(None)
         self.world.settle(at_once=at_once)
@@ -251,9 +265,14 @@ class Cluster(RuleBasedStateMachine):
         for task in tables.tasks.values():
             if task.node_id and (task.id not in before or not before[task.id].node_id):
                 check_placed(tables, task, self.in_force)
+                check_alone(tables, task, self.in_force[task.service_id].spec, self.world.now_ms)
+                check_at_home(tables, task, self.in_force[task.service_id].spec)
         if cut is None:
             self._check_displaced(before)
             self._check_numbers()
+            for task in filter(is_wanted, tables.tasks.values()):
+                if task.node_id and task.service_id in self.in_force and not is_terminal(self.world.state(task)):
+                    check_at_home(tables, task, self.in_force[task.service_id].spec)
 
     def _check_displaced(self, before: dict[str, Task]) -> None:
         for task in self.world.tables.tasks.values():

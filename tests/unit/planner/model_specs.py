@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from hypothesis import strategies as st
 
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.meta_pb2 import GenericResource, Platform
 from shoal.api.v1.service_pb2 import (
     Affinity,
@@ -31,7 +32,7 @@ DEVICES = ["/dev/kfd", "/dev/ttyUSB0"]
 
 FEATURES = (
     *("memory", "generic", "devices", "priorities", "networks", "restarts", "placement", "ports", "autoscale"),
-    "global",
+    *("volumes", "global"),
 )
 """A cluster has some of them, and those often: what only a few of them together bring about is found so."""
 
@@ -68,11 +69,35 @@ def specs(draw: st.DrawFn, features: Collection[str]) -> ServiceSpec:
     spec.update.CopyFrom(draw(updates))
     if (rollback := draw(rollbacks)) is not None:
         spec.rollback.CopyFrom(rollback)
+    if has("volumes"):
+        spec.task.container.mounts.append(draw(mounts))
     if has("ports"):
         spec.endpoint.CopyFrom(Endpoint(ports=draw(st.sampled_from(PORTS))))
     return spec
 
 
+def own_volumes(spec: ServiceSpec, service_id: str) -> None:
+    """Give the service volumes of its own; a global one none for each slot, which the control API refuses."""
+    for mount in spec.task.container.mounts:
+        if mount.type == Mount.VOLUME:
+            mount.source = f"{mount.volume.name}-{service_id}"
+        if not spec.HasField("replicated"):
+            mount.volume.per_slot = False
+
+
+mounts = st.builds(
+    Mount,
+    type=st.sampled_from([Mount.VOLUME, Mount.VOLUME, Mount.BIND]),
+    source=st.just("/srv"),
+    shared=st.sampled_from([False, False, True]),
+    volume=st.builds(
+        VolumeUse,
+        name=st.sampled_from(["data", "data", "logs"]),
+        per_slot=st.booleans(),
+        hold_ms=st.sampled_from([None, 60_000]),
+        options=st.sampled_from([{}, {}, {"type": "nfs"}]),
+    ),
+)
 PREFERENCES = [Preference(spread="node.labels.zone", weight=50), Preference(binpack="memory", weight=30)]
 affinities = st.builds(
     Affinity,

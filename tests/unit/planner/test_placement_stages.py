@@ -1,5 +1,7 @@
 """What decides on a task's place: priorities, affinities, weights, generic resources, drains and rebalancing."""
 
+from collections import Counter
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,17 +9,45 @@ from hypothesis import strategies as st
 from manager.store import kinds
 from shoal.api.v1.meta_pb2 import GenericResource, Platform, Resources
 from shoal.api.v1.node_pb2 import Node, NodeSpec
-from shoal.api.v1.service_pb2 import Affinity, Placement, Preference, Replicated, ServiceSpec, TaskTemplate
+from shoal.api.v1.service_pb2 import (
+    Affinity,
+    Placement,
+    Preference,
+    Replicated,
+    ServiceSpec,
+    TaskTemplate,
+    UpdateConfig,
+)
 from shoal.api.v1.task_pb2 import TaskState
 from tests.fakes.planner_world import GIB, World
 
 MIB = 1 << 20
 
 
-def spec(replicas: int, *, memory: int = 0, placement: Placement | None = None, priority: int = 0) -> ServiceSpec:
+ORDERS = [UpdateConfig.ORDER_UNSPECIFIED, UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]
+
+
+def spec(
+    replicas: int,
+    *,
+    memory: int = 0,
+    placement: Placement | None = None,
+    priority: int = 0,
+    order: UpdateConfig.Order.ValueType = UpdateConfig.ORDER_UNSPECIFIED,
+) -> ServiceSpec:
     template = TaskTemplate(reservations=Resources(memory_bytes=memory), placement=placement)
     template.container.image = "hello:1"
-    return ServiceSpec(replicated=Replicated(replicas=replicas), task=template, priority=priority)
+    update = UpdateConfig(order=order)
+    return ServiceSpec(replicated=Replicated(replicas=replicas), task=template, priority=priority, update=update)
+
+
+def check_order(cluster: World, replicas: int, order: UpdateConfig.Order.ValueType) -> None:
+    """Start-first never dips below the replicas; stop-first lets no two tasks of a slot run at once."""
+    if order == UpdateConfig.START_FIRST:
+        assert len(cluster.running("web")) >= replicas
+    else:
+        assert len(cluster.running("web")) >= replicas - 1
+        assert max(Counter(task.slot for task in cluster.live("web")).values()) == 1
 
 
 def world(nodes: int) -> World:
@@ -160,16 +190,18 @@ def test_an_image_goes_to_nodes_of_its_platforms() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(nodes=st.integers(2, 4), replicas=st.integers(1, 8), drained=st.integers(1, 4))
-def test_a_drain_never_dips_below_the_replicas(nodes: int, replicas: int, drained: int) -> None:
+@given(nodes=st.integers(2, 4), replicas=st.integers(1, 8), drained=st.integers(1, 4), order=st.sampled_from(ORDERS))
+def test_a_drain_follows_the_order_of_the_service(
+    nodes: int, replicas: int, drained: int, order: UpdateConfig.Order.ValueType
+) -> None:
     cluster = world(nodes)
-    cluster.service("web", spec(replicas))
+    cluster.service("web", spec(replicas, order=order))
     cluster.settle()
     for number in range(min(drained, nodes - 1)):
         cluster.set_availability(f"h{number + 1}", NodeSpec.DRAIN)
     for _ in range(60):
         cluster.plan()
-        assert len(cluster.running("web")) >= replicas
+        check_order(cluster, replicas, order)
         cluster.obey()
     assert not {f"h{number + 1}" for number in range(min(drained, nodes - 1))} & set(cluster.by_node("web"))
     assert len(cluster.running("web")) == replicas
@@ -192,11 +224,19 @@ def test_a_drain_ends_at_its_deadline() -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(replicas=st.integers(1, 12), before=st.integers(1, 3), after=st.integers(1, 3), by_zone=st.booleans())
-def test_rebalancing_evens_out_and_never_dips(replicas: int, before: int, after: int, by_zone: bool) -> None:
+@given(
+    replicas=st.integers(1, 12),
+    before=st.integers(1, 3),
+    after=st.integers(1, 3),
+    by_zone=st.booleans(),
+    order=st.sampled_from(ORDERS),
+)
+def test_rebalancing_evens_out_in_the_order_of_the_service(
+    replicas: int, before: int, after: int, by_zone: bool, order: UpdateConfig.Order.ValueType
+) -> None:
     cluster = world(before)
     placement = Placement(spread=["node.labels.zone"] if by_zone else [])
-    cluster.service("web", spec(replicas, placement=placement))
+    cluster.service("web", spec(replicas, placement=placement, order=order))
     cluster.settle()
     for number in range(before, before + after):
         cluster.node(f"h{number + 1}", labels={"zone": "ab"[number % 2]})
@@ -205,7 +245,7 @@ def test_rebalancing_evens_out_and_never_dips(replicas: int, before: int, after:
     cluster.now_ms += 1
     for _ in range(80):
         cluster.plan()
-        assert len(cluster.running("web")) >= replicas
+        check_order(cluster, replicas, order)
         cluster.obey()
         cluster.now_ms += 1
     counts = [cluster.by_node("web").get(f"h{number + 1}", 0) for number in range(before + after)]

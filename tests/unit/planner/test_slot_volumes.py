@@ -1,5 +1,7 @@
 """Slots stay where their volumes lie: across ends, updates, drains and lost nodes."""
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +79,11 @@ def test_a_slot_waits_for_its_node_and_says_why() -> None:
     settle(cluster)
     (waiting,) = [task for task in cluster.tasks("db") if task.state == TaskState.PENDING]
     assert waiting.slot == slot
-    assert waiting.reason == f"slot {slot} stays with its volume data on node h2: down"
+    assert re.fullmatch(
+        r"waits since 20\d\d-\S+Z for volume data on node h2, which is down; it starts when the node is back; "
+        r"`shoal node rm h2` gives the data up",
+        waiting.reason,
+    )
     cluster.set_state("h2", NodeStatus.READY)
     settle(cluster)
     assert running(cluster)[slot] == "h2"
@@ -90,7 +96,7 @@ def test_after_the_hold_it_moves() -> None:
     (slot,) = [slot for slot, node in homes(cluster).items() if node == "h2"]
     cluster.set_state("h2", NodeStatus.DOWN)
     settle(cluster)
-    assert slot in [task.slot for task in cluster.tasks("db") if "; it moves at 20" in task.reason]
+    assert slot in [task.slot for task in cluster.tasks("db") if "; moves at 20" in task.reason]
     cluster.now_ms += 60_000
     settle(cluster)
     assert running(cluster)[slot] != "h2" and homes(cluster)[slot] == running(cluster)[slot]
@@ -119,7 +125,8 @@ def test_volumes_on_different_nodes_are_told() -> None:
     cluster.put(kinds.VOLUME_SLOT, "v2/1", VolumeSlot(volume_id="v2", slot=1, node_id=other))
     cluster.service("db", second)
     settle(cluster, 20)
-    assert any(task.reason == "slot 1 has its volumes data and logs on several nodes" for task in cluster.tasks("db"))
+    told = "task 1 has its volumes data and logs on several nodes; `shoal volume move` brings them together"
+    assert any(task.reason == told for task in cluster.tasks("db"))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["down", "up", "drain", "active", "image"]), st.integers(1, 4)), max_size=12))

@@ -1,0 +1,61 @@
+"""Changes of where a volume's data lies, as a user's move makes them. Pure: each returns the volume's changed record.
+
+While a move is in the record, the planner stops the tasks that mount the data, and holds them back. `end_move` with the
+new node lets them start there once it is committed; the planner then writes the home itself. Before a copy begins, all
+of the volume's tasks have to have ended: see `has_ended`.
+"""
+
+from manager.store.tables import View
+from shoal.api.v1.volume_pb2 import Volume, VolumeMove
+from shoal.task_states import is_live
+
+
+def home_of(view: View, volume: Volume, slot: int) -> str:
+    """The id of the node where the data lies; empty when it has no home."""
+    places = [place for place in volume.homes if place.slot == slot]
+    if (written := view.volume_slots.get(f"{volume.meta.id}/{slot}")) is not None:
+        places.append(written)
+    return max(places, key=lambda place: place.since_ms).node_id if places else ""
+
+
+def begin_move(volume: Volume, *, slot: int, from_node_id: str, to_node_id: str, now_ms: int) -> Volume:
+    """Stop the tasks that mount the data, and hold them back. Takes the place of an earlier move of the slot."""
+    made = _without_move(volume, slot)
+    made.moves.append(VolumeMove(slot=slot, from_node_id=from_node_id, to_node_id=to_node_id, began_at_ms=now_ms))
+    return made
+
+
+def end_move(volume: Volume, *, slot: int, home: str, now_ms: int) -> Volume:
+    """Let the tasks start again, where the data is now.
+
+    Args:
+        home: the id of a node: the target once it has all of the data, else empty: the home stays where it was.
+    """
+    made = _without_move(volume, slot)
+    if home:
+        others = [place for place in made.homes if place.slot != slot]
+        del made.homes[:]
+        made.homes.extend(others)
+        made.homes.add(volume_id=volume.meta.id, slot=slot, node_id=home, since_ms=now_ms)
+    return made
+
+
+def has_ended(view: View, volume: Volume, slot: int) -> bool:
+    """Whether no task is left that may write to the data: all have ended, as their nodes confirm."""
+    for task in view.tasks.values():
+        record = view.revision_of(task.service_id, task.revision)
+        mounts = record.spec.task.container.mounts if record is not None else ()
+        uses = [each for each in mounts if each.source == volume.meta.id]
+        is_mounted = any((task.slot if each.volume.per_slot else 0) == slot for each in uses)
+        if is_mounted and task.node_id and is_live(task, view.task_status.get(task.id)):
+            return False
+    return True
+
+
+def _without_move(volume: Volume, slot: int) -> Volume:
+    made = Volume()
+    made.CopyFrom(volume)
+    others = [move for move in volume.moves if move.slot != slot]
+    del made.moves[:]
+    made.moves.extend(others)
+    return made

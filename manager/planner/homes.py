@@ -1,0 +1,243 @@
+"""Homes of volumes: a task goes where the data of its volumes lies, and where that is is written once.
+
+A slot's own part of a volume has a home for each slot; a volume of a service with one task has one. A task whose home
+is down, drained or full waits for it, for ever or for as long as the spec says; after that it goes elsewhere and begins
+with an empty volume. With the node's removal its data is given up. Only `settle_volume` changes a home, for what a
+placement decides (`claim`, `adopt`) and for what the user does (`Volume.homes`, which counts while it is newer).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from manager.planner.draft import Draft
+from manager.planner.mount_rules import has_one_task, is_exclusive, lies_on_node
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.volume_pb2 import VolumeMove, VolumeSlot
+from shoal.task_states import is_live, is_wanted
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where a task has to run.
+
+    Attributes:
+        node_id: empty when its volumes lie on several nodes, so that it can run nowhere.
+        volume: the name of one that binds it.
+        moves_at_ms: when it is free to go elsewhere, while the node is down and the spec says so; else None.
+    """
+
+    node_id: str
+    volume: str
+    moves_at_ms: int | None = None
+
+
+@dataclass(frozen=True)
+class _Use:
+    volume_id: str
+    name: str
+    hold_ms: int | None
+    per_slot: bool
+    exclusive: bool
+
+    def part(self, slot: int) -> int:
+        """The number of the home that a slot has, which is 0 where all tasks have the same."""
+        return slot if self.per_slot else 0
+
+
+class Homes:
+    """Those of the volumes of one service, as its spec in force has them. False where there are none."""
+
+    def __init__(self, draft: Draft, service_id: str, spec: ServiceSpec) -> None:
+        self._draft = draft
+        self._service_id = service_id
+        single = has_one_task(spec)
+        mounts = spec.task.container.mounts
+        self._uses = [_use(each) for each in mounts if each.volume.per_slot or (single and lies_on_node(each))]
+
+    def __bool__(self) -> bool:
+        return bool(self._uses)
+
+    def home(self, slot: int) -> Home | None:
+        """The node that the slot is bound to; None when it may go anywhere."""
+        homes: dict[str, Home] = {}
+        for use in self._uses:
+            place = self._settled(use, slot) or self._found(use)
+            if place is None or place.node_id not in self._draft.view.nodes:
+                continue
+            home = self._held(use, place)
+            if home is not None:
+                homes.setdefault(home.node_id, home)
+        if len(homes) > 1:
+            return Home("", " and ".join(sorted(home.volume for home in homes.values())))
+        return next(iter(homes.values()), None)
+
+    def node(self) -> str:
+        """The home of a service with one task as it is written; empty when there is none."""
+        places = (self._settled(use, 0) for use in self._uses if not use.per_slot)
+        return next((place.node_id for place in places if place is not None), "")
+
+    def claim(self, slot: int, node_id: str) -> None:
+        """The slot's volumes lie on this node from now on."""
+        for use in self._uses:
+            self._settle(use, slot, node_id)
+
+    def adopt(self) -> None:
+        """Make the node of the one task that is there the home: of a service that was placed before its volume had a
+        home, or had several tasks then. Not while another service's task has the volume at its home."""
+        for use in self._uses:
+            if use.per_slot or (task := self._present(use)) is None:
+                continue
+            place = self._settled(use, 0)
+            if place is None or not (self._is_put(use, place) or self._is_used(use, place.node_id)):
+                self._settle(use, 0, task.node_id)
+
+    def moving(self, slot: int | str) -> str:
+        """Why tasks of the slot are stopped, and wait, while their data is copied to another node; else empty."""
+        for use in self._uses:
+            move = self._move(use, slot if isinstance(slot, int) else 0)
+            if move is not None:
+                return f"its volume {use.name} is being moved to node {self._draft.hostname(move.to_node_id)}"
+        return ""
+
+    def occupied(self, slot: int, node_id: str) -> str:
+        """Why it waits for a task on the node that is being stopped, also of a service that is gone; else empty."""
+        uses = [use for use in self._uses if use.exclusive]
+        for task in self._draft.view.tasks_on(node_id).values() if uses else ():
+            if self._is_ending(task) and any(self._has(task, use, slot) for use in uses):
+                names = " and ".join(use.name for use in uses)
+                return (
+                    f"waits until task {task.id} on node {self._draft.hostname(node_id)} has ended, which has {names}"
+                )
+        return ""
+
+    def _settled(self, use: _Use, slot: int) -> VolumeSlot | None:
+        """The newest word on where it lies."""
+        part = use.part(slot)
+        place = self._draft.slot_volume(use.volume_id, part)
+        volume = self._draft.view.volumes.get(use.volume_id)
+        for put in volume.homes if volume is not None else ():
+            if put.slot == part and (place is None or put.since_ms > place.since_ms):
+                place = put
+        return place
+
+    def _is_put(self, use: _Use, place: VolumeSlot) -> bool:
+        return place != self._draft.slot_volume(use.volume_id, 0)
+
+    def _settle(self, use: _Use, slot: int, node_id: str) -> None:
+        part = use.part(slot)
+        written, newest = self._draft.slot_volume(use.volume_id, part), self._settled(use, slot)
+        if newest is None or newest is not written or newest.node_id != node_id:
+            since_ms = max(self._draft.now_ms, newest.since_ms if newest is not None else 0)
+            place = VolumeSlot(volume_id=use.volume_id, slot=part, node_id=node_id, since_ms=since_ms)
+            self._draft.settle_volume(place)
+
+    def _found(self, use: _Use) -> VolumeSlot | None:
+        """Where a volume without a home lies: where the service's newest task was, else the newest of several."""
+        if use.per_slot:
+            return None
+        found = self._draft.once("held volumes", self._read_held).get(use.volume_id, {})
+        if not found:
+            return None
+        tasks = self._draft.view.tasks_of(self._service_id).values()
+        newest = max((task for task in tasks if task.node_id in found), key=_age, default=None)
+        node_id = newest.node_id if newest is not None else max(found, key=lambda each: (found[each], each))
+        return VolumeSlot(volume_id=use.volume_id, node_id=node_id)
+
+    def _read_held(self) -> dict[str, dict[str, int]]:
+        """When each node made its data of volumes that are not there for each slot, by volume and node."""
+        found: dict[str, dict[str, int]] = {}
+        view = self._draft.view
+        for node_id, record in view.node_volumes.items():
+            for held in record.volumes if node_id in view.nodes else ():
+                if not held.slot:
+                    found.setdefault(held.volume_id, {})[node_id] = held.created_at_ms
+        return found
+
+    def _held(self, use: _Use, place: VolumeSlot) -> Home | None:
+        status = self._draft.down(place.node_id)
+        if status is None or use.hold_ms is None:
+            return Home(place.node_id, use.name)
+        until = status.since_ms + use.hold_ms
+        if until <= self._draft.now_ms:
+            return None
+        self._draft.wake(self._service_id, until)
+        return Home(place.node_id, use.name, until)
+
+    def _move(self, use: _Use, slot: int) -> VolumeMove | None:
+        volume = self._draft.view.volumes.get(use.volume_id)
+        moves = volume.moves if volume is not None else ()
+        return next((move for move in moves if move.slot == use.part(slot)), None)
+
+    def _present(self, use: _Use) -> Task | None:
+        """The newest of the service's tasks that is wanted, and has the volume."""
+        return max(
+            (task for task in self._staying() if task.node_id and self._has(task, use, 0)), key=_age, default=None
+        )
+
+    def _staying(self) -> Iterator[Task]:
+        view = self._draft.view
+        for task in view.tasks_of(self._service_id).values():
+            if is_wanted(task) and not self._draft.is_stopping(task) and is_live(task, view.task_status.get(task.id)):
+                yield task
+
+    def _is_used(self, use: _Use, node_id: str) -> bool:
+        on_node = self._draft.view.tasks_on(node_id).values()
+        return any(self._lives(task) and not self._is_ending(task) and self._has(task, use, 0) for task in on_node)
+
+    def _is_ending(self, task: Task) -> bool:
+        wanted = is_wanted(task) and not self._draft.is_stopping(task) and task.service_id in self._draft.view.services
+        return not wanted and self._lives(task)
+
+    def _lives(self, task: Task) -> bool:
+        return is_live(task, self._draft.view.task_status.get(task.id))
+
+    def _has(self, task: Task, use: _Use, slot: int) -> bool:
+        record = self._draft.view.revision_of(task.service_id, task.revision)
+        mounts = record.spec.task.container.mounts if record is not None else ()
+        return any(
+            each.source == use.volume_id and (task.slot if each.volume.per_slot else 0) == use.part(slot)
+            for each in mounts
+        )
+
+
+def waiting(home: Home, slot: int, hostname: str, why: str, since_ms: int) -> str:
+    """Why a task is not placed, one line for the user.
+
+    Args:
+        why: what the node is or lacks: "down", "lacks 512 MiB memory".
+        since_ms: milliseconds since the Unix epoch.
+    """
+    if not home.node_id:
+        return f"task {slot} has its volumes {home.volume} on several nodes; `shoal volume move` brings them together"
+    state = f"is {why}" if why in _STATES else why
+    text = f"waits since {moment(since_ms)} for volume {home.volume} on node {hostname}, which {state}"
+    if home.moves_at_ms is not None:
+        return f"{text}; moves at {moment(home.moves_at_ms)}, with an empty volume"
+    remedy = _STATES.get(why, _MOVE).format(node=hostname, volume=home.volume)
+    return f"{text}; {remedy}"
+
+
+_MOVE = "make room there, or move the data with `shoal volume move {volume} --to NODE`"
+_ACTIVATE = (
+    "`shoal node update --availability active {node}` starts it there, `shoal volume move {volume} --to NODE` elsewhere"
+)
+_GIVE_UP = "it starts when the node is back; `shoal node rm {node}` gives the data up"
+_STATES = {"down": _GIVE_UP, "not heard of yet": _GIVE_UP, "drained": _ACTIVATE, "paused": _ACTIVATE}
+
+
+def moment(at_ms: int) -> str:
+    """`2026-11-30T14:05:00Z`"""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _use(mount: Mount) -> _Use:
+    use = mount.volume
+    hold_ms = use.hold_ms if use.HasField("hold_ms") else None
+    return _Use(mount.source, use.name, hold_ms, use.per_slot, is_exclusive(mount))
+
+
+def _age(task: Task) -> tuple[int, str]:
+    return task.created_at_ms, task.id

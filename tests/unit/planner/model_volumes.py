@@ -1,0 +1,58 @@
+"""What the model checks of data: one task writes it at a time, and a task is where the data is."""
+
+from collections.abc import Iterator
+
+from manager.store.tables import View
+from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task
+from shoal.task_states import is_live
+
+
+def written_by_one(spec: ServiceSpec) -> bool:
+    """Whether two tasks of a slot may not be there at once."""
+    return any(not mount.shared for mount in spec.task.container.mounts)
+
+
+def is_on_network(mount: Mount) -> bool:
+    """Whether another node may have the same data."""
+    return mount.type == Mount.BIND or bool(mount.volume.options)
+
+
+def homes(view: View, task: Task, spec: ServiceSpec) -> Iterator[str]:
+    """Nodes where a task's data lies, as they are written."""
+    record = view.revision_of(task.service_id, task.revision)
+    has = {mount.source for mount in record.spec.task.container.mounts} if record is not None else set()
+    single = spec.HasField("replicated") and spec.replicated.replicas <= 1
+    for mount in spec.task.container.mounts:
+        part = task.slot if mount.volume.per_slot else 0
+        if mount.type == Mount.VOLUME and mount.source in has and (part or (single and not mount.volume.options)):
+            place = view.volume_slots.get(f"{mount.source}/{part}")
+            yield place.node_id if place is not None else "nowhere"
+
+
+def check_at_home(view: View, task: Task, spec: ServiceSpec) -> None:
+    """A task whose volume has a home is there."""
+    for node_id in homes(view, task, spec):
+        assert node_id == task.node_id, f"{task.id} is on {task.node_id}, and its data on {node_id}"
+
+
+def check_alone(view: View, task: Task, spec: ServiceSpec, now_ms: int) -> None:
+    """A task that has just been placed is the only one that writes: what was before it in its slot has ended, or is on
+    a node that is down and cannot reach the same data, or was waited for as long as the user said."""
+    if not written_by_one(spec):
+        return
+    single = spec.HasField("replicated") and spec.replicated.replicas <= 1
+    for other in view.tasks_of(task.service_id).values():
+        same = single or (other.slot or other.node_id) == (task.slot or task.node_id)
+        lives = other.node_id and is_live(other, view.task_status.get(other.id))
+        if other.id == task.id or not same or not lives:
+            continue
+        status = view.node_status[other.node_id]
+        assert status.state == NodeStatus.DOWN, f"{task.id} was placed while {other.id} runs"
+        if other.node_id != task.node_id and not any(map(is_on_network, spec.task.container.mounts)):
+            continue
+        (mount,) = spec.task.container.mounts
+        is_over = mount.volume.HasField("hold_ms") and status.since_ms + mount.volume.hold_ms <= now_ms
+        assert is_over, f"{task.id} was placed while {other.id} may run"
