@@ -19,7 +19,13 @@ from typing import Any
 
 from grpc import aio
 
-from shoal.api.v1.control_pb2 import CreateServiceRequest, ScaleServicesRequest, WatchServicesRequest
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    GetClusterRequest,
+    ScaleServicesRequest,
+    WatchServicesRequest,
+)
+from shoal.api.v1.control_pb2_grpc import ControlStub
 from shoal.api.v1.service_pb2 import ServiceSpec
 from tests.bench.figures import Figure, table
 from tests.bench.hollow_cluster import HollowCluster, Mark, hollow_cluster
@@ -102,7 +108,7 @@ class Bench:
             await asyncio.sleep(DOWN_SECONDS)
             self._cluster.manager.start()
             began = time.monotonic()
-            self._control = await self._cluster.manager.ready()
+            await self._api_answers()
             self._figure("restart: API answers", time.monotonic() - began, "s")
             return began
 
@@ -133,6 +139,17 @@ class Bench:
         self._figure(f"{name}: nodes UNKNOWN", said.count(" is UNKNOWN"), "")
         self._figure(f"{name}: tasks replaced", len(before - await self._cluster.running()), "", at_most=0)
 
+    async def _api_answers(self) -> None:
+        """Until the manager leads and says so, however busy it is."""
+        self._control = ControlStub(self._cluster.manager.channel())
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(aio.AioRpcError):
+                if (await self._control.GetCluster(GetClusterRequest(), timeout=10)).leader_id:
+                    return
+            await asyncio.sleep(0.05)
+        raise RuntimeError(f"the manager does not answer: {self._cluster.manager.log[-4000:]}")
+
     async def _all_back(self) -> int:
         """Wait for all agents; how often the manager ended meanwhile, and was started again as systemd would."""
         ends, deadline = 0, time.monotonic() + LIMIT_SECONDS
@@ -141,7 +158,7 @@ class Bench:
             if self._cluster.manager.process.poll() is not None:
                 ends += 1
                 self._cluster.manager.start()
-                self._control = await self._cluster.manager.ready()
+                await self._api_answers()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"agents do not come back: {self._cluster.counts()}")
             await asyncio.sleep(0.05)
