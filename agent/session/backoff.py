@@ -11,6 +11,8 @@ MOST_LAST_SECONDS = 30.0
 SLOW_SECONDS = 2.0
 """An attempt that takes longer met a manager that has too much to do, or a network that swallows packets."""
 FIRST_SLOW_SECONDS = 5.0
+SLOW_FACTOR = 4
+"""How much longer the longest wait is after slow attempts."""
 
 
 def last_seconds(told: float) -> float:
@@ -35,24 +37,30 @@ class Backoff:
     def __init__(self, jitter: Callable[[], float]) -> None:
         self._jitter = jitter
         self._step = FIRST_SECONDS
-        self._last: float | None = None
+        self._last = LEAST_LAST_SECONDS
+        self._last_slow = MOST_LAST_SECONDS
+        self._answered = False
 
     def answered(self, told: float) -> None:
-        """A manager has: the next wait is short, and none is longer than it told (seconds).
+        """A manager has: the next wait is short, and none is much longer than it told (seconds).
 
         The more nodes lose their manager at once, the further they spread from the beginning.
         """
-        self._last = last_seconds(told)
+        self._last, self._last_slow = last_seconds(told), last_seconds(SLOW_FACTOR * told)
         self._step = self._last * FIRST_SECONDS / LEAST_LAST_SECONDS
+        self._answered = True
 
     def next(self, took: float) -> float:
         """Seconds to wait after an attempt that took so long (seconds).
 
-        As long as no manager has told how many nodes there are, slow attempts are taken for a sign of very many.
+        One that nobody answered in time is work that was done in vain: if very many ask, all of it is, until they ask
+        more seldom. As long as no manager has told how many nodes there are, there may be that many.
         """
-        slow = self._last is None and took > SLOW_SECONDS
-        if slow:
-            self._step = max(self._step, FIRST_SLOW_SECONDS)
+        last = self._last
+        if took > SLOW_SECONDS and not self._answered:
+            last = self._last_slow
+            self._step = max(self._step, min(FIRST_SLOW_SECONDS, last))
+        self._answered = False
         wait = self._step * self._jitter()
-        self._step = min(2 * self._step, MOST_LAST_SECONDS if slow else self._last or LEAST_LAST_SECONDS)
+        self._step = min(2 * self._step, last)
         return wait
