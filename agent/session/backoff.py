@@ -11,7 +11,7 @@ MOST_LAST_SECONDS = 30.0
 SLOW_SECONDS = 2.0
 """An attempt that takes longer met a manager that has too much to do, or a network that swallows packets."""
 FIRST_SLOW_SECONDS = 5.0
-SLOW_FACTOR = 4
+SLOW_FACTOR = 2
 """How much longer the longest wait is after slow attempts."""
 
 

@@ -37,10 +37,10 @@ def grace_seconds(nodes: int) -> float:
 
 
 def reconnect_seconds(nodes: int) -> float:
-    """The longest time between two attempts of an agent in a cluster of so many: a quarter of the grace, so that one
+    """The longest time between two attempts of an agent in a cluster of so many: half of the grace, so that one
     which misses the manager's start by a moment, or is sent away, still comes in time.
     """
-    return min(grace_seconds(nodes) / 4, MOST_RECONNECT_SECONDS)
+    return min(grace_seconds(nodes) / 2, MOST_RECONNECT_SECONDS)
 
 
 @dataclass(frozen=True)

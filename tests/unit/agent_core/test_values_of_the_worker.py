@@ -56,10 +56,10 @@ def test_backoff_grows_to_its_bound_which_the_size_of_the_cluster_sets() -> None
         "refused: nobody listens, and is not kept from work"
     )
     assert [unknown.next(5.0) for _ in range(5)] == [5.0, 10.0, 20.0, 30.0, 30.0], "no answer: thousands may ask"
-    known.answered(7.5)
-    assert known.next(3600.0) == 0.375, "a session that was there has ended"
-    assert [known.next(0.1) for _ in range(9)][-2:] == [7.5, 7.5]
-    assert [known.next(5.0) for _ in range(5)] == [7.5, 15.0, 30.0, 30.0, 30.0]
+    known.answered(15.0)
+    assert known.next(3600.0) == 0.75, "a session that was there has ended"
+    assert [known.next(0.1) for _ in range(9)][-2:] == [15.0, 15.0]
+    assert [known.next(5.0) for _ in range(4)] == [15.0, 30.0, 30.0, 30.0]
     known.answered(0.01)
     assert [known.next(5.0) for _ in range(7)] == [0.1, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0], "a cluster of three"
     assert [last_seconds(told) for told in (0.0, 0.03, 10.0, 100.0)] == [2.0, 2.0, 10.0, 30.0]
