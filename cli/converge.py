@@ -27,6 +27,7 @@ def wait(
     until_removed: bool = False,
     names: Mapping[str, str] | None = None,
     quiet: bool = False,
+    verify: float = 0.0,
 ) -> None:
     """Show progress until the services have converged (or are gone).
 
@@ -37,14 +38,15 @@ def wait(
         seconds: how long to wait at most.
         names: by id, of services that the cluster no longer knows by name.
         quiet: show no progress, only what went wrong.
+        verify: seconds for which the tasks of a new template are watched once all of them run.
     Raises:
         Failed: with exit code 3 and the reasons, when they have not converged in time; with 1 when an update was paused
-            or rolled back meanwhile.
+            or rolled back meanwhile, or a task has ended soon after its start.
     """
     display = Display(removing=until_removed)
     first: tuple[ServiceProgress, ...] = ()
     last: tuple[ServiceProgress, ...] = ()
-    request = WatchServicesRequest(services=services, until_removed=until_removed)
+    request = WatchServicesRequest(services=services, until_removed=until_removed, verify_ms=round(verify * 1000))
     try:
         for progress in _answers(client, request, seconds):
             last = tuple(_named(service, names or {}) for service in progress.services)
@@ -117,6 +119,6 @@ def _unfinished(services: Sequence[ServiceProgress], seconds: float) -> str:
     waiting = [service for service in services if not service.converged]
     lines = [f"not converged within {seconds:.0f} s; the cluster goes on"]
     for service in waiting:
-        reason = f": {service.problems[0]}" if service.problems else ""
+        reason = f": {service.problems[0]}" if service.problems else ", not verified yet" * bool(service.verify_left_ms)
         lines.append(f"{service.name}: {counts(service)}{reason}")
     return "\n       ".join(lines)

@@ -197,7 +197,7 @@ def _control(
             logs=Logs(store=store, reader=agents),
             exec=Exec(store=store, runner=agents),
             stats=Stats(store=store, meters=agents),
-            progress=Progress(store=store, seconds=time.monotonic),
+            progress=Progress(store=store, seconds=time.monotonic, now_ms=now_ms),
             events=events,
         )
     )

@@ -18,6 +18,14 @@ detach_option = click.option("-d", "--detach", is_flag=True, help="Do not wait u
 wait_option = click.option(
     "--timeout", type=click.FloatRange(min=0.1), default=600.0, metavar="SECONDS", help="Wait at most so long (600)."
 )
+verify_option = click.option(
+    "--verify",
+    type=click.FloatRange(min=0, max=3600),
+    default=5.0,
+    envvar="SHOAL_VERIFY",
+    metavar="SECONDS",
+    help="Watch new tasks so long once all run (5): one that ends is a failure. 0: do not.",
+)
 
 
 def examples(*lines: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, verify_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.submit import submit
 from cli.converge import wait
@@ -74,6 +74,7 @@ resolve_option = click.option(
 @click.option("--dry-run", is_flag=True, help="Show what would change and where tasks would go; change nothing.")
 @detach_option
 @wait_option
+@verify_option
 @file_options
 @pass_client
 def deploy(
@@ -88,6 +89,7 @@ def deploy(
     dry_run: bool,
     detach: bool,
     timeout: float,
+    verify: float,
 ) -> None:
     """Bring the stack STACK to what Compose files say, and wait until it runs."""
     response = _submitted(client, stack, files, profiles, env_files, prune=prune, lookup=resolve_image, dry_run=dry_run)
@@ -96,7 +98,7 @@ def deploy(
     elif not detach:
         services = [each.id for each in response.changes if each.kind == "service" and each.action != "remove"]
         if services:
-            wait(client, services, seconds=timeout)
+            wait(client, services, seconds=timeout, verify=verify)
 
 
 @click.command(

@@ -17,7 +17,7 @@ class _Service:
 
     line: str
     problem: str
-    final: bool
+    final: bool  # all run: said at once
     said: str = ""
     said_problem: str = ""
     said_at: float = float("-inf")
@@ -32,8 +32,9 @@ class Lines:
     def take(self, progress: ServiceProgress, line: str) -> None:
         """The newest progress of a service, and how it is said."""
         problem = "" if progress.converged or not progress.problems else progress.problems[0]
-        known = self._services.setdefault(progress.service_id, _Service(line, problem, progress.converged))
-        known.line, known.problem, known.final = line, problem, progress.converged
+        final = progress.converged or bool(progress.verify_left_ms)
+        known = self._services.setdefault(progress.service_id, _Service(line, problem, final))
+        known.line, known.problem, known.final = line, problem, final
 
     def due(self, now: float) -> Sequence[str]:
         """The lines to be said now."""

@@ -30,7 +30,8 @@ def bar(progress: ServiceProgress, width: int = BAR) -> str:
         if state != TaskState.RUNNING and number
     )
     stopping = f"{progress.stopping} stopping" if progress.stopping else ""
-    rest = ", ".join(filter(None, (waiting, stopping)))
+    verifying = f"verifying for {progress.verify_left_ms // 1000} s" if progress.verify_left_ms else ""
+    rest = ", ".join(filter(None, (waiting, stopping, verifying)))
     return f"{text}  ({rest})" if rest else text
 
 
@@ -60,6 +61,8 @@ def _line(progress: ServiceProgress) -> str:
         line += f", {UpdateStatus.State.Name(progress.update.state).lower().replace('_', ' ')}"
     if progress.converged:
         return f"{line}, converged"
+    if progress.verify_left_ms:
+        return f"{line}, verifying"
     waits = progress.problems and progress.problems[0].startswith("waits for ")
     return f"{line}, {progress.problems[0]}" if waits else line
 

@@ -24,6 +24,7 @@ PROBLEMS_SHOWN = 5
 _IN_USE = frozenset({NodeStatus.READY, NodeStatus.UNKNOWN})
 """States of nodes that keep their tasks."""
 _FAILED = frozenset({TaskState.FAILED, TaskState.REJECTED})
+_ENDED = frozenset({TaskState.FAILED, TaskState.COMPLETE})
 _ENDS_WELL = frozenset({RestartPolicy.NONE, RestartPolicy.ON_FAILURE})
 """With these a task that has ended with exit code 0 is done, and not started again."""
 _HALTED = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY})
@@ -43,11 +44,14 @@ class Count:
         pending: that wait for a node, by why.
         unready: that run but do not serve, by why.
         done: that have ended well, of the wanted revision.
+        healthy: of `running`, those whose health check has passed.
+        ended: ids of tasks of the wanted revision that have ended by themselves, whatever their exit code.
     """
 
     wanted: int = 0
     running: int = 0
     running_any: int = 0
+    healthy: int = 0
     done: int = 0
     stopping: int = 0
     unreachable: int = 0
@@ -55,6 +59,7 @@ class Count:
     failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     pending: Counter[str] = field(default_factory=Counter)
     unready: Counter[str] = field(default_factory=Counter)
+    ended: set[str] = field(default_factory=set)
 
     def add(self, task: Task, status: TaskStatus | None, answers: bool, fresh: range, sign: int = 1) -> None:
         """Count a task, or (with sign -1) take back one that was counted with the same values.
@@ -70,6 +75,7 @@ class Count:
             if is_ready(task, status):
                 self.running_any += sign
                 self.running += sign * (task.revision in fresh)
+                self.healthy += sign * (task.revision in fresh and _is_healthy(status))
         elif not is_terminal(state) and task.node_id:
             self.stopping += sign * answers
             self.unreachable += sign * (not answers)
@@ -78,6 +84,8 @@ class Count:
         self._add_trouble(task, status, state, fresh, sign)
 
     def _add_trouble(self, task: Task, status: TaskStatus | None, state: int, fresh: range, sign: int) -> None:
+        if state in _ENDED and task.revision in fresh:
+            (self.ended.add if sign > 0 else self.ended.discard)(task.id)
         if state in _FAILED and status is not None and task.revision in fresh:
             _add(self.failures, (status.at_ms, status.message or f"ended with exit code {status.exit_code}"), sign)
         elif state == TaskState.PENDING and is_wanted(task) and task.reason:
@@ -85,6 +93,10 @@ class Count:
         elif state == TaskState.RUNNING and status is not None and is_wanted(task) and not is_ready(task, status):
             why = "not listening on their ports yet" if status.opening else "not healthy yet"
             _add(self.unready, f"{why}{status.health_output and ': ' + status.health_output}", sign)
+
+
+def _is_healthy(status: TaskStatus | None) -> bool:
+    return status is not None and status.health == TaskStatus.HEALTHY
 
 
 def _add(counter: Counter[K], key: K, sign: int) -> None:
@@ -140,7 +152,7 @@ def answers(view: View, node_id: str) -> bool:
 
 def service_view(view: View, service: Service) -> ServiceView:
     """What lists and `inspect` show."""
-    counted = count(view, service.meta.id, _fresh(effective(view, service)))
+    counted = count(view, service.meta.id, fresh_revisions(effective(view, service)))
     return ServiceView(
         service=service,
         status=view.service_status.get(service.meta.id),
@@ -160,7 +172,7 @@ def progress(view: View, service: Service, counting: Counting = count) -> Servic
     or its ports do.
     """
     in_force = effective(view, service)
-    counted = counting(view, service.meta.id, _fresh(in_force))
+    counted = counting(view, service.meta.id, fresh_revisions(in_force))
     wanted = desired(view, in_force)
     update = current_update(view, service)
     done = counted.done if in_force.spec.task.restart.condition in _ENDS_WELL else 0
@@ -189,8 +201,8 @@ def _has_its_ports(view: View, service: Service) -> bool:
     return len(asked) == len(given) and all(any(is_answered(port, by=other) for other in given) for port in asked)
 
 
-def _fresh(service: Service) -> range:
-    """Revisions whose tasks run what the service, as it is in force, says."""
+def fresh_revisions(service: Service) -> range:
+    """Revisions whose tasks run what the service says, as it is in force."""
     return range(service.task_revision, service.revision + 1)
 
 

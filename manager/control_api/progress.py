@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import suppress
 
 from manager.control_api import bounds, counting
 from manager.control_api.dependency_check import failed_job
 from manager.control_api.job_counting import job_progress
 from manager.control_api.lookup import find_service
-from manager.control_api.seams import Records
+from manager.control_api.seams import NowMs, Records
 from manager.control_api.tally import Tally
+from manager.control_api.verification import LONGEST_MS, Verification, is_proven
+from manager.planner.effective import effective
 from manager.planner.modes import is_job
 from manager.store import kinds
 from manager.store.changes import Change
@@ -33,22 +36,25 @@ class Progress:
     Args:
         store: the records.
         seconds: a clock that only goes forward (`time.monotonic`).
+        now_ms: the clock by which tasks were made.
     """
 
-    def __init__(self, *, store: Records, seconds: Callable[[], float]) -> None:
+    def __init__(self, *, store: Records, seconds: Callable[[], float], now_ms: NowMs) -> None:
         self._store = store
         self._seconds = seconds
+        self._now_ms = now_ms
 
     async def watch(self, request: WatchServicesRequest) -> AsyncGenerator[ServicesProgress, None]:
         """Yields the first progress at once, and a last one with `done`.
 
         Raises:
-            NotFound: a service is not there.
+            NotFound: a service is not there. InvalidInput: the time to verify for is out of bounds.
         """
         view = self._store.tables
         watched = _watched(view, request)
+        verifications = self._verifications(view, watched, request)
         with self._store.follow() as changes:
-            follower = _Follower(view, watched, request.until_removed, changes)
+            follower = _Follower(view, watched, request.until_removed, changes, verifications, self._seconds)
             now = follower.snapshot()
             yield now
             while not now.done:
@@ -56,6 +62,21 @@ class Progress:
                 sent, now = now, await self._next(follower, sent_at, now)
                 if now != sent:
                     yield now
+
+    def _verifications(
+        self, view: View, watched: Iterable[str], request: WatchServicesRequest
+    ) -> dict[str, Verification]:
+        if not 0 <= request.verify_ms <= LONGEST_MS:
+            raise InvalidInput(f"verify_ms: {request.verify_ms} is out of bounds; the maximum is {LONGEST_MS}")
+        if request.until_removed or not request.verify_ms:
+            return {}
+        since_ms = self._now_ms() - request.verify_ms
+        services = (view.services[identifier] for identifier in watched)
+        return {
+            service.meta.id: Verification(request.verify_ms / 1000, proven=is_proven(view, service, since_ms=since_ms))
+            for service in services
+            if not is_job(service.spec)
+        }
 
     async def _next(self, follower: "_Follower", sent_at: float, sent: ServicesProgress) -> ServicesProgress:
         """The progress after the next change, when it is done or the interval is over."""
@@ -67,18 +88,26 @@ class Progress:
                 now = follower.snapshot()
             if left <= 0 or now.done:
                 return now
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(left):
                     await follower.concerning()
-            except TimeoutError:
-                continue
 
 
 class _Follower:
     """What one caller watches, with its counts."""
 
-    def __init__(self, view: View, watched: Mapping[str, str], until_removed: bool, changes: Subscription) -> None:
+    def __init__(
+        self,
+        view: View,
+        watched: Mapping[str, str],
+        until_removed: bool,
+        changes: Subscription,
+        verifications: Mapping[str, Verification],
+        seconds: Callable[[], float],
+    ) -> None:
         self._view = view
+        self._verifications = verifications
+        self._seconds = seconds
         self._watched = watched
         self._until_removed = until_removed
         self._changes = changes
@@ -89,10 +118,7 @@ class _Follower:
         is not waited for.
         """
         self._tally.note(self._changes.so_far())
-        services = [
-            _one(self._view, identifier, name, self._until_removed, self._tally.count)
-            for identifier, name in self._watched.items()
-        ]
+        services = [self._one(identifier, name) for identifier, name in self._watched.items()]
         done = all(service.converged or service.halted for service in services)
         return ServicesProgress(services=services, done=done)
 
@@ -101,11 +127,23 @@ class _Follower:
         return _tasks(self._view, self._watched) <= CHEAP_TASKS or all(map(self._tally.may_be_done, self._watched))
 
     async def concerning(self) -> None:
-        """Wait for a change that may alter the progress."""
-        async for batch in self._changes:
-            self._tally.note(batch)
-            if _concerns(batch, self._view, self._watched):
-                return
+        """Wait for a change that may alter the progress, or until time alone does."""
+        due = [at for each in self._verifications.values() if (at := each.due_at) is not None]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(due) - self._seconds()) if due else None):
+                async for batch in self._changes:
+                    self._tally.note(batch)
+                    if _concerns(batch, self._view, self._watched):
+                        return
+
+    def _one(self, identifier: str, name: str) -> ServiceProgress:
+        told = _one(self._view, identifier, name, self._until_removed, self._tally.count)
+        service, verification = self._view.services.get(identifier), self._verifications.get(identifier)
+        if service is not None and verification is not None:
+            fresh = counting.fresh_revisions(effective(self._view, service))
+            counted = self._tally.count(self._view, identifier, fresh)
+            verification.judge(self._view, service, told, counted, self._seconds())
+        return told
 
 
 def _one(view: View, identifier: str, name: str, until_removed: bool, count: counting.Counting) -> ServiceProgress:

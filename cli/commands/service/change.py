@@ -3,7 +3,7 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, verify_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.converge import wait
@@ -20,15 +20,16 @@ from shoal.errors import Fault, InvalidInput
 @click.command("scale", epilog=examples("shoal service scale web=30", "shoal service scale web=10 cache=3"))
 @detach_option
 @wait_option
+@verify_option
 @click.argument("targets", nargs=-1, required=True, metavar="SERVICE=REPLICAS…")
 @pass_client
-def scale(client: Client, *, targets: tuple[str, ...], detach: bool, timeout: float) -> None:
+def scale(client: Client, *, targets: tuple[str, ...], detach: bool, timeout: float, verify: float) -> None:
     """Set how many tasks services run: all of them change, or none."""
     response = client.call(client.control.ScaleServices, ScaleServicesRequest(targets=parse_targets(targets)))
     for service in response.services:
         click.echo(f"{service.spec.name} scaled to {service.spec.replicated.replicas}")
     if not detach:
-        wait(client, [service.meta.id for service in response.services], seconds=timeout)
+        wait(client, [service.meta.id for service in response.services], seconds=timeout, verify=verify)
 
 
 def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]:
@@ -51,14 +52,17 @@ def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]
 @click.option("--to", "revision", type=click.IntRange(min=1), help="Revision to return to; the one before by default.")
 @detach_option
 @wait_option
+@verify_option
 @click.argument("service", shell_complete=names_of("service"))
 @pass_client
-def rollback(client: Client, *, service: str, revision: int | None, detach: bool, timeout: float) -> None:
+def rollback(
+    client: Client, *, service: str, revision: int | None, detach: bool, timeout: float, verify: float
+) -> None:
     """Return SERVICE to an earlier revision of its spec."""
     response = roll_back(client, service, revision or 0)
     click.echo(response.service.spec.name)
     if not detach:
-        wait(client, [response.service.meta.id], seconds=timeout)
+        wait(client, [response.service.meta.id], seconds=timeout, verify=verify)
 
 
 def roll_back(client: Client, service: str, revision: int = 0) -> UpdateServiceResponse:

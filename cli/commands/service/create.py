@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
 from cli.commands.submit import submit
 from cli.converge import wait
 from cli.flags.modes import MODES, set_mode
@@ -34,6 +34,7 @@ from shoal.errors import Fault, InvalidInput
 @keep_tag_option
 @detach_option
 @wait_option
+@verify_option
 @quiet_option
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -47,6 +48,7 @@ def create(
     command: tuple[str, ...],
     detach: bool,
     timeout: float,
+    verify: float,
     quiet: bool,
     no_resolve_image: bool,
     **given: Any,
@@ -61,7 +63,7 @@ def create(
     warn(*response.warnings)
     click.echo(response.service.meta.id if quiet else response.service.spec.name)
     if not detach:
-        wait(client, [response.service.meta.id], seconds=timeout, quiet=quiet)
+        wait(client, [response.service.meta.id], seconds=timeout, verify=verify, quiet=quiet)
 
 
 def _set_mode(spec: ServiceSpec, mode: str) -> list[Fault]:

@@ -17,6 +17,7 @@ from cli.render.failure import warn
 from cli.render.service import document
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView, TaskView
+from shoal.api.v1.service_pb2 import JobRun
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
 
@@ -52,7 +53,8 @@ def service_row(view: ServiceView) -> dict[str, object]:
 
 def _replicas(view: ServiceView) -> str:
     if (view.service.spec.WhichOneof("mode") or "").endswith("_job"):
-        return f"{view.completed}/{view.desired} completed"
+        failed = bool(view.status.runs) and view.status.runs[-1].state == JobRun.FAILED
+        return f"{view.completed}/{view.desired} completed{' (failed)' * failed}"
     return f"{view.running}/{view.desired}"
 
 

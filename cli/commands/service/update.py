@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.network_names import name_networks
 from cli.commands.service.change import roll_back
@@ -38,6 +38,7 @@ from shoal.errors import Fault, InvalidInput
 @keep_tag_option
 @detach_option
 @wait_option
+@verify_option
 @quiet_option
 @click.argument("service", shell_complete=names_of("service"))
 @pass_client
@@ -48,6 +49,7 @@ def update(
     rollback: bool,
     detach: bool,
     timeout: float,
+    verify: float,
     quiet: bool,
     **given: Any,
 ) -> None:
@@ -61,7 +63,7 @@ def update(
     warn(*changed.warnings)
     click.echo(changed.service.meta.id if quiet else changed.service.spec.name)
     if not detach:
-        wait(client, [changed.service.meta.id], seconds=timeout, quiet=quiet)
+        wait(client, [changed.service.meta.id], seconds=timeout, verify=verify, quiet=quiet)
 
 
 def _changed(client: Client, service: str, given: Mapping[str, Any]) -> UpdateServiceResponse:

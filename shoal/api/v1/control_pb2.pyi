@@ -530,8 +530,13 @@ class WatchServicesRequest(_message.Message):
 
     SERVICES_FIELD_NUMBER: _builtins.int
     UNTIL_REMOVED_FIELD_NUMBER: _builtins.int
+    VERIFY_MS_FIELD_NUMBER: _builtins.int
     until_removed: _builtins.bool
     """Wait until they are removed, tasks and all."""
+    verify_ms: _builtins.int
+    """For how long the tasks of a new template are watched once all of them run: one that ends meanwhile counts as failed.
+    A health check that passes ends the time early. Milliseconds, at most an hour; 0: not at all.
+    """
     @_builtins.property
     def services(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -539,10 +544,11 @@ class WatchServicesRequest(_message.Message):
         *,
         services: _abc.Iterable[_builtins.str] | None = ...,
         until_removed: _builtins.bool = ...,
+        verify_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services", "until_removed", b"until_removed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services", "until_removed", b"until_removed", "verify_ms", b"verify_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -605,6 +611,7 @@ class ServiceProgress(_message.Message):
     CONVERGED_FIELD_NUMBER: _builtins.int
     UPDATE_FIELD_NUMBER: _builtins.int
     HALTED_FIELD_NUMBER: _builtins.int
+    VERIFY_LEFT_MS_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     IS_JOB_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
@@ -616,7 +623,11 @@ class ServiceProgress(_message.Message):
     """Tasks that are to stop and have not yet."""
     converged: _builtins.bool
     halted: _builtins.bool
-    """It will not go on without the user: the update is paused or its canaries wait."""
+    """It will not go on without the user: the update is paused or its canaries wait; or a task has ended soon after its start,
+    as the first of `problems` says.
+    """
+    verify_left_ms: _builtins.int
+    """All tasks run, and are watched for so long still, in whole seconds; 0: they are not. Milliseconds."""
     completed: _builtins.int
     """Jobs: tasks that have ended with exit code 0, of `desired`."""
     is_job: _builtins.bool
@@ -645,12 +656,13 @@ class ServiceProgress(_message.Message):
         converged: _builtins.bool = ...,
         update: _service_pb2.UpdateStatus | None = ...,
         halted: _builtins.bool = ...,
+        verify_left_ms: _builtins.int = ...,
         completed: _builtins.int = ...,
         is_job: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "completed", b"completed", "converged", b"converged", "desired", b"desired", "halted", b"halted", "is_job", b"is_job", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stopping", b"stopping", "update", b"update"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_state", b"by_state", "completed", b"completed", "converged", b"converged", "desired", b"desired", "halted", b"halted", "is_job", b"is_job", "name", b"name", "problems", b"problems", "running", b"running", "service_id", b"service_id", "stopping", b"stopping", "update", b"update", "verify_left_ms", b"verify_left_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,6 +39,8 @@ def test_a_failure_ends_the_wait_with_its_reason(clean: Cluster) -> None:
     assert code == 1, told
     assert "0/1 completed" in told
     assert "given up (1 of 1 restarts made)" in told
+    (row,) = clean.json("service", "ls")
+    assert row["replicas"] == "0/1 completed (failed)"
 
 
 def test_a_global_job_runs_on_each_node(clean: Cluster) -> None:

@@ -42,7 +42,8 @@ class Terminal:
 
 
 def test_a_bar_is_redrawn_until_it_is_full(clean: Cluster) -> None:
-    terminal = Terminal(clean, "service", "create", "--name", "web", "--replicas", "3", f"{HELLO}:1")
+    web = ("--name", "web", "--replicas", "3", "--verify", "0")
+    terminal = Terminal(clean, "service", "create", *web, f"{HELLO}:1")
     terminal.read_until("3/3 running")
     assert terminal.end() == 0
     assert "[" + "#" * 30 + "]" in terminal.seen
@@ -84,3 +85,12 @@ def test_waiting_goes_on_across_a_restart_of_the_manager(clean: Cluster) -> None
     terminal.read_until("1/1 running")
     assert terminal.end() == 0
     clean.shoal("node", "update", "--label-rm", "late", "h1")
+
+
+def test_the_time_of_watching_is_shown_and_ctrl_c_leaves_it(clean: Cluster) -> None:
+    terminal = Terminal(clean, "service", "create", "--name", "web", "--verify", "3600", f"{HELLO}:1")
+    terminal.read_until("1/1 running  (verifying for 3599 s)")
+    terminal.process.send_signal(signal.SIGINT)
+    terminal.read_until("detached")
+    assert terminal.end() == 130
+    assert [task["state"] for task in clean.tasks("web")] == ["running"]

@@ -73,7 +73,7 @@ class Api:
         self.nodes = Nodes(store=self.store, now_ms=lambda: 1000)
         self.updates = Updates(store=self.store, now_ms=lambda: 1000)
         self.tasks = Tasks(store=self.store)
-        self.progress = Progress(store=self.store, seconds=asyncio.get_running_loop().time)
+        self.progress = Progress(store=self.store, seconds=asyncio.get_running_loop().time, now_ms=lambda: 1_000_000)
 
     def new_id(self) -> str:
         return f"{self.prefix}{next(self.numbers):012d}"

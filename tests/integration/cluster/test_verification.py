@@ -1,0 +1,58 @@
+"""Commands that wait go on watching after "running": what ends in that time is told, and counts."""
+
+from pathlib import Path
+
+from tests.integration.cluster.harness import Cluster
+
+HELLO = "registry:5000/hello:1"
+SLOW_CRASH = ("sh", "-c", "sleep 1; exit 3")
+
+
+def test_a_service_that_crashes_ends_with_1(clean: Cluster) -> None:
+    done = clean.run("service", "create", "--name", "x", "--verify", "5", HELLO, "false")
+    assert done.returncode == 1, done.stderr
+    assert "task x.1." in done.stderr and "exit code 1" in done.stderr
+    done = clean.run("service", "create", "--name", "y", "--verify", "30", HELLO, *SLOW_CRASH)
+    assert done.returncode == 1, done.stderr
+    assert "y: 1/1 running, verifying" in done.stderr, "said at once"
+    assert "exit code 3" in done.stderr
+
+
+def test_an_update_and_a_rollback_to_what_crashes_end_with_1(clean: Cluster) -> None:
+    """Their monitor has ended by then, so that the update itself went well."""
+    quick = ("--update-monitor", "100ms", "--update-failure-action", "continue")
+    clean.shoal("service", "create", "--name", "x", *quick, HELLO, "sleep", "1000")
+    done = clean.run("service", "update", "--args", "sh -c 'sleep 1; exit 3'", "--verify", "30", "x")
+    assert done.returncode == 1 and "exit code 3" in done.stderr, done.stderr
+    clean.shoal("service", "update", "--args", "sleep 1000", "x")
+    done = clean.run("service", "rollback", "--verify", "30", "x")
+    assert done.returncode == 1 and "exit code 3" in done.stderr, done.stderr
+
+
+def test_scaling_what_runs_ends_when_it_runs(clean: Cluster) -> None:
+    """The test would not end if it were watched for an hour."""
+    clean.shoal("service", "create", "--name", "x", "--verify", "1", HELLO, "sleep", "1000")
+    clean.until(
+        lambda: clean.run("service", "scale", "x=1", "--verify", "2", "--timeout", "1").returncode == 0,
+        "the template has run for 2 s",
+    )
+    done = clean.run("service", "scale", "--verify", "2", "--timeout", "60", "x=3")
+    assert done.returncode == 0 and "verifying" not in done.stderr, done.stderr
+
+
+def test_a_stack_whose_service_crashes_ends_with_1(clean: Cluster, tmp_path: Path) -> None:
+    compose = tmp_path / "compose.yaml"
+    compose.write_text(
+        f"services:\n  good:\n    image: {HELLO}\n    command: sleep 1000\n"
+        f"  bad:\n    image: {HELLO}\n    command: sh -c 'sleep 1; exit 3'\n"
+    )
+    done = clean.run("stack", "deploy", "-c", str(compose), "--verify", "10", "shop")
+    assert done.returncode == 1, done.stderr
+    assert "task shop_bad.1." in done.stderr and "exit code 3" in done.stderr
+    assert "shop_good: 1/1 running, converged" in done.stderr
+
+
+def test_a_passing_health_check_ends_the_time(clean: Cluster) -> None:
+    check = ("--health-cmd", "true", "--health-interval", "100ms")
+    done = clean.run("service", "create", "--name", "x", "--verify", "3600", "--timeout", "60", *check, HELLO)
+    assert done.returncode == 0, done.stderr
