@@ -23,6 +23,11 @@ _FEATURES = (
         "tcp option maxseg size set rt mtu",
     ),
     ("limits of rates (CONFIG_NFT_LIMIT)", "filter hook prerouting priority -300", "limit rate over 1/second drop"),
+    (
+        "zones of connection tracking (CONFIG_NF_CONNTRACK_ZONES)",
+        "filter hook prerouting priority -300",
+        "ct original zone set 1",
+    ),
     ("untracked traffic (CONFIG_NFT_CT)", "filter hook prerouting priority -300", "notrack"),
 )
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 from agent.network.encryption.sealed import NOTHING_SEALED, Sealed, sealed
-from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, Address, Network
+from agent.network.netlink.messages import ENTRY_MARK, ENTRY_MASK, ZONE_MASK, Address, Network
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.errors import Fault, InvalidInput
 from shoal.vtep import vtep_number
@@ -97,14 +97,17 @@ def tables(
 
 
 def entry_marks(peers: Iterable[Address]) -> dict[Address, int]:
-    """The mark of connections that each node leads here, and the number of the table that leads back to it."""
-    found: dict[int, Address] = {}
+    """The mark of connections that each node leads here, and the number of the table that leads back to it. No two have
+    the same zone."""
+    found: dict[Address, int] = {}
+    taken = {0}
     for peer in sorted(peers, key=int):
         mark = ENTRY_MARK | vtep_number(peer) & ~ENTRY_MASK
-        while mark in found:  # nodes that differ in the first eight bits alone
+        while mark & ZONE_MASK in taken and len(taken) <= ZONE_MASK:  # nodes that differ in the first bits alone
             mark = ENTRY_MARK | mark + 1 & ~ENTRY_MASK
-        found[mark] = peer
-    return {peer: mark for mark, peer in found.items()}
+        taken.add(mark & ZONE_MASK)
+        found[peer] = mark
+    return found
 
 
 def _address(text: str, where: str, faults: list[Fault]) -> Address | None:

@@ -28,6 +28,8 @@ SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 ENTRY_MARK, ENTRY_MASK = 0x53000000, 0xFF000000
 """Marks of connections that another node leads here: the rest are the last 24 bits of its underlay address."""
+ZONE_MASK = 0xFFFF
+"""What of such a mark is the zone of connection tracking of what that node leads here; never 0, where all else is."""
 SUBNET_METRIC = 0xF0000000
 """Of the routes that catch a subnet's unknown addresses: any other route to the same subnet wins."""
 NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02

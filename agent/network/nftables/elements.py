@@ -7,7 +7,7 @@ from typing import Any
 from agent.network.attachment import Attachment
 from agent.network.balancing.frontends import led_at
 from agent.network.names import FAMILY, LINK_PREFIX, LOCAL_POOL6, LOOPBACK6, TABLE
-from agent.network.netlink.messages import Address, Network
+from agent.network.netlink.messages import ZONE_MASK, Address, Network
 from agent.network.nftables.ruleset import MAPS, SETS
 from agent.network.tables import Tables
 from agent.network.underlay import node_address6
@@ -26,7 +26,9 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
         for prefix in subnet.prefixes:
             family = _family(prefix)
             found["subnets" + family].add(str(prefix))
-            if not subnet.mesh:
+            if subnet.mesh:
+                found["mesh_subnets" + family].add(str(prefix))
+            else:
                 found["pairs" + family].add(f"{prefix} . {prefix}")
             if not subnet.internal:
                 found["egress" + family].add(str(prefix))
@@ -40,6 +42,7 @@ def elements(tables: Tables, attachments: Iterable[Attachment], local_pool: IPv4
         next_hop = peer if isinstance(peer, IPv4Address) else node_address6(peer)
         found["same_peer" + _family(peer)].add(f"{peer} . {next_hop}")
     found["entries"].update(f"{tables.peers[peer]} : {mark}" for peer, mark in tables.entries.items())
+    found["entry_zones"].update(f"{tables.peers[peer]} : {mark & ZONE_MASK}" for peer, mark in tables.entries.items())
     for attachment in attachments:
         for name, values in of_attachment(attachment).items():
             found[name] |= values

@@ -33,6 +33,7 @@ _SETS = {
     "pairs": "type ipv4_addr . ipv4_addr; flags interval;",  # who may send to whom: a network to itself
     "encrypted": "type ipv4_addr; flags interval;",  # subnets that are never in clear between nodes
     "egress": "type ipv4_addr; flags interval;",  # subnets that may leave the cluster
+    "mesh_subnets": "type ipv4_addr; flags interval;",  # of the routing mesh
     "peers": "type ipv4_addr;",  # underlay addresses whose tunnels are believed
     "owners": "type ifname . ipv4_addr;",  # which address may come out of which container
     "hairpin": "type ipv4_addr . ipv4_addr;",  # addresses of one container, which may lead to itself
@@ -57,6 +58,7 @@ SETS = {
 }
 MAPS = {
     "entries": "type ether_addr : mark;",  # by VTEP: the mark of what came in by that node
+    "entry_zones": "typeof ether saddr : ct zone;",  # the same: its zone of connection tracking
     **_MAPS,
     **{_NAMES6[name]: text6(body, {}) for name, body in _MAPS.items()},
 }
@@ -127,8 +129,12 @@ def _chains(ports: OverlayPorts, node: str, both: Callable[..., Iterator[str]]) 
         "before_tracking": (
             "type filter hook prerouting priority raw; policy accept;",
             f"iifgroup {_CONTAINER} goto check_sender",
+            f"iifgroup {_OVERLAY} jump by_entry",
             f"{tunnel} notrack",
         ),
+        # Two nodes may lead a client here that uses one port towards both: two connections of the same addresses and
+        # ports, told apart by who led them. Answers are in no zone: the kernel gives the second one another port.
+        "by_entry": tuple(both("ip daddr @mesh_subnets ct original zone set ether saddr map @entry_zones")),
         # A container speaks only with addresses of its own, and never to the host's loopback (route_localnet is on).
         "check_sender": (
             "meta nfproto ipv6 goto check_sender6",

@@ -18,8 +18,8 @@ import time
 from collections import Counter
 
 SOURCE_PORTS = range(10_000, 32_000)
-"""Below those that kernels choose by themselves. Each connection has one of its own, whichever address it is to: two
-from the same port to different nodes that are led to the same task would be one and the same to that."""
+"""Below those that kernels choose by themselves. Each connection has one of its own, so that none has to wait for the
+end of an earlier one."""
 SECONDS = 5.0
 """A request that takes longer is lost."""
 TELL_SECONDS = 0.1

@@ -10,7 +10,7 @@ from agent.network.attachment import Attachment, Port, local_address6, read_alia
 from agent.network.balancing.frontends import Frontend, Kind, services
 from agent.network.kernel_state import kernel_state
 from agent.network.local_pool import USUAL
-from agent.network.netlink.messages import AF_INET, AF_INET6, Neighbour, Route
+from agent.network.netlink.messages import AF_INET, AF_INET6, ZONE_MASK, Neighbour, Route
 from agent.network.nftables import elements as nft
 from agent.network.nftables.families import name6, text6
 from agent.network.nftables.overlay_ports import OverlayPorts
@@ -78,6 +78,13 @@ def test_marks_differ_though_addresses_end_alike() -> None:
     found = entry_marks([IPv4Address("10.0.0.1"), IPv4Address("11.0.0.1"), PEER6])
     assert len(set(found.values())) == 3
     assert all(mark >> 24 == 0x53 for mark in found.values())
+
+
+def test_zones_of_nodes_differ_and_none_is_the_one_of_all_else() -> None:
+    alike = [IPv4Address(f"10.{number}.0.0") for number in range(200)]
+    found = entry_marks([*alike, *(IPv4Address(f"10.1.0.{number}") for number in range(1, 200))])
+    zones = {mark & ZONE_MASK for mark in found.values()}
+    assert len(zones) == len(set(found.values())) == 399 and 0 not in zones
 
 
 def test_nodes_addresses_in_the_overlay() -> None:
