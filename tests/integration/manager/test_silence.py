@@ -1,7 +1,10 @@
 """Silence: of the manager itself, and of many nodes together. Neither moves a task."""
 
 import asyncio
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -13,7 +16,6 @@ from shoal.api.v1.control_pb2 import (
     GetNodeRequest,
     ListNodesRequest,
     ListTasksRequest,
-    UpdateNodeRequest,
     WatchEventsRequest,
     WatchServicesRequest,
 )
@@ -29,6 +31,7 @@ from tests.integration.manager.manager_process import (
 )
 from tests.integration.manager.test_two_managers import web
 
+SHOAL = str(Path(sys.executable).with_name("shoal"))
 PAUSE_SECONDS = 4.0
 """Nearly three times as long as a node has at a heartbeat of 0.5 s."""
 LOOK_SECONDS = 3.0
@@ -96,8 +99,12 @@ def test_many_nodes_that_fall_silent_together_keep_their_tasks_until_a_user_give
             await tells_users(control, gone, begin_ms)
             await asyncio.sleep(LOOK_SECONDS)
             assert await wanted(control) == before, "nothing moves"
-            given_up = gone[0]
-            await declare_down(control, given_up)
+            given_up = gone[0]  # h1
+            code, said = await asyncio.to_thread(shoal, manager, "node", "down", "h0")
+            assert code and "only a node that is unknown" in said, said
+            listed = await asyncio.to_thread(shoal, manager, "node", "ls")
+            assert "unknown" in listed[1] and "6 of 7 nodes" in listed[1], listed
+            assert (await asyncio.to_thread(shoal, manager, "node", "down", "h1"))[0] == 0
             await until(lambda: all_are(control, [given_up], NodeStatus.DOWN), "it is down")
             await until(lambda: moved(control, before, given_up), "its tasks run elsewhere, and no others")
             assert await all_are(control, gone[1:], NodeStatus.UNKNOWN)
@@ -123,11 +130,13 @@ async def tells_users(control: Any, node_ids: list[str], since_ms: int) -> None:
     assert sorted(told) == sorted(node_ids)
 
 
-async def declare_down(control: Any, node_id: str) -> None:
-    """As `shoal node down` does."""
-    view = await control.GetNode(GetNodeRequest(node=node_id))
-    view.node.spec.declared_down_ms = view.status.since_ms
-    await control.UpdateNode(UpdateNodeRequest(node=node_id, version=view.node.meta.version, spec=view.node.spec))
+def shoal(manager: ManagerProcess, *arguments: str) -> tuple[int, str]:
+    """Exit code of `shoal …` and what it says, with the admin's context."""
+    environment = {**os.environ, "SHOAL_CONFIG": str(manager.state.parent / "config")}
+    made = ["context", "create", "here", "--admin", str(manager.state / "admin")]
+    subprocess.run([SHOAL, *made], env=environment, capture_output=True, check=False)
+    done = subprocess.run([SHOAL, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
 
 
 async def moved(control: Any, before: dict[str, str], node_id: str) -> bool:
