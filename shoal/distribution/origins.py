@@ -35,6 +35,8 @@ def named_url(text: str, base: httpx.URL | None = None) -> httpx.URL:
         raise InvalidInput(f"a URL is not valid: {' '.join(ascii(str(error)).split())[:200]}") from error
     if url.scheme not in _PORTS or not url.raw_host:
         raise InvalidInput("a URL has no host or is not of http or https")
+    if url.port is not None and not 0 < url.port < 1 << 16:
+        raise InvalidInput("a URL has a port that there is not; ports go from 1 to 65535")
     if url.userinfo:
         raise InvalidInput("a URL holds a user name or a password")
     _check_length(str(url))

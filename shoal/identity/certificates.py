@@ -8,7 +8,7 @@ import hashlib
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -75,7 +75,7 @@ def requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
     try:
         parsed = x509.load_pem_x509_csr(csr)
         proven, key = parsed.is_signature_valid, parsed.public_key()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise InvalidInput("the certificate request is not PKCS #10 in PEM") from None
     if not proven:
         raise InvalidInput("the certificate request is not signed by its own key")

@@ -3,6 +3,7 @@
 import random
 from ipaddress import IPv4Address
 
+import dns.message
 from google.protobuf.message import DecodeError
 
 from agent.network.attachment import read_alias
@@ -15,10 +16,38 @@ from agent.network.dns.zone import zone
 from agent.network.names import GATEWAY
 from agent.network.netlink.connection import explanation, messages_of
 from agent.network.netlink.inventory import attributes
+from agent.network.netlink.messages import attribute, number, text
 from agent.network.tables import tables
-from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, TaskEndpoint
+from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import TaskAddress
 from shoal.errors import InvalidInput, Unavailable
+
+_LINK = bytes(16) + text(3, "eth0") + number(4, 1450) + attribute(1, b"\2\0\0\0\0\1")
+_TOLD = Assignments(
+    networks=[NetworkAssignment(network_id="a", subnet="10.0.0.0/24", block="10.0.0.0/22", subnet6="fd00::/64")],
+    peers=[Peer(node_id="n2", address="192.0.2.2", vtep_mac="02:56:c0:00:02:02")],
+    endpoints=[TaskEndpoint(task_id="t", node_id="n2", addresses=[TaskAddress(network_id="a", address="10.0.0.7")])],
+)
+EXAMPLES = (
+    *(
+        dns.message.make_query(name, kind, use_edns=edns).to_wire()
+        for name, kind, edns in (
+            ("web", "A", False),
+            ("tasks.web", "AAAA", 0),
+            ("_80._tcp.web", "SRV", 0),
+            ("1.1.0.10.in-addr.arpa", "PTR", False),
+            ("example.org", "MX", 0),
+        )
+    ),
+    b"\0\1\1\0\0\1\0\0\0\0\0\0\xc0\x0c\0\1\0\1",
+    b"\0\1\1\0\0\1\0\0\0\0\0\1\3web\0\0\1\0\1\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08abcdefgh",
+    b"nameserver 192.0.2.53\nnameserver 169.254.1.1\nnameserver fe80::1%eth0\noptions edns0\n",
+    (16 + len(_LINK)).to_bytes(4, "little") + b"\x10\0\2\0\1\0\0\0\0\0\0\0" + _LINK,
+    b"task1 mac=02:00:00:00:00:01 exit=10.0.0.7 local=172.30.0.5 dns=192.0.2.1,fd00::1 exit6=fd00::7",
+    bytes(16),
+    b"task1 mac=02:00:00:00:00:01 exit=999.0.0.7 local=1.2.3.4.5",
+    _TOLD.SerializeToString(),
+)
 
 _NETWORKS = [NetworkAssignment(network_id="front", subnet="10.0.1.0/24", subnet6="fd01::/64")]
 _TASKS = [

@@ -16,6 +16,12 @@ _KEY = certificates.new_key()
 
 EXAMPLES = (
     certificates.request(_KEY),
+    b"-----BEGIN CERTIFICATE REQUEST-----\n"
+    b"MIG6MGICAQAwADBZMBMGByqGSM24AgEGCCqGSM49AwEHA0IABLL6ydcbmqaK1NFg\n"
+    b"stEvFcjjT/+dqo7ggdgt2KK93WvbxI+8uLecaRKq1q91iviSXfrfS4FROP80gDjd\n"
+    b"JWkMbY2gADAKBggqhkjOPQQDAgNIADBFAiEA+WcQexxNYxdQvYGdZzKT8wq+JnG0\n"
+    b"5YbghTpZ3JDRODQCICxT8H6HqUiSY6P8Pum0m130HKDaq6elT/c8TukpIxSb\n"
+    b"-----END CERTIFICATE REQUEST-----\n",
     b"SHOAL-1-" + b"a" * 60,
     b"[2001:db8::1]:7442",
     NodeDescription(hostname="h1", address="192.0.2.1", vtep_mac="02:56:00:00:00:01").SerializeToString(),

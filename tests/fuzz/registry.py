@@ -20,6 +20,8 @@ EXAMPLES = (
     b"//user:password@[fe80::1%25eth0]:65536/../..?a=b&&c",
     b"/v2/a/blobs/uploads/1f?_state=aGVsbG8%3D",
     b"http://\xe2\x98\x83.example:80/\xff",
+    b"https://s:-1",
+    b"https://s:0",
     b"bytes 50-99/100",
     b'{"token": "abc", "access_token": "def", "expires_in": 300, "issued_at": "2026-01-01T00:00:00Z"}',
     b'{"token": "abc", "expires_in": 1e999}',
