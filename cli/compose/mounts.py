@@ -22,7 +22,7 @@ _MODES = {"rw", "ro", "nocopy", *_PROPAGATIONS, *_RELABEL}
 WITHOUT_EFFECT = (("bind", "selinux"),)
 """Settings of a mount, below their section, from which nothing follows; `consistency` and the modes z and Z too."""
 _BIND = {"create_host_path": "create_source", "propagation": "propagation", "recursive": "recursive"}
-_OWN = {"x-per-slot": "per_slot", "x-hold": "hold"}
+_OWN = {"x-per-slot": "per_slot", "x-hold": "hold", "x-shared": "shared"}
 """Extensions of ours."""
 
 

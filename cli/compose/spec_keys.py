@@ -90,6 +90,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.mounts.volume.no_copy": ("volumes.volume.nocopy",),
     "task.container.mounts.volume.per_slot": ("volumes.x-per-slot",),
     "task.container.mounts.volume.hold_ms": ("volumes.x-hold",),
+    "task.container.mounts.shared": ("volumes.x-shared",),
     "task.container.dns.nameservers": ("dns",),
     "task.container.dns.search": ("dns_search",),
     "task.container.dns.options": ("dns_opt",),

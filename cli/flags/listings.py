@@ -109,6 +109,11 @@ def _remove_port(spec: ServiceSpec, text: str) -> None:
             raise InvalidInput(f"--publish-rm: no port {text!r} is published; name the port in the container")
 
 
+MOUNT_HELP = (
+    "Mount: type=volume|bind|tmpfs,source=…,target=…; what may be written is for one task at a time unless shared=true."
+)
+
+
 def _add_mount(spec: ServiceSpec, text: str) -> None:
     spec.task.container.mounts.append(parse_mount(text))
 
@@ -220,7 +225,7 @@ LISTINGS = (
         placement.add_generic,
         placement.remove_generic,
     ),
-    Listing("--mount", "MOUNT", "Mount: type=volume|bind|tmpfs,source=…,target=….", _add_mount, _remove_mount),
+    Listing("--mount", "MOUNT", MOUNT_HELP, _add_mount, _remove_mount),
     _referring("--secret", "Mount a secret: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
     _referring("--config", "Mount a config, likewise."),
     _worded("--host", "NAME:ADDRESS", "Add a line to /etc/hosts.", lambda spec: spec.task.container.extra_hosts),

@@ -28,6 +28,7 @@ _KEYS = {
     "volume-nocopy": "no_copy",
     "per-slot": "per_slot",
     "hold": "hold",
+    "shared": "shared",
 }
 PRIVATE = ("private", "rprivate")
 FOLLOWING = ("slave", "rslave")
@@ -36,7 +37,9 @@ RECURSION = ("enabled", "disabled", "writable", "readonly")
 """What a container has of mounts below the source: all, read-only where the mount is; none; all as they are; all, and
 read-only or not at all."""
 _OPTION = "volume-opt"
-OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot", "hold")
+OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot")
+LASTING = ("hold", "shared")
+"""What is for data that outlives its container: volumes and bind mounts."""
 
 
 def parse_mount(text: str) -> Mount:
@@ -116,6 +119,13 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         tmpfs_bytes=parse_bytes(fields["tmpfs_bytes"]) if "tmpfs_bytes" in fields else 0,
         tmpfs_mode=_octal(fields.get("tmpfs_mode", "0"), text),
     )
+    if kind == "tmpfs" and any(name in fields for name in LASTING):
+        raise InvalidInput(f"mount {text!r}: {' and '.join(LASTING)} are for volumes and bind mounts")
+    mount.shared = _flag(fields, "shared")
+    if kind == "volume":
+        mount.volume.SetInParent()
+    if "hold" in fields:
+        mount.volume.hold_ms = parse_duration_ms(fields["hold"])
     if kind == "volume":
         _volume(mount, fields, options or {})
     elif options or any(name in fields for name in OF_VOLUMES):
@@ -125,7 +135,6 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
 
 def _volume(mount: Mount, fields: Mapping[str, str], options: Mapping[str, str]) -> None:
     use = mount.volume
-    use.SetInParent()
     use.options.update(options)
     use.driver = fields.get("driver", "")
     use.subpath, use.no_copy, use.per_slot = (
@@ -133,8 +142,6 @@ def _volume(mount: Mount, fields: Mapping[str, str], options: Mapping[str, str])
         _flag(fields, "no_copy"),
         _flag(fields, "per_slot"),
     )
-    if "hold" in fields:
-        use.hold_ms = parse_duration_ms(fields["hold"])
 
 
 def _flag(fields: Mapping[str, str], name: str) -> bool:

@@ -69,7 +69,7 @@ def _flags(part: str) -> Iterator[Scalar]:
     actions = ", ".join(ACTIONS if part == "update" else ROLLBACK_ACTIONS)
     yield flag("parallelism", "NUMBER", f"Tasks {verb} at once (1); 0 is all.", at_once)
     yield flag("delay", "TIME", "Wait between replacements.", milliseconds("delay_ms"))
-    yield flag("order", "ORDER", f"Replace by: {', '.join(ORDERS)}.", order)
+    yield flag("order", "ORDER", f"Replace and move tasks by: {', '.join(ORDERS)}.", order)
     yield flag("monitor", "TIME", "How long a new task runs before it counts (1s).", milliseconds("monitor_ms"))
     yield flag("failure-action", "ACTION", f"When tasks fail: {actions}.", action)
     yield flag("max-failure-ratio", "SHARE", "Share of the tasks that may fail (0).", most_failures)

@@ -81,6 +81,7 @@ async def examine(
     faults += host_programs.conflicts(view, checked, previous)
     faults += file_uses.resolve(checked, view, coming_files or {})
     faults += volume_uses.resolve(checked, view, coming_volumes or {})
+    faults += volume_uses.slot_faults(checked, view)
     image_faults, warnings = await _pin_image(checked, images, previous, lookup)
     places = placement_warnings(view, checked, neighbours.coming)
     own = (

@@ -18,7 +18,7 @@ from manager.control_api.validate_health import check_health
 from manager.control_api.validate_tuning import check_tuning
 from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
-from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit
+from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit, VolumeUse
 from shoal.errors import Fault, InvalidInput
 from shoal.signal_names import number_of
 from shoal.tmpfs_options import KNOWN, is_option
@@ -181,8 +181,20 @@ def _check_mount(path: str, mount: Mount) -> Iterator[Fault]:
     yield from _check_recursion(f"{path}.recursive", mount)
     if mount.create_source and mount.type != Mount.BIND:
         yield Fault(f"{path}.create_source", "is for bind mounts only")
-    if mount.HasField("volume") and mount.type != Mount.VOLUME:
+    if mount.type == Mount.BIND:
+        yield from check_duration(f"{path}.volume.hold_ms", mount.volume.hold_ms)
+    if (mount.shared or mount.volume.HasField("hold_ms")) and mount.type == Mount.TMPFS:
+        yield Fault(path, "shared and hold are for volumes and bind mounts: a tmpfs is each container's own")
+    if _is_of_volume(mount) and mount.type != Mount.VOLUME:
         yield Fault(f"{path}.volume", "is for mounts of type volume only")
+
+
+def _is_of_volume(mount: Mount) -> bool:
+    """Whether something is set that only a volume has."""
+    use = VolumeUse()
+    use.CopyFrom(mount.volume)
+    use.ClearField("hold_ms")
+    return bool(use.ListFields())
 
 
 def _check_recursion(path: str, mount: Mount) -> Iterator[Fault]:

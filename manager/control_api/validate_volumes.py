@@ -101,8 +101,6 @@ def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
             yield Fault(f"{path}.volume.subpath", "must be a relative path")
     if use.HasField("hold_ms"):
         yield from check_duration(f"{path}.volume.hold_ms", use.hold_ms)
-        if not use.per_slot and "{{" not in mount.source:
-            yield Fault(f"{path}.volume.hold_ms", "is for volumes per slot")
     if "{{" in mount.source and not _is_slot(mount.source):
         yield Fault(f"{path}.source", "may have no placeholder but {{.Task.Slot}} at its end, after a dash")
     if use.driver in ("", "local"):

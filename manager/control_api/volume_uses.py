@@ -10,6 +10,7 @@ from manager.control_api.seams import NowMs, Records
 from manager.control_api.text_rules import check_object_name
 from manager.control_api.validate_volumes import check_driver
 from manager.control_api.volume_drivers import is_driven, known_drivers, settle
+from manager.planner.mount_rules import first_name, is_exclusive
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import NAME, VOLUME
 from manager.store.tables import View
@@ -69,6 +70,35 @@ def _resolve(mount: Mount, view: View, coming: Coming) -> None:
         if volume.removing:
             raise Refused(f'volume "{volume.spec.name}" is being removed')
     settle(mount, volume)
+
+
+def slot_faults(spec: ServiceSpec, view: View) -> Iterator[Fault]:
+    """A volume per slot hides no data that all slots have had, nor the other way round: tasks would start empty."""
+    present = view.service_named(spec.name)
+    known = volume_mounts(present.spec.task.container) if present is not None else ()
+    kept = {(mount.source, mount.volume.per_slot) for _, mount in known}
+    for index, mount in volume_mounts(spec.task.container):
+        volume = view.volumes.get(mount.source)
+        if volume is None or (mount.source, mount.volume.per_slot) in kept:
+            continue
+        parts = _parts(view, volume)
+        has_slots, has_whole = any(parts), 0 in parts
+        path, name = f"task.container.mounts[{index}].volume.per_slot", volume.spec.name
+        if mount.volume.per_slot and has_whole and not has_slots:
+            yield Fault(path, f"volume {name} holds data that no slot would see: {_EMPTY}")
+        elif not mount.volume.per_slot and has_slots and not has_whole:
+            yield Fault(path, f"volume {name} holds data of single slots, which the task would not see: {_EMPTY}")
+
+
+_EMPTY = "tasks would start with an empty volume; use another volume, and copy the data to it"
+
+
+def _parts(view: View, volume: Volume) -> set[int]:
+    """Slots of which there is data; 0 for what is not of one slot."""
+    below = f"{volume.meta.id}/"
+    written = {place.slot for key, place in view.volume_slots.items() if key.startswith(below)}
+    reports = view.node_volumes.values()
+    return written | {held.slot for report in reports for held in report.volumes if held.volume_id == volume.meta.id}
 
 
 def missing(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
@@ -141,11 +171,15 @@ def in_live_tasks(view: View) -> frozenset[str]:
 
 
 def warnings(spec: ServiceSpec) -> Iterator[str]:
-    """What may surprise: each node has data of its own, and two tasks of a slot may have the same."""
+    """What may surprise: start-first is not in force, and each node has data of its own."""
     mounts = [mount for _, mount in volume_mounts(spec.task.container)]
     if spec.update.order == UpdateConfig.START_FIRST:
-        for name in sorted({mount.volume.name for mount in mounts if mount.volume.per_slot}):
-            yield f"volume {name} is there once for each slot: start-first lets two tasks have it during an update"
+        what = first_name(mount for mount in spec.task.container.mounts if is_exclusive(mount))
+        if what:
+            yield (
+                f"{what} is for one task at a time, so each task is stopped before its successor starts; "
+                "set shared=true on the mount if several tasks may write at once"
+            )
     if spec.WhichOneof("mode") == "replicated" and spec.replicated.replicas < 2:
         return
     coming = {

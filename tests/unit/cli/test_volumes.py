@@ -27,6 +27,9 @@ def test_mounts_of_volumes() -> None:
     assert parse_mount(text) == Mount(type=Mount.VOLUME, source="data", target="/d", read_only=True, volume=use)
     bind = parse_mount("type=bind,source=/srv,target=/d,bind-create-src,bind-propagation=rprivate")
     assert bind.create_source and not bind.HasField("volume")
+    shared = parse_mount("type=bind,source=/srv,target=/d,shared=true,hold=30s")
+    assert shared == Mount(type=Mount.BIND, source="/srv", target="/d", shared=True, volume=VolumeUse(hold_ms=30_000))
+    assert parse_mount("source=data,target=/d,shared").shared
     for value, expected in (("enabled", ""), ("disabled", "disabled"), ("writable", "writable")):
         mount = parse_mount(f"type=bind,source=/srv,target=/d,readonly,bind-recursive={value}")
         assert (mount.recursive, mount.read_only) == (expected, True)
@@ -39,6 +42,7 @@ def test_mounts_of_volumes() -> None:
         ("type=bind,source=/a,target=/d,bind-propagation=rshared", "stays in it"),
         ("type=bind,source=/a,target=/d,bind-recursive=yes", "must be one of enabled, disabled, writable, readonly"),
         ("type=tmpfs,target=/d,volume-nocopy", "do not belong"),
+        ("type=tmpfs,target=/d,shared=true", "hold and shared are for volumes and bind mounts"),
         ("source=d,target=/d,volume-opt=nfs", "name=value"),
         ("type=npipe,source=d,target=/d", "'npipe' is not supported"),
     ],
@@ -57,6 +61,7 @@ services:
     volumes:
       - data:/data:ro
       - ./conf:/conf
+      - {type: bind, source: /srv/shared, target: /shared, x-shared: true}
       - {type: volume, source: data, target: /slots, volume: {nocopy: true, subpath: sub}, x-per-slot: true, x-hold: 1m}
       - {type: volume, source: far, target: /far}
       - {type: bind, source: ./made, target: /made, bind: {create_host_path: true}}
@@ -70,8 +75,9 @@ volumes:
     (volume,) = project.volumes
     assert (volume.name, volume.stack, dict(volume.labels), volume.driver) == ("shop_data", "shop", {"a": "b"}, "local")
     assert dict(volume.options) == {"type": "none", "o": "bind", "device": "/srv"}
-    data, conf, slots, far, made, tmp, own = project.services[0].task.container.mounts
+    data, conf, both, slots, far, made, tmp, own = project.services[0].task.container.mounts
     assert (data.type, data.source, data.read_only) == (Mount.VOLUME, "shop_data", True)
+    assert (both.type, both.source, both.shared) == (Mount.BIND, "/srv/shared", True)
     assert (conf.type, conf.source) == (Mount.BIND, str(tmp_path / "conf"))
     assert slots.volume == VolumeUse(no_copy=True, subpath="sub", per_slot=True, hold_ms=60_000)
     assert far.source == "elsewhere"

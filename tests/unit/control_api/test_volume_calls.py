@@ -16,6 +16,7 @@ from shoal.api.v1.control_pb2 import (
     RemoveServiceRequest,
     RemoveStackRequest,
     RemoveVolumeRequest,
+    UpdateServiceRequest,
 )
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
@@ -64,12 +65,16 @@ def test_a_service_makes_the_volume_that_it_names() -> None:
     with_api(scenario)
 
 
-def test_start_first_on_a_volume_per_slot_is_warned_of() -> None:
+def test_start_first_is_not_in_force_on_data_of_one_writer_and_that_is_said() -> None:
     async def scenario(api: Api) -> None:
         spec = mounting("db", per_slot=True)
         spec.update.order = UpdateConfig.START_FIRST
         answer = await api.services.create(CreateServiceRequest(spec=spec))
-        assert "start-first lets two tasks have it" in "".join(answer.warnings)
+        told = "volume data is for one task at a time, so each task is stopped before its successor starts"
+        assert told in "".join(answer.warnings)
+        spec.name, spec.task.container.mounts[0].shared = "web", True
+        answer = await api.services.create(CreateServiceRequest(spec=spec))
+        assert told not in "".join(answer.warnings)
 
     with_api(scenario)
 
@@ -145,7 +150,7 @@ def test_a_volume_without_a_name_is_no_record() -> None:
         (mounting("web", "d-{{.Service.Name}}"), "no placeholder but"),
         (mounting("web", subpath="../x"), '".."'),
         (mounting("web", subpath="/x"), "relative"),
-        (mounting("web", hold_ms=5), "is for volumes per slot"),
+        (mounting("web", hold_ms=-5), "volume.hold_ms"),
         (mounting("web", options={"type": "nfs"}), "type and device are needed together"),
         (mounting("web", options={"colour": "red", "type": "a", "device": "b"}), "not an option of the local driver"),
         (mounting("web", "No Name"), "may have only a-z"),
@@ -157,6 +162,29 @@ def test_bad_mounts(spec: ServiceSpec, told: str) -> None:
             await api.services.create(CreateServiceRequest(spec=spec))
         assert told in str(error.value)
         assert not api.store.tables.volumes
+
+    with_api(scenario)
+
+
+def test_per_slot_hides_no_data() -> None:
+    async def scenario(api: Api) -> None:
+        created = await api.services.create(CreateServiceRequest(spec=mounting("db")))
+        identifier = (await mount_of(api, "db")).source
+        home = VolumeSlot(volume_id=identifier, node_id="n1")
+        await api.store.commit([put(kinds.VOLUME_SLOT, f"{identifier}/0", home)])
+        spec = ServiceSpec()
+        spec.CopyFrom(created.service.spec)
+        spec.task.container.mounts[0].volume.per_slot = True
+        version = created.service.meta.version
+        with pytest.raises(InvalidInput, match="volume data holds data that no slot would see"):
+            await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec))
+        with pytest.raises(InvalidInput, match="no slot would see"):
+            await api.services.create(CreateServiceRequest(spec=mounting("other", per_slot=True)))
+        spec.task.container.mounts[0].source = "slots"
+        await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec))
+        await hold(api, "n1", (await mount_of(api, "db")).source)
+        with pytest.raises(InvalidInput, match="holds data of single slots"):
+            await api.services.create(CreateServiceRequest(spec=mounting("plain", "slots")))
 
     with_api(scenario)
 
