@@ -16,7 +16,10 @@ from agent.worker.seams import Exit
 _log = logging.getLogger(__name__)
 
 LOST = 255
+UNSUPERVISED = "its supervisor (conmon) was killed: its output since then and its exit code are lost"
 _CONMON_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
+"""From SIGTERM to SIGKILL, for a container whose supervisor was killed."""
 
 
 @dataclass
@@ -28,14 +31,16 @@ class _Watched:
     conmon: int | None
     code: int | None = None
     timer: asyncio.TimerHandle | None = None
+    unsupervised: bool = False
 
 
 class ExitWatch:
     """Tells each container's end once.
 
-    The end counts when conmon has ended too, so that the log is complete and the exit file written. When conmon was
-    lost before, the exit code comes from waitpid(2), for which this process is a child subreaper; for a container of an
-    earlier process of the agent that has lost its conmon too, the code is 255.
+    The end counts when conmon has ended too, so that the log is complete and the exit file written. A container whose
+    conmon was killed has no log and no standard output any more: it is stopped (SIGTERM, five seconds later SIGKILL)
+    and ends with the code 255 and a message that says so, whatever its program answers. When both have ended and there
+    is no exit file, the code comes from waitpid(2), for which this process is a child subreaper, else it is 255.
 
     Args:
         on_end: called from the event loop.
@@ -73,6 +78,8 @@ class ExitWatch:
             loop.add_reader(conmon, self._conmon_ended, watched)
         if first is None:
             self._limit_wait(watched)
+        elif conmon is None:
+            self._stop_unsupervised(watched)
         return None
 
     def send(self, task_id: str, number: int) -> None:
@@ -100,6 +107,8 @@ class ExitWatch:
         watched.code = reap(watched.first)
         _close(watched.first)
         watched.first = None
+        if watched.timer is not None:
+            watched.timer.cancel()
         if watched.conmon is None:
             self._tell(watched)
         else:
@@ -116,14 +125,29 @@ class ExitWatch:
         watched.conmon = None
         if watched.first is None:
             self._tell(watched)
-        elif not self._exit_file(watched.record.task_id).exists():
-            _log.warning("task %s: its supervisor conmon was killed; its output is lost", watched.record.task_id)
+        else:
+            self._stop_unsupervised(watched)
+
+    def _stop_unsupervised(self, watched: _Watched) -> None:
+        """End what nobody supervises: its output is lost, and writing to it may end it anyway."""
+        assert watched.first is not None
+        if ended(watched.first, 0) or self._exit_file(watched.record.task_id).exists():
+            return  # conmon has done its work; the end of the first process is about to be told
+        _log.warning("task %s: %s; it is stopped", watched.record.task_id, UNSUPERVISED)
+        watched.unsupervised = True
+        self.send(watched.record.task_id, signal.SIGTERM)
+        watched.timer = asyncio.get_running_loop().call_later(
+            _GRACE_SECONDS, self.send, watched.record.task_id, signal.SIGKILL
+        )
 
     def _tell(self, watched: _Watched) -> None:
         if self._watched.pop(watched.record.task_id, None) is None:
             return
         self._release(watched)
-        self._on_end(watched.record.task_id, self._outcome(watched.record, watched.code))
+        end = self._outcome(watched.record, watched.code)
+        if watched.unsupervised and not end.oom_killed:
+            end = Exit(LOST, False, end.at_ms, UNSUPERVISED)
+        self._on_end(watched.record.task_id, end)
 
     def _outcome(self, record: Record, waited: int | None) -> Exit:
         file = self._exit_file(record.task_id)
@@ -133,7 +157,7 @@ class ExitWatch:
             code, at_ms = LOST if waited is None else waited, self._clock()
         lost = waited is None and code == LOST and not file.exists()
         oom_killed = code != 0 and self._cgroups.oom_kills(record.task_id) > 0
-        message = "its supervisor was killed, the exit code is not known" if lost else ""
+        message = "its supervisor (conmon) was killed: its exit code is lost" if lost else ""
         return Exit(code, oom_killed, at_ms, "killed by the kernel for its memory limit" if oom_killed else message)
 
     def _exit_file(self, task_id: str) -> Path:

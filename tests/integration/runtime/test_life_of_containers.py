@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.runtime.exits import LOST, UNSUPERVISED
 from agent.runtime.linux import mount, unmount
 from agent.runtime.places import Places, read_record
 from agent.runtime.runtime import OciRuntime
@@ -114,22 +115,22 @@ def test_reset_leaves_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_killed_supervisor_loses_no_exit_code(tmp_path: Path) -> None:
-    """This process is the child subreaper, so it inherits the container's first process."""
+@pytest.mark.parametrize("answer", ["exit 0", ":"], ids=["obeys", "ignores"])
+def test_a_container_without_its_supervisor_is_stopped_and_says_what_is_lost(tmp_path: Path, answer: str) -> None:
+    """Its log and exit code are lost, so it fails, whether it ends by SIGTERM with code 0 or has to be killed."""
 
     async def body(runtime: OciRuntime, ends: Ends, image: Image) -> None:
-        request = shell(image, "trap 'exit 9' TERM; while :; do sleep 0.02; done")
+        request = shell(image, f"trap '{answer}' TERM; echo ready; while :; do sleep 0.02; done")
         await runtime.start(request)
         record = read_record(places(tmp_path).bundle(request.task_id))
         assert record is not None
+        lines = log_lines(runtime, request.task_id, follow=True)
+        assert (await anext(lines)).data == b"ready"
         os.kill(record.conmon_pid, signal.SIGKILL)
-        await until(lambda: not Path(f"/proc/{record.conmon_pid}").exists())
-        assert Path(f"/proc/{record.pid}").exists()
-        async with asyncio.timeout(20):
-            while request.task_id not in ends.told:
-                await runtime.signal(request.task_id, "SIGTERM")
-                await asyncio.sleep(0.02)
-        assert [end.code for end in ends.told[request.task_id]] == [9]
+        end = await ends.of(request.task_id)
+        assert (end.code, end.message) == (LOST, UNSUPERVISED)
+        assert not Path(f"/proc/{record.pid}").exists()
+        await lines.aclose()
 
     with_runtime(tmp_path, body)
 

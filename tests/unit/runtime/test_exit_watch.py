@@ -10,7 +10,7 @@ import pytest
 
 from agent.runtime.cgroup_layout import CgroupLayout
 from agent.runtime.cgroups import Cgroups
-from agent.runtime.exits import ExitWatch
+from agent.runtime.exits import LOST, UNSUPERVISED, ExitWatch
 from agent.runtime.places import Places, Record, process_started
 from agent.worker.seams import Exit
 
@@ -63,12 +63,11 @@ def test_the_end_waits_for_conmon_and_its_exit_file(tmp_path: Path) -> None:
     asyncio.run(body())
 
 
-def test_without_conmon_the_code_comes_from_wait(tmp_path: Path) -> None:
+def test_without_conmon_it_is_stopped_and_its_code_counts_for_nothing(tmp_path: Path) -> None:
     async def body() -> None:
         watching, first = Watching(tmp_path), sleeper()
         assert watching.watch.add(record_of(first.pid, GONE)) is None
-        watching.watch.send("t", signal.SIGTERM)
-        assert await watching.one() == Exit(128 + signal.SIGTERM, oom_killed=False, at_ms=42)
+        assert await watching.one() == Exit(LOST, oom_killed=False, at_ms=42, message=UNSUPERVISED)
         first.returncode = -signal.SIGTERM
 
     asyncio.run(body())
@@ -80,7 +79,7 @@ def test_lost_when_nobody_knows(tmp_path: Path) -> None:
         end = watching.watch.add(record_of(GONE, GONE))
         assert end is not None
         assert end.code == 255
-        assert "not known" in end.message
+        assert "exit code is lost" in end.message
         assert watching.told == []
 
     asyncio.run(body())
