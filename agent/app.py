@@ -200,6 +200,7 @@ async def _worker(
         now_ms=now_ms,
         host_resolv_conf=host.resolv_conf,
         tell_disk=network.condition.note_disk,
+        tell_images_disk=partial(network.condition.note_disk, of="images"),
         parallel_starts=settings.parallel_starts,
     )
     return worker, runtime

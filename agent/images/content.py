@@ -11,7 +11,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
@@ -144,10 +144,15 @@ class Content:
                 if path not in paths:
                     path.unlink(missing_ok=True)
 
-    def forget_partials(self, older_than: float) -> None:
-        """Remove downloads that nobody has gone on with since a time in seconds since 1970. Raises as `open` does."""
+    def forget_partials(self, older_than: float, kept: Collection[Path] = ()) -> None:
+        """Remove downloads that nobody has gone on with since a time in seconds since 1970, but for those `kept`.
+
+        Raises as `open` does.
+        """
         with self._writing():
             for path in self._partial.iterdir():
+                if path in kept:
+                    continue
                 with suppress(FileNotFoundError):  # its download has just come to its end
                     if path.stat().st_mtime < older_than:
                         path.unlink()

@@ -16,7 +16,7 @@ def disk_error(error: OSError, path: os.PathLike[str] | str) -> Exhausted | Unav
     """What a failed write means for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         what = "no space or no inodes are left"
-        return Exhausted(f"the disk of the images is full at {path}: {what}; free some and try again")
+        return Exhausted(f"the disk of the images is full at {path}: {what}; free some space there")
     return Unavailable(f"images cannot be written at {path}: {error}")
 
 
@@ -51,7 +51,7 @@ class DiskGuard:
         self._left -= count
         if self._left < 0:
             # Files that replace each other leave the disk as it is, but keep it busy.
-            raise Exhausted("the disk of the images is too full for what the layer unpacks to; free some and try again")
+            raise Exhausted("the disk of the images is too full for what the layer unpacks to; free some space there")
         if self._bytes >= CHECK_BYTES:
             self._check()
 
@@ -73,7 +73,7 @@ class DiskGuard:
         if disk.f_bavail * disk.f_frsize < self._reserve_bytes + more:
             wanted = f"for a file of {more} bytes and a reserve of" if more else "of a reserve of"
             raise Exhausted(
-                f"the disk of the images is too full {wanted} {self._reserve_bytes >> 20} MiB; free some and try again"
+                f"the disk of the images is too full {wanted} {self._reserve_bytes >> 20} MiB; free some space there"
             )
         if disk.f_files and disk.f_favail < disk.f_files // _INODES_KEPT:
             raise Exhausted("the disk of the images has too few inodes left; remove small files and try again")

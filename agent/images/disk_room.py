@@ -9,6 +9,7 @@ from pathlib import Path
 from shoal.errors import Exhausted
 
 _REFUSED_SECONDS = 600.0
+_MORE_BYTES = 64 << 20
 
 
 class DiskRoom:
@@ -44,8 +45,12 @@ class DiskRoom:
             raise Exhausted(
                 f"the disk of the images is too full: {_mb(size)} MB are needed, {_mb(free)} MB are free, and "
                 f"{_mb(self._promised + self._reserve_bytes)} MB of those are for other downloads and the host; "
-                "free some space and try again"
+                f"free some space on the file system of {self._directory}"
             )
+
+    def note_full(self) -> None:
+        """The disk has turned out too full for what was begun: until some more is free, the next would be as well."""
+        self._refused = self._clock(), self._left(self._free()) + _MORE_BYTES
 
     @contextmanager
     def claim(self, size: int) -> Iterator["Claim"]:
@@ -69,7 +74,8 @@ class DiskRoom:
         self._promised -= taken
         if self._free() < self._reserve_bytes:
             raise Exhausted(
-                f"less than {self._reserve_bytes >> 20} MiB are free on the disk of the images; free some and try again"
+                f"less than {self._reserve_bytes >> 20} MiB are free on the disk of the images; "
+                f"free some space on the file system of {self._directory}"
             )
 
     def _left(self, free: int) -> int:

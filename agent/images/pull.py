@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from shoal.distribution.image_config import layers_by_diff_id
 from shoal.distribution.manifests import Descriptor, Index, Manifest, Platform, choose, parse_manifest
 from shoal.distribution.registries import Registries
 from shoal.distribution.retrying import RetryPolicy
-from shoal.errors import InvalidInput, NotFound, ShoalError
+from shoal.errors import Exhausted, InvalidInput, NotFound, ShoalError
 from shoal.image_reference import parse
 from shoal.task_group import TaskGroup
 
@@ -61,6 +63,7 @@ class Puller:
         self._unpacking = asyncio.Semaphore(parallel)
         self._unpacked = KeyedLocks()
         self._room = DiskRoom(content.directory, reserve_bytes, clock=clock)
+        self._begun: Counter[Path] = Counter()
         self._layers: SharedWork[tuple[str, str, str], None] = SharedWork()
 
     @property
@@ -105,7 +108,7 @@ class Puller:
 
     async def _pull_layers(self, repository: Repository, layers: Mapping[str, Descriptor], report: Report) -> None:
         missing = {diff_id: layer for diff_id, layer in layers.items() if not self._content.has_layer(diff_id)}
-        self._room.need(sum(self._left_of(repository, layer, diff_id) for diff_id, layer in missing.items()))
+        self._need_room(repository, missing)
         progress = Progress([layer.size for layer in missing.values()], report, clock=self._clock)
         try:
             async with TaskGroup() as group:
@@ -113,6 +116,16 @@ class Puller:
                     group.create_task(self._layer(repository, layer, diff_id, progress))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
+
+    def _need_room(self, repository: Repository, missing: Mapping[str, Descriptor]) -> None:
+        """Room for these layers; downloads that nobody goes on with give way. Raises Exhausted."""
+        size = sum(self._left_of(repository, layer, diff_id) for diff_id, layer in missing.items())
+        try:
+            self._room.need(size)
+        except Exhausted:
+            own = {self._partial(repository, layer, diff_id) for diff_id, layer in missing.items()}
+            self._content.forget_partials(math.inf, own | self._begun.keys())
+            self._room.need(size)
 
     async def _layer(self, repository: Repository, layer: Descriptor, diff_id: str, progress: Progress) -> None:
         """One layer in its place. Pulls that want it from one registry share the work; another repository's failure is
@@ -142,11 +155,20 @@ class Puller:
         download = Download(
             repository, layer, path, room=self._room, add=progress.add, policy=self._policy, clock=self._clock
         )
-        async with self._downloads.hold(_registry(repository)):
-            await download.run()
-        # Another registry may bring a layer of the same content: the first one stays.
-        async with self._unpacked.hold(diff_id), self._unpacking:
-            await self._unpacker.unpack(path, diff_id)
+        self._begun[path] += 1
+        try:
+            async with self._downloads.hold(_registry(repository)):
+                await download.run()
+            # Another registry may bring a layer of the same content: the first one stays.
+            async with self._unpacked.hold(diff_id), self._unpacking:
+                await self._unpacker.unpack(path, diff_id)
+        except Exhausted:
+            if not self._room.lacking:
+                self._room.note_full()
+            raise
+        finally:
+            self._begun[path] -= 1
+            self._begun += Counter()  # drops what is at zero
 
     def _partial(self, repository: Repository, layer: Descriptor, diff_id: str) -> Path:
         return self._content.partial(_registry(repository), layer.digest, diff_id)

@@ -86,6 +86,11 @@ class ImageStore:
         self._used: dict[str, float] = {each.image.digest: clock() for each in self._catalogue.entries()}
         self._pulls: SharedWork[str, Entry] = SharedWork()
 
+    @property
+    def lacks_room(self) -> bool:
+        """See `Images.lacks_room`."""
+        return self._source is not None and self._source.lacks_room
+
     async def ensure(self, reference: str, report: Report) -> Image:
         """See `Images.ensure`. A digest that is here costs no request; a tag is looked up when that was long ago, and
         what is here is used while the registry is away."""
@@ -167,7 +172,7 @@ class ImageStore:
         return unused(candidates, used, now, self._collect_policy)
 
     def _runs_short(self) -> bool:
-        if self._source is not None and self._source.lacks_room:
+        if self.lacks_room:
             return True
         disk = os.statvfs(self._content.directory)
         return runs_short(disk.f_bavail, disk.f_blocks, self._collect_policy)

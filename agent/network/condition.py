@@ -24,7 +24,7 @@ class Condition:
         self._quiet_seconds = quiet_seconds
         self._current = NetworkCondition()
         self._of_network = NetworkCondition()
-        self._of_disk = ""
+        self._of_disks: dict[str, str] = {}
         self._paths: Sequence[PathFault] = ()
         self._changed = asyncio.Event()
 
@@ -41,9 +41,9 @@ class Condition:
             repair = NetworkRepair(what=f"{wrong[0]}{more}", count=count, at_ms=self._now_ms())
             self._change(NetworkCondition(repaired=repair))
 
-    def note_disk(self, problem: str) -> None:
-        """What is wrong with the host's disk now; empty when nothing is."""
-        self._of_disk = problem
+    def note_disk(self, problem: str, *, of: str = "journal") -> None:
+        """What is wrong now with the disk of something; empty when nothing is."""
+        self._of_disks[of] = problem
         self._take()
 
     def note(
@@ -71,7 +71,7 @@ class Condition:
     def _take(self) -> None:
         new = NetworkCondition()
         new.CopyFrom(self._of_network)
-        new.problems[:] = [*filter(None, [self._of_disk]), *self._of_network.problems][:MOST_PROBLEMS]
+        new.problems[:] = [*filter(None, self._of_disks.values()), *self._of_network.problems][:MOST_PROBLEMS]
         new.paths.extend(self._paths)
         if self._current.HasField("repaired"):
             new.repaired.CopyFrom(self._current.repaired)

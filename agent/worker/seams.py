@@ -51,6 +51,11 @@ class Image:
 class Images(Protocol):
     """Images on this host."""
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether one was refused of late for want of room on the disk, and would be again. Costs a system call."""
+        ...
+
     async def ensure(self, reference: str, report: Report) -> Image:
         """The image, pulled and unpacked if it is not here yet. Concurrent calls share the work.
 

@@ -12,6 +12,7 @@ from agent.worker.attaching import attach, close
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, why
 from agent.worker.faults import line_of
+from agent.worker.image_room import refusal_is_final
 from agent.worker.progress import is_for_journal, next_status
 from agent.worker.seams import Exit, Image, Running, Sandbox
 from agent.worker.starting import start
@@ -206,7 +207,9 @@ class TaskRunner:
             revision = self._spec()
             container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
             report("getting the image")
-            self._image = await self._tools.images.ensure(container.image, report)
+            self._image = await self._tools.images.ensure(
+                container.image, report, is_final=refusal_is_final(revision.spec.task.restart)
+            )
             self._image_stop_signal = self._image.config.stop_signal
             self._status.notice = odd_stop_signal(self._image_stop_signal)
             self._watches.choose(revision, self._task, self._image.config)

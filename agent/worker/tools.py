@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from agent.health.probes import Prober
 from agent.worker.datapath import Datapath
+from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
-from agent.worker.seams import Contents, Images, Networks, Runtime, Volumes
+from agent.worker.seams import Contents, Networks, Runtime, Volumes
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.templates import Node
@@ -34,7 +35,7 @@ class Tools:
     node: Node
     prober: Prober
     runtime: Runtime
-    images: Images
+    images: ImageRoom
     networks: Networks
     datapath: Datapath
     journal: JournalKeeper

@@ -10,6 +10,7 @@ from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, revision_key
 from agent.worker.cut_off import LOOK_SECONDS, CutOff, is_due, told
 from agent.worker.datapath import Datapath
+from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
 from agent.worker.task_runner import TaskRunner
@@ -39,6 +40,7 @@ class Worker:
         parallel_starts: how many containers are prepared and started at once.
         host_resolv_conf: reads the node's own /etc/resolv.conf.
         tell_disk: takes what is wrong with the disk, one line; empty when nothing is.
+        tell_images_disk: the same, of the disk of the images.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Worker:
         now_ms: Callable[[], int],
         host_resolv_conf: Callable[[], str],
         tell_disk: Callable[[str], None],
+        tell_images_disk: Callable[[str], None],
         parallel_starts: int = 4,
     ) -> None:
         self._runtime = runtime
@@ -76,7 +79,7 @@ class Worker:
             node=node,
             prober=prober,
             runtime=runtime,
-            images=images,
+            images=ImageRoom(images, tell_images_disk),
             networks=networks,
             datapath=self._datapath,
             journal=self._keeper,

@@ -15,10 +15,13 @@ class PulledImages:
         self.held.set()
         self.config = ImageConfig(command=("/serve",))
         self.collected: list[frozenset[str]] = []
+        self.lacks_room = False
+        self.asked = 0
 
     async def ensure(self, reference: str, report: Report) -> Image:
         """As `Images.ensure`."""
         report(f"pulling {reference}")
+        self.asked += 1
         await self.held.wait()
         if reference in self.errors:
             raise self.errors[reference]

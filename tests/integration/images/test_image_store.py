@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from agent.images.collection import CollectPolicy
+from agent.images.content import Content
 from agent.images.store import ImageStore
 from cli.images.archive import open_source
 from cli.images.pack import Layer, write_archive
 from cli.images.push import push
 from shoal.distribution.digests import digest_of
 from shoal.distribution.registries import Registries
-from shoal.errors import InvalidInput, NotFound
+from shoal.errors import Exhausted, InvalidInput, NotFound
 from tests.integration.images.rig import AMD64, QUICK, entry, ignore, image_of, layer_of, settings, store_in, tar_of
 from tests.integration.registry_fixture import free_port, running_registry
 
@@ -98,6 +99,39 @@ def test_a_full_disk_does_not_hinder_what_makes_room(tmp_path: Path) -> None:
             again = store_in(disk, Registries())
             assert (await again.ensure(images[0].reference, ignore)).layers[0].is_dir()
             await again.aclose()
+            await store.aclose()
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(disk)], check=True)
+    try:
+        asyncio.run(run(disk))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_beginnings_of_other_downloads_give_way_and_a_refused_pull_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    async def run(disk: Path) -> None:
+        async with running_registry(tmp_path / "registry") as server:
+            reference = f"127.0.0.1:{server.port}/a:1"
+            await push(archive_of(tmp_path / "a.tar", os.urandom(1 << 20)), reference, Registries(), ignore)
+            store = store_in(disk, Registries())
+            abandoned = Content(disk).partial("elsewhere", "sha256:1", "sha256:2")
+            abandoned.write_bytes(bytes(4 << 20))
+            (disk / "filling").write_bytes(bytes((1 << 20) + (1 << 19)))
+            assert (await store.ensure(reference, ignore)).layers[0].is_dir()
+            lacking = [store.lacks_room]
+            assert not abandoned.exists()
+            await push(
+                archive_of(tmp_path / "b.tar", os.urandom(1 << 20)), f"{reference[:-3]}b:1", Registries(), ignore
+            )
+            fill(disk)
+            with pytest.raises(Exhausted, match=f"free some space on the file system of {disk}"):
+                await store.ensure(f"{reference[:-3]}b:1", ignore)
+            lacking.append(store.lacks_room)
+            (disk / "filling").unlink()
+            assert [*lacking, store.lacks_room] == [False, True, False]
+            assert (await store.ensure(f"{reference[:-3]}b:1", ignore)).layers[0].is_dir()
             await store.aclose()
 
     disk = tmp_path / "disk"

@@ -8,10 +8,13 @@ import pytest
 
 from agent.host import resolv_conf
 from agent.journal.journal import Journal
+from agent.worker.image_room import WAIT_SECONDS
 from agent.worker.journal_keeper import RETRY_SECONDS
 from agent.worker.worker import COLLECT_SECONDS
 from shoal.api.v1.dispatcher_pb2 import Assignments
+from shoal.api.v1.service_pb2 import RestartPolicy
 from shoal.api.v1.task_pb2 import TaskState
+from shoal.errors import Exhausted
 from tests.fakes.full_disk import JournalOnSmallDisk
 from tests.fakes.virtual_time import run_virtual
 from tests.unit.agent_core.worker_rig import Machine, assign, task
@@ -54,6 +57,56 @@ def test_with_a_full_disk_what_managers_say_is_done_and_written_once_there_is_ro
             kept = Journal(tmp_path / "journal").load()
             assert kept.entries.keys() == {"t2", "t3"} and kept.assigned.networks == {}
             assert (kept.entries["t2"].status.state, kept.entries["t3"].status.state) == (S.SHUTDOWN, S.RUNNING)
+
+    run_virtual(play())
+
+
+@pytest.mark.parametrize("policy", [RestartPolicy(condition=RestartPolicy.NONE), RestartPolicy(max_attempts=2)])
+def test_a_task_without_room_for_its_image_starts_once_there_is_some(tmp_path: Path, policy: RestartPolicy) -> None:
+    """The node tells why; the registry is not asked while nothing has become free, whatever the time."""
+    machine = Machine(tmp_path)
+    images = machine.images
+    images.errors["hello:1"] = Exhausted("the disk is too full: free some space on /images")
+    images.lacks_room = True
+    waiting = assign(task("t1"))
+    for each in waiting.revisions:
+        each.spec.task.restart.CopyFrom(policy)
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(waiting)
+            await machine.until_true(lambda: bool(machine.of_images_disk))
+            await asyncio.sleep(3600)
+            status = machine.last("t1")
+            assert (status.state, status.message) == (
+                S.PREPARING,
+                "waiting for room: the disk is too full: free some space on /images",
+            )
+            assert machine.of_images_disk == [
+                "the disk is too full: free some space on /images; tasks that wait for it start by themselves"
+            ]
+            assert images.asked == 1
+            images.lacks_room = False
+            images.errors.clear()
+            await machine.until("t1", S.RUNNING)
+            assert machine.of_images_disk[1:] == [""]
+
+    run_virtual(play())
+
+
+def test_a_task_that_may_go_elsewhere_waits_for_room_for_a_minute(tmp_path: Path) -> None:
+    """A disk that fills again as soon as it is tried is tried ever more slowly."""
+    machine = Machine(tmp_path)
+    machine.images.errors["hello:1"] = Exhausted("too full")
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            begun = asyncio.get_running_loop().time()
+            worker.take(assign(task("t1")))
+            assert (await machine.until("t1", S.REJECTED)).message == "too full"
+            assert WAIT_SECONDS <= asyncio.get_running_loop().time() - begun < WAIT_SECONDS + 5
+            assert machine.images.asked < 10
+            assert machine.of_images_disk[-1] == ""
 
     run_virtual(play())
 

@@ -43,6 +43,7 @@ class Machine:
         self.networks = FakeNetworks()
         self.reports: list[TaskStatus] = []
         self.of_disk: list[str] = []
+        self.of_images_disk: list[str] = []
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -95,6 +96,7 @@ class Machine:
             now_ms=self.now_ms,
             host_resolv_conf=self.resolv_conf,
             tell_disk=self.of_disk.append,
+            tell_images_disk=self.of_images_disk.append,
         )
         await worker.recover()
         running = asyncio.create_task(worker.run())

@@ -60,6 +60,9 @@ def test_the_disk_is_told_of_beside_the_network() -> None:
     condition.note_disk("full")
     condition.note(problems=[], listeners=[HostListener(port=80)], underlay_mtu=1400)
     assert list(condition.current.problems) == ["full"] and condition.current.underlay_mtu == 1400
+    condition.note_disk("no room for images", of="images")
+    assert list(condition.current.problems)[:2] == ["full", "no room for images"]
+    condition.note_disk("", of="images")
     condition.note_disk("")
     assert list(condition.current.problems) == [] and [each.port for each in condition.current.listeners] == [80]
 
