@@ -17,10 +17,20 @@ def document(view: ServiceView) -> dict[str, Any]:
         "name": view.service.spec.name,
         "revision": view.service.revision,
         "task_revision": view.service.task_revision,
+        **({"rolled_back": _rolled_back(view)} if view.rolled_back_from else {}),
         "tasks": _tasks(view),
         **({"autoscale": _without_id(view.autoscale)} if view.HasField("autoscale") else {}),
         "spec": whole.get("spec", {}),
         "status": _without_id(view.status),
+    }
+
+
+def _rolled_back(view: ServiceView) -> dict[str, Any]:
+    update = view.status.update
+    return {
+        "from_revision": view.rolled_back_from,
+        "to_revision": update.effective_revision,
+        "reason": update.message,
     }
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from manager.control_api.host_programs import missing_on
 from manager.planner import constraints
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import current_update, effective, rolled_back_to, spec_in_force
 from manager.planner.filters import is_for
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView
@@ -154,13 +154,24 @@ def service_view(view: View, service: Service) -> ServiceView:
     """What lists and `inspect` show."""
     counted = count(view, service.meta.id, fresh_revisions(effective(view, service)))
     return ServiceView(
-        service=service,
+        service=_as_in_force(view, service),
+        rolled_back_from=service.task_revision if rolled_back_to(view, service) else 0,
         status=view.service_status.get(service.meta.id),
         desired=desired(view, effective(view, service)),
         running=counted.running_any,
         autoscale=view.autoscales.get(service.meta.id) if service.spec.HasField("autoscale") else None,
         warnings=missing_on(view, service),
     )
+
+
+def _as_in_force(view: View, service: Service) -> Service:
+    """The service as it is to be shown and changed: after a rollback not with the template that failed."""
+    if not rolled_back_to(view, service):
+        return service
+    shown = Service()
+    shown.CopyFrom(service)
+    shown.spec.CopyFrom(spec_in_force(view, service))
+    return shown
 
 
 def progress(view: View, service: Service, counting: Counting = count) -> ServiceProgress:

@@ -7,6 +7,7 @@ from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
 from manager.files.contents import Contents
 from manager.files.nouns import FileNoun
+from manager.planner.effective import spec_in_force
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME
 from manager.store.tables import View
@@ -54,7 +55,7 @@ def alteration(store: Records, noun: FileNoun, old: File, new: File, content: by
 def rolling(view: View, noun: FileNoun, file: File, now_ms: int) -> Iterator[tuple[Service, Step]]:
     """A revision at the newest version for each service that follows the file, by the services' own way of updating."""
     for service, spec in file_uses.followers(view, noun, file):
-        following = revisions.following(service, spec, now_ms)
+        following = revisions.following(service, spec, now_ms, base=spec_in_force(view, service))
         if following is not None:
             yield service, _without_touch(noun, file, services.alteration(view, service, following))
 

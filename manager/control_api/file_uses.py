@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from manager.control_api.lookup import find_file
 from manager.control_api.validate_files import target_of
 from manager.files.nouns import NOUNS, FileNoun, version_key
+from manager.planner.effective import spec_in_force
 from manager.store.changes import PRESENT, Expect, Write, expect, put
 from manager.store.kinds import NAME
 from manager.store.tables import View
@@ -107,10 +108,10 @@ def named_versions(view: View, noun: FileNoun) -> frozenset[str]:
 
 
 def followers(view: View, noun: FileNoun, file: File) -> Iterator[tuple[Service, ServiceSpec]]:
-    """Services that follow the file and are at another version, with their specs at its newest."""
+    """Services that follow the file and are at another version, with their specs in force at its newest."""
     for service in view.services.values():
         spec = ServiceSpec()
-        spec.CopyFrom(service.spec)
+        spec.CopyFrom(spec_in_force(view, service))
         behind = [
             reference
             for reference in noun.references(spec.task.container)

@@ -21,20 +21,25 @@ def first(identifier: str, spec: ServiceSpec, now_ms: int) -> Service:
     return service
 
 
-def following(service: Service, spec: ServiceSpec, now_ms: int, *, rollback: bool = False) -> Service | None:
-    """The service with another spec; None when the spec says the same as before.
+def following(
+    service: Service, spec: ServiceSpec, now_ms: int, *, base: ServiceSpec | None = None, rollback: bool = False
+) -> Service | None:
+    """The service with another spec; None when the spec says the same as what is in force.
 
     Args:
+        base: the spec in force (`manager.planner.effective.spec_in_force`); the service's own unless given. What runs
+            it after a rollback goes on undisturbed, though its template becomes the newest again.
         rollback: the user asked for it as such.
     """
-    if _stripped(spec) == _stripped(service.spec):
+    base = service.spec if base is None else base
+    if _stripped(spec) == _stripped(base):
         return None
     changed = Service()
     changed.CopyFrom(service)
     changed.spec.CopyFrom(spec)
     changed.revision += 1
     changed.meta.updated_at_ms = now_ms
-    if work(service.spec) != work(spec):
+    if not work(service.spec) == work(base) == work(spec):
         changed.task_revision = changed.revision
         changed.ClearField("steering")
         if rollback:

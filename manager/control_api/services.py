@@ -9,6 +9,7 @@ from manager.control_api.job_counting import job_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import Lookup, examine
+from manager.planner.effective import spec_in_force
 from manager.planner.modes import is_job
 from manager.store.changes import Expect, Write, delete
 from manager.store.kinds import SERVICE
@@ -99,7 +100,8 @@ class Services:
         expects: list[Expect] = []
         answer: list[tuple[Service, bool]] = []
         for service, spec in services:
-            changed = revisions.following(service, spec, self._now_ms())
+            base = spec_in_force(self._store.tables, service)
+            changed = revisions.following(service, spec, self._now_ms(), base=base)
             answer.append((changed or service, changed is not None))
             if changed is not None:
                 writes += revisions.record_writes(changed) + revisions.pruning_writes(self._store.tables, changed)
@@ -134,16 +136,17 @@ class Services:
     ) -> UpdateServiceResponse:
         """`known` tells what was found out of the wanted image before; else the present spec does."""
         view = self._store.tables
-        submission = await examine(
-            wanted, view=view, images=images, previous=known or service.spec, lookup=Lookup.OTHER
-        )
+        base = spec_in_force(view, service)
+        submission = await examine(wanted, view=view, images=images, previous=known or base, lookup=Lookup.OTHER)
         waiting = dependency_faults(view, [submission.spec])[0]
         faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
         if faults:
             raise InvalidInput(faults)
-        changed = revisions.following(service, submission.spec, self._now_ms(), rollback=known is not None)
+        rollback = known is not None
+        changed = revisions.following(service, submission.spec, self._now_ms(), base=base, rollback=rollback)
         if changed is None or dry_run:
-            return UpdateServiceResponse(service=changed or service, warnings=submission.warnings)
+            same = ["this is what is in force already: nothing changes"] if changed is None and rollback else []
+            return UpdateServiceResponse(service=changed or service, warnings=[*submission.warnings, *same])
         await mesh.ensure_network(self._store, [changed.spec], self._now_ms)
         await volume_uses.ensure(self._store, [changed.spec], self._new_id, self._now_ms)
         writes, expects = alteration(view, service, changed)
@@ -203,7 +206,7 @@ def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, Ser
             missing.append(error)
             continue
         spec = ServiceSpec()
-        spec.CopyFrom(service.spec)
+        spec.CopyFrom(spec_in_force(view, service))
         if is_job(spec):
             faults.append(Fault(target.service, "is a job: change its completions with `service update --replicas`"))
         elif spec.HasField("autoscale"):

@@ -9,6 +9,7 @@ from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
 from manager.control_api.validate_network import GOING
+from manager.planner.effective import spec_in_force
 from manager.planner.template import work
 from manager.store.changes import expect, put
 from manager.store.kinds import NETWORK
@@ -106,7 +107,7 @@ def keep_restarts(view: View, specs: Sequence[ServiceSpec]) -> None:
     for spec in specs:
         present = view.service_named(spec.name)
         if present is not None:
-            known = max(spec.task.force_update, present.spec.task.force_update)
+            known = max(spec.task.force_update, spec_in_force(view, present).task.force_update)
             spec.task.force_update = known + (spec.name in replaced - by_themselves)
 
 
@@ -116,8 +117,9 @@ def _is_replaced(view: View, spec: ServiceSpec) -> bool:
         return False
     forced = ServiceSpec()
     forced.CopyFrom(spec)
-    forced.task.force_update = max(spec.task.force_update, present.spec.task.force_update)
-    return work(present.spec) != work(forced)
+    base = spec_in_force(view, present)
+    forced.task.force_update = max(spec.task.force_update, base.task.force_update)
+    return work(base) != work(forced)
 
 
 def plan_networks(view: View, specs: Sequence[NetworkSpec], new_id: NewId, now_ms: int) -> list[Planned]:
@@ -180,12 +182,13 @@ def plan_service(view: View, spec: ServiceSpec, new_id: NewId, now_ms: int) -> P
         return Planned(
             _change("service", spec.name, "create", service.meta.id), Step(*services.creation(view, service))
         )
-    changed = revisions.following(present, spec, now_ms)
+    base = spec_in_force(view, present)
+    changed = revisions.following(present, spec, now_ms, base=base)
     if changed is None:
         return Planned(_change("service", spec.name, "unchanged", present.meta.id), None)
     step = Step(*services.alteration(view, present, changed))
     change = _change("service", spec.name, "update", present.meta.id)
-    change.fields.extend(field_changes(present.spec, changed.spec))
+    change.fields.extend(field_changes(base, changed.spec))
     return Planned(change, step)
 
 

@@ -13,6 +13,7 @@ from manager.control_api.stack_volumes import plan_volumes
 from manager.control_api.submission import Lookup, Submission, examine
 from manager.control_api.text_rules import check_name
 from manager.control_api.transactions import commit_all
+from manager.planner.effective import spec_in_force
 from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import (
     DeployStackRequest,
@@ -138,7 +139,7 @@ class Stacks:
 
         async def one(spec: ServiceSpec) -> Submission:
             present = view.service_named(spec.name)
-            previous = present.spec if present is not None else None
+            previous = spec_in_force(view, present) if present is not None else None
             async with room:
                 return await examine(
                     spec,

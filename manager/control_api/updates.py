@@ -1,9 +1,10 @@
 """Updates under way: paused, resumed and promoted by the user; and the revisions that a service has had."""
 
 from manager.control_api import revisions
+from manager.control_api.counting import fresh_revisions
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import NowMs, Records
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import current_update, effective, rolled_back_to
 from manager.planner.modes import is_job
 from manager.planner.template import Wanted
 from manager.store.changes import put
@@ -17,6 +18,7 @@ from shoal.api.v1.control_pb2 import (
     UpdateServiceResponse,
 )
 from shoal.api.v1.service_pb2 import Service, UpdateStatus, UpdateSteering
+from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput, Refused
 from shoal.task_states import is_ready, is_wanted
 
@@ -123,11 +125,12 @@ def _refusal(
 
 
 def history(view: View, service: Service) -> list[RevisionView]:
-    """The revisions that are kept, with how many tasks run what each of them says."""
+    """The revisions that are kept, with how many tasks run each of them."""
     numbers = range(service.revision, 0, -1)
     identifier = service.meta.id
     kept = [found for number in numbers if (found := view.revision_of(identifier, number)) is not None]
-    in_force = Wanted(view, effective(view, service)).revision
+    in_force = rolled_back_to(view, service) or service.revision
+    fresh = fresh_revisions(effective(view, service))
     tasks = view.tasks_of(identifier).values()
     running = [task for task in tasks if is_wanted(task) and is_ready(task, view.task_status.get(task.id))]
     return [
@@ -135,7 +138,12 @@ def history(view: View, service: Service) -> list[RevisionView]:
             revision=revision,
             current=revision.number == service.revision,
             effective=revision.number == in_force,
-            running=sum(task.revision == revision.number for task in running),
+            running=sum(_runs(task, revision.number, in_force, fresh) for task in running),
         )
         for revision in kept
     ]
+
+
+def _runs(task: Task, number: int, in_force: int, fresh: range) -> bool:
+    """A change that restarts nothing leaves tasks the number of a revision before."""
+    return (in_force if task.revision in fresh else task.revision) == number

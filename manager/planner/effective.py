@@ -5,7 +5,7 @@ user changes the template: then the update that the status tells of is not the n
 """
 
 from manager.store.tables import View
-from shoal.api.v1.service_pb2 import Service, UpdateStatus
+from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
 
 
 def current_update(view: View, service: Service) -> UpdateStatus | None:
@@ -16,28 +16,45 @@ def current_update(view: View, service: Service) -> UpdateStatus | None:
     return status.update
 
 
-def effective(view: View, service: Service) -> Service:
-    """The service, or a copy with the template that was rolled back to and the replicas that the autoscaler wants.
+def rolled_back_to(view: View, service: Service) -> int:
+    """The revision whose template is in force in place of the newest one's; 0 when the newest one's is."""
+    update = current_update(view, service)
+    number = update.effective_revision if update is not None else 0
+    return number if number and view.revision_of(service.meta.id, number) is not None else 0
+
+
+def spec_in_force(view: View, service: Service) -> ServiceSpec:
+    """What the user's next change is based on: the newest spec, with the template that was rolled back to.
 
     The policies of updates stay the newest, and placement and restarts where the user changed them since.
     """
-    update = current_update(view, service)
-    number = update.effective_revision if update is not None else 0
+    number = rolled_back_to(view, service)
+    earlier = view.revision_of(service.meta.id, number) if number else None
+    if earlier is None:
+        return service.spec
+    made = ServiceSpec()
+    made.CopyFrom(service.spec)
+    made.task.CopyFrom(earlier.spec.task)
+    made.endpoint.CopyFrom(earlier.spec.endpoint)
+    _keep_changed_since(view, service, made)
+    return made
+
+
+def effective(view: View, service: Service) -> Service:
+    """The service, or a copy with the spec in force and the replicas that the autoscaler wants."""
+    number = rolled_back_to(view, service)
     if not number and not service.spec.HasField("autoscale"):  # nearly all
         return service
-    earlier = view.revision_of(service.meta.id, number) if number else None
     replicas = replicas_of(view, service)
-    if earlier is None and replicas == service.spec.replicated.replicas:
+    if not number and replicas == service.spec.replicated.replicas:
         return service
     made = Service()
     made.CopyFrom(service)
+    if number:
+        made.spec.CopyFrom(spec_in_force(view, service))
+        made.revision = made.task_revision = number
     if replicas != service.spec.replicated.replicas:
         made.spec.replicated.replicas = replicas
-    if earlier is not None:
-        made.spec.task.CopyFrom(earlier.spec.task)
-        made.spec.endpoint.CopyFrom(earlier.spec.endpoint)
-        _keep_changed_since(view, service, made)
-        made.revision = made.task_revision = earlier.number
     return made
 
 
@@ -51,11 +68,11 @@ def replicas_of(view: View, service: Service) -> int:
     return max(spec.autoscale.min_replicas, min(spec.autoscale.max_replicas, wanted))
 
 
-def _keep_changed_since(view: View, service: Service, made: Service) -> None:
+def _keep_changed_since(view: View, service: Service, made: ServiceSpec) -> None:
     failed = view.revision_of(service.meta.id, service.task_revision)
     if failed is None:
         return
     if service.spec.task.placement != failed.spec.task.placement:
-        made.spec.task.placement.CopyFrom(service.spec.task.placement)
+        made.task.placement.CopyFrom(service.spec.task.placement)
     if service.spec.task.restart != failed.spec.task.restart:
-        made.spec.task.restart.CopyFrom(service.spec.task.restart)
+        made.task.restart.CopyFrom(service.spec.task.restart)

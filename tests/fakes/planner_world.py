@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from manager.control_api.updates import steered
 from manager.planner.agenda import Agenda
-from manager.planner.effective import current_update
+from manager.planner.effective import current_update, spec_in_force
 from manager.planner.ledger import Ledger
 from manager.planner.plan import Outcome, Scope, plan, plan_scope
 from manager.planner.rolls import Rolls
@@ -128,7 +128,7 @@ class World:
         task_revision = number
         spec = ServiceSpec.FromString(spec.SerializeToString())
         spec.name = name
-        if old is not None and work(old.spec) == work(spec):
+        if old is not None and work(old.spec) == work(spec_in_force(self.tables, old)) == work(spec):
             task_revision = old.task_revision
         self.put(kinds.REVISION, f"{name}/{number}", ServiceRevision(service_id=name, number=number, spec=spec))
         service = Service(meta=Meta(id=name), spec=spec, revision=number, task_revision=task_revision)

@@ -47,6 +47,7 @@ def service_row(view: ServiceView) -> dict[str, object]:
         "completed": view.completed,
         "image": task_rows.short_image(spec.task.container.image),
         "ports": ", ".join(map(describe, spec.endpoint.ports)),
+        "rolled_back_from": view.rolled_back_from,
         "fault": view.status.fault,
     }
 
@@ -55,7 +56,8 @@ def _replicas(view: ServiceView) -> str:
     if (view.service.spec.WhichOneof("mode") or "").endswith("_job"):
         failed = bool(view.status.runs) and view.status.runs[-1].state == JobRun.FAILED
         return f"{view.completed}/{view.desired} completed{' (failed)' * failed}"
-    return f"{view.running}/{view.desired}"
+    back = f" (rolled back from revision {view.rolled_back_from})" if view.rolled_back_from else ""
+    return f"{view.running}/{view.desired}{back}"
 
 
 @click.command("ps", epilog=examples("shoal service ps web", "shoal service ps --running --format json web cache"))

@@ -54,7 +54,7 @@ def history_rows(views: list[RevisionView], *, now_ms: int) -> list[dict[str, ob
 def _state(view: RevisionView) -> str:
     if view.effective:
         return "in force" if view.current else "in force (rolled back to)"
-    return "newest" if view.current else ""
+    return "rolled back" if view.current else ""
 
 
 @click.command("diff", epilog=examples("shoal service diff web", "shoal service diff web 3 5"))

@@ -358,9 +358,9 @@ class RevisionView(_message.Message):
     current: _builtins.bool
     """It is what the user asked for last."""
     effective: _builtins.bool
-    """Its template is what the tasks are to run: another one than the current one's after a rollback."""
+    """It is in force: another one than the current one after a rollback of the planner's own."""
     running: _builtins.int
-    """Tasks that run its template."""
+    """Tasks that run it: of the revision in force also those that an earlier one with the same template made."""
     @_builtins.property
     def revision(self) -> _service_pb2.ServiceRevision: ...
     def __init__(
@@ -461,12 +461,15 @@ class ServiceView(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_FROM_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     DESIRED_FIELD_NUMBER: _builtins.int
     RUNNING_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
     AUTOSCALE_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    rolled_back_from: _builtins.int
+    """The revision whose template failed and was rolled back; 0 when the newest template is in force."""
     desired: _builtins.int
     """Tasks wanted: the replicas, or the number of nodes that a global service fits."""
     running: _builtins.int
@@ -474,7 +477,9 @@ class ServiceView(_message.Message):
     completed: _builtins.int
     """Jobs: tasks of the newest run that have ended with exit code 0."""
     @_builtins.property
-    def service(self) -> _service_pb2.Service: ...
+    def service(self) -> _service_pb2.Service:
+        """Its spec is the one in force: after a rollback of the planner's own, with the template that was rolled back to."""
+
     @_builtins.property
     def status(self) -> _service_pb2.ServiceStatus: ...
     @_builtins.property
@@ -489,6 +494,7 @@ class ServiceView(_message.Message):
         self,
         *,
         service: _service_pb2.Service | None = ...,
+        rolled_back_from: _builtins.int = ...,
         status: _service_pb2.ServiceStatus | None = ...,
         desired: _builtins.int = ...,
         running: _builtins.int = ...,
@@ -498,7 +504,7 @@ class ServiceView(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "service", b"service", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "running", b"running", "service", b"service", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscale", b"autoscale", "completed", b"completed", "desired", b"desired", "rolled_back_from", b"rolled_back_from", "running", b"running", "service", b"service", "status", b"status", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,12 +26,22 @@ def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     assert document["status"]["update"]["state"] == "ROLLED_BACK"
     assert document["status"]["update"]["effective_revision"] == 1
     newest, first = clean.json("service", "history", "web")
-    assert (newest["state"], newest["running"]) == ("newest", 0)
+    assert (newest["state"], newest["running"]) == ("rolled back", 0)
     assert (first["state"], first["running"]) == ("in force (rolled back to)", 3)
     assert "-registry:5000/hello:1" in clean.shoal("service", "diff", "web").replace("-    image: ", "-")
 
-    # It can be scaled, and the next update ends the rollback.
+    assert document["spec"]["task"]["container"]["image"].startswith(f"{HELLO}:1")
+    assert (document["rolled_back"]["from_revision"], document["rolled_back"]["to_revision"]) == (2, 1)
+    (row,) = clean.json("service", "ls")
+    assert (row["image"], row["replicas"]) == (f"{HELLO}:1", "3/3 (rolled back from revision 2)")
+
+    # What is in force is what the next change starts from: scaling keeps what runs, and so does another variable.
+    kept = {task["id"] for task in clean.tasks("web")}
     clean.shoal("service", "scale", "web=4")
+    assert images(clean) == ["1"] * 4 and kept < {task["id"] for task in clean.tasks("web")}
+    newest = clean.json("service", "history", "web")[0]
+    assert (newest["state"], newest["running"]) == ("in force", 4)
+    clean.shoal("service", "update", "--env-add", "LEVEL=debug", "web")
     assert images(clean) == ["1"] * 4
     clean.shoal("service", "update", "--image", f"{HELLO}:2", "--args", "", "web")
     assert images(clean) == ["2"] * 4

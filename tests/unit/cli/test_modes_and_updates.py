@@ -140,5 +140,5 @@ def test_what_changed_between_revisions() -> None:
         RevisionView(revision=ServiceRevision(number=1, spec=old, created_at_ms=1_000), effective=True, running=3),
     ]
     newest, first = history_rows(views, now_ms=61_000)
-    assert (newest["state"], newest["changes"]) == ("newest", "labels.team, task.container.image, update.canary")
+    assert (newest["state"], newest["changes"]) == ("rolled back", "labels.team, task.container.image, update.canary")
     assert (first["state"], first["running"], first["changes"]) == ("in force (rolled back to)", 3, "")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from manager.planner import rollout
 from manager.planner.effective import effective
+from manager.planner.template import work
 from manager.store.changes import Write
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -116,6 +117,13 @@ def check_placed(view: View, task: Task, in_force: Mapping[str, Service]) -> Non
     """
     reason = Oracle(view, in_force[task.service_id], gone={task.id}, in_force=in_force).excludes(task.node_id)
     assert not reason, f"{task.id} was placed on {task.node_id}, which {reason}"
+
+
+def check_template(view: View, task: Task, in_force: Mapping[str, Service]) -> None:
+    """A new task runs the template in force, before this pass or after it: never one that was rolled back."""
+    now = effective(view, view.services[task.service_id])
+    runs = work(view.revisions[f"{task.service_id}/{task.revision}"].spec)
+    assert runs in (work(in_force[task.service_id].spec), work(now.spec)), f"{task.id} runs what is not in force"
 
 
 def check_displaced(view: View, task: Task) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import current_update, effective, spec_in_force
 from manager.planner.template import Wanted
 from manager.store import kinds
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
@@ -16,7 +16,7 @@ from shoal.api.v1.service_pb2 import AutoscaleStatus, Global, Service, ServiceSp
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
-from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed
+from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed, check_template
 from tests.unit.planner.model_specs import (
     DEVICES,
     FEATURES,
@@ -151,7 +151,7 @@ class Cluster(RuleBasedStateMachine):
         service = self.world.tables.services.get(self.ids.get(name, ""))
         if service is not None and service.spec.HasField("replicated"):
             spec = ServiceSpec()
-            spec.CopyFrom(service.spec)
+            spec.CopyFrom(spec_in_force(self.world.tables, service))
             spec.replicated.replicas = replicas
             self.world.service(self.ids[name], spec)
 
@@ -265,6 +265,8 @@ class Cluster(RuleBasedStateMachine):
         for task in tables.tasks.values():
             if task.node_id and (task.id not in before or not before[task.id].node_id):
                 check_placed(tables, task, self.in_force)
+            if task.id not in before:
+                check_template(tables, task, self.in_force)
                 check_alone(tables, task, self.in_force[task.service_id].spec, self.world.now_ms)
                 check_at_home(tables, task, self.in_force[task.service_id].spec)
         if cut is None:
