@@ -43,6 +43,7 @@ from agent.streams.service import AgentStreams
 from agent.volumes.attachments import Attachments
 from agent.volumes.driver_mounts import DriverMounts
 from agent.volumes.host_volumes import HostVolumes
+from agent.volumes.sizes import VolumeSizes
 from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
@@ -101,14 +102,14 @@ async def run(settings: AgentSettings) -> None:
         devices = DeviceNames()
         await devices.look()
         contents = FileContents()
-        volumes = _volumes(settings, drivers, contents)
+        volumes, sizes = _volumes(settings, drivers, contents)
         apparmor = AppArmor()
         await asyncio.to_thread(apparmor.prepare)
         worker, runtime = await _worker(
             stack, settings, membership.node_id, network, outbox, contents, volumes, apparmor
         )
         await stack.enter_async_context(
-            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers)
+            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, sizes)
         )
         session = AgentSession(
             managers=managers,
@@ -221,18 +222,25 @@ async def _drivers(settings: AgentSettings) -> AsyncGenerator[Drivers]:
         await drivers.close()
 
 
-def _volumes(settings: AgentSettings, drivers: Drivers, contents: FileContents) -> HostVolumes:
+def _volumes(settings: AgentSettings, drivers: Drivers, contents: FileContents) -> tuple[HostVolumes, VolumeSizes]:
     news, mounts = News(), DriverMounts(settings.attached_directory, drivers, contents)
-    return HostVolumes(
-        local=VolumeStore(settings.volumes_directory, now_ms, news),
+    local = VolumeStore(settings.volumes_directory, now_ms, news)
+    volumes = HostVolumes(
+        local=local,
         attached=Attachments(mounts, contents, news),
         news=news,
     )
+    return volumes, VolumeSizes(local, settings.volumes_directory)
 
 
 @asynccontextmanager
 async def _streams(
-    address: str, membership: Membership, runtime: OciRuntime, network: NodeNetwork, drivers: Drivers
+    address: str,
+    membership: Membership,
+    runtime: OciRuntime,
+    network: NodeNetwork,
+    drivers: Drivers,
+    sizes: VolumeSizes,
 ) -> AsyncGenerator[aio.Server]:
     """The agent's own server, for managers alone."""
     server = make_server(AGENT_STREAMS, limits=limits.AGENT_STREAMS)
@@ -241,6 +249,7 @@ async def _streams(
         prober=network.probing,
         meters=runtime,
         controller=Controller(drivers),
+        sizes=sizes,
         programs=runtime,
         now_ns=time.monotonic_ns,
     )

@@ -185,7 +185,7 @@ def _control(
             network_check=NetworkCheck(store=store, prober=agents),
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
-            volumes=Volumes(store=store, now_ms=now_ms, new_id=ids.new_id),
+            volumes=Volumes(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
             managers=Managers(store=store),
             cluster=ClusterCalls(
                 store=store,

@@ -24,6 +24,8 @@ from shoal.api.v1.streams_pb2 import (
     ReadLogsRequest,
     ReadUsageRequest,
     ReadUsageResponse,
+    ReadVolumeSizesRequest,
+    ReadVolumeSizesResponse,
     TaskUsage,
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer
@@ -75,6 +77,14 @@ class Controller(Protocol):
         ...
 
 
+class Sizes(Protocol):
+    """`agent.volumes.sizes.VolumeSizes` is one."""
+
+    async def read(self, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
+        """Raises InvalidInput when it is too much."""
+        ...
+
+
 class AgentStreams(AgentStreamsServicer):
     """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes and for containers.
 
@@ -89,6 +99,7 @@ class AgentStreams(AgentStreamsServicer):
         prober: Prober,
         meters: Meters,
         controller: Controller,
+        sizes: Sizes,
         programs: Programs,
         now_ns: Callable[[], int],
     ) -> None:
@@ -96,10 +107,20 @@ class AgentStreams(AgentStreamsServicer):
         self._prober = prober
         self._meters = meters
         self._controller = controller
+        self._sizes = sizes
         self._programs = programs
         self._now_ns = now_ns
         self._log_readers = 0
         self._usage_readings = asyncio.Semaphore(USAGE_READINGS)
+
+    async def ReadVolumeSizes(  # noqa: N802  # named by the protocol
+        self,
+        request: ReadVolumeSizesRequest,
+        context: aio.ServicerContext[ReadVolumeSizesRequest, ReadVolumeSizesResponse],
+    ) -> ReadVolumeSizesResponse:
+        """Raises InvalidInput when too many volumes are asked for."""
+        del context
+        return await self._sizes.read(request)
 
     async def ReadUsage(  # noqa: N802  # named by the protocol
         self, request: ReadUsageRequest, context: aio.ServicerContext[ReadUsageRequest, ReadUsageResponse]

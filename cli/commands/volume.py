@@ -1,6 +1,7 @@
 """`shoal volume …`."""
 
 import time
+from collections.abc import Iterator
 
 import click
 
@@ -16,6 +17,7 @@ from cli.render.failure import warn
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import parse_bytes
+from shoal.amounts import size
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
     GetVolumeRequest,
@@ -28,7 +30,9 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumePublication, VolumeSpec
 from shoal.errors import Timeout, Unavailable
 
-COLUMNS = ("id", "name", "driver", "state", "nodes", "services", "problem")
+COLUMNS = ("id", "name", "driver", "state", "home", "nodes", "services", "problem")
+SIZE_SECONDS = 40.0
+"""For nodes to count what is on their disks."""
 MADE_SECONDS = 60.0
 """How long `create` waits for a driver."""
 
@@ -119,14 +123,21 @@ def _await_driver(client: Client, volume: str, name: str) -> None:
     raise Timeout(f'volume "{name}" is not made yet after {MADE_SECONDS:.0f} s; see `shoal volume inspect {name}`')
 
 
-@command.command("ls", epilog=examples("shoal volume ls", "shoal volume ls --format json"))
+@command.command("ls", epilog=examples("shoal volume ls", "shoal volume ls --size", "shoal volume ls --format json"))
+@click.option("-s", "--size", "sizes", is_flag=True, help="Ask the nodes how much each volume takes on their disks.")
 @format_option
 @quiet_option
 @pass_client
-def list_volumes(client: Client, *, form: str, quiet: bool) -> None:
-    """List volumes."""
-    views = client.call(client.control.ListVolumes, ListVolumesRequest()).volumes
-    show([row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+def list_volumes(client: Client, *, form: str, quiet: bool, sizes: bool) -> None:
+    """List volumes.
+
+    HOME is the node where a local volume keeps its task: of a volume per slot, each slot's. NODES have data of it: that
+    of another node than the home was left behind there, or is of a service with several replicas.
+    """
+    answer = client.call(client.control.ListVolumes, ListVolumesRequest(sizes=sizes), seconds=SIZE_SECONDS)
+    columns = (*COLUMNS[:6], "size", *COLUMNS[6:]) if sizes else COLUMNS
+    show([row(view) for view in answer.volumes], columns, form=form, quiet="id" if quiet else None)
+    warn(*answer.warnings)
 
 
 def row(view: VolumeView) -> dict[str, object]:
@@ -136,7 +147,9 @@ def row(view: VolumeView) -> dict[str, object]:
         "name": view.volume.spec.name,
         "driver": view.volume.spec.driver,
         "state": state(view),
+        "home": ", ".join(_homes(view)),
         "nodes": ", ".join(map(place, view.places)),
+        "size": _size(view),
         "services": ", ".join(view.services),
         "problem": view.status.problem or next((each.problem for each in view.places if each.problem), ""),
         "labels": dict(view.volume.spec.labels),
@@ -144,9 +157,29 @@ def row(view: VolumeView) -> dict[str, object]:
     }
 
 
+def _homes(view: VolumeView) -> Iterator[str]:
+    """ "h1", of a volume per slot "2: h1"."""
+    for each in view.places:
+        if each.home:
+            yield f"{each.slot}: {each.hostname}" if each.slot else each.hostname
+
+
+def _size(view: VolumeView) -> str:
+    """On all nodes together; empty when it is not known of any."""
+    known = [each.bytes for each in view.places if each.HasField("bytes")]
+    return size(sum(known)) if known else ""
+
+
 def _bare(where: VolumePlace) -> dict[str, object]:
     """A place for programs."""
-    return {"node": where.hostname, "slot": where.slot, "state": _progress(where), "down": where.down}
+    return {
+        "node": where.hostname,
+        "slot": where.slot,
+        "home": where.home,
+        "state": _progress(where),
+        "down": where.down,
+        "bytes": where.bytes if where.HasField("bytes") else None,
+    }
 
 
 def state(view: VolumeView) -> str:

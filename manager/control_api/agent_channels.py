@@ -21,6 +21,8 @@ from shoal.api.v1.streams_pb2 import (
     ReadLogsRequest,
     ReadUsageRequest,
     ReadUsageResponse,
+    ReadVolumeSizesRequest,
+    ReadVolumeSizesResponse,
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub
 from shoal.errors import Unavailable
@@ -107,6 +109,19 @@ class AgentChannels:
         async with self._channel(agent) as channel:
             try:
                 return await AgentStreamsStub(channel).ReadUsage(request, timeout=ANSWER_SECONDS)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+
+    async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
+        """What local volumes take on the node's disk.
+
+        Raises:
+            Unavailable: the node does not answer, or the connection broke.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                seconds = request.milliseconds / 1000 + ANSWER_SECONDS
+                return await AgentStreamsStub(channel).ReadVolumeSizes(request, timeout=seconds)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
 

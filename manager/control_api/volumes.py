@@ -9,6 +9,8 @@ from manager.control_api.seams import NowMs, Records
 from manager.control_api.transactions import Step, commit_all
 from manager.control_api.validate_volumes import check_volume
 from manager.control_api.volume_drivers import is_driven, known_drivers
+from manager.control_api.volume_homes import home_of
+from manager.control_api.volume_sizes import Sizes, add_sizes
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, VOLUME, VOLUME_SLOT, VOLUME_STATUS
 from manager.store.tables import View
@@ -31,8 +33,9 @@ from shoal.ids import NewId
 class Volumes:
     """The volumes' calls. The records are the cluster's, the data is on the nodes, who tell what they hold."""
 
-    def __init__(self, *, store: Records, now_ms: NowMs, new_id: NewId) -> None:
+    def __init__(self, *, store: Records, sizes: Sizes, now_ms: NowMs, new_id: NewId) -> None:
         self._store = store
+        self._sizes = sizes
         self._now_ms = now_ms
         self._new_id = new_id
 
@@ -58,12 +61,18 @@ class Volumes:
 
     async def get(self, request: GetVolumeRequest) -> VolumeView:
         view = self._store.tables
-        return next(views(view, [find_volume(view, request.volume)]))
+        found = next(views(view, [find_volume(view, request.volume)]))
+        if request.sizes:
+            await add_sizes(view, [found], self._sizes)
+        return found
 
-    async def list(self, _: ListVolumesRequest) -> ListVolumesResponse:
+    async def list(self, request: ListVolumesRequest) -> ListVolumesResponse:
+        """Sizes that nodes do not tell are left out, with a warning."""
         view = self._store.tables
         ordered = sorted(view.volumes.values(), key=lambda volume: volume.spec.name)
-        return ListVolumesResponse(volumes=views(view, ordered))
+        found = list(views(view, ordered))
+        warnings = await add_sizes(view, found, self._sizes) if request.sizes else []
+        return ListVolumesResponse(volumes=found, warnings=warnings)
 
     async def remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
         """Raises Refused while a service uses it, and when a local one is to go by force."""
@@ -166,14 +175,14 @@ def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
     for node_id, record in view.node_volumes.items():
         for held in record.volumes:
             if held.volume_id in wanted:
-                home = view.volume_slots.get(f"{held.volume_id}/{held.slot}")
+                home = home_of(view, view.volumes[held.volume_id], held.slot)
                 places[held.volume_id].append(
                     VolumePlace(
                         node_id=node_id,
                         hostname=hostname_of(view, node_id),
                         slot=held.slot,
                         created_at_ms=held.created_at_ms,
-                        home=home is not None and home.node_id == node_id,
+                        home=home == node_id,
                         down=is_down(view, node_id),
                         problem=_why_there(view, view.volumes[held.volume_id], node_id),
                     )

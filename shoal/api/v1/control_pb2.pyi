@@ -2667,15 +2667,19 @@ class GetVolumeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUME_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
     volume: _builtins.str
+    sizes: _builtins.bool
+    """Ask the nodes how much it takes. Takes as long as they need to count, 20 s at most."""
     def __init__(
         self,
         *,
         volume: _builtins.str = ...,
+        sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2732,6 +2736,7 @@ class VolumePlace(_message.Message):
     MOUNTED_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
     DOWN_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
     hostname: _builtins.str
     slot: _builtins.int
@@ -2746,6 +2751,8 @@ class VolumePlace(_message.Message):
     """What does not go on there, one line."""
     down: _builtins.bool
     """The node is down."""
+    bytes: _builtins.int
+    """On the node's disk; unset when it was not asked for, or is not known."""
     def __init__(
         self,
         *,
@@ -2758,12 +2765,15 @@ class VolumePlace(_message.Message):
         mounted: _builtins.bool = ...,
         problem: _builtins.str = ...,
         down: _builtins.bool = ...,
+        bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "down", b"down", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bytes", b"_bytes", "bytes", b"bytes", "created_at_ms", b"created_at_ms", "down", b"down", "home", b"home", "hostname", b"hostname", "mounted", b"mounted", "node_id", b"node_id", "problem", b"problem", "publication", b"publication", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__bytes: _TypeAlias = _typing.Literal["bytes"]  # noqa: Y015
+    _WhichOneofArgType__bytes: _TypeAlias = _typing.Literal["_bytes", b"_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__bytes) -> _WhichOneofReturnType__bytes | None: ...
 
 Global___VolumePlace: _TypeAlias = VolumePlace  # noqa: Y015
 
@@ -2771,12 +2781,17 @@ Global___VolumePlace: _TypeAlias = VolumePlace  # noqa: Y015
 class ListVolumesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    SIZES_FIELD_NUMBER: _builtins.int
+    sizes: _builtins.bool
+    """As in `GetVolumeRequest`."""
     def __init__(
         self,
+        *,
+        sizes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sizes", b"sizes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2787,16 +2802,22 @@ class ListVolumesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VOLUMES_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeView]: ...
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Nodes that have not told sizes, one line each."""
+
     def __init__(
         self,
         *,
         volumes: _abc.Iterable[Global___VolumeView] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -743,6 +743,82 @@ class LogRun(_message.Message):
 Global___LogRun: _TypeAlias = LogRun  # noqa: Y015
 
 @_typing.final
+class ReadVolumeSizesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_IDS_FIELD_NUMBER: _builtins.int
+    MILLISECONDS_FIELD_NUMBER: _builtins.int
+    milliseconds: _builtins.int
+    """For all of them, 1 to 60,000; what is not counted by then is told so."""
+    @_builtins.property
+    def volume_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At most 10,000. Those that the node does not hold are left out of the answer."""
+
+    def __init__(
+        self,
+        *,
+        volume_ids: _abc.Iterable[_builtins.str] | None = ...,
+        milliseconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["milliseconds", b"milliseconds", "volume_ids", b"volume_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadVolumeSizesRequest: _TypeAlias = ReadVolumeSizesRequest  # noqa: Y015
+
+@_typing.final
+class ReadVolumeSizesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def volumes(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeSize]: ...
+    def __init__(
+        self,
+        *,
+        volumes: _abc.Iterable[Global___VolumeSize] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["volumes", b"volumes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadVolumeSizesResponse: _TypeAlias = ReadVolumeSizesResponse  # noqa: Y015
+
+@_typing.final
+class VolumeSize(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    slot: _builtins.int
+    """0 for data that is not of one slot."""
+    bytes: _builtins.int
+    problem: _builtins.str
+    """Why it is not known, one line; empty when it is."""
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        problem: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "problem", b"problem", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeSize: _TypeAlias = VolumeSize  # noqa: Y015
+
+@_typing.final
 class ReadUsageRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -49,6 +49,11 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
                 _registered_method=True)
+        self.ReadVolumeSizes = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
+                _registered_method=True)
         self.CallDriver = channel.unary_unary(
                 '/shoal.api.v1.AgentStreams/CallDriver',
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.CallDriverRequest.SerializeToString,
@@ -85,6 +90,13 @@ class AgentStreamsServicer:
 
     def ReadUsage(self, request, context):
         """What the containers of tasks use now. Those that have none are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadVolumeSizes(self, request, context):
+        """What local volumes of this node take on its disk.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +144,11 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.ReadUsage,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.SerializeToString,
+            ),
+            'ReadVolumeSizes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadVolumeSizes,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.SerializeToString,
             ),
             'CallDriver': grpc.unary_unary_rpc_method_handler(
                     servicer.CallDriver,
@@ -230,6 +247,33 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/ReadUsage',
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ReadUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadVolumeSizes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/ReadVolumeSizes',
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.ReadVolumeSizesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class AgentStreamsStub:
     """How this node reaches others, measured now. Takes about a second."""
     ReadUsage: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]
     """What the containers of tasks use now. Those that have none are left out."""
+    ReadVolumeSizes: _grpc.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]
+    """What local volumes of this node take on its disk."""
     CallDriver: _grpc.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]
     """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
     an error is of Shoal: NOT_FOUND, the node has no such driver.
@@ -60,6 +62,8 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """How this node reaches others, measured now. Takes about a second."""
     ReadUsage: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadUsageRequest, _streams_pb2.ReadUsageResponse]  # type: ignore[assignment]
     """What the containers of tasks use now. Those that have none are left out."""
+    ReadVolumeSizes: _aio.UnaryUnaryMultiCallable[_streams_pb2.ReadVolumeSizesRequest, _streams_pb2.ReadVolumeSizesResponse]  # type: ignore[assignment]
+    """What local volumes of this node take on its disk."""
     CallDriver: _aio.UnaryUnaryMultiCallable[_streams_pb2.CallDriverRequest, _streams_pb2.CallDriverResponse]  # type: ignore[assignment]
     """One call of the controller service of a CSI driver that this node has. What the driver refuses is in the answer;
     an error is of Shoal: NOT_FOUND, the node has no such driver.
@@ -98,6 +102,14 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_streams_pb2.ReadUsageResponse, _abc.Awaitable[_streams_pb2.ReadUsageResponse]]:
         """What the containers of tasks use now. Those that have none are left out."""
+
+    @_abc_1.abstractmethod
+    def ReadVolumeSizes(
+        self,
+        request: _streams_pb2.ReadVolumeSizesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.ReadVolumeSizesResponse, _abc.Awaitable[_streams_pb2.ReadVolumeSizesResponse]]:
+        """What local volumes of this node take on its disk."""
 
     @_abc_1.abstractmethod
     def CallDriver(

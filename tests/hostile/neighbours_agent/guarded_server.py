@@ -52,7 +52,13 @@ def _log_server(root: Path) -> AgentStreams:
     """With nothing but logs."""
     nothing: Any = None
     return AgentStreams(
-        logs=_Logs(root), prober=nothing, meters=nothing, controller=nothing, programs=nothing, now_ns=time.monotonic_ns
+        logs=_Logs(root),
+        prober=nothing,
+        meters=nothing,
+        controller=nothing,
+        sizes=nothing,
+        programs=nothing,
+        now_ns=time.monotonic_ns,
     )
 
 

@@ -77,9 +77,9 @@ def test_a_slot_waits_for_its_node(volumes: Cluster) -> None:
     write(pid, "/data/who", "me")
     fabric.cut(volumes.layout, volumes.host_of(node), connected=False)
     (row,) = volumes.until(
-        lambda: [row for row in volumes.tasks("db") if "stays with its volume" in row["reason"]], "the slot to wait"
+        lambda: [row for row in volumes.tasks("db") if "for volume data" in row["reason"]], "the slot to wait"
     )
-    assert row["state"] == "pending" and f"on node {node}: down" in row["reason"]
+    assert row["state"] == "pending" and f"on node {node}, which is down; it starts when" in row["reason"]
     fabric.cut(volumes.layout, volumes.host_of(node), connected=True)
     volumes.until(lambda: [row for row in volumes.tasks("db") if row["state"] == "running"], "the slot to run again")
     ((again, pid),) = slots(volumes, "db").values()

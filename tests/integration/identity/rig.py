@@ -122,6 +122,11 @@ class Streams(AgentStreamsServicer):
     async def ReadUsage(self, request: streams_pb2.ReadUsageRequest, context: Context) -> streams_pb2.ReadUsageResponse:
         return streams_pb2.ReadUsageResponse()
 
+    async def ReadVolumeSizes(
+        self, request: streams_pb2.ReadVolumeSizesRequest, context: Context
+    ) -> streams_pb2.ReadVolumeSizesResponse:
+        return streams_pb2.ReadVolumeSizesResponse()
+
     async def CallDriver(
         self, request: streams_pb2.CallDriverRequest, context: Context
     ) -> streams_pb2.CallDriverResponse:

@@ -33,6 +33,8 @@ from shoal.api.v1.streams_pb2 import (
     ReadLogsRequest,
     ReadUsageRequest,
     ReadUsageResponse,
+    ReadVolumeSizesRequest,
+    ReadVolumeSizesResponse,
     TaskUsage,
 )
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsServicer, add_AgentStreamsServicer_to_server
@@ -227,6 +229,9 @@ class ScriptedAgent(AgentStreamsServicer):
             for task_id in sorted(request.task_ids):
                 line = stamp_of(number) + b" stdout F line %d\n" % number
                 yield LogBatch(runs=[LogRun(task_id=task_id, lines=line)])
+
+    async def ReadVolumeSizes(self, request: ReadVolumeSizesRequest, context: Context) -> ReadVolumeSizesResponse:
+        return ReadVolumeSizesResponse()
 
     async def CallDriver(self, request: CallDriverRequest, context: Context) -> CallDriverResponse:
         raise NotFound("this node has no drivers")

@@ -17,6 +17,8 @@ from shoal.api.v1.streams_pb2 import (
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
+    ReadVolumeSizesRequest,
+    ReadVolumeSizesResponse,
 )
 from shoal.errors import InvalidInput, NotFound
 from shoal.log_lines import parse_line, stamp_of
@@ -57,6 +59,11 @@ class NoMeters:
         raise AssertionError(task_ids)
 
 
+class NoSizes:
+    async def read(self, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
+        raise AssertionError(request)
+
+
 class NoController:
     async def call(self, request: CallDriverRequest) -> CallDriverResponse:
         raise AssertionError(request)
@@ -77,6 +84,7 @@ async def read(request: ReadLogsRequest) -> list[int]:
         prober=NoProber(),
         meters=NoMeters(),
         controller=NoController(),
+        sizes=NoSizes(),
         programs=NoPrograms(),
         now_ns=lambda: 0,
     )

@@ -138,6 +138,15 @@ def test_where_a_volume_is() -> None:
         assert place(where) == text
     told = row(VolumeView(places=shown.values()))["places"]
     assert isinstance(told, list) and told[2:4] == [
-        {"node": "h1", "slot": 3, "state": "", "down": True},
-        {"node": "h2", "slot": 0, "state": "mounted", "down": False},
+        {"node": "h1", "slot": 3, "home": False, "state": "", "down": True, "bytes": None},
+        {"node": "h2", "slot": 0, "home": False, "state": "mounted", "down": False, "bytes": None},
     ]
+
+
+def test_the_home_and_the_size_of_a_volume() -> None:
+    h1 = VolumePlace(hostname="h1", home=True, bytes=3 << 20)
+    left = VolumePlace(hostname="h2", bytes=1 << 20)
+    shown = row(VolumeView(places=[h1, left]))
+    assert (shown["home"], shown["nodes"], shown["size"]) == ("h1", "h1, h2", "4 MiB")
+    slots = [VolumePlace(hostname=f"h{number}", slot=number, home=True) for number in (1, 2)]
+    assert (row(VolumeView(places=slots))["home"], row(VolumeView(places=slots))["size"]) == ("1: h1, 2: h2", "")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from manager.control_api.seams import AgentAddress
 from manager.control_api.volumes import Volumes, emptied
 from manager.store import kinds
 from manager.store.changes import put
@@ -12,6 +13,7 @@ from shoal.api.v1.control_pb2 import (
     DeployStackRequest,
     GetServiceRequest,
     GetVolumeRequest,
+    ListVolumesRequest,
     PruneVolumesRequest,
     RemoveServiceRequest,
     RemoveStackRequest,
@@ -20,13 +22,24 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
+from shoal.api.v1.streams_pb2 import ReadVolumeSizesRequest, ReadVolumeSizesResponse, VolumeSize
 from shoal.api.v1.volume_pb2 import MULTI_NODE_MULTI_WRITER, HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
-from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
 
-def volumes_of(api: Api) -> Volumes:
-    return Volumes(store=api.store, now_ms=lambda: 1000, new_id=api.new_id)
+def volumes_of(api: Api, sizes: "Disks | None" = None) -> Volumes:
+    return Volumes(store=api.store, sizes=sizes or Disks(), now_ms=lambda: 1000, new_id=api.new_id)
+
+
+class Disks:
+    """Nodes that count what is there; one of them does not answer."""
+
+    async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
+        if agent.node_id == "silent":
+            raise Unavailable("no answer")
+        sizes = [VolumeSize(volume_id=each, slot=1, bytes=5 << 20) for each in request.volume_ids]
+        return ReadVolumeSizesResponse(volumes=sizes)
 
 
 def mounting(name: str, source: str = "data", **use: object) -> ServiceSpec:
@@ -162,6 +175,29 @@ def test_bad_mounts(spec: ServiceSpec, told: str) -> None:
             await api.services.create(CreateServiceRequest(spec=spec))
         assert told in str(error.value)
         assert not api.store.tables.volumes
+
+    with_api(scenario)
+
+
+def test_homes_and_sizes_are_shown_and_who_does_not_answer_is_told() -> None:
+    async def scenario(api: Api) -> None:
+        await api.services.create(CreateServiceRequest(spec=mounting("db", per_slot=True)))
+        identifier = (await mount_of(api, "db")).source
+        for node in ("n1", "silent", "away"):
+            await hold(api, node, identifier)
+            state = NodeStatus.DOWN if node == "away" else NodeStatus.READY
+            status = NodeStatus(
+                node_id=node, state=state, description=NodeDescription(hostname=node, address="10.0.0.1")
+            )
+            await api.store.commit([put(kinds.NODE_STATUS, node, status)])
+        home = VolumeSlot(volume_id=identifier, slot=1, node_id="n1")
+        await api.store.commit([put(kinds.VOLUME_SLOT, f"{identifier}/1", home)])
+        answer = await volumes_of(api).list(ListVolumesRequest(sizes=True))
+        places = {each.node_id: each for each in answer.volumes[0].places}
+        assert [node for node, each in places.items() if each.home] == ["n1"]
+        assert places["n1"].bytes == 5 << 20 and not places["silent"].HasField("bytes")
+        assert list(answer.warnings) == ["node away is not ready", "node silent: no answer"]
+        assert not (await volumes_of(api).list(ListVolumesRequest())).volumes[0].places[0].HasField("bytes")
 
     with_api(scenario)
 
