@@ -42,6 +42,16 @@ EXIT_INTERRUPTED = 130
 class Program(LazyGroup):
     """The whole command; a reader that has had enough (`head`, a pager) is no failure."""
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is None or not any("=" in word for word in rest):
+            return name, command, rest
+        from cli.switches import plain_switches
+
+        return name, command, plain_switches(command, rest, ctx)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)

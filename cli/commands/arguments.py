@@ -7,12 +7,12 @@ from typing import Any
 import click
 
 from cli.client import Client
+from cli.commands.formats import formatted
 
 Command = Callable[..., Any]
 
-format_option = click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", help="Form of the output."
-)
+format_option = formatted()
+inspect_format_option = formatted(short=True)
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print ids only.")
 detach_option = click.option("-d", "--detach", is_flag=True, help="Do not wait until the tasks run.")
 wait_option = click.option(

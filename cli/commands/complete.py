@@ -70,6 +70,12 @@ def _volumes(client: Client) -> Iterable[str]:
     return (view.volume.spec.name for view in views)
 
 
+def _drivers(client: Client) -> Iterable[str]:
+    """Drivers of volumes that a node has."""
+    views = client.call(client.control.ListNodes, ListNodesRequest(), seconds=PATIENCE_SECONDS).nodes
+    return ("local", *(driver.name for view in views for driver in view.status.description.csi_drivers))
+
+
 NOUNS: dict[str, Names] = {
     "service": _services,
     "stack": _stacks,
@@ -80,6 +86,7 @@ NOUNS: dict[str, Names] = {
     "secret": _secrets,
     "config": _configs,
     "volume": _volumes,
+    "driver": _drivers,
 }
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from cli.commands.arguments import examples, format_option
+from cli.commands.arguments import examples, format_option, inspect_format_option
 from cli.commands.each import for_each
 from cli.contexts.contexts import Contexts, default_directory
+from cli.fields.rows import CONTEXTS as NAMES
 from cli.render.failure import warn
 from cli.render.structure import show_document
 from cli.render.table import show
@@ -32,14 +33,15 @@ def command() -> None:
 
 @command.command("ls", epilog=examples("shoal context ls"))
 @format_option
-def list_contexts(*, form: str) -> None:
+@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
+def list_contexts(*, form: str, quiet: bool) -> None:
     """List contexts; the current one has a star."""
     current = contexts().current_name()
     rows = [
         {"current": "*" if each.name == current else "", "name": each.name, "addresses": ", ".join(each.addresses)}
         for each in contexts().list()
     ]
-    show(rows, ("current", "name", "addresses"), form=form)
+    show(rows, ("current", "name", "addresses"), form=form, quiet="name" if quiet else None, names=NAMES)
 
 
 @command.command("use", epilog=examples("shoal context use prod"))
@@ -99,7 +101,7 @@ def create(
 
 
 @command.command("inspect", epilog=examples("shoal context inspect", "shoal context inspect prod"))
-@format_option
+@inspect_format_option
 @click.argument("name", required=False, shell_complete=context_names)
 @click.pass_context
 def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
@@ -121,7 +123,7 @@ def inspect(ctx: click.Context, *, name: str | None, form: str) -> None:
 
 
 @command.command("rm", epilog=examples("shoal context rm prod", "shoal context rm --force prod test"))
-@click.option("--force", is_flag=True, help="Even the current one.")
+@click.option("-f", "--force", is_flag=True, help="Even the current one.")
 @click.argument("names", nargs=-1, required=True, shell_complete=context_names)
 def remove(*, names: tuple[str, ...], force: bool) -> None:
     """Remove the contexts NAMES and their keys."""

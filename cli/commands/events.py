@@ -8,15 +8,25 @@ import click
 
 from cli.client import Client
 from cli.commands.arguments import pass_client
+from cli.commands.formats import filtered, formatted
 from cli.commands.service.logs import parse_since_ns
+from cli.fields.rows import EVENTS as NAMES
 from cli.render.failure import warn
 from cli.render.tasks import timestamp
 from shoal.api.v1.control_pb2 import WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
 from shoal.errors import InvalidInput
+from shoal.filters.events import EVENTS
 
-FILTERS = {"type": "types", "service": "services", "node": "nodes", "stack": "stacks", "action": "actions"}
-TYPES = ("service", "task", "node", "network", "secret", "config", "volume")
+BY_MANAGER = {
+    "type": "types",
+    "service": "services",
+    "node": "nodes",
+    "stack": "stacks",
+    "action": "actions",
+    "event": "actions",
+}
+"""Filters that the manager applies, by their field of the request; the others are applied here."""
 
 EXAMPLES = """\b
 Examples:
@@ -29,23 +39,27 @@ Examples:
 @click.command("events", epilog=EXAMPLES)
 @click.option("--since", default="", metavar="TIME", help="From then on: an age like 10m, or a time.")
 @click.option("--until", default="", metavar="TIME", help="End then: an age like 0s, or a time; else go on for ever.")
-@click.option(
-    "--filter",
-    "filters",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help=f"One of {', '.join(FILTERS)}; several values of one key admit any of them.",
-)
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="JSON: one object a line.")
+@filtered(EVENTS)
+@formatted(plain="text")
 @pass_client
 def command(client: Client, *, since: str, until: str, filters: Sequence[str], form: str) -> None:
     """Show what happens in the cluster, as it happens."""
     request = request_of(filters, since=since, until=until, now_ns=time.time_ns())
+    keeps = EVENTS.parse(text for text in filters if text.partition("=")[0] not in BY_MANAGER)
     for response in client.stream(client.control.WatchEvents, request, seconds=None):
         if response.HasField("warning"):
             warn(response.warning)
-        else:
-            click.echo(json.dumps(fields(response.event)) if form == "json" else line(response.event))
+        elif keeps(response.event):
+            _show(response.event, form)
+
+
+def _show(event: Event, form: str) -> None:
+    if form in ("text", "json"):
+        click.echo(json.dumps(fields(event)) if form == "json" else line(event))
+        return
+    from cli.render.template import record, show_template
+
+    show_template(form, [record(fields(event), NAMES)])
 
 
 def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -> WatchEventsRequest:
@@ -56,13 +70,13 @@ def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -
     """
     since_ms = parse_since_ns(since, now_ns) // 1_000_000
     request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns(until, now_ns) // 1_000_000)
+    EVENTS.parse(filters)
     for text in filters:
-        key, sign, value = text.partition("=")
-        if not (sign and value) or key not in FILTERS:
-            raise InvalidInput(f"--filter: {text!r} is not of the form KEY=VALUE with a key of {', '.join(FILTERS)}")
-        if key == "type" and value not in TYPES:
-            raise InvalidInput(f"--filter: type {value!r} is not one of {', '.join(TYPES)}")
-        getattr(request, FILTERS[key]).append(value)
+        key, _, value = text.partition("=")
+        if key in BY_MANAGER and not value:
+            raise InvalidInput(f"--filter: {text!r} has no value")
+        if key in BY_MANAGER:
+            getattr(request, BY_MANAGER[key]).append(value)
     return request
 
 

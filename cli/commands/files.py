@@ -10,10 +10,13 @@ from typing import Any
 import click
 
 from cli.client import Client, Unary
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
+from cli.commands.formats import filtered, no_trunc_option
 from cli.commands.inspect import inspect_each
+from cli.fields.rows import FILES as NAMES
+from cli.go_template.values import Record
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.tasks import timestamp
@@ -32,6 +35,7 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.file_pb2 import FileSpec
 from shoal.errors import Fault, InvalidInput
+from shoal.filters.files import FILES
 
 COLUMNS = ("id", "name", "version", "size", "updated", "services")
 _MOST_BYTES = 500 * 1024
@@ -83,17 +87,19 @@ def labels(flag: str, texts: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def row(view: FileView, now_ms: int) -> dict[str, object]:
+def row(view: FileView, now_ms: int, *, no_trunc: bool = False) -> dict[str, object]:
     """A row of the listing."""
     newest = next((each for each in view.versions if each.version == view.version), None)
     return {
         "id": view.meta.id,
         "name": view.spec.name,
-        "version": view.version[:12],
+        "version": view.version if no_trunc else view.version[:12],
         "size": size(newest.size_bytes if newest is not None else 0),
         "size_bytes": newest.size_bytes if newest is not None else 0,
         "updated": f"{age(now_ms - view.meta.updated_at_ms)} ago",
         "updated_at": timestamp(view.meta.updated_at_ms),
+        "created": f"{age(now_ms - view.meta.created_at_ms)} ago",
+        "labels": dict(view.spec.labels),
         "services": ", ".join(view.services),
         "volumes": ", ".join(view.volumes),
     }
@@ -103,7 +109,7 @@ def _create(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     shown = examples(f"shoal {noun} create web_{noun} ./file", f"some-command | shoal {noun} create web_{noun} -")
 
     @click.command("create", epilog=shown, help=f"Make the {noun} NAME from FILE; - is standard input.")
-    @click.option("--label", multiple=True, metavar="NAME=VALUE", help=f"Label the {noun}.")
+    @click.option("-l", "--label", multiple=True, metavar="NAME=VALUE", help=f"Label the {noun}.")
     @click.argument("name")
     @click.argument("file", type=click.Path(allow_dash=True))
     @pass_client
@@ -144,14 +150,18 @@ def _update(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
 
 def _list(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     @click.command("ls", epilog=examples(f"shoal {noun} ls", f"shoal {noun} ls --format json"), help=f"List {noun}s.")
+    @filtered(FILES)
     @format_option
     @quiet_option
+    @no_trunc_option
     @pass_client
-    def list_files(client: Client, *, form: str, quiet: bool) -> None:
+    def list_files(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool, no_trunc: bool) -> None:
+        keeps = FILES.parse(filters)
         views = client.call(calls(client).list, ListFilesRequest()).files
         now_ms = int(time.time() * 1000)
         columns = (*COLUMNS, "volumes") if noun == "secret" else COLUMNS
-        show([row(view, now_ms) for view in views], columns, form=form, quiet="id" if quiet else None)
+        rows = [row(view, now_ms, no_trunc=no_trunc) for view in views if keeps(view)]
+        show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
 
     return list_files
 
@@ -162,11 +172,20 @@ def _inspect(noun: str, calls: Callable[[Client], Calls]) -> click.Command:
     text = f"Show everything about {noun}s, {shown}."
 
     @click.command("inspect", epilog=examples(f"shoal {noun} inspect web_{noun}"), help=text)
-    @format_option
+    @inspect_format_option
+    @click.option("--pretty", is_flag=True, hidden=True, expose_value=False, help="The default.")
     @click.argument("names", nargs=-1, required=True, shell_complete=names_of(noun))
     @pass_client
     def inspect(client: Client, *, names: tuple[str, ...], form: str) -> None:
-        inspect_each(names, lambda name: document(client.call(calls(client).get, GetFileRequest(file=name))), form=form)
+        def get(name: str) -> FileView:
+            return client.call(calls(client).get, GetFileRequest(file=name))
+
+        def fields(view: FileView) -> Record:
+            from cli.fields.others import file_fields
+
+            return file_fields(view)
+
+        inspect_each(names, get, form=form, document=document, fields=fields)
 
     return inspect
 

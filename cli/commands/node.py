@@ -7,12 +7,16 @@ from ipaddress import ip_address
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
+from cli.commands.formats import filtered, no_resolve_option, no_trunc_option, uncut_option
 from cli.commands.inspect import inspect_each
+from cli.commands.task_listing import keeps_tasks, show_tasks
+from cli.fields.rows import NODES as NAMES
 from cli.flags.gathered import Gathered
 from cli.flags.scalars import choice
+from cli.go_template.values import Record
 from cli.render import tasks as task_rows
 from cli.render.structure import to_document
 from cli.render.table import show
@@ -28,6 +32,8 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.errors import InvalidInput, Refused
+from shoal.filters.nodes import NODES
+from shoal.filters.tasks import TASKS
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
 _SOMETIMES = ("manager", "warnings")
@@ -40,16 +46,19 @@ def command() -> None:
     """Manage nodes."""
 
 
-@command.command("ls", epilog=examples("shoal node ls", "shoal node ls --format json"))
+@command.command("ls", epilog=examples("shoal node ls", "shoal node ls --filter node.label=disk=ssd --format json"))
+@filtered(NODES)
 @format_option
 @quiet_option
+@uncut_option
 @pass_client
-def list_nodes(client: Client, *, form: str, quiet: bool) -> None:
+def list_nodes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool) -> None:
     """List nodes."""
+    keeps = NODES.parse(filters)
     views = client.call(client.control.ListNodes, ListNodesRequest()).nodes
-    rows = sorted(map(row, views), key=lambda node: str(node["hostname"]))
+    rows = sorted(map(row, filter(keeps, views)), key=lambda node: str(node["hostname"]))
     columns = (*COLUMNS, *(name for name in _SOMETIMES if any(node[name] for node in rows)))
-    show(rows, columns, form=form, quiet="id" if quiet else None)
+    show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
 
 
 def row(view: NodeView) -> dict[str, object]:
@@ -80,33 +89,54 @@ def row(view: NodeView) -> dict[str, object]:
 
 
 @command.command("ps", epilog=examples("shoal node ps h1", "shoal node ps --all --format json h1"))
+@filtered(TASKS)
 @format_option
 @quiet_option
+@no_trunc_option
+@no_resolve_option
 @click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
 @click.argument("node", shell_complete=names_of("node"))
 @pass_client
-def tasks(client: Client, *, node: str, everything: bool, form: str, quiet: bool) -> None:
+def tasks(
+    client: Client,
+    *,
+    node: str,
+    everything: bool,
+    filters: tuple[str, ...],
+    form: str,
+    quiet: bool,
+    no_trunc: bool,
+    no_resolve: bool,
+) -> None:
     """List the tasks on NODE."""
+    keeps = keeps_tasks(client, filters)
     views = client.call(client.control.ListTasks, ListTasksRequest(node=node, all=everything)).tasks
-    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
-    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+    show_tasks(filter(keeps, views), form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
 
 
 @command.command("inspect", epilog=examples("shoal node inspect h1", "shoal node inspect --format json h1 h2"))
-@format_option
+@inspect_format_option
+@click.option("--pretty", is_flag=True, hidden=True, expose_value=False, help="The default.")
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def inspect(client: Client, *, nodes: tuple[str, ...], form: str) -> None:
     """Show everything about NODES: what they have, what is reserved, and what runs."""
 
-    def look(node: str) -> dict[str, object]:
-        view = client.call(client.control.GetNode, GetNodeRequest(node=node))
+    def get(node: str) -> NodeView:
+        return client.call(client.control.GetNode, GetNodeRequest(node=node))
+
+    def document(view: NodeView) -> dict[str, object]:
         tasks = client.call(client.control.ListTasks, ListTasksRequest(node=view.node.meta.id)).tasks
         rows = task_rows.rows(tasks, now_ms=int(time.time() * 1000))
         running = [{key: row[key] for key in ("id", "name", "image", "state", "since", "ports")} for row in rows]
         return {**to_document(view), "running": running}
 
-    inspect_each(nodes, look, form=form)
+    def fields(view: NodeView) -> Record:
+        from cli.fields.node import node_fields
+
+        return node_fields(view)
+
+    inspect_each(nodes, get, form=form, document=document, fields=fields)
 
 
 @command.command(
@@ -200,11 +230,11 @@ def _address(text: str) -> str:
 
 
 @command.command("rm", epilog=examples("shoal node rm h3", "shoal node rm --force h2 h3"))
-@click.option("--force", is_flag=True, help="Even while its agent answers.")
+@click.option("-f", "--force", is_flag=True, help="Even while its agent answers.")
 @click.argument("nodes", nargs=-1, required=True, shell_complete=names_of("node"))
 @pass_client
 def remove(client: Client, *, nodes: tuple[str, ...], force: bool) -> None:
-    """Forget NODES; their tasks run elsewhere."""
+    """Remove NODES from the cluster; their tasks run elsewhere."""
 
     def remove_one(node: str) -> None:
         client.call(client.control.RemoveNode, RemoveNodeRequest(node=node, force=force))

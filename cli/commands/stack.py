@@ -10,10 +10,12 @@ from cli.commands import stack_files
 from cli.commands.arguments import detach_option, examples, format_option, pass_client, quiet_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
+from cli.commands.formats import filtered, no_resolve_option, no_trunc_option
 from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
 from cli.commands.service.look import service_row
+from cli.commands.task_listing import keeps_tasks, show_tasks
 from cli.converge import NOT_CONVERGED, wait
-from cli.render import tasks as task_rows
+from cli.fields.rows import STACKS as NAMES
 from cli.render.failure import Failed
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import (
@@ -23,6 +25,8 @@ from shoal.api.v1.control_pb2 import (
     RemoveStackRequest,
 )
 from shoal.errors import NotFound
+from shoal.filters.services import SERVICES
+from shoal.filters.tasks import TASKS
 
 LOOK_AGAIN_SECONDS = 0.05
 
@@ -37,10 +41,11 @@ command.add_command(stack_files.diff)
 command.add_command(stack_files.config)
 
 
-@command.command("ls", epilog=examples("shoal stack ls"))
+@command.command("ls", epilog=examples("shoal stack ls", "shoal stack ls --format '{{.Name}}'"))
 @format_option
+@click.option("-q", "--quiet", is_flag=True, help="Print names only.")
 @pass_client
-def list_stacks(client: Client, *, form: str) -> None:
+def list_stacks(client: Client, *, form: str, quiet: bool) -> None:
     """List stacks."""
     views = client.call(client.control.ListServices, ListServicesRequest()).services
     stacks: dict[str, dict[str, int]] = {}
@@ -54,35 +59,52 @@ def list_stacks(client: Client, *, form: str) -> None:
         {"name": name, **counts, "tasks": f"{counts['running']}/{counts['desired']}"}
         for name, counts in sorted(stacks.items())
     ]
-    show(rows, ("name", "services", "tasks"), form=form)
+    show(rows, ("name", "services", "tasks"), form=form, quiet="name" if quiet else None, names=NAMES)
 
 
 @command.command("services", epilog=examples("shoal stack services shop"))
+@filtered(SERVICES)
 @format_option
 @quiet_option
+@no_trunc_option
 @click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
-def services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
+def services(client: Client, *, stack: str, filters: tuple[str, ...], form: str, quiet: bool, no_trunc: bool) -> None:
     """List the services of STACK."""
+    keeps = SERVICES.parse(filters)
     views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
     if not views:
         raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
-    show([service_row(view) for view in views], SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
+    rows = [service_row(view, no_trunc=no_trunc) for view in views if keeps(view)]
+    show(rows, SERVICE_COLUMNS, form=form, quiet="id" if quiet else None)
 
 
 @command.command("ps", epilog=examples("shoal stack ps shop", "shoal stack ps --running --format json shop"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
+@filtered(TASKS)
 @format_option
 @quiet_option
+@no_trunc_option
+@no_resolve_option
 @click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
-def tasks(client: Client, *, stack: str, everything: bool, form: str, quiet: bool) -> None:
+def tasks(
+    client: Client,
+    *,
+    stack: str,
+    everything: bool,
+    filters: tuple[str, ...],
+    form: str,
+    quiet: bool,
+    no_trunc: bool,
+    no_resolve: bool,
+) -> None:
     """List the tasks of STACK."""
+    keeps = keeps_tasks(client, filters)
     views = client.call(client.control.ListTasks, ListTasksRequest(stack=stack, all=everything)).tasks
     if not views and not client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services:
         raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
-    rows = task_rows.rows(views, now_ms=int(time.time() * 1000))
-    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+    show_tasks(filter(keeps, views), form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
 
 
 @command.command("rm", epilog=examples("shoal stack rm shop", "shoal stack rm --detach shop test"))

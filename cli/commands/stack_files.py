@@ -27,6 +27,7 @@ Examples:
 
 Without STACK the files' `name:` is taken, else COMPOSE_PROJECT_NAME.
 """
+NO_AUTH = "changes nothing, since each node has its own credentials (`shoal-agent run --registries-file`)"
 SIGNS = {"create": ("+", "green"), "update": ("~", "yellow"), "remove": ("-", "red"), "unchanged": ("=", "white")}
 TASKS_SHOWN = 12
 """Tasks of a service that are listed one by one."""
@@ -75,6 +76,8 @@ resolve_option = click.option(
 @detach_option
 @wait_option
 @verify_option
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--with-registry-auth", is_flag=True, help=f"{NO_AUTH}.")
 @file_options
 @pass_client
 def deploy(
@@ -90,15 +93,19 @@ def deploy(
     detach: bool,
     timeout: float,
     verify: float,
+    quiet: bool,
+    with_registry_auth: bool,
 ) -> None:
     """Bring the stack STACK to what Compose files say, and wait until it runs."""
+    if with_registry_auth:
+        warn(f"--with-registry-auth: {NO_AUTH}")
     response = _submitted(client, stack, files, profiles, env_files, prune=prune, lookup=resolve_image, dry_run=dry_run)
     if dry_run:
         click.echo("dry run: nothing was changed")
     elif not detach:
         services = [each.id for each in response.changes if each.kind == "service" and each.action != "remove"]
         if services:
-            wait(client, services, seconds=timeout, verify=verify)
+            wait(client, services, seconds=timeout, verify=verify, quiet=quiet)
 
 
 @click.command(

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.commands.files import labels
+from cli.commands.formats import filtered, uncut_option
 from cli.commands.inspect import inspect_each
+from cli.fields.rows import VOLUMES as NAMES
 from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
+from cli.go_template.values import Record
 from cli.render.failure import warn
 from cli.render.structure import to_document
 from cli.render.table import show
@@ -28,7 +31,8 @@ from shoal.api.v1.control_pb2 import (
     VolumeView,
 )
 from shoal.api.v1.volume_pb2 import ACCESS_MODE_UNSPECIFIED, VolumePublication, VolumeSpec
-from shoal.errors import Timeout, Unavailable
+from shoal.errors import InvalidInput, Timeout, Unavailable
+from shoal.filters.volumes import VOLUMES
 
 COLUMNS = ("id", "name", "driver", "state", "home", "nodes", "services", "problem")
 SIZE_SECONDS = 40.0
@@ -53,7 +57,13 @@ def command() -> None:
 
 
 @command.command("create", epilog=EXAMPLES)
-@click.option("--driver", default="local", help="local (default), or a CSI driver that a node has.")
+@click.option(
+    "-d",
+    "--driver",
+    default="local",
+    shell_complete=names_of("driver"),
+    help="local (default), or a CSI driver that a node has.",
+)
 @click.option(
     *("-o", "--opt"), multiple=True, metavar="NAME=VALUE", help="Of local: type, o, device, as mount(8); else its own."
 )
@@ -64,7 +74,7 @@ def command() -> None:
 @click.option(
     "--secret", multiple=True, metavar="KEY=SECRET", help="Give the CSI driver the secret under this key, at each call."
 )
-@click.option("-d", "--detach", is_flag=True, help="Do not wait until the driver has made it.")
+@click.option("--detach", is_flag=True, help="Do not wait until the driver has made it.")
 @refuse_what_docker_has
 @click.argument("name")
 @pass_client
@@ -123,20 +133,29 @@ def _await_driver(client: Client, volume: str, name: str) -> None:
     raise Timeout(f'volume "{name}" is not made yet after {MADE_SECONDS:.0f} s; see `shoal volume inspect {name}`')
 
 
-@command.command("ls", epilog=examples("shoal volume ls", "shoal volume ls --size", "shoal volume ls --format json"))
+@command.command(
+    "ls",
+    epilog=examples(
+        "shoal volume ls", "shoal volume ls --size", "shoal volume ls --filter dangling=true --format json"
+    ),
+)
 @click.option("-s", "--size", "sizes", is_flag=True, help="Ask the nodes how much each volume takes on their disks.")
+@filtered(VOLUMES)
 @format_option
 @quiet_option
+@uncut_option
 @pass_client
-def list_volumes(client: Client, *, form: str, quiet: bool, sizes: bool) -> None:
+def list_volumes(client: Client, *, filters: tuple[str, ...], form: str, quiet: bool, sizes: bool) -> None:
     """List volumes.
 
     HOME is the node where a local volume keeps its task: of a volume per slot, each slot's. NODES have data of it: that
     of another node than the home was left behind there, or is of a service with several replicas.
     """
+    keeps = VOLUMES.parse(filters)
     answer = client.call(client.control.ListVolumes, ListVolumesRequest(sizes=sizes), seconds=SIZE_SECONDS)
     columns = (*COLUMNS[:6], "size", *COLUMNS[6:]) if sizes else COLUMNS
-    show([row(view) for view in answer.volumes], columns, form=form, quiet="id" if quiet else None)
+    rows = [row(view) for view in answer.volumes if keeps(view)]
+    show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
     warn(*answer.warnings)
 
 
@@ -214,16 +233,21 @@ _WORDS: dict[int, str] = {
 
 
 @command.command("inspect", epilog=examples("shoal volume inspect data"))
-@format_option
+@inspect_format_option
 @click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
     """Show everything about VOLUMES."""
 
-    def look(volume: str) -> dict[str, object]:
-        return to_document(client.call(client.control.GetVolume, GetVolumeRequest(volume=volume)))
+    def get(volume: str) -> VolumeView:
+        return client.call(client.control.GetVolume, GetVolumeRequest(volume=volume))
 
-    inspect_each(volumes, look, form=form)
+    def fields(view: VolumeView) -> Record:
+        from cli.fields.others import volume_fields
+
+        return volume_fields(view)
+
+    inspect_each(volumes, get, form=form, document=to_document, fields=fields)
 
 
 @command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm --force data"))
@@ -241,12 +265,32 @@ def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:
     for_each(volumes, remove_one).settle()
 
 
+def _only_label(label: str, filters: tuple[str, ...]) -> str:
+    """The one label that is asked for; empty for none.
+
+    Raises:
+        InvalidInput: another filter, or several labels.
+    """
+    labels = {label} - {""}
+    for text in filters:
+        key, sign, value = text.partition("=")
+        if key not in ("label", "all") or not sign:
+            raise InvalidInput(f"--filter: {text!r} is not label=NAME or label=NAME=VALUE")
+        labels |= {value} if key == "label" else set()
+    if len(labels) > 1:
+        raise InvalidInput("--filter: one label can be given")
+    return labels.pop() if labels else ""
+
+
 @command.command("prune", epilog=examples("shoal volume prune", "shoal volume prune --force --label tier=test"))
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--label", default="", metavar="NAME[=VALUE]", help="Only volumes with this label.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=NAME[=VALUE], as --label.")
+@click.option("-a", "--all", is_flag=True, hidden=True, expose_value=False, help="The default.")
 @pass_client
-def prune(client: Client, *, force: bool, label: str) -> None:
+def prune(client: Client, *, force: bool, label: str, filters: tuple[str, ...]) -> None:
     """Remove every volume that no service uses, with their data on every node."""
+    label = _only_label(label, filters)
     if not force:
         click.confirm("Delete the data of all volumes that no service uses?", abort=True)
     answer = client.call(client.control.PruneVolumes, PruneVolumesRequest(label=label))

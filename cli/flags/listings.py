@@ -29,6 +29,7 @@ class Listing:
         remove: takes a key (a variable's name, a label's name, a target port, a target path).
         short: one letter with its dash, on creation.
         adding: the flag that adds on update, where Docker's is not `<flag>-add`.
+        noun: whose names its values begin with, for completion.
     """
 
     flag: str
@@ -38,6 +39,7 @@ class Listing:
     remove: Change
     short: str = ""
     adding: str = ""
+    noun: str = ""
 
     @property
     def update_flags(self) -> tuple[str, str]:
@@ -153,7 +155,8 @@ def _referring(flag: str, text: str) -> Listing:
     def references(spec: ServiceSpec) -> MutableSequence[FileReference]:
         return spec.task.container.secrets if flag == "--secret" else spec.task.container.configs
 
-    return Listing(flag, "FILE", text, files.adding(flag, references), files.removing(flag, references))
+    noun = flag.removeprefix("--")
+    return Listing(flag, "FILE", text, files.adding(flag, references), files.removing(flag, references), noun=noun)
 
 
 CAPABILITIES = (
@@ -185,6 +188,7 @@ LISTINGS = (
         "Attach to a network (or name=NAME,alias=ALIAS,ip=ADDRESS), or: host, none, bridge.",
         add_network,
         remove_network,
+        noun="network",
     ),
     Listing(
         "--publish",
@@ -202,6 +206,7 @@ LISTINGS = (
         "Make tasks only once it has started, or is healthy or completed.",
         dependencies.add_dependency,
         dependencies.remove_dependency,
+        noun="service",
     ),
     _worded("--constraint", "EXPRESSION", "Place only where this holds.", lambda spec: spec.task.placement.constraints),
     Listing(

@@ -1,12 +1,12 @@
 """The flags as click options, and what was given of them applied to a spec. All faults are told at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
 
 from cli.flags.health import HEALTH_SCALARS
-from cli.flags.listings import LISTINGS, add_env_file
+from cli.flags.listings import LISTINGS, Listing, add_env_file
 from cli.flags.modes import MODE_SCALARS
 from cli.flags.placement import PLACEMENT_SCALARS
 from cli.flags.scalars import SCALARS, Scalar
@@ -16,6 +16,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, InvalidInput
 
 Command = Callable[..., Any]
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 ALL_SCALARS = (*MODE_SCALARS, *SCALARS, *HEALTH_SCALARS, *TUNING_SCALARS, *UPDATE_SCALARS, *PLACEMENT_SCALARS)
 
@@ -25,22 +26,45 @@ keep_tag_option = click.option(
 )
 
 
-def create_options(command: Command) -> Command:
-    """Add every flag of `service create` to a click command."""
-    for listing in reversed(LISTINGS):
-        names = filter(None, (listing.short, listing.flag))
-        command = click.option(*names, multiple=True, metavar=listing.metavar, help=listing.help)(command)
-    command = click.option("--env-file", multiple=True, metavar="FILE", help="Set variables from a file.")(command)
-    return _scalar_options(command)
+def create_options(names_of: Callable[[str], Complete]) -> Callable[[Command], Command]:
+    """Adds every flag of `service create` to a click command.
+
+    Args:
+        names_of: completes names of a noun.
+    """
+
+    def add(command: Command) -> Command:
+        for listing in reversed(LISTINGS):
+            flags = filter(None, (listing.short, listing.flag))
+            command = _adding(flags, listing, names_of)(command)
+        command = click.option("--env-file", multiple=True, metavar="FILE", help="Set variables from a file.")(command)
+        return _scalar_options(command)
+
+    return add
 
 
-def update_options(command: Command) -> Command:
-    """Add every flag of `service update` to a click command."""
-    for listing in reversed(LISTINGS):
-        add, remove = listing.update_flags
-        command = click.option(remove, multiple=True, metavar="KEY", help=f"Undo what {add} does.")(command)
-        command = click.option(add, multiple=True, metavar=listing.metavar, help=listing.help)(command)
-    return _scalar_options(command)
+def update_options(names_of: Callable[[str], Complete]) -> Callable[[Command], Command]:
+    """Adds every flag of `service update` to a click command.
+
+    Args:
+        names_of: completes names of a noun.
+    """
+
+    def add(command: Command) -> Command:
+        for listing in reversed(LISTINGS):
+            adds, removes = listing.update_flags
+            command = click.option(removes, multiple=True, metavar="KEY", help=f"Undo what {adds} does.")(command)
+            command = _adding([adds], listing, names_of)(command)
+        return _scalar_options(command)
+
+    return add
+
+
+def _adding(
+    flags: Iterable[str], listing: Listing, names_of: Callable[[str], Complete]
+) -> Callable[[Command], Command]:
+    complete = names_of(listing.noun) if listing.noun else None
+    return click.option(*flags, multiple=True, metavar=listing.metavar, help=listing.help, shell_complete=complete)
 
 
 def _scalar_options(command: Command) -> Command:

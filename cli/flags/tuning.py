@@ -6,6 +6,7 @@ from cli.flags.entries import drop
 from cli.flags.logs import set_log_driver
 from cli.flags.numbers import count
 from cli.flags.scalars import Apply, Scalar, choice
+from cli.render.failure import warn
 from cli.render.units import parse_bytes
 from shoal.api.v1.container_pb2 import Device, HostNamespaces
 from shoal.api.v1.service_pb2 import ServiceSpec
@@ -20,11 +21,13 @@ REFUSED = {
     "--isolation": "it is for Windows",
     "--mac-address": "networks are routed, so nobody sees a container's; ask for an address by --network name=…,ip=…",
     "--runtime": "the node chooses its OCI runtime",
-    "--with-registry-auth": "each node has its own credentials (`shoal-agent run --registries-file`)",
     "--storage-opt": "the size of a root file system cannot be bound; mount a volume or a tmpfs",
 }
 """Flags that Docker has and Shoal does not honour, and why."""
-_SWITCHES = ("--with-registry-auth",)
+MEANINGLESS = {
+    "--with-registry-auth": "each node has its own credentials (`shoal-agent run --registries-file`)",
+}
+"""Switches that Docker has and that change nothing here, and why; they are warned of."""
 
 
 def parse_device(text: str) -> Device:
@@ -134,6 +137,14 @@ def _refuse(flag: str, why: str) -> Apply:
     return apply
 
 
+def _pass_over(flag: str, why: str) -> Apply:
+    def apply(_: ServiceSpec, value: str) -> None:
+        if value == "true":
+            warn(f"{flag} changes nothing: {why}")
+
+    return apply
+
+
 def _domain(spec: ServiceSpec, value: str) -> None:
     spec.task.container.domainname = value
 
@@ -158,8 +169,6 @@ TUNING_SCALARS = (
     Scalar("--oom-score-adj", "NUMBER", "-1000 to 1000: who is killed first when the node runs short.", _oom_score),
     Scalar("--blkio-weight", "NUMBER", "10 to 1000: weight against others when block devices are busy.", weigh),
     Scalar("--log-driver", "DRIVER", "Where logs are kept: local or json-file, which mean the same.", set_log_driver),
-    *(
-        Scalar(flag, "" if flag in _SWITCHES else "VALUE", f"Not supported: {why}.", _refuse(flag, why))
-        for flag, why in REFUSED.items()
-    ),
+    *(Scalar(flag, "VALUE", f"Not supported: {why}.", _refuse(flag, why)) for flag, why in REFUSED.items()),
+    *(Scalar(flag, "", f"Changes nothing: {why}.", _pass_over(flag, why)) for flag, why in MEANINGLESS.items()),
 )

@@ -6,6 +6,7 @@ step of a list comprehension; the others go the longer way, line by line.
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import click
@@ -23,13 +24,41 @@ _WITHOUT_ZONE = STAMP_BYTES - len("+00:00")
 _WHOLE = {False: b" stdout F ", True: b" stderr F "}
 
 
+@dataclass(frozen=True)
+class LogHeads:
+    """What stands before each line.
+
+    Attributes:
+        full: the task's id too ("web.1.0y7m…@h1"); ids: only its id and its node's name; details: what else is known.
+    """
+
+    full: bool = False
+    ids: bool = False
+    details: bool = False
+
+    def name(self, source: LogSource) -> str:
+        """ "web.1@h1"."""
+        if self.ids:
+            return f"{source.task_id}@{source.node_hostname}"
+        name = source.task_name if self.full else source.task_name.removesuffix(f".{source.task_id}")
+        return f"{name}@{source.node_hostname}"
+
+    def details_of(self, source: LogSource) -> str:
+        """ "task.id=…,task.name=…,node.hostname=… ", or nothing."""
+        if not self.details:
+            return ""
+        return f"node.hostname={source.node_hostname},task.id={source.task_id},task.name={source.task_name} "
+
+
 class LogPrinter:
     """Prints to standard output what programs wrote there, and to standard error what they wrote to theirs."""
 
-    def __init__(self, *, timestamps: bool, raw: bool) -> None:
+    def __init__(self, *, timestamps: bool, raw: bool, heads: LogHeads = LogHeads()) -> None:
+        self._shown = heads
         self._timestamps = timestamps
         self._raw = raw
         self._names: dict[str, str] = {}
+        self._details: dict[str, str] = {}
         self._heads: dict[tuple[str, bool], bytes] = {}
         self._partial: dict[tuple[str, bool], bytes] = {}
         self._outputs = {False: sys.stdout, True: sys.stderr}
@@ -37,9 +66,9 @@ class LogPrinter:
 
     def source(self, source: LogSource) -> None:
         """Remember what to call the task."""
-        short = source.task_name.removesuffix(f".{source.task_id}")
         color = COLORS[len(self._names) % len(COLORS)]
-        self._names[source.task_id] = click.style(f"{short}@{source.node_hostname}", fg=color)
+        self._names[source.task_id] = click.style(self._shown.name(source), fg=color)
+        self._details[source.task_id] = self._shown.details_of(source)
         self._heads.clear()
 
     def runs(self, runs: Iterable[LogRun]) -> None:
@@ -108,7 +137,8 @@ class LogPrinter:
             name = self._names.get(task_id, task_id)
             if colored() is False or not self._outputs[is_stderr].isatty():
                 name = click.unstyle(name)
-            self._heads[key] = b"" if self._raw else f"{name}    | ".encode()
+            details = self._details.get(task_id, "")
+            self._heads[key] = details.encode() if self._raw else f"{name}    | {details}".encode()
         return self._heads[key]
 
     def _write(self, data: bytes, is_stderr: bool) -> None:

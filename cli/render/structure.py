@@ -13,7 +13,8 @@ from google.protobuf.message import Message
 from cli.render.people import Name, for_people
 from cli.render.tasks import timestamp
 
-_MOMENT = re.compile(r"(?:^|_)(?:at|since|by|until|due)_ms$")
+MOMENT = re.compile(r"(?:^|_)(?:at|since|by|until|due)_ms$")
+"""Names of fields that are moments."""
 
 
 def to_document(message: Message) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def to_document(message: Message) -> dict[str, Any]:
 
 
 def _item(field: FieldDescriptor, value: Any) -> tuple[str, Any]:
-    if _MOMENT.search(field.name) and isinstance(value, int):
+    if MOMENT.search(field.name) and isinstance(value, int):
         return field.name.removesuffix("_ms"), timestamp(value)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         values = field.message_type.fields_by_name["value"]
@@ -45,7 +46,14 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 
 
 def show_document(documents: Sequence[Mapping[str, Any]], *, form: str) -> None:
-    """Print documents: YAML one by one, with amounts as people write them, or one JSON array of bare numbers."""
+    """Print documents: YAML one by one, with amounts as people write them; one JSON array of bare numbers; or a
+    template's text for each.
+    """
+    if form not in ("table", "json"):
+        from cli.render.template import of_document, show_template
+
+        show_template(form, map(of_document, documents))
+        return
     if form == "json":
         click.echo(json.dumps(list(documents), indent=2))
         return

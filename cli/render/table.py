@@ -1,9 +1,14 @@
 """Tables, and the same rows as JSON: the two forms in which every listing can be had."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
 
 import click
+
+Name = str | Callable[[Mapping[str, Any]], Any]
+"""Where the value of a template's field comes from: a key of the row, or a function of it."""
 
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
@@ -16,25 +21,40 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> str:
     """
     cells = [[_printable(str(row.get(column, ""))) for column in columns] for row in rows]
     heads = [column.replace("_", " ").upper() for column in columns]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    lines = (
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in [heads, *cells]
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(aligned([heads, *cells]))
 
 
-def show(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, form: str, quiet: str | None = None) -> None:
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as lines whose columns begin at the same place; lines need not have the same number of cells."""
+    columns = zip_longest(*lines, fillvalue="")
+    widths = [max(map(len, column)) for column in columns]
+    return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=False)).rstrip() for line in lines]
+
+
+def show(
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[str],
+    *,
+    form: str,
+    quiet: str | None = None,
+    names: Mapping[str, Name] | None = None,
+) -> None:
     """Print a listing.
 
     Args:
-        form: "table" or "json" (one JSON array with every key of every row).
+        form: "table", "json" (one JSON array with every key of every row), or a Go template.
         quiet: print the value of this key alone, a line each.
+        names: what Docker calls fields of the rows in templates, beside the columns' own names.
     """
     if quiet is not None:
         for row in rows:
             click.echo(row[quiet])
     elif form == "json":
         click.echo(json.dumps(list(rows), indent=2, default=str))
+    elif form != "table":
+        from cli.render.template import record, show_template
+
+        show_template(form, (record(row, names or {}) for row in rows))
     else:
         click.echo(table(rows, columns))
 

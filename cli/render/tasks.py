@@ -16,10 +16,22 @@ def state_name(state: int) -> str:
     return TaskState.Name(TaskState.ValueType(state)).lower()
 
 
-def rows(views: Iterable[TaskView], now_ms: int) -> list[dict[str, object]]:
-    """One row a task; by service and slot, the newest first within a slot."""
+def rows(
+    views: Iterable[TaskView], now_ms: int, *, no_trunc: bool = False, no_resolve: bool = False
+) -> list[dict[str, object]]:
+    """One row a task; by service and slot, the newest first within a slot.
+
+    Args:
+        no_trunc: names with the tasks' ids, images with their digests; no_resolve: ids in place of names.
+    """
     ordered = sorted(views, key=lambda view: (view.service_name, view.task.slot, -view.task.created_at_ms))
-    return [_row(view, now_ms) for view in ordered]
+    made = [_row(view, now_ms) for view in ordered]
+    for row, view in zip(made, ordered, strict=True):
+        name = task_name(view.task.service_id if no_resolve else view.service_name, view.task)
+        row["name"] = name if no_trunc else name.removesuffix(f".{view.task.id}")
+        row["node"] = view.task.node_id if no_resolve else view.node_hostname
+        row["image"] = view.image if no_trunc else short_image(view.image)
+    return made
 
 
 def _row(view: TaskView, now_ms: int) -> dict[str, object]:

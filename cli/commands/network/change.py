@@ -8,13 +8,13 @@ from cli.client import Client
 from cli.commands.arguments import examples, pass_client
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
-from cli.commands.network.look import parse_filters
 from cli.flags.gathered import Gathered
 from cli.flags.pools import set_pools
 from cli.render.failure import warn
 from shoal.api.v1.control_pb2 import CreateNetworkRequest, ListNetworksRequest, RemoveNetworkRequest
 from shoal.api.v1.network_pb2 import NetworkSpec
-from shoal.errors import InvalidInput, Refused
+from shoal.errors import InvalidInput, NotFound, Refused
+from shoal.filters.networks import NETWORKS
 
 EXAMPLES = """\b
 Examples:
@@ -29,7 +29,13 @@ Examples:
 
 
 @click.command("create", epilog=EXAMPLES)
-@click.option("--driver", default="overlay", help="overlay (default), or bridge: one network on each node by itself.")
+@click.option(
+    "-d",
+    "--driver",
+    default="overlay",
+    shell_complete=lambda *_: ["overlay", "bridge"],
+    help="overlay (default), or bridge: one network on each node by itself.",
+)
 @click.option(
     "--subnet",
     multiple=True,
@@ -84,25 +90,31 @@ def _set(flag: str, text: str, field: MutableMapping[str, str]) -> None:
 
 
 @click.command("rm", epilog=examples("shoal network rm front", "shoal network rm front back"))
+@click.option("-f", "--force", is_flag=True, help="A network that is not there is no error.")
 @click.argument("networks", nargs=-1, required=True, shell_complete=names_of("network"))
 @pass_client
-def remove(client: Client, *, networks: tuple[str, ...]) -> None:
+def remove(client: Client, *, networks: tuple[str, ...], force: bool) -> None:
     """Remove NETWORKS that no service uses."""
 
     def remove_one(network: str) -> None:
-        client.call(client.control.RemoveNetwork, RemoveNetworkRequest(network=network))
+        try:
+            client.call(client.control.RemoveNetwork, RemoveNetworkRequest(network=network))
+        except NotFound:
+            if not force:
+                raise
+            return
         click.echo(network)
 
     for_each(networks, remove_one).settle()
 
 
 @click.command("prune", epilog=examples("shoal network prune", "shoal network prune --force --filter label=tier=test"))
-@click.option("--filter", "filters", multiple=True, metavar="NAME=VALUE", help="Only networks that `ls` would list.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only networks that `ls` would list.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @pass_client
 def prune(client: Client, *, filters: tuple[str, ...], force: bool) -> None:
     """Remove all networks that no service uses."""
-    keeps = parse_filters(filters)
+    keeps = NETWORKS.parse(filters)
     views = client.call(client.control.ListNetworks, ListNetworksRequest()).networks
     unused = [view.network for view in views if not view.services and not view.network.removing and keeps(view)]
     if not unused:

@@ -32,7 +32,7 @@ def check(client: Client, *, network: str, show_all: bool, form: str) -> None:
     """
     response = client.call(client.control.CheckNetwork, CheckNetworkRequest(network=network))
     rows = [*path_rows(response), *map(port_row, response.ports)]
-    if form == "json":
+    if form != "table":
         show(rows, PATHS, form=form)
     else:
         show_paths(response, show_all=show_all)

@@ -3,7 +3,7 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import detach_option, examples, pass_client, verify_option, wait_option
+from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
 from cli.converge import wait
@@ -53,16 +53,24 @@ def parse_targets(targets: tuple[str, ...]) -> list[ScaleServicesRequest.Target]
 @detach_option
 @wait_option
 @verify_option
+@quiet_option
 @click.argument("service", shell_complete=names_of("service"))
 @pass_client
 def rollback(
-    client: Client, *, service: str, revision: int | None, detach: bool, timeout: float, verify: float
+    client: Client,
+    *,
+    service: str,
+    revision: int | None,
+    detach: bool,
+    timeout: float,
+    verify: float,
+    quiet: bool,
 ) -> None:
     """Return SERVICE to an earlier revision of its spec."""
     response = roll_back(client, service, revision or 0)
-    click.echo(response.service.spec.name)
+    click.echo(response.service.meta.id if quiet else response.service.spec.name)
     if not detach:
-        wait(client, [response.service.meta.id], seconds=timeout, verify=verify)
+        wait(client, [response.service.meta.id], seconds=timeout, verify=verify, quiet=quiet)
 
 
 def roll_back(client: Client, service: str, revision: int = 0) -> UpdateServiceResponse:

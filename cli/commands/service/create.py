@@ -6,6 +6,7 @@ import click
 
 from cli.client import Client
 from cli.commands.arguments import detach_option, examples, pass_client, quiet_option, verify_option, wait_option
+from cli.commands.complete import names_of
 from cli.commands.submit import submit
 from cli.converge import wait
 from cli.flags.modes import MODES, set_mode
@@ -30,7 +31,7 @@ from shoal.errors import Fault, InvalidInput
 )
 @click.option("--name", metavar="NAME", help="Name, unique in the cluster.")
 @click.option("--mode", default="replicated", metavar="MODE", help=f"One of {', '.join(MODES)} (replicated).")
-@create_options
+@create_options(names_of)
 @keep_tag_option
 @detach_option
 @wait_option

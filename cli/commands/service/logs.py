@@ -9,7 +9,7 @@ from cli.client import Client
 from cli.commands.arguments import examples, pass_client
 from cli.commands.complete import names_of
 from cli.render.failure import warn
-from cli.render.logs import LogPrinter
+from cli.render.logs import LogHeads, LogPrinter
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.errors import InvalidInput
@@ -23,14 +23,30 @@ from shoal.errors import InvalidInput
 )
 @click.option("-t", "--timestamps", is_flag=True, help="Begin each line with its time.")
 @click.option("--raw", is_flag=True, help="Lines only, without the task's name.")
+@click.option("--details", is_flag=True, help="Begin each line with its node, its task's id and name.")
+@click.option("--no-task-ids", is_flag=True, help="Names of tasks without their ids (the default, but for --no-trunc).")
+@click.option("--no-trunc", is_flag=True, help="Names of tasks with their ids.")
+@click.option("--no-resolve", is_flag=True, help="Ids in place of tasks' names.")
 @click.argument("target", metavar="SERVICE|TASK", shell_complete=names_of("service", "task"))
 @pass_client
 def logs(
-    client: Client, *, target: str, follow: bool, tail: int | None, since: str, timestamps: bool, raw: bool
+    client: Client,
+    *,
+    target: str,
+    follow: bool,
+    tail: int | None,
+    since: str,
+    timestamps: bool,
+    raw: bool,
+    details: bool,
+    no_task_ids: bool,
+    no_trunc: bool,
+    no_resolve: bool,
 ) -> None:
     """Show what the containers of SERVICE (or one TASK) have written."""
     request = LogsRequest(target=target, follow=follow, tail=tail, since_ns=parse_since_ns(since, time.time_ns()))
-    printer = LogPrinter(timestamps=timestamps, raw=raw)
+    heads = LogHeads(full=no_trunc and not no_task_ids, ids=no_resolve, details=details)
+    printer = LogPrinter(timestamps=timestamps, raw=raw, heads=heads)
     for response in client.stream(client.control.Logs, request, seconds=None):
         if response.HasField("warning"):
             warn(response.warning)

@@ -1,40 +1,58 @@
 """`shoal service ls|ps|inspect`."""
 
-import time
 from collections.abc import Sequence
 from itertools import chain
 
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
+from cli.commands.formats import filtered, no_resolve_option, no_trunc_option
 from cli.commands.inspect import inspect_each
+from cli.commands.task_listing import keeps_tasks, show_tasks
 from cli.flags.ports import describe
+from cli.go_template.values import Record
 from cli.render import tasks as task_rows
 from cli.render.failure import warn
 from cli.render.service import document
 from cli.render.table import show
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import JobRun
+from shoal.filters.services import SERVICES
+from shoal.filters.tasks import TASKS
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
 
 
-@click.command("ls", epilog=examples("shoal service ls", "shoal service ls --stack shop --format json"))
+@click.command(
+    "ls",
+    epilog=examples(
+        "shoal service ls",
+        "shoal service ls --stack shop --format json",
+        "shoal service ls --filter mode=global --format '{{.Name}} {{.Replicas}}'",
+    ),
+)
 @click.option("--stack", default="", help="Only services of this stack.", shell_complete=names_of("stack"))
+@filtered(SERVICES)
 @format_option
 @quiet_option
+@no_trunc_option
 @pass_client
-def list_services(client: Client, *, stack: str, form: str, quiet: bool) -> None:
+def list_services(
+    client: Client, *, stack: str, filters: tuple[str, ...], form: str, quiet: bool, no_trunc: bool
+) -> None:
     """List services."""
-    views = client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services
-    show([service_row(view) for view in views], COLUMNS, form=form, quiet="id" if quiet else None)
+    keeps = SERVICES.parse(filters)
+    answer = client.call(client.control.ListServices, ListServicesRequest(stack=stack))
+    views = list(filter(keeps, answer.services))
+    rows = [service_row(view, no_trunc=no_trunc) for view in views]
+    show(rows, COLUMNS, form=form, quiet="id" if quiet else None)
     warn(*(f"{view.service.spec.name}: {view.status.fault}" for view in views if view.status.fault))
 
 
-def service_row(view: ServiceView) -> dict[str, object]:
+def service_row(view: ServiceView, *, no_trunc: bool = False) -> dict[str, object]:
     """A row of the listing."""
     spec = view.service.spec
     return {
@@ -45,7 +63,7 @@ def service_row(view: ServiceView) -> dict[str, object]:
         "desired": view.desired,
         "running": view.running,
         "completed": view.completed,
-        "image": task_rows.short_image(spec.task.container.image),
+        "image": spec.task.container.image if no_trunc else task_rows.short_image(spec.task.container.image),
         "ports": ", ".join(map(describe, spec.endpoint.ports)),
         "rolled_back_from": view.rolled_back_from,
         "fault": view.status.fault,
@@ -62,12 +80,26 @@ def _replicas(view: ServiceView) -> str:
 
 @click.command("ps", epilog=examples("shoal service ps web", "shoal service ps --running --format json web cache"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
+@filtered(TASKS)
 @format_option
 @quiet_option
+@no_trunc_option
+@no_resolve_option
 @click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
-def tasks(client: Client, *, services: tuple[str, ...], everything: bool, form: str, quiet: bool) -> None:
+def tasks(
+    client: Client,
+    *,
+    services: tuple[str, ...],
+    everything: bool,
+    filters: tuple[str, ...],
+    form: str,
+    quiet: bool,
+    no_trunc: bool,
+    no_resolve: bool,
+) -> None:
     """List the tasks of SERVICES."""
+    keeps = keeps_tasks(client, filters)
 
     def list_one(service: str) -> Sequence[TaskView]:
         views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
@@ -80,19 +112,25 @@ def tasks(client: Client, *, services: tuple[str, ...], everything: bool, form: 
 
     outcome = for_each(services, list_one)
     if outcome.answers:
-        rows = task_rows.rows(chain.from_iterable(outcome.answers), now_ms=int(time.time() * 1000))
-        show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None)
+        views = filter(keeps, chain.from_iterable(outcome.answers))
+        show_tasks(views, form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
     outcome.settle()
 
 
 @click.command("inspect", epilog=examples("shoal service inspect web", "shoal service inspect --format json web cache"))
-@format_option
+@inspect_format_option
+@click.option("--pretty", is_flag=True, hidden=True, expose_value=False, help="The default.")
 @click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
 def inspect(client: Client, *, services: tuple[str, ...], form: str) -> None:
     """Show everything about SERVICES."""
 
-    def look(service: str) -> dict[str, object]:
-        return document(client.call(client.control.GetService, GetServiceRequest(service=service)))
+    def get(service: str) -> ServiceView:
+        return client.call(client.control.GetService, GetServiceRequest(service=service))
 
-    inspect_each(services, look, form=form)
+    def fields(view: ServiceView) -> Record:
+        from cli.fields.service import service_fields
+
+        return service_fields(view)
+
+    inspect_each(services, get, form=form, document=document, fields=fields)

@@ -34,7 +34,7 @@ from shoal.errors import Fault, InvalidInput
 @click.option("--args", metavar="COMMAND", help="Run this command, in place of the image's.")
 @click.option("--force", is_flag=True, help="Replace the tasks even when nothing changed.")
 @click.option("--rollback", is_flag=True, help="Return to the revision before, as `shoal service rollback` does.")
-@update_options
+@update_options(names_of)
 @keep_tag_option
 @detach_option
 @wait_option

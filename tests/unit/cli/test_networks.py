@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.commands.network.check import path_rows, port_row
-from cli.commands.network.look import document, parse_filters, row
+from cli.commands.network.look import document, row
 from cli.compose.document import read
 from cli.compose.load import load
 from cli.compose.project import Project
@@ -25,6 +25,7 @@ from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
+from shoal.filters.networks import NETWORKS
 
 
 def project(text: str) -> Project:
@@ -68,7 +69,7 @@ def test_filters_keep_any_value_of_a_name_and_all_names() -> None:
     views = [view("front", tier="web"), view("back", "bridge", tier="db"), view("other")]
 
     def kept(*texts: str) -> list[str]:
-        keeps = parse_filters(texts)
+        keeps = NETWORKS.parse(texts)
         return [each.network.spec.name for each in views if keeps(each)]
 
     assert kept() == ["front", "back", "other"]
@@ -79,7 +80,7 @@ def test_filters_keep_any_value_of_a_name_and_all_names() -> None:
     assert kept("dangling=true") == ["back", "other"]
     assert kept("id=id-f") == ["front"]
     with pytest.raises(InvalidInput) as caught:
-        parse_filters(["color=red", "name"])
+        NETWORKS.parse(["color=red", "name"])
     assert len(caught.value.faults) == 2
 
 

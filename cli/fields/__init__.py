@@ -1,0 +1,1 @@
+"""What Docker calls the fields of listings and of inspected objects, for `--format` with a template."""

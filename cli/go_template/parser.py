@@ -1,0 +1,247 @@
+"""The tree of a template's tokens (Go, text/template/parse/parse.go), but for `define`, `template` and `block`."""
+
+import ast
+from collections.abc import Iterable
+
+from cli.go_template.lexer import Token, tokens
+from cli.go_template.limits import ARGUMENTS, NESTING
+from cli.go_template.nodes import (
+    Action,
+    Block,
+    Chain,
+    Command,
+    Dot,
+    Field,
+    Function,
+    Leave,
+    Literal,
+    Node,
+    Nodes,
+    Operand,
+    Pipeline,
+    Text,
+    Variable,
+)
+from shoal.errors import InvalidInput
+
+_BLOCKS = ("if", "with", "range")
+_LEAVES = ("break", "continue")
+_UNSUPPORTED = ("define", "template", "block")
+_CONSTANTS = {"true": True, "false": False, "nil": None}
+_END = Token("end", "", -1)
+
+
+def parse(template: str, functions: Iterable[str]) -> Nodes:
+    """The tree.
+
+    Args:
+        functions: their names; others are refused.
+    Raises:
+        InvalidInput: it is no template; the text says where.
+    """
+    parser = _Parser(template, frozenset(functions))
+    nodes = parser.nodes(())
+    if (rest := parser.keyword) is not None:
+        raise InvalidInput(f"unexpected {{{{{rest}}}}}: there is nothing that it belongs to")
+    return nodes
+
+
+class _Parser:
+    """Attributes:
+    keyword: `end` or `else` that ended the list of nodes read last; None at the template's end.
+    """
+
+    def __init__(self, template: str, functions: frozenset[str]) -> None:
+        self._tokens = list(tokens(template))
+        self._at = 0
+        self._functions = functions
+        self._depth = 0
+        self._ranges = 0
+        self._variables = ["$"]
+        self.keyword: str | None = None
+
+    def nodes(self, until: tuple[str, ...]) -> Nodes:
+        """Up to one of these keywords, or the end."""
+        found: list[Node] = []
+        self.keyword = None
+        while (token := self._next()).kind != "end":
+            if token.kind == "text":
+                found.append(Text(token.text))
+                continue
+            word = self._peek()
+            if word.kind == "word" and word.text in ("end", "else"):
+                self._next()
+                self.keyword = word.text
+                return tuple(found)
+            found.append(self._node(word))
+        if until:
+            raise InvalidInput("unexpected end of the template: an {{end}} is missing")
+        return tuple(found)
+
+    def _node(self, word: Token) -> Node:
+        if word.kind == "word" and word.text in _BLOCKS:
+            self._next()
+            return self._block(word.text)
+        if word.kind == "word" and word.text in _LEAVES:
+            self._next()
+            if not self._ranges:
+                raise InvalidInput(f"{{{{{word.text}}}}} outside {{{{range}}}}")
+            self._expect("close")
+            return Leave(word.text)
+        if word.kind == "word" and word.text in _UNSUPPORTED:
+            raise InvalidInput(f"{{{{{word.text}}}}} is not supported")
+        pipeline = self._pipeline()
+        self._expect("close")
+        return Action(pipeline)
+
+    def _block(self, kind: str) -> Block:
+        self._deeper()
+        known, is_range = len(self._variables), kind == "range"
+        pipeline = self._pipeline(is_range=is_range)
+        self._expect("close")
+        self._ranges += is_range
+        body = self.nodes(("end", "else"))
+        self._ranges -= is_range
+        otherwise = self._otherwise(kind) if self.keyword == "else" else ()
+        if self.keyword == "end":
+            self._expect("close")
+        self.keyword = None
+        del self._variables[known:]
+        self._depth -= 1
+        return Block(kind, pipeline, body, otherwise)
+
+    def _otherwise(self, kind: str) -> Nodes:
+        """After `else`: its nodes, or those of `else if`, which share the block's `end`."""
+        if kind != "range" and self._peek().text == kind:
+            self._next()
+            nested = self._block(kind)
+            return (nested,)
+        self._expect("close")
+        nodes = self.nodes(("end",))
+        if self.keyword == "else":
+            raise InvalidInput("{{else}} after {{else}}")
+        return nodes
+
+    def _pipeline(self, *, is_range: bool = False) -> Pipeline:
+        self._deeper()
+        variables, declares = self._assignment(most=2 if is_range else 1)
+        commands = [self._command()]
+        while self._peek().text == "|" and self._peek().kind == "sign":
+            self._next()
+            commands.append(self._command())
+        for command in commands[1:]:
+            if not isinstance(command.operands[0], Function | Field | Variable | Chain):
+                raise InvalidInput("what follows | in a pipeline must be a function")
+        if declares:
+            self._variables.extend(variables)
+        self._depth -= 1
+        return Pipeline(tuple(commands), variables, declares)
+
+    def _assignment(self, most: int) -> tuple[tuple[str, ...], bool]:
+        """Variables that the pipeline's value is given to: `$x :=`, `$i, $x :=`, `$x =`."""
+        at = self._at
+        names: list[str] = []
+        while self._peek().kind == "variable" and len(names) < most:
+            names.append(self._next().text)
+            sign = self._next()
+            if sign.text in (":=", "=") and sign.kind == "sign":
+                for name in names if sign.text == "=" else ():
+                    self._known(name)
+                return tuple(names), sign.text == ":="
+            if sign.text != ",":
+                break
+        self._at = at
+        return (), False
+
+    def _command(self) -> Command:
+        operands: list[Operand] = []
+        while (token := self._peek()).kind != "close" and token.text not in (")", "|"):
+            operands.append(self._operand(self._next()))
+        if len(operands) > ARGUMENTS:
+            raise InvalidInput(f"too many arguments; the maximum is {ARGUMENTS}")
+        if not operands:
+            raise InvalidInput(f"missing value for {{{{ }}}} at character {max(token.at, 0) + 1}")
+        if len(operands) > 1 and isinstance(operands[0], Literal | Dot):
+            raise InvalidInput("arguments are given to what is no function")
+        return Command(tuple(operands))
+
+    def _operand(self, token: Token) -> Operand:
+        if token.kind == "field":
+            return Field((token.text[1:], *self._fields()))
+        if token.kind == "variable":
+            self._known(token.text)
+            return Variable(token.text, self._fields())
+        if token.kind == "word":
+            return self._word(token)
+        if token.kind in ("string", "char", "number"):
+            return Literal(_literal(token))
+        if token.text == "(":
+            pipeline = self._pipeline()
+            if self._next().text != ")":
+                raise InvalidInput(f"the parenthesis at character {token.at + 1} is not closed")
+            return Chain(pipeline, self._fields())
+        if token.text == ".":
+            return Dot()
+        raise InvalidInput(f"unexpected {token.text!r} at character {token.at + 1}" if token.text else "unexpected end")
+
+    def _word(self, token: Token) -> Operand:
+        if token.text in _CONSTANTS:
+            return Literal(_CONSTANTS[token.text])
+        if token.text not in self._functions:
+            raise InvalidInput(
+                f"function {token.text!r} is not defined; there are {', '.join(sorted(self._functions))}"
+            )
+        return Function(token.text)
+
+    def _fields(self) -> tuple[str, ...]:
+        names = []
+        while self._peek().kind == "field" and self._peek().glued:
+            names.append(self._next().text[1:])
+        return tuple(names)
+
+    def _known(self, name: str) -> None:
+        if name not in self._variables:
+            raise InvalidInput(f"undefined variable {name}")
+
+    def _deeper(self) -> None:
+        self._depth += 1
+        if self._depth > NESTING:
+            raise InvalidInput(f"nested too deeply; the maximum is {NESTING}")
+
+    def _peek(self) -> Token:
+        return self._tokens[self._at] if self._at < len(self._tokens) else _END
+
+    def _next(self) -> Token:
+        token = self._peek()
+        self._at += 1
+        return token
+
+    def _expect(self, kind: str) -> None:
+        token = self._next()
+        if token.kind != kind:
+            raise InvalidInput(f"unexpected {token.text!r} at character {token.at + 1}")
+
+
+def _literal(token: Token) -> str | int | float:
+    """The value of a literal; a character is its number, as in Go."""
+    text = token.text
+    try:
+        if text.startswith("`"):
+            return text[1:-1]
+        if token.kind == "number":
+            return _number(text)
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        raise InvalidInput(f"{text[:80]} at character {token.at + 1} is not a literal") from None
+    if token.kind == "char" and len(value) != 1:
+        raise InvalidInput(f"{text[:80]} at character {token.at + 1} is not one character")
+    return ord(value) if token.kind == "char" else str(value)
+
+
+def _number(text: str) -> int | float:
+    if len(text) > 40:
+        raise ValueError
+    try:
+        return int(text, 0)
+    except ValueError:
+        return float(text)

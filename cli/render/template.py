@@ -1,0 +1,113 @@
+"""`--format` with a Go template: a line for each object, or a table with headings (`table {{.ID}}\\t{{.Name}}`)."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+
+from cli.go_template.evaluate import Template
+from cli.go_template.functions import OF_HEADINGS
+from cli.go_template.values import Method, Record
+from cli.render.table import Name, aligned
+from shoal.errors import InvalidInput
+
+_TABLE = "table "
+_ACTION = re.compile(r"(\{\{.*?\}\})", re.DOTALL)
+_WORDS = {
+    "id": "ID",
+    "ids": "IDs",
+    "cpus": "CPUs",
+    "ipv6": "IPv6",
+    "pids": "PIDs",
+    "ca": "CA",
+    "mtu": "MTU",
+    "ip": "IP",
+}
+_HEADINGS = {
+    "CPUs": "CPUS",
+    "PIDs": "PIDS",
+    "IPv6": "IPV6",
+    "CPUPerc": "CPU %",
+    "MemPerc": "MEM %",
+    "MemUsage": "MEM USAGE / LIMIT",
+    "NetIO": "NET I/O",
+    "BlockIO": "BLOCK I/O",
+    "CreatedAt": "CREATED",
+    "UpdatedAt": "UPDATED",
+}
+_CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def parsed(form: str) -> Template:
+    """The template of a `--format`; a tab and an end of line may be written as in Go, `\\t` and `\\n`.
+
+    Raises:
+        InvalidInput: it is none; the text begins with the flag.
+    """
+    parts = _ACTION.split(form.removeprefix(_TABLE))
+    parts[::2] = (text.replace("\\t", "\t").replace("\\n", "\n") for text in parts[::2])
+    try:
+        return Template("".join(parts))
+    except InvalidInput as error:
+        raise InvalidInput(f"--format: {error}") from None
+
+
+def show_template(form: str, records: Iterable[Record]) -> None:
+    """Print what the template makes of each.
+
+    Raises:
+        InvalidInput: a field that is not there, or a value that does not fit.
+    """
+    template = parsed(form)
+    try:
+        lines = [tamed(template.run(record)) for record in records]
+        if form.startswith(_TABLE):
+            lines.insert(0, template.run(_Headings(), functions=OF_HEADINGS))
+            lines = aligned([line.split("\t") for line in lines])
+    except InvalidInput as error:
+        raise InvalidInput(f"--format: {error}") from None
+    for line in lines:
+        click.echo(line)
+
+
+def record(row: Mapping[str, Any], names: Mapping[str, Name]) -> Record:
+    """A row by Docker's names of its fields, and all of its columns spelt alike: `memory_bytes` is `.MemoryBytes`."""
+    made = Record({camel(key): value for key, value in row.items()})
+    if isinstance(labels := row.get("labels"), dict):
+        made["Labels"] = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        made["Label"] = Method(lambda name: labels.get(name, ""))
+    for name, source in names.items():
+        made[name] = row[source] if isinstance(source, str) else source(row)
+    return made
+
+
+def of_document(value: Any) -> Any:
+    """A document that is shown elsewhere as YAML, as records; labels and options keep their names."""
+    if isinstance(value, dict):
+        return Record(
+            {camel(str(name)): dict(each) if name == "labels" else of_document(each) for name, each in value.items()}
+        )
+    return [of_document(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def camel(key: str) -> str:
+    """ "DesiredState" of "desired_state"."""
+    return "".join(_WORDS.get(word, word[:1].upper() + word[1:]) for word in key.split("_"))
+
+
+def heading(name: str) -> str:
+    """ "DESIRED STATE" of "DesiredState"."""
+    return _HEADINGS.get(name) or _CAPITALS.sub(" ", name).upper()
+
+
+def tamed(text: str) -> str:
+    """Without control characters but tabs and ends of lines: a label must not be able to move the cursor."""
+    return "".join(each if each.isprintable() or each in "\t\n" else "?" for each in text)
+
+
+class _Headings(dict[str, Any]):
+    """For each field its heading."""
+
+    def get(self, name: str, _: Any = None) -> Any:
+        return Method(lambda label: label) if name == "Label" else heading(name)
