@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from ipaddress import IPv4Network
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,21 +15,9 @@ from cli.render.failure import Failed
 EXAMPLES = """\b
 Examples:
   shoal playground up --hosts 3
+  shoal playground up --name other
   shoal playground exec h1 -- ip route
   shoal playground down
-"""
-
-HINTS = """
-A cluster of {hosts} hosts is up. {path}Try:
-
-    shoal node ls
-    shoal service create --name web --replicas 3 --network front --publish mode=host,target=80 registry:5000/hello:1
-    shoal service scale web=30
-    shoal service ps web
-    shoal service logs -f web
-    shoal service update --image registry:5000/hello:2 web
-    curl http://{host}:8080          # the example service, on any host
-    make down                        # nothing is left
 """
 
 
@@ -39,35 +29,52 @@ def command() -> None:
 name_option = click.option("--name", default="shoal", metavar="NAME", help="Tells playgrounds apart (shoal).")
 
 
-def playground(name: str, hosts: int = 1):  # type: ignore[no-untyped-def]  # imported late: it needs gRPC
-    """The playground of this name, with this user's contexts."""
+def playground(name: str, **plan: Any):  # type: ignore[no-untyped-def]  # imported late: it needs gRPC
+    """The playground of this name, with this user's contexts.
+
+    Args:
+        plan: more of its layout; without a subnet, it takes the first one that is free.
+    """
     from cli.contexts.contexts import Contexts, default_directory
     from cli.playground.playground import Playground
 
     if os.geteuid():
         raise Failed("a playground makes network namespaces and cgroups: only root can")
     return Playground(
-        Layout(name=name, hosts=hosts),
+        Layout(name=name, **plan),
         contexts=Contexts(default_directory(os.environ)),
         say=lambda line: click.echo(line, err=True),
+        any_subnet="subnet" not in plan,
     )
 
 
 @command.command("up", epilog=examples("shoal playground up", "shoal playground up --hosts 5 --name test"))
 @click.option("--hosts", type=int, default=3, help="How many hosts (3).")
+@click.option("--subnet", metavar="SUBNET", help="Of the hosts, a /24 (the first free one of 198.18.0.0/15).")
 @name_option
-def up(*, name: str, hosts: int) -> None:
+def up(*, name: str, hosts: int, subnet: str | None) -> None:
     """Start a cluster and make its context the current one."""
-    playground(name, hosts).up()
-    click.echo(f"playground {name}: {hosts} hosts are ready")
+    playground(name, hosts=hosts, **({"subnet": _subnet(subnet)} if subnet else {})).up()
+    click.echo(f"playground {name}: {hosts} {'host is' if hosts == 1 else 'hosts are'} ready")
+
+
+def _subnet(text: str) -> IPv4Network:
+    try:
+        return IPv4Network(text)
+    except ValueError as error:
+        raise Failed(f"--subnet: {error}") from None
 
 
 @command.command("down", epilog=examples("shoal playground down", "shoal playground down --name test"))
 @name_option
 def down(*, name: str) -> None:
     """End the cluster and remove every trace of it."""
-    playground(name).down()
-    click.echo(f"playground {name}: gone")
+    from cli.playground.remains import remains
+
+    made = playground(name)
+    was_there = bool(remains(made.layout))
+    made.down()
+    click.echo(f"playground {name}: gone" if was_there else f"playground {name}: is not up; nothing to remove")
 
 
 @command.command(
@@ -85,17 +92,12 @@ def run(*, name: str, host: str, program: tuple[str, ...]) -> None:
     raise SystemExit(done.returncode)
 
 
-@command.command("hints", epilog=examples("shoal playground hints"))
+@command.command("hints", epilog=examples("shoal playground hints", "shoal playground hints --name test"))
 @name_option
 def hints(*, name: str) -> None:
     """Print what to try next."""
-    import shutil
-    import sys
+    from cli.contexts.contexts import Contexts, default_directory
+    from cli.playground.hints import hints as text
+    from cli.playground.looking import look
 
-    from cli.playground.fabric import ours
-
-    layout = Layout(name=name)
-    programs = Path(sys.executable).parent
-    path = "" if shutil.which("shoal") else f'Put `shoal` on the PATH:\n\n    export PATH="{programs}:$PATH"\n\n'
-    hosts = len([each for each in ours(layout) if each != layout.lan])
-    click.echo(HINTS.format(hosts=hosts, path=path, host=layout.host(1).address))
+    click.echo(text(look(Layout(name=name), Contexts(default_directory(os.environ)))))

@@ -5,6 +5,7 @@ Made with the `ip` program: it runs a handful of times in the life of a playgrou
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -91,7 +92,8 @@ def ours(layout: Layout) -> list[str]:
     """Names of the namespaces that belong to the playground, as the machine has them now."""
     if not NAMESPACES.is_dir():
         return []
-    return sorted(entry.name for entry in NAMESPACES.iterdir() if entry.name.startswith(f"{layout.name}-"))
+    name = re.compile(rf"{re.escape(layout.name)}-(lan|h[0-9]+)")
+    return sorted(entry.name for entry in NAMESPACES.iterdir() if name.fullmatch(entry.name))
 
 
 def has_subnet(subnet: IPv4Network) -> str | None:

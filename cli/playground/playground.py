@@ -12,15 +12,17 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cli.client import Client
 from cli.contexts.contexts import Contexts
-from cli.playground import daemons, fabric
+from cli.playground import daemons, fabric, subnets
 from cli.playground.layout import REGISTRY_PORT, Host, Layout
 from cli.playground.registry import RegistrySecurity, registry_settings
+from cli.playground.remains import agents, named, remains
 from shoal.api.v1.control_pb2 import CreateJoinTokenRequest, GetClusterRequest, ListNodesRequest
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.errors import NotFound, Refused, ShoalError, Timeout, Unavailable
@@ -43,6 +45,7 @@ class Playground:
         say: takes a line on each step.
         ready_seconds: within which each part has to be; a slow machine needs more.
         manager_options: more of `shoal-manager run`.
+        any_subnet: where the layout's subnet is in use on this machine, take the next one that is free.
     """
 
     def __init__(
@@ -53,8 +56,10 @@ class Playground:
         say: Say = lambda _: None,
         ready_seconds: float = READY_SECONDS,
         manager_options: Sequence[str] = (),
+        any_subnet: bool = False,
     ) -> None:
         self.layout = layout
+        self._any_subnet = any_subnet
         self._manager_options = manager_options
         self._ready_seconds = ready_seconds
         self._contexts = contexts
@@ -81,27 +86,39 @@ class Playground:
             raise NotFound(f"{', '.join(missing)} not found; install what deploy/packages.txt lists")
         if fabric.ours(self.layout):
             raise Refused(
-                f"playground {self.layout.name!r} is up already: `shoal playground hints` says how to go on, and "
-                "`make down`, or `shoal playground down`, ends it"
+                f"playground {self.layout.name!r} is up already: `shoal playground hints{self._named}` says how to "
+                f"go on, and `shoal playground down{self._named}` ends it"
             )
         if self.layout.state.exists() or self.layout.run.exists():
             self._say("removing what is left of an earlier playground, which a restart of this machine ended")
             self.down()
-        if link := fabric.has_subnet(self.layout.subnet):
-            raise Refused(
-                f"{self.layout.subnet} is in use here, on the link {link}: end the playground that it is of first"
-            )
         try:
+            with subnets.choosing():
+                self._choose_subnet()
+                self._say(f"network: {self.layout.hosts} hosts on {self.layout.subnet}")
+                fabric.build(self.layout)
             self._start()
         except BaseException:
             self._say("it failed: undoing")
             self.down()
             raise
 
+    @property
+    def _named(self) -> str:
+        """The option that names it, where it is not the usual one."""
+        return "" if self.layout.name == Layout().name else f" --name {self.layout.name}"
+
+    def _choose_subnet(self) -> None:
+        if self._any_subnet:
+            self.layout = replace(self.layout, subnet=subnets.first_free(subnets.in_use(), first=self.layout.subnet))
+        elif link := fabric.has_subnet(self.layout.subnet):
+            raise Refused(
+                f"{self.layout.subnet} is in use on this machine, on the link {link}: choose another one with "
+                "--subnet, or end the playground that has it"
+            )
+
     def _start(self) -> None:
         layout = self.layout
-        self._say(f"network: {layout.hosts} hosts on {layout.subnet}")
-        fabric.build(layout)
         layout.state.mkdir(parents=True, exist_ok=True)
         layout.registries_file.write_text(layout.registries())
         self._say(f"registry: {layout.manager_address}:{REGISTRY_PORT}")
@@ -115,32 +132,41 @@ class Playground:
         self.wait_for_nodes(layout.hosts)
 
     def down(self) -> None:
-        """End every process and remove every trace but the user's images on disk. Works on half a playground too."""
+        """End every process and remove every trace but the user's images on disk. Works on half a playground too.
+
+        Raises:
+            Unavailable: something is left, which the text names; another call tries again.
+        """
         layout = self.layout
-        for namespace in fabric.ours(layout):
-            if namespace != layout.lan:
-                self._remove_host(namespace)
+        failures = [each for name in fabric.ours(layout) if name != layout.lan and (each := self._remove_host(name))]
+        if failures:  # its namespace and its state are needed to try again
+            raise Unavailable(f"{'; '.join(failures)}. Run `shoal playground down{self._named}` again")
         if layout.lan in fabric.ours(layout):
             daemons.stop(fabric.processes_in(layout.lan), grace_seconds=GRACE_SECONDS)
         fabric.tear_down(layout)
-        try:
+        with suppress(Unavailable):  # what is left is told below
             delete_trees(layout.state, layout.run)
-        except Unavailable as error:
-            self._say(f"left behind: {error}")
         for root in (layout.state_root, layout.run_root):
             with suppress(OSError):
                 root.rmdir()
         with suppress(NotFound):
             self._contexts.remove(layout.name, force=True)
+        if left := remains(layout):
+            raise Unavailable(f"playground {layout.name} is not gone; left: {named(left)}")
 
-    def _remove_host(self, namespace: str) -> None:
+    def _remove_host(self, namespace: str) -> str:
+        """Why it could not be removed; empty when it is."""
         number = int(namespace.removeprefix(f"{self.layout.name}-h"))
         host = self.layout.host(number)
         self._say(f"removing {host.name}")
-        self.stop_agent(host)
-        with suppress(ShoalError):
+        # Whoever started them: an agent that runs keeps its containers from being removed.
+        daemons.stop(agents(host), grace_seconds=GRACE_SECONDS)
+        try:
             self.reset_agent(host)
+        except ShoalError as error:
+            return f"{host.name} is not removed: {error}"
         daemons.stop(fabric.processes_in(namespace), grace_seconds=GRACE_SECONDS)
+        return ""
 
     def start_registry(self) -> None:
         """Start the shared registry on the LAN."""

@@ -1,0 +1,68 @@
+"""What a playground chooses and hints at, as values."""
+
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from cli.playground.hints import Found, hints
+from cli.playground.remains import named
+from cli.playground.subnets import first_free
+from shoal.errors import Refused
+
+FOUND = Found(
+    name="shoal",
+    hosts=3,
+    host="198.18.0.11",
+    is_current=True,
+    has_shoal=True,
+    programs="/opt/shoal/bin",
+    images={"hello"},
+    services={"hello"},
+    networks={"front"},
+    ports={8080},
+)
+
+
+@pytest.mark.parametrize(
+    ("used", "free"),
+    [
+        ([], "198.18.0.0/24"),
+        (["10.0.0.0/8", "198.18.0.0/24", "198.18.1.128/25"], "198.18.2.0/24"),
+        (["198.18.0.0/16"], "198.19.0.0/24"),
+    ],
+)
+def test_the_first_subnet_that_nothing_overlaps(used: list[str], free: str) -> None:
+    assert first_free([IPv4Network(each) for each in used]) == IPv4Network(free)
+
+
+def test_a_range_that_is_routed_elsewhere_is_told() -> None:
+    with pytest.raises(Refused, match="choose one with --subnet"):
+        first_free([IPv4Network("198.18.0.0/15")])
+
+
+def test_hints_of_the_playground_that_make_up_makes() -> None:
+    text = hints(FOUND)
+    assert "A cluster of 3 hosts is up" in text
+    assert "curl http://198.18.0.11:8080" in text and "shoal playground down " in text
+    assert "--network front" in text and "network create" not in text
+    assert "context use" not in text and "export PATH" not in text
+
+
+def test_hints_of_another_one() -> None:
+    text = hints(
+        replace(FOUND, name="other", is_current=False, has_shoal=False, images=(), services=(), networks=(), ports=())
+    )
+    assert "shoal context use other" in text and "shoal playground down --name other" in text
+    assert 'export PATH="/opt/shoal/bin:$PATH"' in text
+    assert "hello" not in text and "curl" not in text
+
+
+def test_a_service_that_is_there_is_not_created_again() -> None:
+    assert "service create" not in hints(replace(FOUND, services={"web"}))
+    assert "shoal network create front" in hints(replace(FOUND, networks=()))
+
+
+def test_of_many_things_that_are_left_some_are_named() -> None:
+    assert named(["a", "b"]) == "a, b"
+    assert named(list("abcdefg")) == "a, b, c, d, e, and 2 more"
