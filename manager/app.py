@@ -179,7 +179,7 @@ def _control(
                 now_ms=now_ms,
                 new_id=ids.new_id,
             ),
-            tasks=Tasks(store=store),
+            tasks=Tasks(store=store, now_ms=now_ms),
             nodes=Nodes(store=store, now_ms=now_ms),
             networks=Networks(store=store, now_ms=now_ms, new_id=ids.new_id, nodes=nodes),
             network_check=NetworkCheck(store=store, prober=agents),

@@ -103,6 +103,17 @@ def is_answered(port: PublishedPort, *, by: PublishedPort) -> bool:
     return same and (by.published == port.published if port.published else by.published in choices(port))
 
 
+def with_numbers(asked: Iterable[PublishedPort], given: Iterable[PublishedPort]) -> list[PublishedPort]:
+    """The ports that are asked for, with the numbers that the planner has chosen for those without one so far."""
+    left, found = list(given), []
+    for port in asked:
+        chosen = next((each for each in left if is_mesh(port) and is_answered(port, by=each)), None)
+        if chosen is not None:
+            left.remove(chosen)
+        found.append(port if chosen is None or port.published else chosen)
+    return found
+
+
 def first_collision(port: PublishedPort, others: Iterable[PublishedPort]) -> PublishedPort | None:
     """The first of the others that takes the port."""
     return next((other for other in others if collide(port, other)), None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from cli.client import Client
-from cli.commands import stack_files
+from cli.commands import stack_files, stack_logs
 from cli.commands.arguments import detach_option, examples, format_option, pass_client, quiet_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
@@ -39,6 +39,7 @@ def command() -> None:
 command.add_command(stack_files.deploy)
 command.add_command(stack_files.diff)
 command.add_command(stack_files.config)
+command.add_command(stack_logs.logs)
 
 
 @command.command("ls", epilog=examples("shoal stack ls", "shoal stack ls --format '{{.Name}}'"))
@@ -54,7 +55,7 @@ def list_stacks(client: Client, *, form: str, quiet: bool) -> None:
             counts = stacks.setdefault(view.service.spec.stack, {"services": 0, "desired": 0, "running": 0})
             counts["services"] += 1
             counts["desired"] += view.desired
-            counts["running"] += view.running
+            counts["running"] += view.running + view.completed  # a job that has finished lacks nothing
     rows = [
         {"name": name, **counts, "tasks": f"{counts['running']}/{counts['desired']}"}
         for name, counts in sorted(stacks.items())

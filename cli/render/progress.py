@@ -15,6 +15,13 @@ from shoal.api.v1.task_pb2 import TaskState
 
 _TOLD = frozenset({UpdateStatus.PAUSED, UpdateStatus.CANARY, UpdateStatus.ROLLING_BACK, UpdateStatus.ROLLED_BACK})
 
+_UNDER_WAY = {
+    UpdateStatus.UPDATING: "updated",
+    UpdateStatus.CANARY: "updated",
+    UpdateStatus.PAUSED: "updated",
+    UpdateStatus.ROLLING_BACK: "rolled back",
+}
+
 BAR = 30
 """Characters of a bar."""
 
@@ -41,8 +48,9 @@ def reached(progress: ServiceProgress) -> int:
 
 
 def counts(progress: ServiceProgress) -> str:
-    """ "3/5 running", "3/5 completed"."""
-    return f"{reached(progress)}/{progress.desired} {'completed' if progress.is_job else 'running'}"
+    """ "3/5 running", "3/5 completed"; of an update, while others than the new tasks run too, "3/5 updated"."""
+    what = "completed" if progress.is_job else _UNDER_WAY.get(progress.update.state, "running")
+    return f"{reached(progress)}/{progress.desired} {what}"
 
 
 def leaving(progress: ServiceProgress) -> str:

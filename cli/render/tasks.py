@@ -48,7 +48,8 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
         "health": TaskStatus.Health.Name(status.health).lower(),
         "state": state_name(state),
         "since": timestamp(since),
-        "reason": _reason(view, state),
+        "reason": "; ".join(filter(None, (_reason(view, state), restart_text(view, now_ms)))),
+        "restart_at": timestamp(view.restart_at_ms) or None,
         "run": task.run or None,
         "exit_code": status.exit_code if status.HasField("exit_code") else None,
         "addresses": [text for place in task.addresses for text in (place.address, place.address6) if text],
@@ -63,6 +64,13 @@ def _reason(view: TaskView, state: int) -> str:
     if state == TaskState.COMPLETE:
         return view.status.message
     return view.status.message or view.task.reason
+
+
+def restart_text(view: TaskView, now_ms: int) -> str:
+    """ "restarts in 12 seconds", of a task that has ended and will have a successor."""
+    if not view.restart_at_ms:
+        return ""
+    return f"restarts in {age(view.restart_at_ms - now_ms)}" if view.restart_at_ms > now_ms else "restarts now"
 
 
 def _since(view: TaskView, state: int) -> int:

@@ -16,7 +16,7 @@ from shoal.api.v1.event_pb2 import Event
 from shoal.api.v1.file_pb2 import File
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.api.v1.volume_pb2 import Volume
 
@@ -31,6 +31,7 @@ _TOLD = frozenset(
         *_NOUNS,
         kinds.SERVICE.name,
         kinds.SERVICE_STATUS.name,
+        kinds.AUTOSCALE.name,
         kinds.TASK.name,
         kinds.TASK_STATUS.name,
         kinds.NODE.name,
@@ -88,6 +89,8 @@ def events_of(seen: Seen, view: View) -> Iterator[Event]:
             yield from _service(seen, old, new)
         case ServiceStatus():
             yield from _service_status(seen, old, new)
+        case AutoscaleStatus():
+            yield from _autoscale(seen, old, new)
         case Task():
             yield from _task(seen, old, new, view)
         case TaskStatus():
@@ -157,6 +160,14 @@ def _service_status(seen: Seen, old: Message | None, new: Message | None) -> Ite
     waited = any(problem.startswith(_WAITS) for problem in before.problems)
     if waited and new.released_revision > before.released_revision:
         yield _of_service(seen, "released", "what it waited for has come")
+
+
+def _autoscale(seen: Seen, old: Message | None, new: Message | None) -> Iterator[Event]:
+    """A step of the autoscaler; numbers that it takes from the spec, or gives up, have no reason of its own."""
+    if not isinstance(new, AutoscaleStatus) or not isinstance(old, AutoscaleStatus):
+        return
+    if new.message and new.replicas != old.replicas:
+        yield _of_service(seen, "autoscale", f"{old.replicas} to {new.replicas} replicas: {new.message}")
 
 
 def _of_task(seen: Seen, view: View, action: str, message: str) -> Event:

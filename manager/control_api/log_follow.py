@@ -82,10 +82,7 @@ class Following:
 
     def _over(self) -> bool:
         view = self._store.tables
-        if self._target.task_id:
-            task = view.tasks.get(self._target.task_id)
-            return task is None or self._target.task_id in self._known
-        return self._target.service_id not in view.services and not view.tasks_of(self._target.service_id)
+        return self._target.task_id in self._known or log_sources.is_gone(view, self._target)
 
     async def _read(self, place: Place) -> None:
         """One node's tasks to their end; begins again where it broke off while they still run there."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from manager.control_api.lookup import find_service, find_task, hostname_of
 from manager.control_api.seams import AgentAddress
@@ -15,10 +16,16 @@ from shoal.task_states import observed, task_name
 
 @dataclass(frozen=True)
 class Target:
-    """What the user wants the logs of; one of the two is set."""
+    """What the user wants the logs of: a service, or what is in one place of it; a task; or a stack.
+
+    Attributes:
+        place: a slot's number, a node's name or id; empty for all of the service.
+    """
 
     service_id: str = ""
+    place: str = ""
     task_id: str = ""
+    stack: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,16 @@ class Place:
 
 
 def find_target(view: View, reference: str) -> Target:
-    """A service or a task.
+    """A service, a task, or a place of a service ("web.1", "web.h1").
 
     Raises:
-        NotFound: neither is there; the text is that of the service.
+        NotFound: none is there; the text is that of the service.
     """
     try:
         return Target(service_id=find_service(view, reference).meta.id)
     except NotFound:
+        if (target := _in_place(view, reference)) is not None:
+            return target
         try:
             return Target(task_id=find_task(view, reference).id)
         except NotFound:
@@ -53,12 +62,47 @@ def find_target(view: View, reference: str) -> Target:
         raise
 
 
+def find_stack(view: View, stack: str) -> Target:
+    """Raises NotFound: it has no service."""
+    if not any(service.spec.stack == stack for service in view.services.values()):
+        raise NotFound(f'no service in stack "{stack}"; `shoal stack ls` lists stacks')
+    return Target(stack=stack)
+
+
+def is_gone(view: View, target: Target) -> bool:
+    """Whether no more tasks can come of it."""
+    if target.task_id:
+        return target.task_id not in view.tasks
+    if target.stack:
+        return not any(each.spec.stack == target.stack for each in view.services.values()) and not tasks_of(
+            view, target
+        )
+    return target.service_id not in view.services and not view.tasks_of(target.service_id)
+
+
+def _in_place(view: View, reference: str) -> Target | None:
+    name, dot, place = reference.rpartition(".")
+    service = view.service_named(name) if dot else None
+    if service is None:
+        return None
+    target = Target(service_id=service.meta.id, place=place)
+    return target if any(_is_in(view, target, task) for task in view.tasks_of(service.meta.id).values()) else None
+
+
+def _is_in(view: View, target: Target, task: Task) -> bool:
+    places = (str(task.slot),) if task.slot else (hostname_of(view, task.node_id), task.node_id)
+    return not target.place or target.place in places
+
+
 def tasks_of(view: View, target: Target) -> list[Task]:
     """Tasks that may have a log: those that their agent has taken on."""
     if target.task_id:
         found: Iterable[Task] = [view.tasks[target.task_id]] if target.task_id in view.tasks else []
+    elif target.stack:
+        services = (each.meta.id for each in view.services.values() if each.spec.stack == target.stack)
+        found = chain.from_iterable(view.tasks_of(identifier).values() for identifier in services)
     else:
-        found = view.tasks_of(target.service_id).values()
+        found = (task for task in view.tasks_of(target.service_id).values() if _is_in(view, target, task))
     return [task for task in found if task.node_id and _has_begun(view, task)]
 
 

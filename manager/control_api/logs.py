@@ -59,7 +59,10 @@ class Logs:
 
     def _items(self, request: LogsRequest) -> AsyncGenerator[LogBatch | str, None]:
         view = self._store.tables
-        target = log_sources.find_target(view, request.target)
+        find, name = (
+            (log_sources.find_stack, request.stack) if request.stack else (log_sources.find_target, request.target)
+        )
+        target = find(view, name)
         asked = ReadLogsRequest(since_ns=request.since_ns)
         if request.HasField("tail"):
             asked.tail = request.tail

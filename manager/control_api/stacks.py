@@ -1,6 +1,7 @@
 """Stacks: several services and networks deployed and removed as one."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -26,11 +27,17 @@ from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import Volume
-from shoal.errors import Fault, InvalidInput, NotFound
+from shoal.errors import Conflict, Fault, InvalidInput, NotFound
 from shoal.ids import NewId
 from shoal.task_group import TaskGroup
 
+_log = logging.getLogger(__name__)
+
 LOOKUPS_AT_ONCE = 8
+ATTEMPTS = 8
+"""Of one deployment, while others change what it has read."""
+FIRST_PAUSE_SECONDS = 0.02
+"""Before the second attempt; it doubles."""
 
 
 class Stacks:
@@ -56,8 +63,18 @@ class Stacks:
 
         Raises:
             InvalidInput: with every fault of every service and network.
-            Conflict: something of it was changed meanwhile; nothing was written, or the first parts of a large stack.
+            Conflict: something of it was changed each time; nothing was written, or the first parts of a large stack.
         """
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return await self._deploy(request)
+            except Conflict as error:
+                # A file says what is to be, whatever was before: planned anew from what is there now.
+                _log.info("stack %s is deployed again, attempt %d: %s", request.stack, attempt + 2, error)
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**attempt)  # another manager's change is on its way here
+        return await self._deploy(request)
+
+    async def _deploy(self, request: DeployStackRequest) -> DeployStackResponse:
         if faults := _request_faults(request):
             raise InvalidInput(faults)
         view = self._store.tables

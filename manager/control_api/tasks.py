@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from manager.control_api.lookup import find_node, find_service, hostname_of
-from manager.control_api.seams import Records
+from manager.control_api.restart_times import RestartTimes
+from manager.control_api.seams import NowMs, Records
 from manager.store.tables import View
 from shoal import image_reference
 from shoal.api.v1.control_pb2 import ListTasksRequest, ListTasksResponse, TaskView
@@ -15,18 +16,20 @@ from shoal.task_states import is_terminal, observed
 class Tasks:
     """The tasks' calls."""
 
-    def __init__(self, *, store: Records) -> None:
+    def __init__(self, *, store: Records, now_ms: NowMs) -> None:
         self._store = store
+        self._now_ms = now_ms
 
     async def list(self, request: ListTasksRequest) -> ListTasksResponse:
         """By service, slot, and the newest first within a slot."""
         view = self._store.tables
-        views = [task_view(view, task) for task in _chosen(view, request)]
+        times = RestartTimes(view, self._now_ms())
+        views = [task_view(view, task, times) for task in _chosen(view, request)]
         views.sort(key=lambda each: (each.service_name, each.task.slot, each.node_hostname, -each.task.created_at_ms))
         return ListTasksResponse(tasks=views)
 
 
-def task_view(view: View, task: Task) -> TaskView:
+def task_view(view: View, task: Task, times: RestartTimes) -> TaskView:
     """A task with what lists show of its service and node."""
     service = view.services.get(task.service_id)
     revision = view.revision_of(task.service_id, task.revision)
@@ -37,6 +40,7 @@ def task_view(view: View, task: Task) -> TaskView:
         service_name=spec.name if spec is not None else task.service_id,
         node_hostname=hostname_of(view, task.node_id) if task.node_id else "",
         image=_familiar(spec.task.container.image) if spec is not None else "",
+        restart_at_ms=times.of(task),
     )
 
 

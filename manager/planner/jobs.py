@@ -184,7 +184,7 @@ class _JobPass:
         attempt = 0
         if slot.last_end() is not None:
             ends = [(task, statuses.get(task.id)) for task in slot.ended]
-            verdict = restart.answer(_on_failure(policy), ends, now_ms=now_ms)
+            verdict = restart.answer(on_failure(policy), ends, now_ms=now_ms)
             self._problems.add(verdict.problem)
             if verdict.due_ms is None:
                 work.given_up += 1
@@ -244,7 +244,7 @@ class _JobPass:
             history.trim(self._draft, slot, self._spec.task.restart)
 
 
-def _on_failure(policy: RestartPolicy) -> RestartPolicy:
+def on_failure(policy: RestartPolicy) -> RestartPolicy:
     """A job's task that is done is never started again."""
     made = RestartPolicy()
     made.CopyFrom(policy)

@@ -15,7 +15,7 @@ from shoal.api.v1.control_pb2 import LogsRequest
 from shoal.errors import InvalidInput
 
 
-@click.command("logs", epilog=examples("shoal service logs -f --tail 20 web", "shoal service logs --since 10m web"))
+@click.command("logs", epilog=examples("shoal service logs -f --tail 20 web", "shoal service logs --since 10m web.1"))
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
 @click.option("-n", "--tail", type=click.IntRange(min=0), help="Only the newest lines of each task.")
 @click.option(
@@ -42,9 +42,11 @@ def logs(
     no_task_ids: bool,
     no_trunc: bool,
     no_resolve: bool,
+    stack: str = "",
 ) -> None:
-    """Show what the containers of SERVICE (or one TASK) have written."""
-    request = LogsRequest(target=target, follow=follow, tail=tail, since_ns=parse_since_ns(since, time.time_ns()))
+    """Show what the containers of SERVICE have written, or those of a TASK: its id, or a name like web.1."""
+    since_ns = parse_since_ns(since, time.time_ns())
+    request = LogsRequest(target=target, stack=stack, follow=follow, tail=tail, since_ns=since_ns)
     heads = LogHeads(full=no_trunc and not no_task_ids, ids=no_resolve, details=details)
     printer = LogPrinter(timestamps=timestamps, raw=raw, heads=heads)
     for response in client.stream(client.control.Logs, request, seconds=None):

@@ -22,6 +22,7 @@ from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, Lis
 from shoal.api.v1.service_pb2 import JobRun
 from shoal.filters.services import SERVICES
 from shoal.filters.tasks import TASKS
+from shoal.published_ports import with_numbers
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
 
@@ -64,7 +65,7 @@ def service_row(view: ServiceView, *, no_trunc: bool = False) -> dict[str, objec
         "running": view.running,
         "completed": view.completed,
         "image": spec.task.container.image if no_trunc else task_rows.short_image(spec.task.container.image),
-        "ports": ", ".join(map(describe, spec.endpoint.ports)),
+        "ports": ", ".join(map(describe, with_numbers(spec.endpoint.ports, view.status.mesh_ports))),
         "rolled_back_from": view.rolled_back_from,
         "fault": view.status.fault,
     }

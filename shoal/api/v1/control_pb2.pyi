@@ -890,9 +890,14 @@ class TaskView(_message.Message):
     SERVICE_NAME_FIELD_NUMBER: _builtins.int
     NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
+    RESTART_AT_MS_FIELD_NUMBER: _builtins.int
     service_name: _builtins.str
     node_hostname: _builtins.str
     image: _builtins.str
+    restart_at_ms: _builtins.int
+    """Of a task that has ended: when its successor is due by the restart policy, milliseconds since the Unix epoch; 0: none is
+    waited for.
+    """
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     @_builtins.property
@@ -905,10 +910,11 @@ class TaskView(_message.Message):
         service_name: _builtins.str = ...,
         node_hostname: _builtins.str = ...,
         image: _builtins.str = ...,
+        restart_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "node_hostname", b"node_hostname", "service_name", b"service_name", "status", b"status", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "node_hostname", b"node_hostname", "restart_at_ms", b"restart_at_ms", "service_name", b"service_name", "status", b"status", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2076,12 +2082,15 @@ class LogsRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _builtins.int
     TAIL_FIELD_NUMBER: _builtins.int
     SINCE_NS_FIELD_NUMBER: _builtins.int
+    STACK_FIELD_NUMBER: _builtins.int
     target: _builtins.str
-    """A service or a task."""
+    """A service; a task by id, by its full name, or as "web.1" ("web.h1" of a global service): all tasks in that place."""
     follow: _builtins.bool
     tail: _builtins.int
     since_ns: _builtins.int
     """Nanoseconds since the Unix epoch."""
+    stack: _builtins.str
+    """In place of `target`: all services of a stack."""
     def __init__(
         self,
         *,
@@ -2089,10 +2098,11 @@ class LogsRequest(_message.Message):
         follow: _builtins.bool = ...,
         tail: _builtins.int | None = ...,
         since_ns: _builtins.int = ...,
+        stack: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "tail", b"tail"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "tail", b"tail", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_tail", b"_tail", "follow", b"follow", "since_ns", b"since_ns", "stack", b"stack", "tail", b"tail", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__tail: _TypeAlias = _typing.Literal["tail"]  # noqa: Y015
     _WhichOneofArgType__tail: _TypeAlias = _typing.Literal["_tail", b"_tail"]  # noqa: Y015

@@ -39,7 +39,7 @@ class Event(_message.Message):
     action: _builtins.str
     """"create", "update", "remove"; of tasks the state; of nodes "ready", "down", "active", "pause", "drain",
     "network-repaired", "problem" and "solved"; of tasks also "stop", "healthy", "unhealthy" and "notice"; of services
-    also "update-<state>", "waiting" and "released".
+    also "update-<state>", "waiting", "released" and "autoscale".
     """
     id: _builtins.str
     name: _builtins.str

@@ -4,13 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.commands.service.look import service_row
 from cli.render.lines import Lines
-from cli.render.progress import bar, told
+from cli.render.progress import bar, counts, told
 from cli.render.table import table
-from cli.render.tasks import short_image
+from cli.render.tasks import rows, short_image
 from cli.render.units import age, parse_bytes, parse_duration_ms, parse_nano_cpus
 from shoal.amounts import cpus, duration, size
-from shoal.api.v1.control_pb2 import ServiceProgress
+from shoal.api.v1.control_pb2 import ServiceProgress, ServiceView, TaskView
+from shoal.api.v1.service_pb2 import PublishedPort, UpdateStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput
 
@@ -98,3 +100,36 @@ def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
 
 def test_a_problem_within_another_one_is_told_once() -> None:
     assert told(["full", "2 pending: full", "b", "c", "d"]) == ["2 pending: full", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        (UpdateStatus.UPDATING, "0/6 updated"),
+        (UpdateStatus.PAUSED, "0/6 updated"),
+        (UpdateStatus.ROLLING_BACK, "0/6 rolled back"),
+        (UpdateStatus.COMPLETED, "0/6 running"),
+        (UpdateStatus.STATE_UNSPECIFIED, "0/6 running"),
+    ],
+)
+def test_new_tasks_are_counted_as_updated_while_the_others_run(state: UpdateStatus.State.ValueType, told: str) -> None:
+    assert counts(ServiceProgress(name="web", desired=6, update=UpdateStatus(state=state))) == told
+
+
+def test_automatic_ports_are_listed_with_their_numbers() -> None:
+    view = ServiceView()
+    view.service.spec.endpoint.ports.add(target=80)
+    view.service.spec.endpoint.ports.add(target=443, published=8443)
+    view.service.spec.endpoint.ports.add(target=53, mode=PublishedPort.HOST)
+    assert service_row(view)["ports"] == "*:*->80/tcp, *:8443->443/tcp, *:*->53/tcp"
+    view.status.mesh_ports.add(target=443, published=8443)
+    view.status.mesh_ports.add(target=80, published=30007)
+    assert service_row(view)["ports"] == "*:30007->80/tcp, *:8443->443/tcp, *:*->53/tcp"
+
+
+def test_a_task_that_has_ended_tells_when_its_successor_is_due() -> None:
+    view = TaskView(service_name="web", restart_at_ms=62_000)
+    view.task.state = TaskState.FAILED
+    view.status.message = "exit code 3"
+    (row,) = rows([view], now_ms=50_000)
+    assert (row["reason"], row["restart_at"]) == ("exit code 3; restarts in 12 seconds", "1970-01-01T00:01:02.000Z")

@@ -72,7 +72,7 @@ class Api:
         self.networks = Networks(store=self.store, now_ms=lambda: 1000, new_id=self.new_id, nodes=nodes)
         self.nodes = Nodes(store=self.store, now_ms=lambda: 1000)
         self.updates = Updates(store=self.store, now_ms=lambda: 1000)
-        self.tasks = Tasks(store=self.store)
+        self.tasks = Tasks(store=self.store, now_ms=lambda: 1000)
         self.progress = Progress(store=self.store, seconds=asyncio.get_running_loop().time, now_ms=lambda: 1_000_000)
 
     def new_id(self) -> str:

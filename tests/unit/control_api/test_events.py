@@ -9,7 +9,7 @@ import pytest
 from cli.commands.events import line, request_of
 from manager.control_api.events import Events
 from manager.store import kinds
-from manager.store.changes import put
+from manager.store.changes import delete, put
 from shoal.api.v1.control_pb2 import (
     CreateServiceRequest,
     RemoveServiceRequest,
@@ -18,7 +18,7 @@ from shoal.api.v1.control_pb2 import (
     WatchEventsResponse,
 )
 from shoal.api.v1.node_pb2 import NetworkCondition, NetworkRepair, NodeStatus, PathFault
-from shoal.api.v1.service_pb2 import ServiceSpec, ServiceStatus
+from shoal.api.v1.service_pb2 import AutoscaleStatus, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from shoal.errors import InvalidInput
 from shoal.task_group import TaskGroup
@@ -192,3 +192,18 @@ def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
 def test_bad_filters(filters: list[str], told: str) -> None:
     with pytest.raises(InvalidInput, match=told):
         request_of(filters, since="", until="", now_ns=0)
+
+
+def test_steps_of_the_autoscaler() -> None:
+    async def scenario(api: Api) -> None:
+        async with remembering(api) as events:
+            identifier = (await api.services.create(CreateServiceRequest(spec=spec_of()))).service.meta.id
+            for replicas, message in ((2, ""), (3, "CPU is at 90 % of 70 %"), (3, "CPU is at 90 % of 70 %")):
+                status = AutoscaleStatus(service_id=identifier, replicas=replicas, message=message)
+                await api.store.commit([put(kinds.AUTOSCALE, identifier, status)])
+            await api.store.commit([delete(kinds.AUTOSCALE, identifier)])
+            assert await lines(events, actions=["autoscale"]) == [
+                "service autoscale web: 2 to 3 replicas: CPU is at 90 % of 70 %"
+            ]
+
+    with_api(scenario)

@@ -8,6 +8,8 @@ import pytest
 
 from manager.control_api.logs import Logs
 from manager.control_api.seams import AgentAddress
+from manager.store import kinds
+from manager.store.changes import delete
 from shoal.api.v1.control_pb2 import CreateServiceRequest, LogsRequest, LogsResponse, RemoveServiceRequest
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import LogBatch, LogRun, ReadLogsRequest
@@ -177,5 +179,69 @@ def test_an_unknown_target() -> None:
     async def scenario(api: Api) -> None:
         with pytest.raises(NotFound, match='no service "nobody"'):
             await lines(Logs(store=api.store, reader=FakeAgents()), LogsRequest(target="nobody"))
+
+    with_api(scenario)
+
+
+def test_names_of_tasks_and_whole_stacks() -> None:
+    async def scenario(api: Api) -> None:
+        spec = spec_of("shop_web")
+        spec.stack = "shop"
+        await api.add_node("node1", "h1")
+        identifier = (await api.services.create(CreateServiceRequest(spec=spec))).service.meta.id
+        other = (await api.services.create(CreateServiceRequest(spec=spec_of("other")))).service.meta.id
+        await api.put_task("t1", identifier, slot=1, state=TaskState.FAILED)
+        await api.put_task("t2", identifier, slot=1)
+        await api.put_task("t3", identifier, slot=2)
+        await api.put_task("t4", identifier, slot=0)
+        await api.put_task("t5", other)
+        agents = FakeAgents()
+        for number in range(1, 6):
+            agents.write(f"t{number}", number)
+        logs = Logs(store=api.store, reader=agents)
+
+        async def of(target: str = "", stack: str = "") -> set[str]:
+            answers = await lines(logs, LogsRequest(target=target, stack=stack))
+            return {answer.partition("@")[0] for answer in answers if not answer.startswith("source")}
+
+        assert await of("shop_web.1") == {"t1", "t2"}, "what ran there before too"
+        assert await of("shop_web.2") == await of("shop_web.2.t3") == await of("t3") == {"t3"}
+        assert await of("shop_web.h1") == await of("shop_web.node1") == {"t4"}
+        assert await of(stack="shop") == {"t1", "t2", "t3", "t4"}
+        for request in (LogsRequest(target="shop_web.7"), LogsRequest(stack="none")):
+            with pytest.raises(NotFound):
+                await lines(logs, request)
+        await api.services.remove(RemoveServiceRequest(service="shop_web"))
+        for gone in ("t1", "t2", "t3", "t4"):
+            await api.store.commit([delete(kinds.TASK, gone)])
+        with pytest.raises(NotFound):
+            await of(stack="shop")
+
+    with_api(scenario)
+
+
+def test_following_a_stack_picks_up_new_services_and_ends_with_the_last() -> None:
+    async def scenario(api: Api) -> None:
+        first, second = spec_of("shop_web"), spec_of("shop_db")
+        first.stack = second.stack = "shop"
+        await api.add_node("node1", "h1")
+        web = (await api.services.create(CreateServiceRequest(spec=first))).service.meta.id
+        await api.put_task("t1", web)
+        agents = FakeAgents()
+        agents.write("t1", 1)
+        following = Logs(store=api.store, reader=agents).read(LogsRequest(stack="shop", follow=True))
+        async with aclosing(following) as answers:
+            assert [told(await anext(answers)) for _ in range(2)] == ["source t1 h1", "t1@1"]
+            db = (await api.services.create(CreateServiceRequest(spec=second))).service.meta.id
+            agents.write("t2", 2)
+            await api.put_task("t2", db)
+            assert [told(await anext(answers)) for _ in range(2)] == ["source t2 h1", "t2@2"]
+            for name, task in (("shop_web", "t1"), ("shop_db", "t2")):
+                agents.ended.add(task)
+                await api.services.remove(RemoveServiceRequest(service=name))
+                await api.store.commit([delete(kinds.TASK, task)])
+            agents.wake()
+            async with asyncio.timeout(10):
+                assert [answer async for answer in answers] == []
 
     with_api(scenario)

@@ -24,7 +24,7 @@ from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Refused, Unavailable
-from tests.unit.control_api.control_rig import Api, spec_of, with_api
+from tests.unit.control_api.control_rig import Api, spec_of, two_managers, with_api
 
 
 def shop(
@@ -381,3 +381,30 @@ def test_which_tags_of_a_stack_are_looked_up() -> None:
         assert len(api.store.tables.services) == 2
 
     with_api(scenario)
+
+
+def test_first_deployments_of_a_stack_at_once_both_succeed() -> None:
+    """By one manager and by two: the later one finds what the earlier one has made, and changes nothing."""
+
+    def request() -> DeployStackRequest:
+        service = spec_of()
+        service.endpoint.ports.add(target=80)
+        return shop(service, spec_of("db"))
+
+    async def scenario() -> None:
+        async with two_managers() as (one, other):
+            answers = await asyncio.gather(
+                *(api.stacks.deploy(request()) for api in (one, other, one, other)),
+                one.stacks.deploy(DeployStackRequest(stack="other", services=[spec_of()])),
+            )
+            kinds_made = [action for answer in answers for action in actions(answer) if action.startswith("create")]
+            assert sorted(kinds_made) == [
+                "create network shop_front",
+                "create service other_web",
+                "create service shop_db",
+                "create service shop_web",
+            ]
+            await other.store.reached(one.store.tables.revision)
+            assert len(other.store.tables.services) == 3
+
+    asyncio.run(scenario())
