@@ -15,6 +15,8 @@ _RANGES = {
     "UINT64": (0, (1 << 64) - 1),
     "ENUM": (-5, 500),
 }
+_MOST_BYTES = 1 << 20
+"""Of many equal entries of a list: more than any request may have."""
 _SIGNS = "aZ9 .:/-\n\r\t\x00\x1b\x7f\x9b\u00a0\u2028é…漢🙂"
 
 
@@ -50,7 +52,10 @@ def _fill(message: Message, field: Any, random: Random) -> None:
     elif field.is_repeated:
         one = _one(field, random)
         few = [one, *(_one(field, random) for _ in range(3))]
-        getattr(message, field.name).extend([*few, *[one] * _length(random)])
+        many = _length(random)
+        if isinstance(one, Message) and one.ByteSize() * many > _MOST_BYTES:
+            many = 0  # else lists within lists within lists take all memory
+        getattr(message, field.name).extend([*few, *[one] * many])
     elif field.message_type is not None:
         getattr(message, field.name).CopyFrom(_one(field, random))
     else:
