@@ -1,7 +1,7 @@
 """`shoal stack …`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -23,6 +23,7 @@ from shoal.api.v1.control_pb2 import (
     ListServicesRequest,
     ListTasksRequest,
     RemoveStackRequest,
+    ServiceView,
 )
 from shoal.errors import NotFound
 from shoal.filters.services import SERVICES
@@ -49,6 +50,11 @@ command.add_command(stack_logs.logs)
 def list_stacks(client: Client, *, form: str, quiet: bool) -> None:
     """List stacks."""
     views = client.call(client.control.ListServices, ListServicesRequest()).services
+    show(stack_rows(views), ("name", "services", "tasks"), form=form, quiet="name" if quiet else None, names=NAMES)
+
+
+def stack_rows(views: Iterable[ServiceView]) -> list[dict[str, object]]:
+    """A row of the listing for each stack."""
     stacks: dict[str, dict[str, int]] = {}
     for view in views:
         if view.service.spec.stack:
@@ -56,11 +62,10 @@ def list_stacks(client: Client, *, form: str, quiet: bool) -> None:
             counts["services"] += 1
             counts["desired"] += view.desired
             counts["running"] += view.running + view.completed  # a job that has finished lacks nothing
-    rows = [
+    return [
         {"name": name, **counts, "tasks": f"{counts['running']}/{counts['desired']}"}
         for name, counts in sorted(stacks.items())
     ]
-    show(rows, ("name", "services", "tasks"), form=form, quiet="name" if quiet else None, names=NAMES)
 
 
 @command.command("services", epilog=examples("shoal stack services shop"))

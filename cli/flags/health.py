@@ -1,11 +1,13 @@
 """Flags of health checks. `--health-http` and `--health-tcp` need no tool in the image; the others are Docker's."""
 
+from collections.abc import Iterator, Mapping
+
 from cli.flags.numbers import count
 from cli.flags.scalars import Apply, Scalar
 from cli.render.units import parse_duration_ms
 from shoal.api.v1.container_pb2 import Healthcheck, HttpProbe, TcpProbe
 from shoal.api.v1.service_pb2 import ServiceSpec
-from shoal.errors import InvalidInput
+from shoal.errors import Fault, InvalidInput
 
 
 def check_of(spec: ServiceSpec) -> Healthcheck:
@@ -60,6 +62,20 @@ def _time(field: str) -> Apply:
 
 def _retries(spec: ServiceSpec, value: str) -> None:
     check_of(spec).retries = count("--health-retries", value, 1000)
+
+
+def contradictions(given: Mapping[str, object]) -> Iterator[Fault]:
+    """A check that is switched off and described in one command; two ways to ask in one command.
+
+    Args:
+        given: by click's names, None where a flag was not given.
+    """
+    flags = [scalar.flag for scalar in HEALTH_SCALARS if given.get(scalar.flag[2:].replace("-", "_")) is not None]
+    if given.get("no_healthcheck") and len(flags) > 1:
+        yield Fault("", f"--no-healthcheck conflicts with {flags[1]}; leave one of them out")
+    asked = [flag for flag in flags if flag in ("--health-cmd", "--health-http", "--health-tcp")]
+    if len(asked) > 1:
+        yield Fault("", f"{asked[0]} conflicts with {asked[1]}: a check asks in one way; leave one of them out")
 
 
 HEALTH_SCALARS = (

@@ -1,10 +1,12 @@
 """`--network`: a name, or name=front,alias=www,ip=10.0.5.7,ip6=fd12::7."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from cli.flags.entries import drop
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
-from shoal.errors import InvalidInput
+from shoal.errors import Fault, InvalidInput
 
 KEYS = ("name", "alias", "ip", "ip6")
 
@@ -43,6 +45,20 @@ def canonical(address: str) -> str:
         return str(IPv6Address(address))
     except ValueError:
         return address
+
+
+def attached_twice(*given: Iterable[str]) -> Iterator[Fault]:
+    """The same network twice in one command; one that is no attachment is told elsewhere."""
+    for texts in given:
+        names: list[str] = []
+        for text in texts:
+            try:
+                names.append(parse_attachment(text).network)
+            except InvalidInput:
+                continue
+        for name, number in Counter(names).items():
+            if number > 1:
+                yield Fault("", f'--network: "{name}" is attached twice; leave one of them out')
 
 
 def add_network(spec: ServiceSpec, text: str) -> None:

@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from cli.flags.health import HEALTH_SCALARS
+from cli.flags.health import HEALTH_SCALARS, contradictions
 from cli.flags.listings import LISTINGS, Listing, add_env_file
 from cli.flags.modes import MODE_SCALARS
+from cli.flags.networks import attached_twice
 from cli.flags.placement import PLACEMENT_SCALARS
 from cli.flags.scalars import SCALARS, Scalar
 from cli.flags.tuning import TUNING_SCALARS
@@ -84,7 +85,7 @@ def apply_flags(spec: ServiceSpec, given: Mapping[str, Any]) -> list[Fault]:
     Returns:
         The faults of every flag; the spec has what the others say, so that the manager can judge the rest.
     """
-    faults: list[Fault] = []
+    faults = [*contradictions(given), *attached_twice(given.get("network") or (), given.get("network_add") or ())]
     for listing in LISTINGS:
         for value in given.get(_name(listing.update_flags[1])) or ():
             _try(faults, listing.remove, spec, value, listing.update_flags[1])

@@ -49,6 +49,8 @@ def parse_duration_ms(text: str) -> int:
             return 0
         raise InvalidInput(f"{text!r} is not a duration; write it like 10s or 1m30s")
     amount = int(sum(Decimal(number) * _DURATIONS_MS[unit] for number, unit in parts))
+    if not amount and any(Decimal(number) for number, _ in parts):
+        raise InvalidInput(f"{text!r} is too short; the minimum is 1ms")
     if amount > MAX_MS:
         raise InvalidInput(f"{text!r} is more than ten years")
     return amount

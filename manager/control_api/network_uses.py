@@ -30,9 +30,10 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming, neighbours: Neighbour
             faults.append(Fault(f"{path}.network", str(error)))
             continue
         identifier = network.meta.id
-        if identifier in taken and taken[identifier] != attachment.network:
-            text = f'"{attachment.network}" and "{taken[identifier]}" are the same network'
-            faults.append(Fault(f"{path}.network", text))
+        if identifier in taken:
+            same = taken[identifier] == attachment.network
+            text = "is attached twice" if same else f'and "{taken[identifier]}" are the same network'
+            faults.append(Fault(f"{path}.network", f'"{attachment.network}" {text}; leave one of them out'))
         taken[identifier] = attachment.network
         attachment.network = identifier
         faults += _address_faults(f"{path}.address", attachment, network)

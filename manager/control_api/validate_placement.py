@@ -36,6 +36,8 @@ def check_placement(path: str, placement: Placement, service: str, *, on_each_no
     if any(len(entries) > bounds.CONSTRAINTS for entries in lists):
         yield Fault(path, f"has more than {bounds.CONSTRAINTS} constraints, preferences or affinities")
         return
+    if on_each_node and placement.max_per_node:
+        yield Fault(f"{path}.max_per_node", "is for replicated services; a global service has one task on each node")
     for index, text in enumerate(placement.constraints):
         yield from _check_text(f"{path}.constraints[{index}]", text)
     for index, key in enumerate(placement.spread):

@@ -68,6 +68,8 @@ def _check_twice(path: str, ports: Sequence[PublishedPort]) -> Iterator[Fault]:
         if port.published_first and any(each is not port and ranges_meet(port, each) for each in ports):
             yield Fault(f"{path}[{index}].published", "meets another port of the service; give each its own numbers")
         if not port.published:
+            if not port.published_first and any(port == each for each in ports[:index]):
+                yield Fault(f"{path}[{index}].target", f"{port.target} is published twice; leave one of them out")
             continue
         protocol = port.protocol or PublishedPort.TCP
         addresses = taken.setdefault((protocol, port.published), set())

@@ -179,3 +179,26 @@ def test_bounds_of_block_devices() -> None:
     assert [each.path for each in bounds.read_bps] == ["/dev/sdb"]
     for text in ("/dev/sda", "sda:1m", "/dev/sda:fast"):
         assert len(apply_flags(spec, {"device_read_bps": (text,)})) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"no_healthcheck": True, "health_cmd": "true"}, "--no-healthcheck conflicts with --health-cmd"),
+        ({"no_healthcheck": True, "health_interval": "5s"}, "--no-healthcheck conflicts with --health-interval"),
+        ({"health_cmd": "true", "health_tcp": "80"}, "--health-cmd conflicts with --health-tcp"),
+        ({"health_interval": "1ns"}, "--health-interval: '1ns' is too short; the minimum is 1ms"),
+        ({"network": ("front", "name=front,alias=a")}, '--network: "front" is attached twice; leave one of them out'),
+    ],
+)
+def test_flags_that_contradict_each_other_are_refused(given: dict[str, object], told: str) -> None:
+    (fault,) = apply_flags(ServiceSpec(), given)
+    assert fault.message.startswith(told)
+
+
+def test_a_health_check_may_replace_one_that_is_switched_off() -> None:
+    spec = ServiceSpec()
+    assert not apply_flags(spec, {"no_healthcheck": True})
+    assert not apply_flags(spec, {"health_cmd": "true"})
+    assert not apply_flags(spec, {"no_healthcheck": None, "health_retries": "3"})
+    assert not spec.task.container.healthcheck.disabled

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.commands.service.look import service_row
+from cli.commands.stack import stack_rows
 from cli.render.lines import Lines
 from cli.render.progress import bar, counts, told
 from cli.render.table import table
@@ -58,6 +59,13 @@ def test_words() -> None:
         "2 hours",
         "2 days",
     ]
+
+
+@pytest.mark.parametrize("text", ["1ns", "999us", "0.5ms"])
+def test_durations_that_would_be_cut_to_nothing_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="is too short; the minimum is 1ms"):
+        parse_duration_ms(text)
+    assert parse_duration_ms("0s") == 0 and parse_duration_ms("1000us") == 1
 
 
 def test_a_table_lines_up_and_tames_control_characters() -> None:
@@ -133,3 +141,10 @@ def test_a_task_that_has_ended_tells_when_its_successor_is_due() -> None:
     view.status.message = "exit code 3"
     (row,) = rows([view], now_ms=50_000)
     assert (row["reason"], row["restart_at"]) == ("exit code 3; restarts in 12 seconds", "1970-01-01T00:01:02.000Z")
+
+
+def test_a_job_that_has_finished_does_not_count_as_missing_in_its_stack() -> None:
+    web, job = ServiceView(desired=2, running=2), ServiceView(desired=1, completed=1)
+    web.service.spec.stack = job.service.spec.stack = "shop"
+    (row,) = stack_rows([web, job, ServiceView(desired=7)])
+    assert (row["name"], row["services"], row["tasks"]) == ("shop", 2, "3/3")

@@ -319,3 +319,15 @@ def test_names_of_all_but_services_may_have_dots() -> None:
 @pytest.mark.parametrize("alias", ["_x", "x_", "a._b", "a_.b", "a..b", "a b", ""])
 def test_an_alias_is_a_host_name_with_underscores_within(alias: str) -> None:
     assert [fault.path for fault in check_alias("alias", alias)] == ["alias"]
+
+
+def test_what_contradicts_itself_is_told() -> None:
+    everywhere = spec_of()
+    getattr(everywhere, "global").SetInParent()
+    everywhere.task.placement.max_per_node = 1
+    assert [fault.path for fault in check_service(everywhere)] == ["task.placement.max_per_node"]
+    twice = spec_of()
+    for _ in range(2):
+        twice.endpoint.ports.add(target=80)
+        twice.endpoint.ports.add(target=80, protocol=PublishedPort.UDP)
+    assert [fault.path for fault in check_service(twice)] == ["endpoint.ports[2].target", "endpoint.ports[3].target"]
