@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from manager.control_api.host_programs import missing_on
+from manager.control_api.placement_check import misplaced
 from manager.planner import constraints
 from manager.planner.effective import current_update, effective, rolled_back_to, spec_in_force
 from manager.planner.filters import is_for
@@ -178,9 +179,9 @@ def progress(view: View, service: Service, counting: Counting = count) -> Servic
     """How far the service is.
 
     It has converged when as many tasks as desired are to run, all of them do, all of the wanted revision, and none is
-    still to stop, the update, if there is one, has ended, and its ports of every node are those that it asks for. That
-    says at once that the planner has acted on the newest spec: any older one's tasks differ in number or in revision,
-    or its ports do.
+    still to stop, the update, if there is one, has ended, its ports of every node are those that it asks for, and its
+    tasks are where its placement admits them. That says at once that the planner has acted on the newest spec: any
+    older one's tasks differ in number, in revision or in place, or its ports do.
     """
     in_force = effective(view, service)
     counted = counting(view, service.meta.id, fresh_revisions(in_force))
@@ -188,7 +189,8 @@ def progress(view: View, service: Service, counting: Counting = count) -> Servic
     update = current_update(view, service)
     done = counted.done if in_force.spec.task.restart.condition in _ENDS_WELL else 0
     reached = counted.running == counted.wanted == wanted - done
-    converged = reached and not counted.stopping and not _is_under_way(update) and _has_its_ports(view, in_force)
+    ended = not counted.stopping and not _is_under_way(update)
+    converged = reached and ended and _has_its_ports(view, in_force) and not misplaced(view, in_force)
     return ServiceProgress(
         service_id=service.meta.id,
         name=service.spec.name,

@@ -11,6 +11,7 @@ from manager.planner.evening import carried_out_ms, find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.homes import Homes
+from manager.planner.misplaced import PLACEMENT, Misplaced
 from manager.planner.need import Need, in_order
 from manager.planner.place import Placing
 from manager.planner.predecessors import held_back
@@ -59,10 +60,11 @@ class _ServicePass:
 
     def run(self) -> None:
         self._roll.follow(self._wanted.revision, self._trial.since_ms)
+        self._misplaced = Misplaced(self._draft, self._demand, self._roll, is_global=self._is_global)
         if self._is_shrinking():
             self._roll.wake_all()
         elif not (self._is_global or self._trial.is_on or self._homes):
-            rest_the_obvious(self._draft, self._roll, self._wanted)
+            rest_the_obvious(self._draft, self._roll, self._wanted, self._misplaced.why)
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
         slots = self._slots = slots_of(self._draft, self._roll)
@@ -149,8 +151,10 @@ class _ServicePass:
         # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
         if not task.node_id:
             return True
-        moves = self._draft.is_drained(task.node_id) or task.id in self._leaving
-        return not (moves or self._wanted.differs(task))
+        return not (self._is_leaving(task) or self._misplaced.why(task) or self._wanted.differs(task))
+
+    def _is_leaving(self, task: Task) -> bool:
+        return self._draft.is_drained(task.node_id) or task.id in self._leaving
 
     def _is_overdue(self, task: Task) -> bool:
         """Whether its node is being drained and the time to do so gently is over; it is stopped then."""
@@ -189,8 +193,7 @@ class _ServicePass:
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
-        drained = self._draft.is_drained(task.node_id) or task.id in self._leaving
-        self._movers.append((slot, Mover(task, self._is_ready(task), outdated, drained)))
+        self._movers.append((slot, Mover(task, self._is_ready(task), outdated, self._is_leaving(task))))
 
     def _refill(self, slot: Slot, *, beside: bool, home: str = "") -> None:
         """Fill a slot that has no task to run, unless the restart policy says later or never.
@@ -295,14 +298,15 @@ class _ServicePass:
         why = self._placing.nowhere(task.slot, counts)
         if why:
             self._draft.unplaced.add(self._id)
-            where = self._draft.hostname(task.node_id)
-            self._problems.add(f"task {task.slot} stays on node {where}, which is drained: {why}")
+            self._problems.add(self._misplaced.stays(task, why))
         return bool(why)
 
     def _why_moved(self, task: Task) -> str:
         if self._wanted.differs(task):
             return "replaced by an update"
-        return "its node is drained" if self._draft.is_drained(task.node_id) else "moved to even the service out"
+        if self._draft.is_drained(task.node_id):
+            return "its node is drained"
+        return PLACEMENT if self._misplaced.why(task) else "moved to even the service out"
 
     def _place(self) -> None:
         if not self._needs:

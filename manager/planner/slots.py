@@ -1,7 +1,7 @@
 """A service's tasks by slot, sorted into what they mean for the slot. A global service's slots are its nodes."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.planner.draft import Draft
@@ -90,7 +90,7 @@ def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
     roll.rest(slot.key, slot.wanted[0].node_id if slot.wanted else "")
 
 
-def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted) -> None:
+def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callable[[Task], str]) -> None:
     """Make slots quiet at a glance whose only task is ready, on a node that is well: it stays, or waits for an update.
 
     Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
@@ -107,7 +107,8 @@ def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted) -> None:
         if not is_well or not is_ready(task, statuses.get(task.id)):
             continue
         if task.revision == wanted.revision:
-            roll.rest(key, node_id)
+            if not misplaced(task):
+                roll.rest(key, node_id)
         elif wanted.differs(task):
             roll.wait(key, task)
 

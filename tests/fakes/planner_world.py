@@ -94,6 +94,13 @@ class World:
         node.spec.availability = availability
         self.put(kinds.NODE, name, node)
 
+    def relabel(self, name: str, **labels: str) -> None:
+        """The user changes labels of the node."""
+        node = Node()
+        node.CopyFrom(self.tables.nodes[name])
+        node.spec.labels.update(labels)
+        self.put(kinds.NODE, name, node)
+
     def listen(self, name: str, port: int, program: str, *, address: str = "") -> None:
         """The agent tells that a program of its host has the TCP port."""
         status = NodeStatus()

@@ -37,7 +37,8 @@ class Service(_message.Message):
     """Number of the newest entry of the service's history; every change of the spec adds one. From 1."""
     task_revision: _builtins.int
     """The newest revision at which the template of the tasks changed. Tasks of an older one are replaced;
-    changes of labels, replicas and placement raise `revision` alone and so restart nothing.
+    changes of labels, replicas and placement raise `revision` alone and so replace nothing: placement only moves the
+    tasks that it does not admit where they are.
     """
     rebalance_at_ms: _builtins.int
     """When the user asked to even its tasks out over the nodes, the newest time; tasks made later stay where they are.

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 
 from manager.planner import rollout
-from manager.planner.effective import effective
+from manager.planner.effective import current_update, effective
+from manager.planner.misplaced import PLACEMENT
 from manager.planner.template import work
 from manager.store.changes import Write
 from manager.store.tables import View
@@ -13,10 +14,11 @@ from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, Updat
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
 from tests.unit.planner.model_oracle import Oracle
+from tests.unit.planner.model_placement import check_placement
 from tests.unit.planner.model_volumes import written_by_one
 
 RUNNING = TaskState.RUNNING
-BY_CHOICE = ("replaced by an update", "its node is drained", "moved to even the service out")
+BY_CHOICE = ("replaced by an update", "its node is drained", "moved to even the service out", PLACEMENT)
 """Reasons for which a task that serves is stopped though nothing is wrong with it."""
 OWN_ENDS = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 MOST_VICTIMS = 8
@@ -154,6 +156,8 @@ class Rest:
                 for task in wanted:
                     if not task.node_id:
                         self._check_waiting(service, task)
+                if all(task.node_id for task in wanted) and not self._is_held(service):
+                    check_placement(self._view, service, wanted)
             else:
                 self._check_each_node(service)
 
@@ -161,6 +165,11 @@ class Rest:
         held = {task.slot for task in wanted}
         ended = {task.slot for task in self._tasks(service.meta.id) if is_wanted(task) and not self._is_live(task)}
         assert len(held | ended) == service.spec.replicated.replicas
+
+    def _is_held(self, service: Service) -> bool:
+        """Its update is paused or waits, and so nothing moves."""
+        update = current_update(self._view, self._view.services[service.meta.id])
+        return update is not None and update.state in (UpdateStatus.PAUSED, UpdateStatus.CANARY)
 
     def _check_waiting(self, service: Service, task: Task) -> None:
         """Every node is excluded, for what there is and for what could be displaced, or a network is full."""

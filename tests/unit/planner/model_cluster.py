@@ -198,6 +198,11 @@ class Cluster(RuleBasedStateMachine):
         if name in self.world.tables.nodes:
             self.world.plug(name, *devices)
 
+    @rule(name=nodes, zone=st.sampled_from("ab"))
+    def relabel(self, name: str, zone: str) -> None:
+        if name in self.world.tables.nodes:
+            self.world.relabel(name, zone=zone)
+
     @rule(name=nodes)
     def die(self, name: str) -> None:
         if name in self.world.tables.nodes:
@@ -263,10 +268,10 @@ class Cluster(RuleBasedStateMachine):
         for service in tables.services.values():
             pace.check(service)
         for task in tables.tasks.values():
-            if task.node_id and (task.id not in before or not before[task.id].node_id):
-                check_placed(tables, task, self.in_force)
             if task.id not in before:
                 check_template(tables, task, self.in_force)
+            if task.node_id and (task.id not in before or not before[task.id].node_id):
+                check_placed(tables, task, self.in_force)
                 check_alone(tables, task, self.in_force[task.service_id].spec, self.world.now_ms)
                 check_at_home(tables, task, self.in_force[task.service_id].spec)
         if cut is None:
