@@ -60,7 +60,8 @@ def _row(view: TaskView, now_ms: int) -> dict[str, object]:
 def _reason(view: TaskView, state: int) -> str:
     if state == TaskState.RUNNING:
         in_doubt = view.status.health in (TaskStatus.STARTING, TaskStatus.UNHEALTHY)
-        return view.status.health_output if in_doubt else view.status.notice
+        stays = f"stays on its drained node: {view.stays}" if view.stays else ""
+        return view.status.health_output if in_doubt else view.status.notice or stays
     if state == TaskState.COMPLETE:
         return view.status.message
     return view.status.message or view.task.reason

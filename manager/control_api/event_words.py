@@ -40,6 +40,7 @@ _TOLD = frozenset(
 )
 _OF_TASKS = (Task, TaskStatus)
 _FIELDS_NAMED = 8
+_STAYS = " stays on node "
 _WAITS = "waits for "
 
 
@@ -155,7 +156,7 @@ def _service_status(seen: Seen, old: Message | None, new: Message | None) -> Ite
     if new.fault != before.fault:
         yield _of_service(seen, "set-aside" if new.fault else "planned-again", new.fault)
     for problem in new.problems:
-        if problem.startswith(_WAITS) and problem not in before.problems:
+        if (problem.startswith(_WAITS) or _STAYS in problem) and problem not in before.problems:
             yield _of_service(seen, "waiting", problem)
     waited = any(problem.startswith(_WAITS) for problem in before.problems)
     if waited and new.released_revision > before.released_revision:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from manager import node_identity
+from manager.control_api.drain_waits import waiting_drain
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus, PathFault
 
@@ -33,6 +34,7 @@ class NodeWarnings:
                 yield status.refusal
             if node_id in self._view.nodes:
                 yield from node_identity.claims(self._view.nodes[node_id], status)
+                yield from waiting_drain(self._view, self._view.nodes[node_id])
             yield from status.network.problems
             yield from map(self.path, status.network.paths)
             about = status.description

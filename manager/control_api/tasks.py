@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from manager.control_api.drain_waits import why_it_stays
 from manager.control_api.lookup import find_node, find_service, hostname_of
 from manager.control_api.restart_times import RestartTimes
 from manager.control_api.seams import NowMs, Records
@@ -41,6 +42,7 @@ def task_view(view: View, task: Task, times: RestartTimes) -> TaskView:
         node_hostname=hostname_of(view, task.node_id) if task.node_id else "",
         image=_familiar(spec.task.container.image) if spec is not None else "",
         restart_at_ms=times.of(task),
+        stays=why_it_stays(view, task),
     )
 
 

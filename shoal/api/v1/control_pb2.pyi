@@ -891,6 +891,7 @@ class TaskView(_message.Message):
     NODE_HOSTNAME_FIELD_NUMBER: _builtins.int
     IMAGE_FIELD_NUMBER: _builtins.int
     RESTART_AT_MS_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
     service_name: _builtins.str
     node_hostname: _builtins.str
     image: _builtins.str
@@ -898,6 +899,8 @@ class TaskView(_message.Message):
     """Of a task that has ended: when its successor is due by the restart policy, milliseconds since the Unix epoch; 0: none is
     waited for.
     """
+    stays: _builtins.str
+    """Why it is not moved from its drained node yet; empty when it is on its way, or is not to leave."""
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     @_builtins.property
@@ -911,10 +914,11 @@ class TaskView(_message.Message):
         node_hostname: _builtins.str = ...,
         image: _builtins.str = ...,
         restart_at_ms: _builtins.int = ...,
+        stays: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "node_hostname", b"node_hostname", "restart_at_ms", b"restart_at_ms", "service_name", b"service_name", "status", b"status", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "node_hostname", b"node_hostname", "restart_at_ms", b"restart_at_ms", "service_name", b"service_name", "status", b"status", "stays", b"stays", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -179,3 +179,26 @@ def test_volumes_of_a_stack_outlive_it(volumes: Cluster, tmp_path: Path) -> None
     (pid,) = volumes.pids("shop_db").values()
     assert read(pid, "/data/who") == "me"
     volumes.shoal("stack", "rm", "shop")
+
+
+def test_a_drain_says_what_it_waits_for_and_ends_by_its_deadline(volumes: Cluster) -> None:
+    mount = ("--mount", "source=data,target=/data,per-slot=true")
+    volumes.shoal("service", "create", "--name", "db", *mount, f"{HELLO}:1")
+    ((node, _),) = slots(volumes, "db").values()
+    volumes.shoal("node", "update", "--availability", "drain", node)
+    try:
+
+        def told() -> str:
+            (row,) = [row for row in volumes.json("node", "ls") if row["hostname"] == node]
+            return str(row["warnings"])
+
+        volumes.until(lambda: "the drain waits for db.1" in told(), "node ls tells")
+        (task,) = volumes.tasks("db")
+        assert task["state"] == "running" and "stays on its drained node: its volume data" in task["reason"]
+        events = volumes.shoal("events", "--since", "10m", "--until", "0s")
+        assert f"task 1 stays on node {node}, which is drained" in events
+        volumes.shoal("node", "update", "--availability", "drain", "--drain-deadline", "1s", node)
+        assert "what is left is stopped at" in told() or not told()
+        volumes.until(lambda: all(row["state"] != "running" for row in volumes.tasks("db")), "the deadline holds")
+    finally:
+        volumes.shoal("node", "update", "--availability", "active", node)
