@@ -20,6 +20,7 @@ from manager.certificate_authority.service import MAX_JOIN_BYTES, CertificateAut
 from manager.control_api.agent_channels import AgentChannels
 from manager.control_api.cluster import ClusterCalls, Upkeep
 from manager.control_api.collector import Collector
+from manager.control_api.event_writer import EventWriter
 from manager.control_api.events import Events
 from manager.control_api.exec import Exec
 from manager.control_api.files import Files
@@ -54,6 +55,7 @@ from manager.own_identity import OwnIdentity, keep_admin_valid, write_admin
 from manager.planner.loop import Planner
 from manager.settings import Settings
 from manager.store.etcd import Etcd
+from manager.store.event_archive import EventArchive
 from manager.store.store import Store
 from manager.volume_keeper.keeper import VolumeKeeper
 from shoal import ids
@@ -122,7 +124,8 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     )
     agents = AgentChannels(lambda: own.current)
     images = RegistryImageResolver(read_registries(settings.registries_file))
-    events = Events(store=store, now_ms=now_ms)
+    archive = EventArchive(backend)
+    events = Events(store=store, now_ms=now_ms, archive=archive)
     nodes = NetworkNodes(applied=dispatcher.applied, others=ManagerChannels(lambda: own.current))
     control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
     joining = CertificateAuthorityService(
@@ -139,12 +142,15 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
+    writer = EventWriter(events=events, archive=archive, now_ms=now_ms)
     leadership = Leadership(store, backend, own.manager_id)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")
         group.create_task(events.run(), name="events")
         group.create_task(leadership.register(manager), name="registration")
-        group.create_task(leadership.run(_term(settings, store, own.manager_id, keyring, agents)), name="leadership")
+        group.create_task(
+            leadership.run(_term(settings, store, own.manager_id, keyring, agents, writer)), name="leadership"
+        )
         group.create_task(own.keep_valid(), name="certificate renewal")
         group.create_task(keep_heap_small(), name="heap")
         admin = keep_admin_valid(authority, settings.admin_directory, manager.api_address, time.time)
@@ -203,7 +209,9 @@ def _control(
     )
 
 
-def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels) -> Lead:
+def _term(
+    settings: Settings, store: Store, manager_id: str, keyring: Keyring, agents: AgentChannels, writer: EventWriter
+) -> Lead:
     """What this manager does while it leads."""
 
     async def lead(fence: int) -> None:
@@ -221,6 +229,7 @@ def _term(settings: Settings, store: Store, manager_id: str, keyring: Keyring, a
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
             timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")
+            term.create_task(writer.run(fence), name="event writer")
 
     return lead
 

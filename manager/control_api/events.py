@@ -1,21 +1,25 @@
-"""WatchEvents: what has happened, as far as this manager remembers, and what happens.
+"""WatchEvents: what has happened, and what happens.
 
-Each manager keeps the newest changes in memory. So nothing is written for events, and what is lost when a manager
-restarts is what it has seen before: the answer says so. Changes become events only when somebody asks.
+Each manager keeps the newest changes in memory; they become events when somebody asks. What is older than that memory
+comes from the archive of the last day, which the leader writes in batches: see `event_writer.py`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Protocol
 
 from manager.control_api.event_words import Seen, events_of, see
 from manager.control_api.lookup import find_node, find_service, hostname_of
 from manager.control_api.seams import NowMs, Records
+from manager.store.event_archive import KEPT_MS, MOST_BYTES
 from shoal.api.v1.control_pb2 import WatchEventsRequest, WatchEventsResponse
-from shoal.api.v1.event_pb2 import Event
-from shoal.errors import InvalidInput, NotFound
+from shoal.api.v1.event_pb2 import Event, EventChunk
+from shoal.errors import InvalidInput, NotFound, Unavailable
 
 KEPT = 10_000
 """Changes that are remembered; a few megabytes."""
@@ -24,14 +28,42 @@ AT_ONCE = 500
 MAX_FILTERS = 100
 
 
+ARCHIVE_READERS = 4
+"""At a time: each reads some megabytes from etcd; the others wait."""
+
+
+class Archive(Protocol):
+    """Events of the last day."""
+
+    def read(self, since_ms: int) -> AsyncGenerator[EventChunk, None]:
+        """Chunks that may have events from then on, the oldest first. Raises Unavailable."""
+        ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """Events from a position on.
+
+    Attributes:
+        position: after them.
+        missing: changes before them that are forgotten.
+    """
+
+    events: Sequence[Event]
+    position: int
+    missing: int
+
+
 class Events:
     """The memory of one manager. `run` fills it; any number of readers read it, each at its own pace.
 
     A reader holds nothing but its position: one that falls behind the memory is told how much it has missed.
     """
 
-    def __init__(self, *, store: Records, now_ms: NowMs, kept: int = KEPT) -> None:
+    def __init__(self, *, store: Records, now_ms: NowMs, archive: Archive, kept: int = KEPT) -> None:
         self._store = store
+        self._archive = archive
+        self._archive_readers = asyncio.Semaphore(ARCHIVE_READERS)
         self._now_ms = now_ms
         self._seen: deque[Seen] = deque(maxlen=kept)
         self._count = 0
@@ -58,9 +90,12 @@ class Events:
             InvalidInput: too many filters, or a period that ends before it begins.
         """
         admits = self._filter(request)
-        position = self._start(request.since_ms)
-        if request.since_ms and (gap := self._forgotten(request.since_ms)):
-            yield WatchEventsResponse(warning=gap)
+        position, remembered_ms = self._start(request.since_ms), self._remembered_ms()
+        if request.since_ms and request.since_ms < remembered_ms:
+            async with self._archive_readers, aclosing(self._archived(request, remembered_ms)) as responses:
+                async for response in responses:
+                    if not response.HasField("event") or admits(response.event):
+                        yield response
         while True:
             news = self._news
             if position < (oldest := self._count - len(self._seen)):
@@ -80,6 +115,45 @@ class Events:
             elif not await self._more(news, request.until_ms):
                 return
 
+    def position_after(self, at_ms: int) -> int:
+        """Where `read` begins with what happened later than that, milliseconds since the Unix epoch."""
+        return self._start(at_ms + 1)
+
+    async def read(self, position: int, most: int) -> Found:
+        """The events of at most so many changes from a position on; others get their turn meanwhile."""
+        begin = max(position, self._count - len(self._seen))
+        end, at, found = min(self._count, begin + most), begin, list[Event]()
+        while at < end:
+            for number, seen in self._from(at)[: end - at]:
+                at = number + 1
+                found.extend(events_of(seen, self._store.tables))
+            await asyncio.sleep(0)
+        return Found(found, max(at, position), begin - position)
+
+    async def _archived(self, request: WatchEventsRequest, before_ms: int) -> AsyncGenerator[WatchEventsResponse, None]:
+        """What happened before this manager's own memory begins."""
+        begins_ms, missing = self._now_ms() - KEPT_MS, 0
+        end_ms = min(before_ms - 1, request.until_ms or before_ms)
+        try:
+            async with aclosing(self._archive.read(request.since_ms)) as chunks:
+                async for chunk in chunks:
+                    begins_ms, missing = max(begins_ms, chunk.begins_ms), missing + chunk.missing
+                    for event in chunk.events:
+                        if request.since_ms <= event.at_ms <= end_ms:
+                            yield WatchEventsResponse(event=event)
+        except Unavailable as error:
+            yield WatchEventsResponse(warning=f"events from before this manager's start cannot be read: {error}")
+        if missing:
+            yield WatchEventsResponse(warning=f"{missing:,} changes are missing: they came faster than they are kept")
+        if request.since_ms < begins_ms:
+            moment = datetime.fromtimestamp(begins_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            bound = f"a day, of {MOST_BYTES >> 20} MiB at most"
+            yield WatchEventsResponse(warning=f"there are no events from before {moment}: they are kept for {bound}")
+
+    def _remembered_ms(self) -> int:
+        """Since when this manager remembers every change."""
+        return self._seen[0].at_ms if self._count > len(self._seen) else self._began_ms
+
     def _from(self, position: int) -> list[tuple[int, Seen]]:
         start = max(0, position - (self._count - len(self._seen)))
         return [(position + index, seen) for index, seen in enumerate(islice(self._seen, start, start + AT_ONCE))]
@@ -94,15 +168,6 @@ class Events:
             if seen.at_ms < since_ms:
                 return
             yield seen
-
-    def _forgotten(self, since_ms: int) -> str:
-        full = self._count > len(self._seen)
-        begins = self._seen[0].at_ms if full else self._began_ms
-        if since_ms >= begins:
-            return ""
-        moment = datetime.fromtimestamp(begins / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        reason = f"it keeps {self._seen.maxlen:,} changes" if full else "it was started then"
-        return f"this manager remembers events since {moment} only: {reason}"
 
     async def _more(self, news: asyncio.Event, until_ms: int) -> bool:
         """Wait for more; False when the period is over."""

@@ -3,8 +3,10 @@
 isort:skip_file
 What has happened in the cluster, as a manager saw it in the records."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -72,3 +74,37 @@ class Event(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class EventChunk(_message.Message):
+    """Events of some minutes, as etcd keeps them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    LAST_MS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    BEGINS_MS_FIELD_NUMBER: _builtins.int
+    last_ms: _builtins.int
+    """When the last of them happened, milliseconds since the Unix epoch."""
+    missing: _builtins.int
+    """Changes among them that were not kept, since they came too fast."""
+    begins_ms: _builtins.int
+    """Earlier ones were removed for their size when the chunk was written, not for their age; 0: none were."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]: ...
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[Global___Event] | None = ...,
+        last_ms: _builtins.int = ...,
+        missing: _builtins.int = ...,
+        begins_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begins_ms", b"begins_ms", "events", b"events", "last_ms", b"last_ms", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventChunk: _TypeAlias = EventChunk  # noqa: Y015

@@ -1,0 +1,147 @@
+"""Events of the last day in etcd, beside the records: no store watches them, and no snapshot has them.
+
+They lie in chunks of some hundred, compressed, whose keys are in the order of time. The newest chunk is written again
+as it grows, so that their number is bounded as their size is. One writer: a chunk is written in a transaction that
+compares the leader's term.
+"""
+
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from manager.store.backend import Backend, Compare, Compared, Delete, Put, Record, prefix_end
+from manager.store.kinds import LEADER
+from shoal.api.v1.event_pb2 import Event, EventChunk
+from shoal.errors import Deposed
+
+PREFIX = "/shoal/events/"
+KEPT_MS = 24 * 3_600_000
+MOST_BYTES = 16 << 20
+"""Of all chunks as they lie in etcd."""
+CHUNK_BYTES = 64 << 10
+"""Of events, before they are compressed, after which another chunk begins."""
+CHUNK_MS = 600_000
+"""After which another chunk begins."""
+
+_PAGE = 16
+_MOST_DELETED = 64
+
+
+@dataclass
+class _Chunk:
+    """What lies in etcd under a key."""
+
+    key: bytes
+    size: int
+
+
+class EventArchive:
+    """Reads by anybody at any time. For writing, `begin` a term and then `append`.
+
+    Args:
+        most_bytes: kept in etcd; the oldest chunks go first.
+    """
+
+    def __init__(self, backend: Backend, *, most_bytes: int = MOST_BYTES) -> None:
+        self._backend = backend
+        self._most_bytes = most_bytes
+        self._chunks: list[_Chunk] = []
+        self._current = EventChunk()
+        self._current_bytes = 0
+        self._begins_ms = 0
+
+    async def begin(self) -> int:
+        """Learn what there is; when the last event that was kept happened, milliseconds since the Unix epoch, 0: none.
+
+        Raises:
+            Unavailable: etcd is away.
+        """
+        self._chunks, self._current = [], EventChunk()
+        newest = b""
+        async for record in self._records(0):
+            self._chunks.append(_Chunk(record.key, len(record.value)))
+            newest = record.value
+        last = _decoded(newest) if newest else EventChunk()
+        self._begins_ms = last.begins_ms
+        return last.last_ms
+
+    async def append(self, events: Sequence[Event], missing: int, *, fence: int, now_ms: int) -> None:
+        """Keep events, and remove what is older than a day or more than the bound. Repeat it after an error.
+
+        Args:
+            events: at least one, in the order of time.
+            missing: changes before them that could not be kept.
+            fence: the term's number.
+
+        Raises:
+            Deposed: the term is over. Unavailable, OutcomeUnknown, Exhausted: etcd is away or full.
+        """
+        begins = not self._chunks or not self._current.events or self._is_full(events)
+        chunk = EventChunk()
+        if not begins:
+            chunk.CopyFrom(self._current)
+        chunk.events.extend(events)
+        chunk.missing += missing
+        chunk.last_ms = events[-1].at_ms
+        kept = self._chunks if begins else self._chunks[:-1]
+        going = self._going(kept, now_ms)
+        chunk.begins_ms = self._begins_ms
+        value = _encoded(chunk)
+        new = _Chunk(_key(chunk.events[0].at_ms, fence) if begins else self._chunks[-1].key, len(value))
+        term = Compare(LEADER.key(""), Compared.CREATED_AT, fence)
+        outcome = await self._backend.txn([term], [Put(new.key, value), *(Delete(each.key) for each in going)])
+        if not outcome.done:
+            raise Deposed(f"the term that began at revision {fence} is over; no events were kept")
+        self._chunks = [*kept[len(going) :], new]
+        self._current_bytes = (0 if begins else self._current_bytes) + sum(each.ByteSize() for each in events)
+        self._current = chunk
+
+    async def read(self, since_ms: int) -> AsyncGenerator[EventChunk, None]:
+        """The chunks that may have events from then on, the oldest first. Raises Unavailable."""
+        async for record in self._records(max(0, since_ms - 2 * CHUNK_MS)):
+            chunk = _decoded(record.value)
+            if chunk.last_ms >= since_ms:
+                yield chunk
+
+    def _is_full(self, events: Sequence[Event]) -> bool:
+        return self._current_bytes >= CHUNK_BYTES or events[-1].at_ms >= self._current.events[0].at_ms + CHUNK_MS
+
+    def _going(self, kept: Sequence[_Chunk], now_ms: int) -> list[_Chunk]:
+        """The oldest, as far as they are too old or too many; of the latter, notes since when all are there."""
+        old = _key(now_ms - KEPT_MS - CHUNK_MS, 0)
+        left = sum(chunk.size for chunk in kept) + CHUNK_BYTES
+        going: list[_Chunk] = []
+        for place, chunk in enumerate(kept):
+            too_old = chunk.key < old
+            if len(going) == _MOST_DELETED or not (too_old or left > self._most_bytes):
+                break
+            if not too_old:
+                self._begins_ms = _ms_of(kept[place + 1].key) if place + 1 < len(kept) else now_ms
+            going.append(chunk)
+            left -= chunk.size
+        return going
+
+    async def _records(self, since_ms: int) -> AsyncGenerator[Record, None]:
+        key: bytes | None = _key(since_ms, 0)
+        while key is not None:
+            page = await self._backend.range(key, prefix_end(PREFIX.encode()), limit=_PAGE)
+            for record in page.records:
+                yield record
+            key = page.next_key
+
+
+def _key(at_ms: int, fence: int) -> bytes:
+    """In the order of time; two terms that begin a chunk in the same millisecond have two."""
+    return f"{PREFIX}{max(0, at_ms):015d}-{fence}".encode()
+
+
+def _ms_of(key: bytes) -> int:
+    return int(key.decode().removeprefix(PREFIX).partition("-")[0])
+
+
+def _encoded(chunk: EventChunk) -> bytes:
+    return zlib.compress(chunk.SerializeToString(), 3)
+
+
+def _decoded(value: bytes) -> EventChunk:
+    return EventChunk.FromString(zlib.decompress(value))
