@@ -41,7 +41,7 @@ _TOLD = frozenset(
 _OF_TASKS = (Task, TaskStatus)
 _FIELDS_NAMED = 8
 _STAYS = " stays on node "
-_WAITS = "waits for "
+_WAITS = ("waits for ", "waits since ")
 
 
 @dataclass(slots=True)

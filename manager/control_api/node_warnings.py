@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 from manager import node_identity
 from manager.control_api.drain_waits import waiting_drain
+from manager.control_api.home_waits import waiting_for_data
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus, PathFault
 
@@ -22,6 +23,7 @@ class NodeWarnings:
         subnets = ((IPv4Network(allocation.subnet), network_id) for network_id, allocation in view.allocations.items())
         # Allocations are disjoint, so in the order of their beginnings they are in that of their ends.
         self._subnets = sorted(subnets)
+        self._waited_for = waiting_for_data(view)
         self._ends = [int(subnet.broadcast_address) for subnet, _ in self._subnets]
 
     def of(self, node_id: str) -> Iterator[str]:
@@ -32,6 +34,8 @@ class NodeWarnings:
                 yield status.message
             if status.refusal:
                 yield status.refusal
+            if (waits := self._waited_for.get(node_id)) is not None:
+                yield waits
             if node_id in self._view.nodes:
                 yield from node_identity.claims(self._view.nodes[node_id], status)
                 yield from waiting_drain(self._view, self._view.nodes[node_id])
