@@ -1,9 +1,12 @@
 """What a comparison of the kernel with what it should hold brings to light."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from agent.network.kernel_state import KernelState
+from agent.network.netlink import inventory
+from agent.network.netlink.connection import Connection
 from shoal.errors import Unavailable
 
 MOST_REFUSALS = 5
@@ -64,3 +67,18 @@ class Findings:
 def asked_again(refusal: str) -> str:
     """What the kernel refused, as a problem of the node."""
     return f"the kernel refuses, and is asked again and again, to {refusal}"
+
+
+def present_state(connection: Connection, overlay: int, links: Collection[int]) -> KernelState:
+    """What the kernel's tables hold of ours.
+
+    Args:
+        overlay: index of the VXLAN device. links: indexes of the tasks' links.
+    """
+    ours = {overlay, *links}
+    return KernelState(
+        routes=frozenset(inventory.own_routes(connection)),
+        neighbours=frozenset(entry for entry in inventory.neighbours(connection) if entry.link in ours),
+        forwarding=frozenset(inventory.forwarding(connection, overlay)),
+        rules=frozenset(inventory.own_rules(connection)),
+    )

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,8 @@ from agent.network import names
 from agent.network.attachment import Attachment, container_messages, host_messages, read_alias
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Services
-from agent.network.comparison import Comparison, Findings, asked_again
+from agent.network.balancing.silence import Silence
+from agent.network.comparison import Comparison, Findings, asked_again, present_state
 from agent.network.encryption.sealing import Sealing
 from agent.network.floods import floods
 from agent.network.host_routes import host_prefixes
@@ -60,6 +62,7 @@ class Datapath:
         self._resolver_port = resolver_ports[socket.IPPROTO_UDP]
         self._live = LiveTables()
         self._balance = Balance()
+        self._silence = Silence(time.monotonic)
         self._attachments: dict[str, Attachment] = {}
         self._sizes = LinkSizes()
         self._in_doubt = True
@@ -255,14 +258,17 @@ class Datapath:
         gone = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]
         if not gone:
             return
+        led_to = self._balance.led_to([address for each in gone for address in each.all_addresses])
         try:
             self._commit(reduce(nft.merged, map(nft.of_attachment, gone)), {})
         finally:
+            self._connection.attempt(map(messages.add_route, self._silence.begin(led_to)))
             self._connection.apply(ended(each.link) for each in gone)
 
     def sweep(self) -> None:
-        """Delete the links of ended tasks, all at once."""
-        self._connection.apply([messages.delete_group(names.ENDED_GROUP)])
+        """Delete the links of ended tasks, all at once, and what was kept silent long enough."""
+        over = map(messages.delete_route, self._silence.over())
+        self._connection.apply([messages.delete_group(names.ENDED_GROUP), *over])
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
         """Take over links that an earlier process left, and delete all others of ours with what leads to them. What it
@@ -328,19 +334,13 @@ class Datapath:
         self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
 
     def _repair_routes(self, found: Comparison) -> None:
-        links = {self._overlay.index, *(attachment.link for attachment in self.attachments)}
-        present = KernelState(
-            routes=frozenset(inventory.own_routes(self._connection)),
-            neighbours=frozenset(entry for entry in inventory.neighbours(self._connection) if entry.link in links),
-            forwarding=frozenset(inventory.forwarding(self._connection, self._overlay.index)),
-            rules=frozenset(inventory.own_rules(self._connection)),
-        )
+        present = present_state(self._connection, self._overlay.index, {each.link for each in self.attachments})
         wanted = self._state(self._live.whole, self.attachments)
-        wanted = replace(wanted, routes=wanted.routes | self.tunnels.routes)
+        wanted = replace(wanted, routes=self._silence.beside(wanted.routes | self.tunnels.routes))
         todo = plan(present, wanted if self._overlay.has_ipv6 else only_ipv4(wanted))
         refusals = self._connection.attempt(todo)
-        refused = {id(each.message) for each in refusals}
         found.refused += (asked_again(each.text) for each in refusals)
+        refused = {id(each.message) for each in refusals}
         found.wrong += (f"the kernel's tables differed: {each.what}" for each in todo if id(each) not in refused)
 
     def reset(self) -> None:

@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 from agent.network import container_sockets, ownership
 from agent.network.arrivals import Arrivals
 from agent.network.attachment import Attachment, read_alias
+from agent.network.balancing.silence import SECONDS as SILENT_SECONDS
 from agent.network.beside_docker import BesideDocker
 from agent.network.condition import Condition
 from agent.network.datapath import Datapath
@@ -337,6 +338,7 @@ class NodeNetwork:
             await asyncio.sleep(self._settings.sweep_seconds)
             self._ended.clear()
             await self._in_kernel(self._datapath.sweep)
+            asyncio.get_running_loop().call_later(SILENT_SECONDS, self._ended.set)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -1,10 +1,13 @@
 """What the kernel spreads over which backends, as it follows the services."""
 
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from agent.network.balancing.elements import Spread, service_elements, slot_elements
 from agent.network.balancing.frontends import Frontend, Services
+from agent.network.balancing.silence import SECONDS
 from agent.network.balancing.slots import Allotment, Slots
 from agent.network.netlink.messages import Address
 
@@ -26,9 +29,15 @@ class Move:
 
 
 class Balance:
-    """Costs what changes, and a look at each frontend: `Services` share the backends that stay the same."""
+    """Costs what changes, and a look at each frontend: `Services` share the backends that stay the same.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._withdrawn: dict[Address, float] = {}
         self._services = Services()
         self._allotments: dict[Frontend, Allotment] = {}
 
@@ -36,6 +45,13 @@ class Balance:
         """All that the kernel is to hold."""
         spread = {frontend: allotment.slots for frontend, allotment in self._allotments.items()}
         return {**service_elements(self._services), **slot_elements(spread)}
+
+    def led_to(self, addresses: Collection[Address]) -> frozenset[Address]:
+        """Those of them that clients are led to, or were a moment ago: other nodes may not know it yet."""
+        among, since = {str(each): each for each in addresses}, self._clock() - SECONDS
+        targets = (target.partition(" ")[0] for each in self._services.backends.values() for target in each)
+        led_to = frozenset(among[target] for target in targets if target in among)
+        return led_to | {each for each in addresses if self._withdrawn.get(each, since) > since}
 
     def follow(self, services: Services) -> Move:
         """Lead clients by these from now on."""
@@ -51,11 +67,14 @@ class Balance:
                 withdrawn |= was - now
             if not now:
                 self._allotments.pop(frontend, None)
-        return Move(
-            _elements(_only(old, services), before),
-            _elements(_only(services, old), after),
-            frozenset(ip_address(target.partition(" ")[0]) for target in withdrawn),
-        )
+        addresses = frozenset(ip_address(target.partition(" ")[0]) for target in withdrawn)
+        self._note(addresses)
+        return Move(_elements(_only(old, services), before), _elements(_only(services, old), after), addresses)
+
+    def _note(self, withdrawn: Collection[Address]) -> None:
+        now = self._clock()
+        self._withdrawn = {each: at for each, at in self._withdrawn.items() if at > now - SECONDS}
+        self._withdrawn.update(dict.fromkeys(withdrawn, now))
 
 
 def _elements(services: Services, spread: Spread) -> dict[str, frozenset[str]]:

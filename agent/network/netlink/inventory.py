@@ -10,6 +10,7 @@ from agent.network.netlink.messages import (
     AF_BRIDGE,
     AF_INET,
     AF_INET6,
+    BLACKHOLE,
     GETADDR,
     GETLINK,
     GETNEIGH,
@@ -19,6 +20,7 @@ from agent.network.netlink.messages import (
     LOCAL_TABLE,
     NUD_PERMANENT,
     PROTOCOL,
+    SILENT,
     UNREACHABLE,
     Address,
     Forwarding,
@@ -164,7 +166,8 @@ def _route(body: bytes) -> Route:
     value = attributes(body, 12)
     destination = _destination(body, value)
     via, source = value.get(5) or value.get(18, b"")[2:], value.get(7)
-    link = _integer(value.get(4)) if body[7] != UNREACHABLE else 0  # the kernel says "lo" of those of IPv6
+    # The kernel says "lo" of those of IPv6.
+    link = {UNREACHABLE: 0, BLACKHOLE: SILENT}.get(body[7], _integer(value.get(4)))
     gateway, sender = ip_address(via) if via else None, ip_address(source) if source else None
     return Route(destination, link, gateway, sender, _integer(value.get(15)) or body[4])
 

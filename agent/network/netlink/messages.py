@@ -23,7 +23,7 @@ AF_INET, AF_BRIDGE, AF_INET6 = 2, 7, 10
 IFF_UP, IFF_NOARP = 0x1, 0x80
 PROTOCOL = 83
 """Marks our routes (rtm_protocol); free in /etc/iproute2/rt_protos."""
-UNREACHABLE = 7
+BLACKHOLE, UNREACHABLE = 6, 7
 SCOPE_UNIVERSE, SCOPE_LINK = 0, 253
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 ENTRY_MARK, ENTRY_MASK = 0x53000000, 0xFF000000
@@ -204,6 +204,10 @@ def add_address(index: int, address: Address, scope: int = SCOPE_UNIVERSE, *, la
     return Message(NEWADDR, CREATE | REPLACE, body, f"add the address {address}")
 
 
+SILENT = -1
+"""In the place of a route's link: what is sent there is dropped, and nobody is told."""
+
+
 class Route(NamedTuple):
     """A route. `via` is taken as on the link; a link of 0 makes the destination unreachable; an MTU of 0 is the link's.
 
@@ -221,14 +225,15 @@ class Route(NamedTuple):
 def _route_body(route: Route) -> bytes:
     destination, link, via, source, table, mtu = route
     kind, scope = (1, 0) if via else (1, SCOPE_LINK)
-    if not link:
-        kind, scope = UNREACHABLE, 0
+    if link in (0, SILENT):
+        kind, scope = BLACKHOLE if link else UNREACHABLE, 0
     onlink = 4 if via else 0
     head = family_of(destination), destination.prefixlen
     body = struct.pack("=BBBBBBBBI", *head, 0, 0, table & 255, PROTOCOL, scope, kind, onlink)
     body += attribute(1, destination.network_address.packed) if destination.prefixlen else b""
     body += number(15, table)
-    body += number(4, link) if link else number(6, SUBNET_METRIC)
+    if link != SILENT:
+        body += number(4, link) if link else number(6, SUBNET_METRIC)
     body += _next_hop(via, destination) if via else b""
     body += nest(8, number(2, mtu)) if mtu else b""
     return body + (attribute(7, source.packed) if source else b"")
