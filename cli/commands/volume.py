@@ -135,9 +135,7 @@ def _await_driver(client: Client, volume: str, name: str) -> None:
 
 @command.command(
     "ls",
-    epilog=examples(
-        "shoal volume ls", "shoal volume ls --size", "shoal volume ls --filter dangling=true --format json"
-    ),
+    epilog=examples("shoal volume ls", "shoal volume ls --size", "shoal volume ls --filter dangling=true -q"),
 )
 @click.option("-s", "--size", "sizes", is_flag=True, help="Ask the nodes how much each volume takes on their disks.")
 @filtered(VOLUMES)
