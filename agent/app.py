@@ -183,6 +183,7 @@ async def _worker(
             apparmor=apparmor,
             host_only=settings.attached_directory,
             cdi_directories=settings.cdi_directory,
+            hostname=host.hostname(settings),
         )
     )
     kind = host_platform()

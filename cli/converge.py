@@ -7,7 +7,7 @@ import click
 
 from cli.client import Client
 from cli.render.failure import Failed, warn
-from cli.render.progress import Display, counts
+from cli.render.progress import Display, counts, told
 from shoal.api.v1.control_pb2 import ServiceProgress, ServicesProgress, WatchServicesRequest
 from shoal.api.v1.service_pb2 import UpdateStatus
 from shoal.errors import Timeout, Unauthenticated, Unavailable
@@ -99,7 +99,7 @@ def _judge(first: Sequence[ServiceProgress], last: Sequence[ServiceProgress]) ->
         elif state in _FAILED:
             failed.append(f"{after.name}: the update was {_FAILED[state]}: {message}")
         elif after.is_job and after.halted:
-            failed.append(f"{after.name}: {counts(after)}: {'; '.join(after.problems) or 'it failed'}")
+            failed.append(f"{after.name}: {counts(after)}: {'; '.join(told(after.problems)) or 'it failed'}")
         elif after.halted and not after.converged and state not in _FAILED and after.problems:
             failed.append(f"{after.name}: {after.problems[0]}")
     if failed:

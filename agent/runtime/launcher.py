@@ -56,6 +56,7 @@ class Launcher:
     Args:
         conmon: path of the program.
         cdi_directories: where specs of the Container Device Interface lie.
+        hostname: what users call the host.
         programs: OCI runtimes, the preferred first; the next is taken when one refuses the host.
         threads: starts at once; more than about 4 do not help, the kernel's locks are the limit.
     """
@@ -76,12 +77,14 @@ class Launcher:
         on_step: OnStep,
         host_only: Path | None,
         cdi_directories: Sequence[Path],
+        hostname: str,
         threads: int = 4,
     ) -> None:
         self._places = places
         self._cgroups = cgroups
         self._layout = layout
         self._host = host
+        self._hostname = hostname
         self._filters = filters
         self._apparmor = apparmor
         self._attach_lock = attach_lock
@@ -180,7 +183,7 @@ class Launcher:
 
     def _make_directories(self, request: ContainerRequest) -> None:
         """The bundle, the log directory, the overlay's directories."""
-        _check_sources(request)
+        _check_sources(request, self._hostname)
         if not self._has_base:
             self._places.make_base()
             self._has_base = True
@@ -293,13 +296,13 @@ def _write_byte(fifo: Path, pid: int) -> None:
     fifo.unlink(missing_ok=True)
 
 
-def _check_sources(request: ContainerRequest) -> None:
+def _check_sources(request: ContainerRequest, hostname: str) -> None:
     for mount in request.spec.mounts:
         if mount.type == Mount.BIND and mount.create_source and not Path(mount.source).exists():
             Path(mount.source).mkdir(parents=True, exist_ok=True)
     faults = [
-        Fault(f"spec.mounts[{place}].source", f"{mount.source!r} is not on this host")
-        for place, mount in enumerate(request.spec.mounts)
+        Fault("", f"mount source {mount.source} does not exist on {hostname}")
+        for mount in request.spec.mounts
         if mount.type == Mount.BIND and not Path(mount.source).exists()
     ]
     if faults:

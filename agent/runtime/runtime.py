@@ -71,6 +71,7 @@ class OciRuntime:
         apparmor: of this host; None: it is looked for, and nothing is loaded before a container starts.
         host_only: a mount of the host that no container's mount namespace is to keep.
         cdi_directories: where specs of the Container Device Interface lie.
+        hostname: what users call the host.
         on_step: told the seconds of each step of each start, from worker threads; for measuring.
 
     Attributes:
@@ -90,6 +91,7 @@ class OciRuntime:
         apparmor: AppArmor | None = None,
         host_only: Path | None = None,
         cdi_directories: Sequence[Path] = (),
+        hostname: str = "this host",
     ) -> None:
         self._places = Places(run=run_directory.absolute(), state=state_directory.absolute())
         self._layout = parse_layout(mount_table())
@@ -101,6 +103,7 @@ class OciRuntime:
         self._apparmor = apparmor or AppArmor()
         self._host_only = host_only
         self._cdi_directories = cdi_directories
+        self._hostname = hostname
         self._records: dict[str, Record] = {}
         self._ends: dict[str, asyncio.Future[Exit]] = {}
         self._starting: dict[str, asyncio.Event] = {}
@@ -300,6 +303,7 @@ class OciRuntime:
             on_step=self._on_step,
             host_only=self._host_only,
             cdi_directories=self._cdi_directories,
+            hostname=self._hostname,
         )
 
     def _known(self) -> set[str]:

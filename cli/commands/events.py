@@ -70,11 +70,11 @@ def request_of(filters: Sequence[str], *, since: str, until: str, now_ns: int) -
     """
     since_ms = parse_since_ns(since, now_ns) // 1_000_000
     request = WatchEventsRequest(since_ms=since_ms, until_ms=parse_since_ns(until, now_ns) // 1_000_000)
+    if empty := [text for text in filters if text.endswith("=")]:
+        raise InvalidInput(f"--filter: {empty[0]!r} has no value")
     EVENTS.parse(filters)
     for text in filters:
         key, _, value = text.partition("=")
-        if key in BY_MANAGER and not value:
-            raise InvalidInput(f"--filter: {text!r} has no value")
         if key in BY_MANAGER:
             getattr(request, BY_MANAGER[key]).append(value)
     return request

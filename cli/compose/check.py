@@ -220,7 +220,16 @@ def _unknown(error: jsonschema.ValidationError) -> list[str]:
     return [key for key in error.instance if key not in allowed and not str(key).startswith("x-")]
 
 
+_BOUNDS = {"maximum": "too large; the maximum", "minimum": "too small; the minimum"}
+
+
 def _words(error: jsonschema.ValidationError) -> str:
+    if error.validator == "required" and isinstance(error.instance, dict):
+        required: Any = error.validator_value
+        missing = [str(key) for key in required if key not in error.instance]
+        return f"{', '.join(f'`{key}`' for key in missing)} {'is' if len(missing) == 1 else 'are'} missing"
+    if error.validator in _BOUNDS and isinstance(error.validator_value, int | float):
+        return f"{_BOUNDS[str(error.validator)]} is {error.validator_value:,}"
     return error.message if len(error.message) < 300 else f"{error.message[:300]} …"
 
 

@@ -38,7 +38,7 @@ def connect(specs: Mapping[str, ServiceSpec], name: str, body: Mapping[str, Any]
     for index, link in enumerate(body.get("links") or []):
         report.attempt(("services", name, "links", index), lambda link=link: _link(specs, name, str(link)))  # type: ignore[misc]
     if isinstance(waits, dict | list) and (circle := _circle(specs, name)):
-        report.add(("services", name, "depends_on"), f"goes round in a circle: {' -> '.join(circle)}")
+        report.add(("services", name, "depends_on"), f"dependency cycle: {' → '.join(circle)}")
 
 
 def _wait(specs: Mapping[str, ServiceSpec], name: str, other: str, settings: Mapping[str, Any]) -> None:

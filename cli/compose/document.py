@@ -78,7 +78,9 @@ def read(path: Path, text: str | None = None) -> Document:
         mark = error.problem_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise InvalidInput([Fault(f"{path}{place}", f"not YAML: {error.problem}")]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidInput(f"{path}: nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidInput(f"{path}: not YAML: {error}") from None
     finally:
         loader.dispose()

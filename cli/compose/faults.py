@@ -1,5 +1,6 @@
 """Gathering every fault and warning of the files, each with its place."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -8,6 +9,9 @@ from shoal.errors import Fault, InvalidInput
 
 _WRONG = (InvalidInput, TypeError, ValueError, AttributeError, KeyError)
 """The schema admits forms that a conversion does not expect, such as null: told, never a traceback."""
+
+_OUT_OF_RANGE = re.compile(r"[Oo]ut of range: (-?\d{1,40})")
+"""What protobuf says of a number that its field cannot hold."""
 
 R = TypeVar("R")
 
@@ -128,7 +132,18 @@ class Report:
 
 
 def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, InvalidInput) else f"cannot be used: {error}"
+    if isinstance(error, InvalidInput):
+        return str(error)
+    out_of_range = _OUT_OF_RANGE.search(str(error))
+    return _bound(int(out_of_range[1])) if out_of_range else f"cannot be used: {error}"
+
+
+def _bound(value: int) -> str:
+    """What is wrong with a number that a field cannot hold: one of less than 64 bits has 32, without a sign."""
+    if value < 0:
+        return "must not be negative"
+    most = (1 << 32) - 1 if value < 1 << 63 else (1 << 63) - 1
+    return f"too large; the maximum is {most:,}"
 
 
 def _without(key: str, error: Exception) -> str:

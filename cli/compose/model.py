@@ -155,7 +155,7 @@ class Loader:
         own: Map = settled(body.without("extends"))
         label = f"{here.name}#{name}"
         if label in chain:
-            here.report.add(path, f"extends goes round in a circle: {' -> '.join([*chain, label])}")
+            here.report.add(path, f"extends cycle: {' → '.join([*chain, label])}")
             return own
         if wanted is None or isinstance(wanted, Reset):
             return own
@@ -205,7 +205,7 @@ class Loader:
             return tree
         files = tuple(Path(document.name) for document in found)
         if again := [file for file in files if file in origin.above]:
-            report.add(path, f"include goes round in a circle: {' -> '.join(map(str, [*origin.above, again[0]]))}")
+            report.add(path, f"include cycle: {' → '.join(map(str, [*origin.above, again[0]]))}")
             return tree
         below = self._origin(fields, files, origin, report, path)
         return self._joined(tree, anchor(self._tree(found, below), below.directory), report, path)

@@ -15,6 +15,9 @@ from shoal.errors import Fault, InvalidInput
 
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
+_MENTIONED = re.compile(r"task\.(reservations|limits)\.(nano_cpus|memory_bytes)")
+"""Fields that a fault of another one names."""
+
 _SECTIONS = ("services", "networks", "volumes", "secrets", "configs")
 
 
@@ -116,7 +119,12 @@ def _located(tree: object, fault: Fault, wanted: _Wanted) -> Fault:
     if place is None:
         return fault
     # A key that the file does not have is told all the same: it is what would have to be said.
-    return Fault(f"{place}: {dotted(max(known, wanted.key, key=len))}", fault.message)
+    return Fault(f"{place}: {dotted(max(known, wanted.key, key=len))}", _MENTIONED.sub(_mentioned, fault.message))
+
+
+def _mentioned(mention: re.Match[str]) -> str:
+    resource = "cpus" if mention[2] == "nano_cpus" else "memory"
+    return f"`deploy.resources.{mention[1]}.{resource}`"
 
 
 def _parts(path: str) -> YamlPath:

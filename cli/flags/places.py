@@ -101,12 +101,18 @@ _FLAGS = {
 }
 """The flag of a field, or of all fields below it."""
 
+_MENTIONED = re.compile(r"task\.(?:reservations|limits)\.(?:nano_cpus|memory_bytes)")
+"""Fields that a fault of another one names."""
 _INDEX = re.compile(r"\[\d+\]")
 
 
 def in_flags(faults: Sequence[Fault]) -> list[Fault]:
     """The manager's faults of a spec by the flags that set them; a field without a flag keeps its path."""
-    return [Fault(_flag(fault.path), fault.message) for fault in faults]
+    return [Fault(_flag(fault.path), _MENTIONED.sub(_named, fault.message)) for fault in faults]
+
+
+def _named(mention: re.Match[str]) -> str:
+    return f"`{_FLAGS[mention[0]]}`"
 
 
 def _flag(path: str) -> str:

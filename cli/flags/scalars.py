@@ -114,15 +114,15 @@ SCALARS = (
     Scalar("--endpoint-mode", "MODE", "The name leads to one address (vip) or to all tasks (dnsrr).", _endpoint_mode),
     Scalar("--limit-cpu", "CPUS", "Most CPU a task may use, like 0.5.", _set("limits", "nano_cpus", parse_nano_cpus)),
     Scalar("--limit-memory", "SIZE", "Most memory, like 64M.", _set("limits", "memory_bytes", parse_bytes)),
-    Scalar("--limit-pids", "NUMBER", "Most processes and threads; -1 for no bound.", _limit_pids),
+    Scalar("--limit-pids", "NUMBER", "Most processes and threads; -1 = unlimited.", _limit_pids),
     Scalar("--reserve-cpu", "CPUS", "CPU set aside on the node.", _set("reservations", "nano_cpus", parse_nano_cpus)),
     Scalar(
         "--reserve-memory", "SIZE", "Memory set aside on the node.", _set("reservations", "memory_bytes", parse_bytes)
     ),
-    Scalar("--replicas-max-per-node", "NUMBER", "Most tasks on one node; 0 is no bound.", _max_per_node),
+    Scalar("--replicas-max-per-node", "NUMBER", "Most tasks on one node; 0 = unlimited.", _max_per_node),
     Scalar("--restart-condition", "WHEN", f"Restart when: {', '.join(CONDITIONS)}.", _restart_condition),
     Scalar("--restart-delay", "TIME", "Wait before a restart (5s).", _set("restart", "delay_ms", parse_duration_ms)),
-    Scalar("--restart-max-attempts", "NUMBER", "Restarts before giving up; 0 is no bound.", _attempts),
+    Scalar("--restart-max-attempts", "NUMBER", "Restarts before giving up; 0 = unlimited.", _attempts),
     Scalar(
         "--restart-window", "TIME", "Time in which attempts count.", _set("restart", "window_ms", parse_duration_ms)
     ),

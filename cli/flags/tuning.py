@@ -162,7 +162,7 @@ TUNING_SCALARS = (
     Scalar("--cpu-shares", "WEIGHT", "Weight against others when CPUs are busy (1024).", _cpu("shares")),
     Scalar("--cpu-period", "MICROSECONDS", "Period of the CPU limit (100000).", _cpu("period_us")),
     Scalar("--cpu-quota", "MICROSECONDS", "CPU time in each period.", _cpu("quota_us")),
-    Scalar("--memory-swap", "SIZE", "Memory and swap together; -1 for no bound on swap.", set_swap),
+    Scalar("--memory-swap", "SIZE", "Memory and swap together; -1 = unlimited swap.", set_swap),
     Scalar("--memory-swappiness", "NUMBER", "0 to 100; -1 for the node's.", _swappiness),
     Scalar("--memory-reservation", "SIZE", "Memory that it keeps while others run short.", _soft_limit),
     Scalar("--oom-kill-disable", "", "Let processes wait for memory in place of killing them.", _no_oom_kill),

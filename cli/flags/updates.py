@@ -74,7 +74,7 @@ def _flags(part: str) -> Iterator[Scalar]:
     yield flag("failure-action", "ACTION", f"When tasks fail: {actions}.", action)
     yield flag("max-failure-ratio", "SHARE", "Share of the tasks that may fail (0).", most_failures)
     yield flag(
-        "progress-deadline", "TIME", "Longest time without progress (10m); 0 is no bound.",
+        "progress-deadline", "TIME", "Longest time without progress (10m); 0 = unlimited.",
         milliseconds("progress_deadline_ms"),
     )  # fmt: skip
 

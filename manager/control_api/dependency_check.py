@@ -55,7 +55,7 @@ def _faults(spec: ServiceSpec, known: Mapping[str, ServiceSpec]) -> Iterator[Fau
                 "restart condition to none or on-failure",
             )
     if circle := _circle(spec.name, known):
-        yield Fault("depends_on", f"goes round in a circle: {' -> '.join(circle)}")
+        yield Fault("depends_on", f"dependency cycle: {' → '.join(circle)}")
 
 
 def _never_ends(spec: ServiceSpec) -> bool:

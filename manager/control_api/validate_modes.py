@@ -66,6 +66,6 @@ def _check_autoscale(path: str, spec: ServiceSpec) -> Iterator[Fault]:
         yield from check_range(f"{path}.{field}", percent, 0, bounds.TARGET_PERCENT)
         task = spec.task
         if percent and not getattr(task.reservations, resource) and not getattr(task.limits, resource):
-            yield Fault(f"{path}.{field}", f"is a share of task.reservations.{resource}, or of its limit: set one")
+            yield Fault(f"{path}.{field}", f"needs task.reservations.{resource} or task.limits.{resource}")
     yield from check_duration(f"{path}.up_cooldown_ms", scale.up_cooldown_ms)
     yield from check_duration(f"{path}.down_cooldown_ms", scale.down_cooldown_ms)

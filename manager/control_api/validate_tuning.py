@@ -105,7 +105,10 @@ def _check_memory(path: str, memory: MemoryTuning) -> Iterator[Fault]:
 def _check_profile(path: str, text: str) -> Iterator[Fault]:
     try:
         profile = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        yield Fault(path, "is nested too deeply")
+        return
+    except ValueError as error:
         yield Fault(path, f"is no JSON: {error}"[:200])
         return
     if not _is_action(profile.get("defaultAction")):

@@ -23,9 +23,9 @@ class Reason:
     one: str
     many: str
 
-    def told(self, count: int) -> str:
-        """`2 lack 512 MiB memory`"""
-        return f"{count} {self.one if count == 1 else self.many}"
+    def told(self, count: int, total: int) -> str:
+        """`2 of 3 lack 512 MiB of memory`"""
+        return f"{count} of {total} {self.one if count == 1 else self.many}"
 
 
 def _same(text: str) -> Reason:
@@ -151,7 +151,7 @@ def program_at(host: Host, port: PublishedPort, published: int = 0) -> str:
 def explain(
     hosts: Iterable[Host], demand: Demand, counts: Mapping[str, int], bars: Callable[[Host], Reason | None]
 ) -> str:
-    """`no node fits: 3 nodes: 1 drained, 2 lack 512 MiB memory`, the rarest reason first."""
+    """`no suitable node: 1 of 3 drained, 2 of 3 lack 512 MiB of memory`, the rarest reason first."""
     if demand.fault:
         return demand.fault
     found: Counter[Reason] = Counter()
@@ -162,10 +162,9 @@ def explain(
         if reason is not None:
             found[reason] += 1
     if not total:
-        return "no node fits: the cluster has no node"
-    nodes = "1 node" if total == 1 else f"{total} nodes"
+        return "no suitable node: the cluster has no nodes"
     ordered = sorted(found.items(), key=lambda item: (item[1], item[0]))
-    return f"no node fits: {nodes}: " + ", ".join(reason.told(count) for reason, count in ordered)
+    return "no suitable node: " + ", ".join(reason.told(count, total) for reason, count in ordered)
 
 
 def _lack(what: str) -> Reason:
@@ -178,8 +177,8 @@ def cpus(nano: int) -> str:
 
 
 def memory(size: int) -> str:
-    """`512 MiB memory`; in bytes when it is not a whole number of KiB."""
+    """`512 MiB of memory`; in bytes when it is not a whole number of KiB."""
     for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
         if size >= unit and size % unit == 0:
-            return f"{size // unit} {name} memory"
-    return f"{size} bytes memory"
+            return f"{size // unit} {name} of memory"
+    return f"{size} bytes of memory"

@@ -207,7 +207,7 @@ def waiting(home: Home, slot: int, hostname: str, why: str, since_ms: int) -> st
     """Why a task is not placed, one line for the user.
 
     Args:
-        why: what the node is or lacks: "down", "lacks 512 MiB memory".
+        why: what the node is or lacks: "down", "lacks 512 MiB of memory".
         since_ms: milliseconds since the Unix epoch.
     """
     if not home.node_id:

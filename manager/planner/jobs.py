@@ -232,7 +232,7 @@ class _JobPass:
         if left or not work.wanted:
             run.state, run.finished_at_ms = JobRun.RUNNING, 0
             if not work.wanted:
-                self._problems.add("no node fits")
+                self._problems.add("no suitable node")
         elif run.state == JobRun.RUNNING or (run.state == JobRun.FAILED) != bool(work.given_up):
             runs.finish(run, JobRun.FAILED if work.given_up else JobRun.SUCCEEDED, self._draft.now_ms)
 

@@ -14,7 +14,8 @@ class Need(NamedTuple):
         slot: its number, 0 for a global service.
         attempt: how many tasks of the slot ended in a row before.
         pending: the record to write anew, when the slot already has one that found no node.
-        beside: it starts beside its predecessor; when no node fits, nothing is written and the predecessor stays.
+        beside: it starts beside its predecessor; when no node is suitable, nothing is written, and the predecessor
+            stays.
         home: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
             service out; empty when any is as good.
         waits: why it is not placed now whatever the nodes are; empty when it may be.

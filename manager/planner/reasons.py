@@ -4,6 +4,7 @@ The numbers of nodes in a reason change with every task and node of the cluster.
 not be written anew at each of these changes.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,21 +19,22 @@ AT_ONCE = 100
 """So many tasks of a service are written anew within a second."""
 
 _SINGULAR = {"lacks": "lack", "is": "are", "does": "do", "has": "have"}
-_HEAD = "no node fits: "
+_HEAD = "no suitable node: "
+_COUNT = re.compile(r"\d+ of \d+ ")
 
 
 def meaning(reason: str) -> str | frozenset[str]:
     """The same for reasons that differ in numbers of nodes only. See `filters.explain` for the form of a reason."""
     if not reason.startswith(_HEAD):
         return reason
-    return frozenset(map(_without_number, reason.partition(": ")[2].partition(": ")[2].split(", ")))
+    return frozenset(map(_without_number, reason.removeprefix(_HEAD).split(", ")))
 
 
 def _without_number(part: str) -> str:
-    number, _, rest = part.partition(" ")
-    if not number.isdigit():
+    counted = _COUNT.match(part)
+    if counted is None:
         return part
-    verb, _, rest = rest.partition(" ")
+    verb, _, rest = part[counted.end() :].partition(" ")
     return f"{_SINGULAR.get(verb, verb)} {rest}".replace("its ", "their ", 1).replace("a task of", "tasks of")
 
 

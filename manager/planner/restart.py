@@ -88,14 +88,12 @@ def answer(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | None]]
     if status is None or not ended_by_itself(task, status):
         return Verdict(now_ms)
     if policy.condition == RestartPolicy.NONE:
-        return Verdict(
-            None, problem="" if status.state == TaskState.COMPLETE else _given_up(task, status, "no restart")
-        )
+        return Verdict(None, problem="" if status.state == TaskState.COMPLETE else _given_up(task, status, 0))
     if policy.condition == RestartPolicy.ON_FAILURE and status.state == TaskState.COMPLETE:
         return Verdict(None)
     made = _restarts(policy, ends, now_ms)
     if policy.max_attempts and made >= policy.max_attempts:
-        return Verdict(None, problem=_given_up(task, status, f"{made} of {policy.max_attempts} restarts made"))
+        return Verdict(None, problem=_given_up(task, status, made))
     row = _row(task, status)
     return Verdict(_end_ms(task, status, now_ms) + delay_ms(policy, row, task.id), row + 1)
 
@@ -122,6 +120,9 @@ def _restarts(policy: RestartPolicy, ends: Sequence[tuple[Task, TaskStatus | Non
     return sum(task.attempt > 0 and task.created_at_ms >= since for task, _ in ends)
 
 
-def _given_up(task: Task, status: TaskStatus, why: str) -> str:
-    place = f"slot {task.slot}" if task.slot else f"node {task.node_id}"
-    return f"{place} is given up ({why}): {status.message or TaskState.Name(status.state).lower()}"
+def _given_up(task: Task, status: TaskStatus, restarts: int) -> str:
+    """ "task 1 failed after 2 restarts: exit code 3"."""
+    name = f"task {task.slot}" if task.slot else f"task on node {task.node_id}"
+    after = f" after {restarts} restart{'' if restarts == 1 else 's'}" if restarts else ""
+    verb = "ended" if status.state == TaskState.COMPLETE else "failed"
+    return f"{name} {verb}{after}: {status.message or TaskState.Name(status.state).lower()}"

@@ -29,7 +29,7 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
     NEW: _TaskState.ValueType  # 10
     PENDING: _TaskState.ValueType  # 20
-    """Written, but no node fits; `Task.reason` says why."""
+    """Written, but no node is suitable; `Task.reason` says why."""
     ASSIGNED: _TaskState.ValueType  # 30
     """The planner gave it a node, addresses and ports."""
     ACCEPTED: _TaskState.ValueType  # 40
@@ -58,7 +58,7 @@ class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
 NEW: TaskState.ValueType  # 10
 PENDING: TaskState.ValueType  # 20
-"""Written, but no node fits; `Task.reason` says why."""
+"""Written, but no node is suitable; `Task.reason` says why."""
 ASSIGNED: TaskState.ValueType  # 30
 """The planner gave it a node, addresses and ports."""
 ACCEPTED: TaskState.ValueType  # 40

@@ -38,7 +38,7 @@ def test_a_failure_ends_the_wait_with_its_reason(clean: Cluster) -> None:
     code, told = create(clean, "--mode", "replicated-job", "--restart-max-attempts", "1", command="exit 3")
     assert code == 1, told
     assert "0/1 completed" in told
-    assert "given up (1 of 1 restarts made)" in told
+    assert "failed after 1 restart" in told
     (row,) = clean.json("service", "ls")
     assert row["replicas"] == "0/1 completed (failed)"
 

@@ -32,7 +32,7 @@ def test_a_stack_whose_services_keep_apart_and_together(clean: Cluster, tmp_path
     assert set(nodes(clean, "shop_web").values()) == {1}
     assert len(nodes(clean, "shop_side")) == 1
     (waiting,) = (row for row in clean.tasks("shop_web") if row["state"] == "pending")
-    assert waiting["reason"] == "no node fits: 3 nodes: 3 are near tasks of the service itself"
+    assert waiting["reason"] == "no suitable node: 3 of 3 are near tasks of the service itself"
     again = clean.run("stack", "deploy", "--detach", "-c", str(file), "shop")
     assert (again.returncode, "affinity" in again.stderr) == (0, False)
     clean.shoal("stack", "rm", "shop")

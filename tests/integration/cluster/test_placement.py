@@ -157,7 +157,7 @@ def test_devices_of_the_container_device_interface(clean: Cluster, tmp_path: Pat
         create(clean, "three", "--generic-resource", "example.com/null=1")
         assert [each["names"] for each in clean.inspect(clean.tasks("three")[0]["id"])["task"]["generic"]] == [["a"]]
         (waiting,) = clean.tasks("two")
-        assert "3 lack 2 example.com/null" in str(clean.inspect(waiting["id"]))
+        assert "3 of 3 lack 2 example.com/null" in str(clean.inspect(waiting["id"]))
     finally:
         restart_agent(clean, host, "")
 
@@ -168,7 +168,7 @@ def test_devices_of_hosts_by_path(clean: Cluster) -> None:
 
     def waits() -> bool:
         (task,) = clean.tasks("modem")
-        return "3 lack device /dev/shoal-none" in str(clean.inspect(task["id"]))
+        return "3 of 3 lack device /dev/shoal-none" in str(clean.inspect(task["id"]))
 
     clean.until(waits, "the task waits for the device")
     clean.shoal("service", "update", "--device-rm", "/dev/shoal-none", "--device-add", "/dev/null:/dev/modem", "modem")

@@ -117,7 +117,7 @@ def test_faults_and_the_resolved_model(clean: Cluster, tmp_path: Path) -> None:
     assert "from: base" in text
     done = clean.run("stack", "deploy", "-c", files(tmp_path, CHAIN.replace("depends_on: [db]", "depends_on: [web]")))
     assert done.returncode == 2
-    assert "goes round in a circle: migrate -> web -> migrate" in done.stderr
+    assert "dependency cycle: migrate → web → migrate" in done.stderr
     assert "chain.yaml:15:5" in done.stderr
 
 

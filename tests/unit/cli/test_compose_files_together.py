@@ -241,7 +241,7 @@ services:
         b_yaml="services:\n  base:\n    imagee: x\n    healthcheck: {test: [CMD, a]}\n",
     )
     told = faults(tmp_path)
-    assert any("extends goes round in a circle: " in line and "a.yaml:3:17" in line for line in told)
+    assert any("extends cycle: " in line and "a.yaml:3:17" in line for line in told)
     assert "a.yaml:7:5: services.c.extends: there is no service 'nobody' in a.yaml" in told
     assert any("gone.yaml: No such file" in line for line in told)
     assert any("services.e.healthcheck.disable: the service that is extended has a check" in line for line in told)
@@ -290,7 +290,7 @@ def test_faults_of_include(tmp_path: Path) -> None:
         b_yaml="include:\n  - a.yaml\nservices:\n  web: {image: y}\n",
     )
     told = faults(tmp_path)
-    assert any("include goes round in a circle" in line for line in told)
+    assert any("include cycle" in line for line in told)
     assert any(line.startswith("a.yaml:1:11: include[0]: services.web is there already, and ") for line in told)
     assert any("gone.yaml: No such file" in line for line in told)
     assert any("only files of this machine can be used" in line for line in told)
@@ -348,7 +348,7 @@ services:
 
 
 BAD_DEPENDENCIES = [
-    ("{a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", "goes round in a circle: b -> a -> b"),
+    ("{a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", "dependency cycle: b → a → b"),
     ("{a: {image: x, depends_on: [nobody]}}", "there is no service 'nobody'"),
     ("{a: {image: x, depends_on: {b: {condition: service_fine}}}, b: {image: x}}", "service_fine"),
     ("{a: {image: x, links: [nobody:alias]}}", "there is no service 'nobody'"),

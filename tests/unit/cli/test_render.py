@@ -87,7 +87,7 @@ def test_short_image() -> None:
 
 def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
     lines = Lines()
-    stuck = ServiceProgress(service_id="a", name="web", problems=["no node fits"])
+    stuck = ServiceProgress(service_id="a", name="web", problems=["no suitable node"])
     lines.take(stuck, "web: 0/9 running")
     assert list(lines.due(10.0)) == ["web: 0/9 running"]
     lines.take(stuck, "web: 4/9 running")
@@ -96,7 +96,7 @@ def test_lines_without_a_terminal_are_few_and_the_last_word_is_said() -> None:
     assert list(lines.due(11.0)) == ["web: 5/9 running"]
     # What it waits for is told when nothing has changed for a while, and once.
     assert lines.next_at() == 16.0
-    assert list(lines.due(16.0)) == ["web: 5/9 running, no node fits"]
+    assert list(lines.due(16.0)) == ["web: 5/9 running, no suitable node"]
     assert lines.next_at() is None
     lines.take(stuck, "web: 6/9 running")
     assert list(lines.due(16.05)) == [] and list(lines.due(17.0)) == ["web: 6/9 running"]

@@ -113,7 +113,7 @@ def test_tasks_go_where_the_kernel_can() -> None:
     world.service("vault", ServiceSpec(replicated=Replicated(replicas=2), task=template))
     world.plan()
     reasons = {task.reason for task in world.wanted("vault")}
-    assert reasons == {"no node fits: 2 nodes: 2 lack WireGuard and IPsec ESP in the kernel, for encrypted networks"}
+    assert reasons == {"no suitable node: 2 of 2 lack WireGuard and IPsec ESP in the kernel, for encrypted networks"}
     tell_features(world, "h2", "wireguard")
     world.plan()
     assert {task.node_id for task in world.wanted("vault")} == {"h2"}
@@ -152,7 +152,9 @@ def test_tasks_go_where_every_two_nodes_can_speak(
     tasks = world.wanted("vault")
     assert {task.node_id for task in tasks if task.node_id} == fit
     if len(fit) == 1:
-        assert any("2 lack WireGuard in the kernel" in task.reason for task in tasks), [each.reason for each in tasks]
+        assert any("2 of 3 lack WireGuard in the kernel" in task.reason for task in tasks), [
+            each.reason for each in tasks
+        ]
 
 
 def keyed(world: World, node_id: str, number: int) -> None:

@@ -189,7 +189,8 @@ def test_a_slow_reader_is_told_what_it_missed_and_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("filters", "told"), [(["kind=task"], "is not one of"), (["type="], "is not one of"), (["type=pod"], "not one of")]
+    ("filters", "told"),
+    [(["kind=task"], "is not one of action"), (["type="], "has no value"), (["type=pod"], "not one of")],
 )
 def test_bad_filters(filters: list[str], told: str) -> None:
     with pytest.raises(InvalidInput, match=told):

@@ -28,7 +28,7 @@ tasks = st.builds(
     revision=st.integers(1, 3),
     state=st.sampled_from(STATES),
     desired_state=st.sampled_from((TaskState.RUNNING, TaskState.SHUTDOWN, TaskState.REMOVE)),
-    reason=st.sampled_from(("", "no node fits")),
+    reason=st.sampled_from(("", "no suitable node")),
 )
 statuses = st.builds(
     TaskStatus,

@@ -174,9 +174,9 @@ def test_a_job_is_done_when_its_newest_run_is() -> None:
         ).service
         assert not job_progress(tables, more).converged  # the planner does not know of the third yet
         run.state, run.wanted = JobRun.FAILED, 3
-        await tell(api, made.meta.id, runs=[run], problems=["slot 3 is given up"])
+        await tell(api, made.meta.id, runs=[run], problems=["task 3 failed"])
         seen = job_progress(tables, more)
-        assert (seen.converged, seen.halted, list(seen.problems)) == (False, True, ["slot 3 is given up"])
+        assert (seen.converged, seen.halted, list(seen.problems)) == (False, True, ["task 3 failed"])
 
     with_api(scenario)
 

@@ -179,7 +179,7 @@ class Rest:
         if " for volume " in task.reason:
             self._check_home(service, task)
             return
-        assert task.reason.startswith("no node fits: "), task.reason
+        assert task.reason.startswith("no suitable node: "), task.reason
         free = [node_id for node_id in self._view.nodes if not oracle.excludes(node_id)]
         assert not free, f"{task.id} waits ({task.reason}), and {free} would do"
         for node_id in self._view.nodes:

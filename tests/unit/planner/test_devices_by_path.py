@@ -49,7 +49,7 @@ def test_where_no_node_has_it_they_wait_and_say_so_until_one_does() -> None:
     world = cluster(h1=(), h2=("/dev/ttyUSB1",))
     world.service("modem", spec(1, USB))
     world.settle()
-    assert reasons(world, "modem") == [f"no node fits: 2 nodes: 2 lack device {USB}"]
+    assert reasons(world, "modem") == [f"no suitable node: 2 of 2 lack device {USB}"]
     world.plug("h1", USB)
     world.settle()
     assert world.by_node("modem") == {"h1": 1}
@@ -75,7 +75,7 @@ def test_what_runs_stays_when_the_device_goes_away_and_nothing_new_comes() -> No
     world.service("modem", spec(2, USB))
     world.settle()
     assert [task.id for service in ("modem", "each") for task in world.running(service)] == before
-    assert reasons(world, "modem") == [f"no node fits: 1 node: 1 lacks device {USB}"]
+    assert reasons(world, "modem") == [f"no suitable node: 1 of 1 lacks device {USB}"]
 
 
 def test_a_global_service_runs_where_the_device_is() -> None:

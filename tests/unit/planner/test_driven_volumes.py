@@ -56,7 +56,7 @@ def test_only_nodes_with_the_driver_get_it_and_the_reason_tells() -> None:
     cluster.service("two", database(single=False))
     cluster.plan()
     (told,) = reasons(cluster, "two")
-    assert "2 lack driver d" in told and "1 cannot use its driver: driver d is away" in told
+    assert "2 of 3 lack driver d" in told and "1 of 3 cannot use its driver: driver d is away" in told
     give_driver(cluster, "h2")
     cluster.settle()
     assert cluster.by_node("two") == {"h2": 1}, "a driver that is back is noticed"
@@ -146,4 +146,4 @@ def test_nodes_out_of_reach_and_full_nodes_are_passed_over() -> None:
     cluster.service("last", database(volume_id="x"))
     cluster.plan()
     (told,) = reasons(cluster, "last")
-    assert "1 is out of reach of volume data-x" in told and "have their 1 volume of driver d" in told
+    assert "1 of 3 is out of reach of volume data-x" in told and "have their 1 volume of driver d" in told

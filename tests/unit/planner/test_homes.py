@@ -153,7 +153,7 @@ def test_a_full_home_is_waited_for() -> None:
     cluster.service("db", spec)
     cluster.settle()
     (waiting,) = cluster.tasks("db")
-    assert f"on node {at_home}, which lacks 512 MiB memory; make room there" in waiting.reason
+    assert f"on node {at_home}, which lacks 512 MiB of memory; make room there" in waiting.reason
     cluster.put_away("other")
     cluster.settle()
     assert on(cluster) == [at_home]

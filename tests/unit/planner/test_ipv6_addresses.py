@@ -130,7 +130,7 @@ def test_tasks_go_only_to_nodes_that_have_it() -> None:
     nowhere.service("web", on("front"))
     nowhere.plan()
     (task,) = nowhere.tasks("web")
-    assert task.reason == "no node fits: 2 nodes: 2 lack IPv6 for containers"
+    assert task.reason == "no suitable node: 2 of 2 lack IPv6 for containers"
 
 
 @given(st.lists(st.integers(0, 70_000), max_size=40), st.integers(40, 68))

@@ -96,7 +96,7 @@ def test_what_a_service_has_to_be_near_is_not_displaced_by_it() -> None:
     cluster.service("web", spec(1, memory=GIB, placement=near, priority=9))
     cluster.settle()
     assert len(cluster.running("db")) == 1
-    assert [task.reason for task in cluster.tasks("web")] == ["no node fits: 1 node: 1 lacks 1 GiB memory"]
+    assert [task.reason for task in cluster.tasks("web")] == ["no suitable node: 1 of 1 lacks 1 GiB of memory"]
 
 
 def test_only_so_many_wait_for_room_at_once() -> None:
@@ -173,7 +173,7 @@ def test_generic_resources_are_given_by_name_and_by_number() -> None:
         ("gpu", ["GPU-1", "GPU-2"], 0),
         ("seat", [], 1),
     ]
-    assert [task.reason for task in cluster.wanted("web") if task.reason] == ["no node fits: 1 node: 1 lacks 2 gpu"]
+    assert [task.reason for task in cluster.wanted("web") if task.reason] == ["no suitable node: 1 of 1 lacks 2 gpu"]
 
 
 def test_an_image_goes_to_nodes_of_its_platforms() -> None:
@@ -185,7 +185,7 @@ def test_an_image_goes_to_nodes_of_its_platforms() -> None:
     assert cluster.by_node("web") == {"h2": 2}
     cluster.service("arm", spec(1, placement=Placement(platforms=[Platform(os="linux", architecture="riscv64")])))
     cluster.settle()
-    reason = "no node fits: 2 nodes: 2 are no platform of the image (linux/riscv64)"
+    reason = "no suitable node: 2 of 2 are no platform of the image (linux/riscv64)"
     assert [task.reason for task in cluster.tasks("arm")] == [reason]
 
 

@@ -113,7 +113,7 @@ def test_a_failure_is_tried_again_and_then_given_up() -> None:
     tasks = [task for task in cluster.tasks("job") if task.slot == 2]
     assert [task.attempt for task in tasks] == [0, 1, 2]
     assert (newest(cluster).state, newest(cluster).completed) == (JobRun.FAILED, 1)
-    assert "slot 2 is given up (2 of 2 restarts made): exit 3" in cluster.tables.service_status["job"].problems
+    assert "task 2 failed after 2 restarts: exit 3" in cluster.tables.service_status["job"].problems
 
 
 def test_a_lost_node_starts_its_slots_elsewhere_and_a_late_end_counts_once() -> None:

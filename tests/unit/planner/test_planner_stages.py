@@ -61,7 +61,7 @@ def test_a_task_without_a_node_says_why_and_keeps_its_record() -> None:
     cluster.service("web", spec(5, memory=512 * MIB))
     cluster.settle()
     pending = [task for task in cluster.wanted("web") if not task.node_id]
-    assert [task.reason for task in pending] == ["no node fits: 3 nodes: 1 drained, 2 lack 512 MiB memory"]
+    assert [task.reason for task in pending] == ["no suitable node: 1 of 3 drained, 2 of 3 lack 512 MiB of memory"]
     assert list(cluster.tables.service_status["web"].problems) == [pending[0].reason]
     cluster.node("h4")
     cluster.settle()
@@ -150,7 +150,7 @@ def test_attempts_are_bounded_and_a_new_template_begins_anew() -> None:
             cluster.report(task, TaskState.FAILED, message="exit 7")
         cluster.now_ms += 600_000
     assert len(made) == 3
-    assert list(cluster.tables.service_status["web"].problems) == ["slot 1 is given up (2 of 2 restarts made): exit 7"]
+    assert list(cluster.tables.service_status["web"].problems) == ["task 1 failed after 2 restarts: exit 7"]
     wanted.task.container.image = "hello:2"
     cluster.service("web", wanted)
     cluster.settle()
@@ -348,7 +348,7 @@ def test_a_global_service_follows_the_nodes() -> None:
     wanted.task.reservations.memory_bytes = GIB // 2
     cluster.service("agent", wanted)
     cluster.settle()
-    assert list(cluster.tables.service_status["agent"].problems) == ["node h5 lacks 512 MiB memory"]
+    assert list(cluster.tables.service_status["agent"].problems) == ["node h5 lacks 512 MiB of memory"]
 
 
 def test_host_ports_are_one_task_each() -> None:
@@ -359,7 +359,7 @@ def test_host_ports_are_one_task_each() -> None:
     cluster.service("web", wanted)
     cluster.settle()
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no node fits: 2 nodes: 2 have port 8080 taken"
+        "no suitable node: 2 of 2 have port 8080 taken"
     ]
     assert [[port.published for port in task.ports] for task in cluster.running("web")] == [[8080, 30000]] * 2
 
@@ -373,7 +373,7 @@ def test_tasks_of_a_node_choose_of_a_range_of_ports() -> None:
     cluster.settle()
     assert sorted(task.ports[0].published for task in cluster.running("web")) == [8080, 8081]
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no node fits: 1 node: 1 has ports 8080 to 8081 taken"
+        "no suitable node: 1 of 1 has ports 8080 to 8081 taken"
     ]
 
 
@@ -394,7 +394,7 @@ def test_no_task_goes_where_a_program_of_the_host_has_its_port() -> None:
     cluster.settle()
     assert [task.node_id for task in cluster.running("web")] == ["h2"]
     assert [task.reason for task in cluster.wanted("web") if task.reason] == [
-        "no node fits: 2 nodes: 1 has port 8080 taken, 1 has port 8080 taken by nginx"
+        "no suitable node: 1 of 2 has port 8080 taken, 1 of 2 has port 8080 taken by nginx"
     ]
     assert {task.node_id: task.ports[0].published for task in cluster.running("shop")} == {"h1": 30001, "h2": 30000}
     status.ClearField("network")

@@ -15,30 +15,34 @@ MIB = 1 << 20
     ("one", "other", "same"),
     [
         (
-            "no node fits: 3 nodes: 1 drained, 2 lack 1 GiB memory",
-            "no node fits: 9 nodes: 1 lacks 1 GiB memory, 8 drained",
-            True,
-        ),
-        ("no node fits: 3 nodes: 1 drained, 2 lack 1 GiB memory", "no node fits: 3 nodes: 3 lack 1 GiB memory", False),
-        ("no node fits: 1 node: 1 lacks 1 CPUs", "no node fits: 1 node: 1 lacks 2 CPUs", False),
-        (
-            "no node fits: 1 node: 1 is near a task of the service itself",
-            "no node fits: 2 nodes: 2 are near tasks of the service itself",
+            "no suitable node: 1 of 3 drained, 2 of 3 lack 1 GiB of memory",
+            "no suitable node: 1 of 9 lacks 1 GiB of memory, 8 of 9 drained",
             True,
         ),
         (
-            "no node fits: 2 nodes: 1 has its 1 task of the service, 1 down",
-            "no node fits: 3 nodes: 1 down, 2 have their 1 task of the service",
+            "no suitable node: 1 of 3 drained, 2 of 3 lack 1 GiB of memory",
+            "no suitable node: 3 of 3 lack 1 GiB of memory",
+            False,
+        ),
+        ("no suitable node: 1 of 1 lacks 1 CPUs", "no suitable node: 1 of 1 lacks 2 CPUs", False),
+        (
+            "no suitable node: 1 of 1 is near a task of the service itself",
+            "no suitable node: 2 of 2 are near tasks of the service itself",
             True,
         ),
         (
-            "no node fits: 1 node: 1 does not meet node.id in h1, h2",
-            "no node fits: 2 nodes: 2 do not meet node.id in h1, h2",
+            "no suitable node: 1 of 2 has its 1 task of the service, 1 of 2 down",
+            "no suitable node: 1 of 3 down, 2 of 3 have their 1 task of the service",
             True,
         ),
-        ("no node fits: the cluster has no node", "no node fits: 1 node: 1 down", False),
+        (
+            "no suitable node: 1 of 1 does not meet node.id in h1, h2",
+            "no suitable node: 2 of 2 do not meet node.id in h1, h2",
+            True,
+        ),
+        ("no suitable node: the cluster has no nodes", "no suitable node: 1 of 1 down", False),
         ("network a has no free address", "network a has no free address", True),
-        ("slot 1 is given up", "slot 2 is given up", False),
+        ("task 1 failed", "task 2 failed", False),
     ],
 )
 def test_what_a_reason_means(one: str, other: str, same: bool) -> None:
@@ -70,8 +74,8 @@ def test_numbers_alone_are_told_once_a_minute() -> None:
         world.now_ms += 1_000
     world.now_ms += REFRESH_MS
     assert written(world) == {"task": 40, "service status": 1}
-    assert "23 lack 20 MiB memory" in world.tasks("web")[0].reason
-    assert "23 lack 20 MiB memory" in world.tables.service_status["web"].problems[0]
+    assert "lack 20 MiB of memory" in world.tasks("web")[0].reason
+    assert "lack 20 MiB of memory" in world.tables.service_status["web"].problems[0]
     assert not written(world)
 
 
@@ -90,7 +94,7 @@ def test_another_meaning_is_told_at_once_and_then_again_after_a_while() -> None:
     assert due == world.now_ms + SETTLE_MS
     world.now_ms = due
     assert written(world) == {"task": 3}
-    assert all("1 down" in task.reason for task in world.tasks("web"))
+    assert all("1 of 3 down" in task.reason for task in world.tasks("web"))
 
 
 def test_not_all_of_very_many_at_once() -> None:
@@ -99,7 +103,7 @@ def test_not_all_of_very_many_at_once() -> None:
     assert written(world) == {"task": AT_ONCE, "service status": 1}
     assert not written(world)
     rounds = 0
-    while not all("1 drained" in task.reason for task in world.tasks("web")):
+    while not all("1 of 3 drained" in task.reason for task in world.tasks("web")):
         due = world.agenda.wake_at_ms()
         assert due is not None
         world.now_ms = due
