@@ -1,5 +1,10 @@
 """What fails, and what goes on all the same."""
 
+import os
+import signal
+import subprocess
+from pathlib import Path
+
 from cli.playground import fabric
 from tests.integration.cluster.harness import Cluster
 
@@ -19,9 +24,6 @@ def test_containers_outlive_the_agent(clean: Cluster) -> None:
 
 
 def test_a_failed_task_is_replaced(clean: Cluster) -> None:
-    import os
-    import signal
-
     clean.shoal("service", "create", "--name", "web", "--restart-delay", "100ms", f"{HELLO}:1")
     ((task, pid),) = clean.pids("web").items()
     os.kill(pid, signal.SIGKILL)
@@ -30,6 +32,53 @@ def test_a_failed_task_is_replaced(clean: Cluster) -> None:
     )
     (ended,) = [row for row in clean.json("service", "ps", "web") if row["id"] == task]
     assert ended["exit_code"] == 137
+
+
+def test_a_task_whose_supervisor_was_killed_says_what_is_lost_and_is_replaced(clean: Cluster) -> None:
+    clean.shoal("service", "create", "--name", "web", "--restart-delay", "100ms", f"{HELLO}:1")
+    ((task, pid),) = clean.pids("web").items()
+    (parent,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("PPid:")]
+    conmon = int(parent.split()[1])
+    assert Path(f"/proc/{conmon}/comm").read_text() == "conmon\n"
+    os.kill(conmon, signal.SIGKILL)
+    clean.until(
+        lambda: [row for row in clean.tasks("web") if row["id"] != task and row["state"] == "running"], "a new task"
+    )
+    (ended,) = [row for row in clean.json("service", "ps", "web") if row["id"] == task]
+    assert ended["state"] == "failed"
+    assert "conmon) was killed: its output since then and its exit code are lost" in ended["reason"]
+
+
+def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Cluster) -> None:
+    """The disk of a node's images is a small tmpfs, which grows later; the node says meanwhile what to do."""
+    host = clean.layout.host(1)
+    images = str(host.state / "images")
+    clean.playground.stop_agent(host, kill=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", images], check=True)
+    try:
+        clean.playground.start_agent(host)
+        clean.playground.wait_for_nodes(3)
+        create = ["service", "create", "--detach", "--name", "web", "--constraint", "node.hostname == h1"]
+        clean.shoal(*create, "--restart-max-attempts", "1", f"{HELLO}:1")
+
+        def warned() -> bool:
+            (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
+            told = clean.run("node", "ls")
+            return "free some space on the file system of" in f"{node}{told.stderr}"
+
+        clean.until(warned, "the node to tell of its disk")
+        (task,) = clean.tasks("web")
+        assert task["state"] == "preparing" and task["reason"].startswith("waiting for room: ")
+        subprocess.run(["mount", "-o", "remount,size=1g", images], check=True)
+        clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
+        assert clean.tasks("web")[0]["id"] == task["id"]
+        clean.until(lambda: not warned(), "the node's problem to be solved")
+    finally:
+        clean.shoal("service", "rm", "web")
+        clean.playground.stop_agent(host, kill=True)
+        subprocess.run(["umount", "-l", images], check=True)
+        clean.playground.start_agent(host)
+        clean.playground.wait_for_nodes(3)
 
 
 def test_nothing_is_lost_when_the_manager_is_killed(clean: Cluster) -> None:
