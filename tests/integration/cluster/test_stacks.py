@@ -1,6 +1,7 @@
 """Stacks as people deploy them: services that wait for each other, rehearsals, events, paths of tasks."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,37 @@ def test_logs_are_partial_with_a_warning_when_a_node_is_away(clean: Cluster) -> 
     done = clean.run("service", "logs", "--raw", "talk")
     assert done.stdout.count("line 3") == 2
     assert "h3" in done.stderr
+
+
+SHOP = """
+services:
+  web:
+    image: registry:5000/hello:1
+    networks: [front]
+    ports: ["80"]
+    secrets: [password]
+    volumes: ["data:/data"]
+  other: {image: "registry:5000/hello:1", networks: [front]}
+networks: {front: {}}
+volumes: {data: {}}
+secrets: {password: {file: ./password}}
+"""
+
+
+def test_first_deployments_of_a_stack_at_once_all_succeed(clean: Cluster, tmp_path: Path) -> None:
+    """Each of two stacks by three users at the same moment: networks, volumes, secrets and a port are made once."""
+    (tmp_path / "password").write_text("s3cret")
+    file = tmp_path / "shop.yaml"
+    file.write_text(SHOP)
+
+    def deploy(stack: str) -> str:
+        done = clean.run("stack", "deploy", "--compose-file", str(file), stack)
+        return done.stderr if done.returncode else ""
+
+    with ThreadPoolExecutor() as pool:
+        assert not any(failed := list(pool.map(deploy, ["one", "two"] * 3))), failed
+    for stack in ("one", "two"):
+        rows = clean.json("stack", "services", stack)
+        assert sorted((row["name"], row["running"]) for row in rows) == [(f"{stack}_other", 1), (f"{stack}_web", 1)]
+        assert len(clean.json("stack", "ps", stack)) == 2, "none was replaced"
+    clean.shoal("stack", "rm", "one", "two")
