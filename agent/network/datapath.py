@@ -65,8 +65,7 @@ class Datapath:
         self._silence = Silence(time.monotonic)
         self._attachments: dict[str, Attachment] = {}
         self._sizes = LinkSizes()
-        self._in_doubt = True
-        self._told = self._settled = False
+        self._in_doubt, self._told, self._settled = True, False, False
         self.local_pool = USUAL
         """For containers without a network; chosen by `prepare`."""
         try:
@@ -265,10 +264,11 @@ class Datapath:
             self._connection.attempt(map(messages.add_route, self._silence.begin(led_to)))
             self._connection.apply(ended(each.link) for each in gone)
 
-    def sweep(self) -> None:
-        """Delete the links of ended tasks, all at once, and what was kept silent long enough."""
+    def sweep(self) -> bool:
+        """Delete the links of ended tasks, all at once, and silence that is over; whether some of it is not."""
         over = map(messages.delete_route, self._silence.over())
         self._connection.apply([messages.delete_group(names.ENDED_GROUP), *over])
+        return self._silence.lasts
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
         """Take over links that an earlier process left, and delete all others of ours with what leads to them. What it

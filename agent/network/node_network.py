@@ -337,8 +337,8 @@ class NodeNetwork:
             await self._ended.wait()
             await asyncio.sleep(self._settings.sweep_seconds)
             self._ended.clear()
-            await self._in_kernel(self._datapath.sweep)
-            asyncio.get_running_loop().call_later(SILENT_SECONDS, self._ended.set)
+            if await self._in_kernel(self._datapath.sweep):
+                asyncio.get_running_loop().call_later(SILENT_SECONDS, self._ended.set)
 
 
 def _addresses(texts: Sequence[str]) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -25,6 +25,11 @@ class Silence:
         self._clock = clock
         self._until: dict[Route, float] = {}
 
+    @property
+    def lasts(self) -> bool:
+        """Whether some are silent."""
+        return bool(self._until)
+
     def begin(self, addresses: Iterable[Address]) -> list[Route]:
         """Routes to add, in the place of those to the tasks."""
         routes = [Route(ip_network(address), SILENT) for address in addresses]

@@ -133,6 +133,16 @@ def test_a_moment_later_its_address_is_unreachable_and_another_task_may_have_it(
         assert "blackhole" not in run(hosts.two.descriptor, "ip", "route")
 
 
+def test_the_silence_ends(hosts6: Hosts) -> None:
+    hosts = hosts6
+    lost = web(2, hosts.two)
+    hosts.apply([net(), MESH], [lost], service())
+    hosts.attach(hosts.two, task(lost))
+    hosts.two.call(hosts.two.network.detach(lost.task_id))
+    for family in ("-4", "-6"):
+        assert until(lambda family=family: "blackhole" not in run(hosts.two.descriptor, "ip", family, "route"), 30)  # type: ignore[misc]
+
+
 def test_a_task_that_no_client_was_led_to_is_unreachable_at_once(hosts6: Hosts) -> None:
     hosts = hosts6
     alone = endpoint(2, hosts.two, 1, service="alone")

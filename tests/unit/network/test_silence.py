@@ -26,8 +26,19 @@ def test_it_is_over_after_its_time() -> None:
     silence.begin([TWO])
     assert silence.over() == []
     clock.now += SECONDS / 2
-    assert silence.over() == [first] and silence.over() == []
+    assert silence.over() == [first] and silence.over() == [] and silence.lasts
     assert {route.destination for route in silence.beside(frozenset())} == {IPv4Network("10.99.0.2/32")}
+
+
+def test_nothing_lasts_when_all_is_over() -> None:
+    clock = Clock()
+    silence = Silence(clock)
+    lasts = [silence.lasts]
+    silence.begin([ONE, SIX])
+    lasts.append(silence.lasts)
+    clock.now += SECONDS
+    assert len(silence.over()) == 2
+    assert [*lasts, silence.lasts] == [False, True, False]
 
 
 def test_one_that_ends_again_is_silent_for_as_long_again() -> None:
