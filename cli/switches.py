@@ -32,6 +32,8 @@ def plain_switches(command: click.Command, words: Sequence[str], context: click.
             made += words[at - 1 : at + 1]
             at += 1
         elif sign and name in switches:
+            # The later word counts: what was switched on before is off again.
+            made = [each for each in made if each not in _names(switches[name])]
             made += _switched(switches[name], name, value, context)
         elif not word.startswith("-") and (below := _below(command, word, context)) is not None:
             return [*made, word, *plain_switches(below, words[at:], context)]

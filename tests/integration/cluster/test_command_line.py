@@ -155,3 +155,29 @@ def test_a_node_is_renamed_by_a_user(clean: Cluster) -> None:
     finally:
         clean.shoal("node", "update", "--hostname", name, "renamed")
     clean.until(lambda: "--hostname" not in clean.shoal("node", "ls"), "all is as it was")
+
+
+def test_listings_take_filters_and_templates(clean: Cluster) -> None:
+    clean.shoal(*CREATE, "--label", "tier=front", "--replicas", "2", "--detach=false", "--init=true", f"{HELLO}:1")
+    clean.shoal("service", "create", "--detach", "--name", "agent", "--mode", "global", f"{HELLO}:1")
+    assert clean.shoal("service", "ls", "-f", "label=tier=front", "--format", "{{.Name}} {{.Replicas}}") == "web 2/2\n"
+    assert clean.shoal("service", "ls", "--filter", "mode=global", "--format", "{{upper .Name}}") == "AGENT\n"
+    form = "table {{.Name}}\\t{{.DesiredState}}"
+    first, *rest = clean.shoal("service", "ps", "web", "-f", "desired-state=running", "--format", form).splitlines()
+    assert first.split() == ["NAME", "DESIRED", "STATE"]
+    assert sorted(line.split() for line in rest) == [["web.1", "Running"], ["web.2", "Running"]]
+    form = "{{.Spec.Mode.Replicated.Replicas}} {{json .Spec.Labels}}"
+    assert clean.shoal("service", "inspect", "-f", form, "web") == '2 {"tier":"front"}\n'
+    either = ("--filter", "role=worker", "--filter", "role=manager")
+    hosts = clean.shoal("node", "ls", *either, "--format", "{{.Hostname}} {{.Status}}").splitlines()
+    assert len(hosts) == 3 and all(line.endswith(" Ready") for line in hosts)
+
+
+def test_what_is_no_filter_or_template_is_told(clean: Cluster) -> None:
+    clean.shoal(*CREATE, "--with-registry-auth", f"{HELLO}:1")
+    done = clean.run("service", "ls", "--format", "{{.Nmae}}")
+    assert done.returncode == 2 and "there is no field 'Nmae'" in done.stderr
+    done = clean.run("service", "ls", "--filter", "colour=red")
+    assert done.returncode == 2 and "'colour' is not one of id, label, mode, name" in done.stderr
+    done = clean.run("service", "update", "--with-registry-auth", "--detach", "web")
+    assert done.returncode == 0 and "--with-registry-auth changes nothing" in done.stderr

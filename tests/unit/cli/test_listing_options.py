@@ -65,6 +65,7 @@ def test_a_form_that_is_none_is_refused_before_any_call(form: str) -> None:
     ("words", "plain"),
     [
         (["create", "--detach=false", "--init=true", "--name", "x", "img"], ["create", "--init", "--name", "x", "img"]),
+        (["create", "-d", "--detach=false", "img"], ["create", "img"]),
         (["create", "-d=true", "--init=0", "img"], ["create", "-d", "--no-init", "img"]),
         (["create", "--tty=T", "img", "run", "--tty=true"], ["create", "--tty", "img", "run", "--tty=true"]),
         (["create", "--env", "--tty=true", "img"], ["create", "--env", "--tty=true", "img"]),

@@ -104,7 +104,7 @@ def test_what_serves_is_not_given_up_for_what_no_node_can_have() -> None:
     assert not progress(world.tables, service).converged
     assert {task.id for task in world.running("web")} == before
     (problem,) = world.tables.service_status["web"].problems
-    assert "which does not meet node.labels.disk == tape: no node fits" in problem
+    assert "which does not meet node.labels.disk == tape: no suitable node" in problem
     world.relabel("h2", disk="tape")
     world.settle()
     assert where(world) == {"h2": 6}
