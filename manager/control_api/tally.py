@@ -21,6 +21,7 @@ class _Seen(NamedTuple):
 
 @dataclass
 class _Service:
+    identifier: str
     fresh: range
     count: Count = field(default_factory=Count)
     seen: dict[str, _Seen] = field(default_factory=dict)
@@ -41,7 +42,7 @@ class Tally:
         """As `counting.count`, which it can stand for."""
         kept = self._services.get(service_id)
         if kept is None or kept.fresh != fresh:
-            kept = self._services[service_id] = _Service(fresh)
+            kept = self._services[service_id] = _Service(service_id, fresh)
             for task_id in view.tasks_of(service_id):
                 self._look(kept, task_id)
         return kept.count
@@ -74,7 +75,7 @@ class Tally:
         if old is not None:
             kept.count.add(*old, kept.fresh, -1)
         task = self._view.tasks.get(task_id)
-        if task is not None:
+        if task is not None and task.service_id == kept.identifier:
             new = _Seen(task, self._view.task_status.get(task_id), answers(self._view, task.node_id))
             kept.seen[task_id] = new
             kept.count.add(*new, kept.fresh)
