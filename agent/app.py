@@ -106,7 +106,7 @@ async def run(settings: AgentSettings) -> None:
         apparmor = AppArmor()
         await asyncio.to_thread(apparmor.prepare)
         worker, runtime = await _worker(
-            stack, settings, membership.node_id, network, outbox, contents, volumes, apparmor
+            stack, settings, membership.node_id, address, network, outbox, contents, volumes, apparmor
         )
         await stack.enter_async_context(
             _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, sizes)
@@ -162,6 +162,7 @@ async def _worker(
     stack: AsyncExitStack,
     settings: AgentSettings,
     node_id: str,
+    address: str,
     network: NodeNetwork,
     outbox: Outbox,
     contents: FileContents,
@@ -190,7 +191,7 @@ async def _worker(
     images = ImageStore(settings.images_directory, read_registries(settings.registries_file), kind)
     stack.push_async_callback(images.aclose)
     worker = Worker(
-        node=Node(node_id, host.hostname(settings), kind.os, kind.architecture),
+        node=Node(node_id, host.hostname(settings), kind.os, kind.architecture, address),
         prober=Prober(containers=runtime),
         runtime=runtime,
         images=images,

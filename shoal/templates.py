@@ -27,6 +27,9 @@ NAMES = (
 )
 """Beside these, `Service.Labels.<name>` and `index .Service.Labels "<name>"`."""
 
+HOST_GATEWAY = "host-gateway"
+"""Of `extra_hosts`: stands for the address of the task's node."""
+
 _LABELS = "Service.Labels."
 _PLACEHOLDER = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
 _FIELD = re.compile(r"\.([A-Za-z]+(?:\.[A-Za-z0-9_-]+)+)")
@@ -35,12 +38,17 @@ _INDEX = re.compile(r'index \.Service\.Labels "([^"]+)"')
 
 @dataclass(frozen=True)
 class Node:
-    """What templates may say of a node; the platform in the terms of the OCI image index."""
+    """What templates may say of a node; the platform in the terms of the OCI image index.
+
+    Attributes:
+        address: at which containers reach it; empty where it is not known.
+    """
 
     id: str
     hostname: str
     os: str = "linux"
     architecture: str = ""
+    address: str = ""
 
 
 def values_of(revision: ServiceRevision, task: Task, node: Node) -> Mapping[str, str]:

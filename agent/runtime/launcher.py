@@ -163,7 +163,8 @@ class Launcher:
             step("spawn")
         pid = await_created(first, pipe, program.name, command_line(request.spec, request.image.config)[0])
         step("create")
-        name_first(self._places.logs(request.task_id))
+        if not request.log.disabled:
+            name_first(self._places.logs(request.task_id))
         # With no_new_privileges crun installs the filter after this point, just before it executes the program.
         if is_filtered(request.spec) and not request.spec.no_new_privileges:
             verify_filtered(pid)
@@ -178,7 +179,7 @@ class Launcher:
         return record
 
     def _conmon_arguments(self, program: Program, request: ContainerRequest) -> list[str]:
-        log_bytes = piece_sizes(*_log_bounds(request)).bytes
+        log_bytes = 0 if request.log.disabled else piece_sizes(*_log_bounds(request)).bytes
         return conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec, log_bytes=log_bytes)
 
     def _make_directories(self, request: ContainerRequest) -> None:
@@ -194,7 +195,8 @@ class Launcher:
             directory.mkdir()
         # The overlay's root shows the upper directory's mode and owner.
         upper.joinpath("u").chmod(0o755)
-        self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
+        if not request.log.disabled:
+            self._places.logs(request.task_id).mkdir(parents=True, exist_ok=True)
 
     def _write_spec(
         self,
@@ -263,6 +265,9 @@ class Launcher:
 
 
 def _log_bounds(request: ContainerRequest) -> tuple[int, int]:
+    """As `Record` has them."""
+    if request.log.disabled:
+        return 0, 0
     return request.log.max_bytes or _DEFAULT_LOG_BYTES, request.log.max_files or _DEFAULT_LOG_FILES
 
 

@@ -118,6 +118,7 @@ class Record:
         pid: of the first process, and `pid_started` its start time in clock ticks since boot (proc(5), stat, field
             22), so that another process with the same number is not taken for it. The same for conmon.
         log_bytes, log_files: what the user allows for a log file, and how many files: their product bounds the log.
+            Both are 0 where none is kept.
     """
 
     task_id: str

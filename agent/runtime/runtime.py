@@ -26,6 +26,7 @@ from agent.runtime.exec_process import ExecProcess
 from agent.runtime.exec_start import ExecStarter, end_leftovers
 from agent.runtime.execution import Executor
 from agent.runtime.exits import ExitWatch
+from agent.runtime.hooks import run_hook
 from agent.runtime.host_facts import read_host_facts
 from agent.runtime.launcher import Clock, Launcher, OnStep
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
@@ -35,10 +36,11 @@ from agent.runtime.oci_spec import HostFacts
 from agent.runtime.places import Places, Record, read_record
 from agent.runtime.processes import mount_table
 from agent.runtime.rotation import LogKeeper
-from agent.runtime.scrap import scrap, supervision_processes
+from agent.runtime.scrap import has_more_than_logs, scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
 from shoal.signal_names import number_of
@@ -225,6 +227,10 @@ class OciRuntime:
         """A user's program in a container that runs. As `ExecStarter.start`."""
         return await self._starter.start(self._running(wanted.task), wanted)
 
+    async def run_hook(self, task_id: str, hook: Hook) -> Execution:
+        """As `Runtime.run_hook`."""
+        return await run_hook(self.run_in, task_id, hook)
+
     def attach(self, task_id: str) -> Attached:
         """To a container that runs. As `Watchers.attach`."""
         record, end = self._running(task_id), self._ends[task_id]
@@ -323,13 +329,9 @@ class OciRuntime:
             if record is not None and waits is not None and not (record.program == "crun" and waits.exists()):
                 end_leftovers(self._places.bundle(task_id))
                 records.append(record)
-            elif task_id not in with_logs_only or self._has_more_than_logs(task_id):
+            elif task_id not in with_logs_only or has_more_than_logs(self._places, self._cgroups, task_id):
                 scrap(self._places, self._cgroups, task_id, keep_logs=True)
         return records
-
-    def _has_more_than_logs(self, task_id: str) -> bool:
-        places = (self._places.bundle(task_id), self._places.upper(task_id))
-        return any(place.exists() for place in places) or task_id in self._cgroups.tasks()
 
     def _remove_everything(self) -> None:
         self._cgroups.remove_parent()

@@ -155,3 +155,9 @@ def _throw_away(path: Path, into: Path) -> None:
 def _delete(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
+
+
+def has_more_than_logs(places: Places, cgroups: Cgroups, task_id: str) -> bool:
+    """Whether anything but its log is left of a task."""
+    left = (places.bundle(task_id), places.upper(task_id))
+    return any(place.exists() for place in left) or task_id in cgroups.tasks()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from agent.worker.seams import Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
+from shoal.templates import HOST_GATEWAY
 
 MAX_HOSTNAME = 63
 """RFC 1123, and less than the kernel's own 64."""
@@ -22,13 +23,16 @@ def hostname(spec: ContainerSpec, name: str) -> str:
     return (spec.hostname or name.replace(".", "-"))[:MAX_HOSTNAME].rstrip(".-")
 
 
-def etc_files(spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_resolv_conf: str) -> Mapping[str, bytes]:
+def etc_files(
+    spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_resolv_conf: str, *, node_address: str = ""
+) -> Mapping[str, bytes]:
     """Content by path in the container.
 
     Args:
         name: of the task, `web.3.<id>`.
         sandbox: None for a container in the node's own network namespace, or without network.
         host_resolv_conf: the node's own, for containers that the node's resolver does not serve.
+        node_address: what `host-gateway` stands for.
     """
     own = hostname(spec, name)
     places = (*sandbox.addresses.values(), *sandbox.addresses6.values()) if sandbox else ()
@@ -36,15 +40,17 @@ def etc_files(spec: ContainerSpec, name: str, sandbox: Sandbox | None, host_reso
     resolver = sandbox.resolver if sandbox else ""
     return {
         "/etc/hostname": f"{own}\n".encode(),
-        "/etc/hosts": _hosts(own, addresses, spec.extra_hosts),
+        "/etc/hosts": _hosts(own, addresses, spec.extra_hosts, node_address),
         "/etc/resolv.conf": _resolv_conf(spec.dns, resolver, host_resolv_conf),
     }
 
 
-def _hosts(own: str, addresses: Sequence[str], extra: Sequence[str]) -> bytes:
+def _hosts(own: str, addresses: Sequence[str], extra: Sequence[str], node_address: str) -> bytes:
     lines = [*_LOCAL, *(f"{address}\t{own}" for address in addresses or ("127.0.1.1",))]
     for each in extra:
         name, _, address = each.partition(":")
+        if address == HOST_GATEWAY:
+            address = node_address
         lines.append(f"{address.strip('[]')}\t{name}")
     return ("\n".join(lines) + "\n").encode()
 

@@ -38,7 +38,7 @@ def container_request(
         log=template.log,
         image=image,
         netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
-        files=etc_files(spec, name, own, host_resolv_conf),
+        files=etc_files(spec, name, own, host_resolv_conf, node_address=node.address),
         mounted=supplies.mounted,
         volumes=supplies.volumes,
         cdi=cdi_devices(task),

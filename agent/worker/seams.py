@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from agent.health.executions import Execution
 from agent.worker.table_change import TableChange
-from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck
+from shoal.api.v1.container_pb2 import ContainerSpec, Healthcheck, Hook
 from shoal.api.v1.dispatcher_pb2 import Assignments
 from shoal.api.v1.meta_pb2 import Resources
 from shoal.api.v1.service_pb2 import LogConfig, ServiceRevision
@@ -307,6 +308,15 @@ class Runtime(Protocol):
 
     async def signal(self, task_id: str, signal: str) -> None:
         """Send a signal by name ("SIGTERM") to the first process, or to all ("SIGKILL"). No error when it has ended."""
+        ...
+
+    async def run_hook(self, task_id: str, hook: Hook) -> Execution:
+        """Run a program in a container that runs, to its end; when cancelled, it is hung up on, then killed.
+
+        Raises:
+            NotFound: the container has ended. InvalidInput: it has no such user or group.
+            Exhausted: too many programs run. Unavailable: the host refused.
+        """
         ...
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:

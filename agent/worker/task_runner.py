@@ -5,13 +5,15 @@ One asyncio task runs it. Whatever others tell it (a new assignment, an exit) on
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 
+from agent.worker import killing
 from agent.worker.attaching import attach, close
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, why
 from agent.worker.faults import line_of
+from agent.worker.hooks import Hooks
 from agent.worker.image_room import refusal_is_final
 from agent.worker.progress import is_for_journal, next_status
 from agent.worker.seams import Exit, Image, Running, Sandbox
@@ -20,7 +22,7 @@ from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal,
 from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
 from agent.worker.task_step import Action, Container, Facts, Goal, goal_of, next_action
 from agent.worker.tools import Tools
-from agent.worker.watches import Change, Watches
+from agent.worker.watches import Change, Watches, add_notice
 from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
@@ -28,10 +30,6 @@ from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import ShoalError, Unavailable
 from shoal.task_group import TaskGroup
 
-KILL_PATIENCE_SECONDS = 10.0
-"""A killed container that is still there after this long is killed again."""
-
-RETRY_SECONDS = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -65,6 +63,7 @@ class TaskRunner:
         self._sandbox: Sandbox | None = None
         self._supplies: Supplies | None = None
         self._signalled_at: float | None = None
+        self._grace_began = 0.0
         self._overdue = False
         self._detached = False
         self._released = False
@@ -72,6 +71,7 @@ class TaskRunner:
         self._forgotten = False
         self._wake = asyncio.Event()
         self._drain = Drain(tools.networks, self._wake)
+        self._hooks = Hooks(tools.runtime, task.id)
 
     @property
     def task(self) -> Task:
@@ -134,6 +134,9 @@ class TaskRunner:
             released=self._released,
             unchecked=self._watches.is_due(self._status),
             unhealthy=self._is_unhealthy(),
+            post_start_due=self._hooks.post_start_due(self._revision),
+            hook_failed=bool(self._hooks.failure),
+            pre_stop_due=self._hooks.pre_stop_due(self._revision),
             # With no manager in reach, no other node would tell that it leads nobody to it.
             led_to=not self._cut_off
             and self._goal() is Goal.STOP
@@ -154,9 +157,11 @@ class TaskRunner:
             case Action.ACCEPT:
                 self._report(TaskState.ACCEPTED)
             case Action.PREPARE:
-                await self._while_wanted(self._prepare())
+                await either(self._prepare(), self._until(lambda: self._goal() is not Goal.RUN))
             case Action.START:
                 await self._start()
+            case Action.POST_START:
+                await self._post_start()
             case Action.REPORT_RUNNING:
                 self._report_running()
             case Action.CHECK:
@@ -165,10 +170,12 @@ class TaskRunner:
             case Action.DRAIN:
                 terms = drain_terms(self._revision)
                 await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._found)
+            case Action.PRE_STOP:
+                await self._pre_stop()
             case Action.SIGNAL:
                 await self._signal()
             case Action.KILL:
-                await self._kill()
+                await killing.kill(self._tools.runtime, self._task.id, self._wake)
             case Action.REPORT_EXIT:
                 await self._report_exit()
             case Action.REPORT_LOST:
@@ -193,14 +200,10 @@ class TaskRunner:
         except TimeoutError:
             self._overdue = True
 
-    async def _while_wanted(self, work: Coroutine[None, None, None]) -> None:
-        """Give the work up as soon as the task is not to run any more."""
-        await either(work, self._until_unwanted())
-
-    async def _until_unwanted(self) -> None:
-        while self._goal() is Goal.RUN:
-            await self._wake.wait()
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
             self._wake.clear()
+            await self._wake.wait()
 
     async def _prepare(self) -> None:
         try:
@@ -238,6 +241,21 @@ class TaskRunner:
                 self._close_sandbox()
                 self._supplies = SPENT
 
+    async def _post_start(self) -> None:
+        hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
+        await either(hooks, self._until(lambda: self._goal() is not Goal.RUN or not isinstance(self._found, Running)))
+        if self._hooks.post_start_due(self._revision) and self._goal() is Goal.RUN:
+            await self._wake.wait()  # the container has ended, which is told in a moment
+
+    async def _pre_stop(self) -> None:
+        """Within the grace, of which the rest is for the signal."""
+        self._grace_began = asyncio.get_running_loop().time()
+        grace, tell = grace_seconds(self._revision), partial(self._report, TaskState.RUNNING)
+        hooks = self._hooks.pre_stop(self._revision, grace, tell)
+        await either(hooks, self._until(lambda: not isinstance(self._found, Running)))
+        if self._hooks.notice:
+            self._tell_news(partial(add_notice, notice=self._hooks.notice))
+
     def _report_running(self) -> None:
         if isinstance(self._found, Running):
             self._status.pid = self._found.pid
@@ -248,33 +266,20 @@ class TaskRunner:
     async def _signal(self) -> None:
         self._watches.stop()
         signal = stop_signal(self._revision, self._image_stop_signal)
-        self._signalled_at = asyncio.get_running_loop().time()
+        self._signalled_at = self._grace_began or asyncio.get_running_loop().time()
         try:
             await self._tools.runtime.signal(self._task.id, signal)
         except ShoalError as error:
             _log.warning("task %s did not take %s: %s", self._task.id, signal, error)
 
-    async def _kill(self) -> None:
-        """Again and again, should the kernel hold a process."""
-        try:
-            await self._tools.runtime.signal(self._task.id, "SIGKILL")
-            async with asyncio.timeout(KILL_PATIENCE_SECONDS):
-                await self._wake.wait()
-        except TimeoutError:
-            _log.warning("task %s is still there %g s after SIGKILL", self._task.id, KILL_PATIENCE_SECONDS)
-        except ShoalError as error:
-            _log.warning("task %s cannot be killed: %s", self._task.id, error)
-            await asyncio.sleep(RETRY_SECONDS)
-
     async def _report_exit(self) -> None:
         assert isinstance(self._found, Exit)
-        unhealthy = self._is_unhealthy()
-        state = final_state(self._found, self._goal() is not Goal.RUN, unhealthy)
+        failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if self._is_unhealthy() else "")
+        state = final_state(self._found, self._goal() is not Goal.RUN, bool(failed))
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
         self._status.exit_code = self._found.code
         self._status.oom_killed = self._found.oom_killed
-        reason = f"unhealthy: {self._status.health_output}" if unhealthy else why(self._found, limit)
-        await self._end(state, self._cut_off if state == TaskState.SHUTDOWN else reason)
+        await self._end(state, self._cut_off if state == TaskState.SHUTDOWN else failed or why(self._found, limit))
 
     async def _end(self, state: TaskState.ValueType, message: str) -> None:
         """Tell that it is over, once its addresses and ports are free: a successor may get them at once."""
@@ -305,7 +310,7 @@ class TaskRunner:
             await work
         except Exception as error:
             _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(f"task {self._task.id}", error))
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(killing.RETRY_SECONDS)
 
     def _is_unhealthy(self) -> bool:
         return self._status.health == TaskStatus.UNHEALTHY
@@ -331,12 +336,8 @@ class TaskRunner:
         self._tools.report(self._status)
 
     def _write_journal(self) -> None:
-        entry = JournalEntry(
-            task=self._task,
-            status=self._status,
-            image_stop_signal=self._image_stop_signal,
-            healthcheck=self._watches.check,
-        )
+        signal, check = self._image_stop_signal, self._watches.check
+        entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
         self._tools.journal.write(entry, self._revision)
 
     def _spec(self) -> ServiceRevision:

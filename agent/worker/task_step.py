@@ -43,6 +43,8 @@ class Facts:
         led_to: it is to stop, and clients may still be led to it.
         unchecked: it has a health check, and nobody makes it.
         unhealthy: its health check says that it does not serve any more.
+        post_start_due, pre_stop_due: it has hooks for then, and they have not been run. hook_failed: one after the
+            start has failed, so the task is to fail.
     """
 
     goal: Goal
@@ -55,6 +57,9 @@ class Facts:
     unchecked: bool = False
     unhealthy: bool = False
     led_to: bool = False
+    post_start_due: bool = False
+    hook_failed: bool = False
+    pre_stop_due: bool = False
 
 
 class Action(Enum):
@@ -65,11 +70,15 @@ class Action(Enum):
     PREPARE = auto()
     """Get the image, make the sandbox."""
     START = auto()
+    POST_START = auto()
+    """Run its hooks after the start."""
     REPORT_RUNNING = auto()
     CHECK = auto()
     """Begin to make its health check."""
     DRAIN = auto()
     """Wait until no client is led to it any more."""
+    PRE_STOP = auto()
+    """Run its hooks before the stop signal."""
     SIGNAL = auto()
     KILL = auto()
     REPORT_EXIT = auto()
@@ -112,15 +121,22 @@ def _ended(facts: Facts) -> Action:
 
 
 def _running(facts: Facts) -> Action:
-    if facts.goal is not Goal.RUN or facts.unhealthy:
-        if not facts.signalled:
-            return Action.DRAIN if facts.led_to else Action.SIGNAL
-        return Action.KILL if facts.overdue else Action.WAIT
+    if facts.goal is not Goal.RUN or facts.unhealthy or facts.hook_failed:
+        return _stopping(facts)
     if not facts.state:
         return Action.ACCEPT
     if facts.state < TaskState.RUNNING:
-        return Action.REPORT_RUNNING
+        return Action.POST_START if facts.post_start_due else Action.REPORT_RUNNING
     return Action.CHECK if facts.unchecked else Action.WAIT
+
+
+def _stopping(facts: Facts) -> Action:
+    if facts.signalled:
+        return Action.KILL if facts.overdue else Action.WAIT
+    if facts.led_to:
+        return Action.DRAIN
+    # What never ran has nothing to prepare for its stop.
+    return Action.PRE_STOP if facts.pre_stop_due and facts.state == TaskState.RUNNING else Action.SIGNAL
 
 
 def _absent(facts: Facts) -> Action:

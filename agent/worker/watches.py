@@ -86,4 +86,8 @@ def set_health(status: TaskStatus, *, health: TaskStatus.Health.ValueType, line:
 
 def set_opening(status: TaskStatus, *, opening: bool, notice: str) -> None:
     status.opening = opening
+    add_notice(status, notice)
+
+
+def add_notice(status: TaskStatus, notice: str) -> None:
     status.notice = "; ".join(filter(None, [status.notice, notice]))

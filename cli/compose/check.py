@@ -43,6 +43,7 @@ SUPPORTED: Mapping[str, Any] = {
             "network_mode": None,
             "labels": None,
             "hostname": None,
+            "container_name": None,
             "user": None,
             "group_add": None,
             "working_dir": None,
@@ -67,6 +68,8 @@ SUPPORTED: Mapping[str, Any] = {
             "security_opt": None,
             "oom_score_adj": None,
             "healthcheck": None,
+            "post_start": None,
+            "pre_stop": None,
             **dict.fromkeys(SETTERS),
             "platform": None,
             "label_file": None,
@@ -133,8 +136,6 @@ _REAL_TIME = (
 
 REFUSED: Mapping[YamlPath, str] = {
     ("services", "build"): "Shoal does not build images: build it, `shoal image push` it, and name it in `image`",
-    ("services", "container_name"): "a service may have several containers, so Shoal names them itself; leave it out, "
-    "the service is found by its own name, and by `aliases` under its networks",
     ("services", "external_links"): "there are no containers outside of the cluster to link to; leave it out",
     ("services", "volumes_from"): "tasks may be on several nodes: give both services the same volume instead",
     ("services", "extends"): "is followed in files only",
@@ -155,8 +156,6 @@ REFUSED: Mapping[YamlPath, str] = {
     ): "networks are routed and no frame leaves a container's link, so nobody sees the address; "
     "give ipv4_address or ipv6_address where a peer is to know the service",
     ("services", "models"): "Shoal runs containers only",
-    ("services", "post_start"): "is not supported: let the container's own program do it, or a job that depends on it",
-    ("services", "pre_stop"): "is not supported: a container gets its stop_signal, and stop_grace_period to heed it",
     ("services", "pull_refresh_after"): "an image is pinned by its digest when it is deployed; deploy again instead",
     (
         "services",

@@ -11,7 +11,7 @@ from cli.compose.tree import YamlPath
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth, words
 from cli.flags.mounts import parse_tmpfs
 from cli.flags.security import security_option
-from shoal.api.v1.container_pb2 import ContainerSpec, Ulimit
+from shoal.api.v1.container_pb2 import ContainerSpec, Hook, Ulimit
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
@@ -49,6 +49,17 @@ def _ulimits(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
         )
 
 
+def _hook(value: Mapping[str, Value]) -> Hook:
+    """One entry of `post_start` or `pre_stop`."""
+    return Hook(
+        command=words(value.get("command")),
+        user=scalar(value.get("user") or ""),
+        working_dir=scalar(value.get("working_dir") or ""),
+        env=[f"{name}={text}" for name, text in pairs(value.get("environment") or {}).items()],
+        privileged=truth(value.get("privileged") or False),
+    )
+
+
 def _tmpfs(spec: ServiceSpec, value: Value) -> None:
     for entry in texts(value):
         spec.task.container.mounts.append(parse_tmpfs(entry))
@@ -69,6 +80,7 @@ SETTERS: Mapping[str, Setter] = {
     "entrypoint": _many("entrypoint", words),
     "labels": _labels,
     "hostname": _plain("hostname"),
+    "container_name": _plain("name"),
     "user": _plain("user"),
     "group_add": _many("groups"),
     "working_dir": _plain("working_dir"),
@@ -91,6 +103,8 @@ SETTERS: Mapping[str, Setter] = {
     "oom_score_adj": _plain("oom_score_adj", number),
     "healthcheck": health.healthcheck,
     "x-healthcheck": health.extension,
+    "post_start": lambda spec, value: spec.task.container.post_start.extend(map(_hook, value)),
+    "pre_stop": lambda spec, value: spec.task.container.pre_stop.extend(map(_hook, value)),
     **tuning.SETTERS,
 }
 

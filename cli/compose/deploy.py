@@ -7,6 +7,7 @@ from typing import Any
 from cli.compose.device_requests import request_devices
 from cli.compose.values import duration_ms, number, pairs, scalar, size, texts, truth
 from cli.flags import modes
+from cli.flags.logs import set_log_driver
 from cli.flags.numbers import count
 from cli.flags.placement import add_affinity, add_preference, set_cut_off, set_priority
 from cli.flags.ports import from_long, from_short
@@ -210,10 +211,8 @@ def _is_a_word_to_people(key: str) -> bool:
 
 
 def logging(spec: ServiceSpec, value: Mapping[str, Value]) -> None:
-    """`driver` (json-file or local) and the bounds of rotation."""
-    driver = value.get("driver", "local")
-    if driver not in ("json-file", "local"):
-        raise InvalidInput(f"log driver {driver!r} is not supported yet; the log is kept on the node")
+    """`driver` (json-file, local or none) and the bounds of rotation."""
+    set_log_driver(spec, str(value.get("driver") or "local"))
     options = value.get("options") or {}
     if "max-size" in options:
         spec.task.log.max_bytes = size(options["max-size"])

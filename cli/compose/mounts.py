@@ -1,6 +1,6 @@
 """Compose `volumes`: of a service, to mounts; of the file, to the stack's volumes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,16 @@ def mounts(
             fault(("volumes", index), str(error))
 
 
+def label_volumes(volumes: Iterable[VolumeSpec], containers: Iterable[ContainerSpec]) -> None:
+    """Give the stack's volumes the labels that mounts of them say; what the volumes say themselves stands."""
+    made = {volume.name: volume for volume in volumes}
+    for mount in (mount for container in containers for mount in container.mounts):
+        if mount.type == Mount.VOLUME and mount.source in made:
+            labels = made[mount.source].labels
+            labels.update({name: text for name, text in mount.volume.labels.items() if name not in labels})
+            mount.volume.labels.clear()
+
+
 def without_effect(entry: Any) -> str:
     """What of a mount has no effect here: contents are not labelled for SELinux. Empty where all has."""
     if not isinstance(entry, dict):
@@ -99,6 +109,8 @@ def _placed(mount: Mount, stack: str, known: Mapping[str, Any], directory: Path)
             raise InvalidInput(f"volume {mount.source!r} is not among the file's volumes")
         body = known[mount.source] or {}
         mount.source, mount.volume.external = cluster_name(stack, mount.source, body), is_external(body)
+        if mount.volume.labels and mount.volume.external:
+            raise InvalidInput("volume.labels are for a volume that the stack makes, and this one is external")
     return mount
 
 
@@ -124,12 +136,12 @@ def _long(entry: Mapping[str, Any]) -> Mount:
     fields |= dict(_below(entry, "bind", _BIND))
     fields |= dict(_below(entry, "volume", {"nocopy": "no_copy", "subpath": "subpath"}))
     fields |= {name: scalar(entry[key]) for key, name in _OWN.items() if key in entry}
-    return from_fields(fields, str(dict(entry)))
+    return from_fields(fields, str(dict(entry)), labels=pairs((entry.get("volume") or {}).get("labels") or {}))
 
 
 def _below(entry: Mapping[str, Any], section: str, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key, value in (entry.get(section) or {}).items():
-        if key.startswith("x-") or (section, key) in WITHOUT_EFFECT:
+        if key.startswith("x-") or (section, key) in (*WITHOUT_EFFECT, ("volume", "labels")):
             continue
         if key not in names:
             raise InvalidInput(f"{section}.{key} is not supported yet")

@@ -12,6 +12,13 @@ from shoal.errors import InvalidInput
 from shoal.network_modes import MODES
 
 _OF_A_POOL = ("gateway", "ip_range")
+_SHARED = {
+    "service": "each task has a network namespace of its own; put both services on one network and reach the other by "
+    "its name, {name}, in place of localhost, or run both programs in one container",
+    "container": "there are no containers outside of the cluster; make it a service, and reach it by its name on a "
+    "network that both are on",
+}
+"""Modes that share another container's network, by what stands before the colon, and what to use instead."""
 Value = Any
 AddFault = Callable[[tuple[str | int, ...], str], None]
 """Takes the place below the network, and what is wrong there."""
@@ -67,6 +74,9 @@ def mode(spec: ServiceSpec, value: Value) -> None:
     Raises:
         InvalidInput: another one, or beside `networks`.
     """
+    kind, sign, name = str(value).partition(":")
+    if sign and kind in _SHARED:
+        raise InvalidInput(f"network_mode {str(value)!r} is not supported: {_SHARED[kind].format(name=name)}")
     if str(value) not in MODES:
         raise InvalidInput(f"network_mode {str(value)!r} is not supported; use {', '.join(sorted(MODES))}, or networks")
     if spec.task.networks:

@@ -67,12 +67,14 @@ class _Conversion:
         default = self._cluster_name(DEFAULT_NETWORK)
         if default in used and DEFAULT_NETWORK not in self._networks:
             made.append(NetworkSpec(name=default, driver="overlay", stack=self._stack))
+        volumes = self._stack_volumes()
+        mounts.label_volumes(volumes, (spec.task.container for spec in services))
         return Project(
             services=services,
             networks=tuple(made),
             secrets=self._stack_files("secret"),
             configs=self._stack_files("config"),
-            volumes=self._stack_volumes(),
+            volumes=volumes,
         )
 
     def _stack_volumes(self) -> tuple[VolumeSpec, ...]:

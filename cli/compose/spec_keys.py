@@ -48,6 +48,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.networks.address": ("networks.ipv4_address",),
     "task.networks.address6": ("networks.ipv6_address",),
     "task.log": ("logging.options", "logging"),
+    "task.log.disabled": ("logging.driver",),
     "task.log.max_bytes": ("logging.options.max-size",),
     "task.log.max_files": ("logging.options.max-file",),
     "task.limits": (_LIMITS,),
@@ -74,6 +75,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.placement.max_per_node": ("deploy.placement.max_replicas_per_node",),
     "task.placement.platforms": ("image",),
     "task.container": ("",),
+    "task.container.name": ("container_name",),
     "task.container.env": ("environment", "env_file"),
     "task.container.groups": ("group_add",),
     "task.container.labels": ("labels", "label_file"),
@@ -91,6 +93,7 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.mounts.volume.per_slot": ("volumes.x-per-slot",),
     "task.container.mounts.volume.hold_ms": ("volumes.x-hold",),
     "task.container.mounts.shared": ("volumes.x-shared",),
+    "task.container.mounts.volume.labels": ("volumes.volume.labels",),
     "task.container.dns.nameservers": ("dns",),
     "task.container.dns.search": ("dns_search",),
     "task.container.dns.options": ("dns_opt",),
@@ -125,6 +128,17 @@ _OF_SERVICES: Mapping[str, tuple[str, ...]] = {
     "task.container.healthcheck.disabled": ("healthcheck.disable",),
     "task.container.healthcheck.http": ("x-healthcheck.http",),
     "task.container.healthcheck.tcp": ("x-healthcheck.tcp",),
+    **{
+        f"task.container.{moment}.{field}": (f"{moment}.{key}",)
+        for moment in ("post_start", "pre_stop")
+        for field, key in (
+            ("command", "command"),
+            ("user", "user"),
+            ("working_dir", "working_dir"),
+            ("env", "environment"),
+            ("privileged", "privileged"),
+        )
+    },
     "task.container.secrets.policy": ("secrets.x-policy",),
     "task.container.configs.policy": ("configs.x-policy",),
     **{
@@ -206,6 +220,7 @@ def _indexed(key: YamlPath, indexes: YamlPath) -> YamlPath:
     """An index that stood within the field stands behind the key of the list: ports[1].host_ip."""
     if not indexes:
         return key
-    lists = ("ports", "volumes", "networks", "preferences", "secrets", "configs", "config", "generic_resources")
+    hooks = ("post_start", "pre_stop")
+    lists = (*hooks, "ports", "volumes", "networks", "preferences", "secrets", "configs", "config", "generic_resources")
     place = next((number for number, part in enumerate(key, 1) if part in lists), len(key))
     return (*key[:place], indexes[0], *key[place:])

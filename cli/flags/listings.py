@@ -233,7 +233,12 @@ LISTINGS = (
     Listing("--mount", "MOUNT", MOUNT_HELP, _add_mount, _remove_mount),
     _referring("--secret", "Mount a secret: NAME, or source=…,target=…,uid=…,gid=…,mode=…,policy=follow|pin."),
     _referring("--config", "Mount a config, likewise."),
-    _worded("--host", "NAME:ADDRESS", "Add a line to /etc/hosts.", lambda spec: spec.task.container.extra_hosts),
+    _worded(
+        "--host",
+        "NAME:ADDRESS",
+        "Add a line to /etc/hosts; the address host-gateway is the node's.",
+        lambda spec: spec.task.container.extra_hosts,
+    ),
     _worded("--group", "GROUP", "Add a supplementary group.", lambda spec: spec.task.container.groups),
     _worded("--dns", "ADDRESS", "Use this resolver upstream.", lambda spec: spec.task.container.dns.nameservers),
     _worded("--dns-search", "DOMAIN", "Search this domain.", lambda spec: spec.task.container.dns.search),

@@ -5,19 +5,28 @@ from cli.render.units import parse_bytes
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
-DRIVERS = ("json-file", "local")
+NONE = "none"
+DRIVERS = ("json-file", "local", NONE)
 """Docker's names for what is done here."""
+OF_DOCKER = ("awslogs", "etwlogs", "fluentd", "gcplogs", "gelf", "journald", "logentries", "splunk", "syslog")
+"""Docker's drivers that send logs elsewhere."""
 OPTIONS = {"max-size": "max_bytes", "max-file": "max_files"}
 
 
-def set_log_driver(_: ServiceSpec, name: str) -> None:
-    """Refuses those that send logs elsewhere.
+def set_log_driver(spec: ServiceSpec, name: str) -> None:
+    """Whether a log is kept on the node. Refuses drivers that send logs elsewhere, by name.
 
     Raises:
-        InvalidInput: it is one of those.
+        InvalidInput: it is one of those, or none at all.
     """
+    if name in OF_DOCKER:
+        raise InvalidInput(
+            f"log driver {name!r} is not supported: logs are kept on the node, and `shoal service logs` reads them; "
+            "use json-file or local, or none for no log"
+        )
     if name not in DRIVERS:
-        raise InvalidInput(f"{name!r} is not supported; logs are kept on the node: {' or '.join(DRIVERS)}")
+        raise InvalidInput(f"unknown log driver {name[:80]!r}; use one of {', '.join(DRIVERS)}")
+    spec.task.log.disabled = name == NONE
 
 
 def add_log_option(spec: ServiceSpec, text: str) -> None:

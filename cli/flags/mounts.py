@@ -36,7 +36,7 @@ FOLLOWING = ("slave", "rslave")
 RECURSION = ("enabled", "disabled", "writable", "readonly")
 """What a container has of mounts below the source: all, read-only where the mount is; none; all as they are; all, and
 read-only or not at all."""
-_OPTION = "volume-opt"
+_OPTION, _LABEL = "volume-opt", "volume-label"
 OF_VOLUMES = ("driver", "subpath", "no_copy", "per_slot")
 LASTING = ("hold", "shared")
 """What is for data that outlives its container: volumes and bind mounts."""
@@ -50,6 +50,7 @@ def parse_mount(text: str) -> Mount:
     """
     fields: dict[str, str] = {}
     options: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for part in text.split(","):
         key, sign, value = part.partition("=")
         if key == _OPTION:
@@ -57,11 +58,14 @@ def parse_mount(text: str) -> Mount:
             if not equals:
                 raise InvalidInput(f"mount {text!r}: {part!r} is not of the form {_OPTION}=name=value")
             options[name] = setting
+        elif key == _LABEL:
+            name, _, setting = value.partition("=")
+            labels[name] = setting
         elif key in _KEYS:
             fields[_KEYS[key]] = value if sign else "true"
         else:
-            raise InvalidInput(f"mount {text!r}: {key!r} is not one of {', '.join(sorted({*_KEYS, _OPTION}))}")
-    return from_fields(fields, text, options)
+            raise InvalidInput(f"mount {text!r}: {key!r} is not one of {', '.join(sorted({*_KEYS, _OPTION, _LABEL}))}")
+    return from_fields(fields, text, options, labels)
 
 
 def parse_tmpfs(text: str) -> Mount:
@@ -88,11 +92,17 @@ def parse_tmpfs(text: str) -> Mount:
     return mount
 
 
-def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str] | None = None) -> Mount:
+def from_fields(
+    fields: Mapping[str, str],
+    text: str,
+    options: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Mount:
     """A mount of fields as text; without a type it is one of a volume.
 
     Args:
         options: of the volume's driver.
+        labels: of the volume, where it is made with the service.
     """
     kind = fields.get("type", "volume")
     if kind not in TYPES:
@@ -128,7 +138,8 @@ def from_fields(fields: Mapping[str, str], text: str, options: Mapping[str, str]
         mount.volume.hold_ms = parse_duration_ms(fields["hold"])
     if kind == "volume":
         _volume(mount, fields, options or {})
-    elif options or any(name in fields for name in OF_VOLUMES):
+        mount.volume.labels.update(labels or {})
+    elif options or labels or any(name in fields for name in OF_VOLUMES):
         raise InvalidInput(f"mount {text!r}: options of volumes do not belong to a mount of type {kind}")
     return mount
 

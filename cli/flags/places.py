@@ -50,6 +50,7 @@ _FLAGS = {
     "task.placement.max_per_node": "--replicas-max-per-node",
     "task.log.max_bytes": "--log-max-size",
     "task.log.max_files": "--log-max-files",
+    "task.log.disabled": "--log-driver",
     "task.container.image": "image",
     "task.container.command": "command",
     "task.container.env": "--env",

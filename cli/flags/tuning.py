@@ -168,7 +168,7 @@ TUNING_SCALARS = (
     Scalar("--oom-kill-disable", "", "Let processes wait for memory in place of killing them.", _no_oom_kill),
     Scalar("--oom-score-adj", "NUMBER", "-1000 to 1000: who is killed first when the node runs short.", _oom_score),
     Scalar("--blkio-weight", "NUMBER", "10 to 1000: weight against others when block devices are busy.", weigh),
-    Scalar("--log-driver", "DRIVER", "Where logs are kept: local or json-file, which mean the same.", set_log_driver),
+    Scalar("--log-driver", "DRIVER", "Keep a log on the node (local, json-file) or none (none).", set_log_driver),
     *(Scalar(flag, "VALUE", f"Not supported: {why}.", _refuse(flag, why)) for flag, why in REFUSED.items()),
     *(Scalar(flag, "", f"Changes nothing: {why}.", _pass_over(flag, why)) for flag, why in MEANINGLESS.items()),
 )

@@ -12,6 +12,7 @@ LIST_ENTRIES: Final = 1024
 TEXT_BYTES: Final = 128 * 1024  # Linux: MAX_ARG_STRLEN, one argument or environment string of execve(2)
 EXEC_BYTES: Final = 128 * 1024
 PORTS: Final = 256
+HOOKS: Final = 32
 FILE_BYTES: Final = 500 * 1024
 FILE_REFERENCES: Final = 256
 # Users of an object that an error names, before it says "…".

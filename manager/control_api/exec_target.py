@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from manager.control_api.container_names import service_of
 from manager.control_api.lookup import find_task, hostname_of, is_down
 from manager.control_api.seams import AgentAddress
 from manager.store.tables import View
@@ -15,7 +16,7 @@ from shoal.task_states import observed
 
 def find_running(view: View, reference: str) -> Task:
     """A running task: by its id or the beginning of that, by name ("web.1", "web.1.<id>"; of a global service
-    "web.h1"), or the one with the lowest slot of a service.
+    "web.h1"), by its container's name, or the one with the lowest slot of a service.
 
     Raises:
         NotFound: no such task or service. Refused: it does not run.
@@ -23,6 +24,8 @@ def find_running(view: View, reference: str) -> Task:
     """
     name, _, place = reference.partition(".")
     service = view.service_named(name) or view.services.get(name)
+    if service is None and (named := service_of(view, reference)) is not None:
+        return _of_service(view, named, view.tasks_of(named.meta.id).values(), f"container {reference}")
     if service is None:
         try:
             return _checked(view, find_task(view, reference), reference)

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
+from manager.control_api.container_names import service_of
 from manager.control_api.lookup import find_service, find_task, hostname_of
 from manager.control_api.seams import AgentAddress
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import LogSource
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.errors import NotFound
+from shoal.errors import NotFound, Refused
 from shoal.task_states import observed, task_name
 
 
@@ -45,7 +46,7 @@ class Place:
 
 
 def find_target(view: View, reference: str) -> Target:
-    """A service, a task, or a place of a service ("web.1", "web.h1").
+    """A service, by its container's name too, a task, or a place of a service ("web.1", "web.h1").
 
     Raises:
         NotFound: none is there; the text is that of the service.
@@ -55,6 +56,8 @@ def find_target(view: View, reference: str) -> Target:
     except NotFound:
         if (target := _in_place(view, reference)) is not None:
             return target
+        if (named := service_of(view, reference)) is not None:
+            return Target(service_id=named.meta.id)
         try:
             return Target(task_id=find_task(view, reference).id)
         except NotFound:
@@ -95,7 +98,7 @@ def _is_in(view: View, target: Target, task: Task) -> bool:
 
 
 def tasks_of(view: View, target: Target) -> list[Task]:
-    """Tasks that may have a log: those that their agent has taken on."""
+    """Tasks that may have a log: those that their agent has taken on, and whose output is kept."""
     if target.task_id:
         found: Iterable[Task] = [view.tasks[target.task_id]] if target.task_id in view.tasks else []
     elif target.stack:
@@ -103,7 +106,29 @@ def tasks_of(view: View, target: Target) -> list[Task]:
         found = chain.from_iterable(view.tasks_of(identifier).values() for identifier in services)
     else:
         found = (task for task in view.tasks_of(target.service_id).values() if _is_in(view, target, task))
-    return [task for task in found if task.node_id and _has_begun(view, task)]
+    return [task for task in found if task.node_id and _has_begun(view, task) and _keeps_log(view, task)]
+
+
+def require_log(view: View, target: Target) -> None:
+    """Whether any output is kept.
+
+    Raises:
+        Refused: it is not, nor was that of earlier tasks that are known still.
+    """
+    task = view.tasks.get(target.task_id)
+    service = view.services.get(task.service_id if task is not None else target.service_id)
+    disabled = service is not None and service.spec.task.log.disabled if task is None else not _keeps_log(view, task)
+    if disabled and not tasks_of(view, target):
+        name = service.spec.name if service is not None else target.task_id
+        raise Refused(
+            f'service "{name}" keeps no log: its log driver is none; '
+            f"`shoal service update --log-driver local {name}` keeps one, `shoal attach {name}` shows its output now"
+        )
+
+
+def _keeps_log(view: View, task: Task) -> bool:
+    revision = view.revision_of(task.service_id, task.revision)
+    return revision is None or not revision.spec.task.log.disabled
 
 
 def _has_begun(view: View, task: Task) -> bool:

@@ -32,7 +32,7 @@ class Logs:
         """Lines, with the source before the first of each task; what is missing is told as a warning.
 
         Raises:
-            NotFound: no such service or task. Exhausted: too many read at once.
+            NotFound: no such service or task. Refused: its output is not kept. Exhausted: too many read at once.
         """
         if self._readers >= MAX_READERS:
             raise Exhausted(f"{self._readers} users read logs by this manager, the most at a time; try again later")
@@ -63,6 +63,7 @@ class Logs:
             (log_sources.find_stack, request.stack) if request.stack else (log_sources.find_target, request.target)
         )
         target = find(view, name)
+        log_sources.require_log(view, target)
         asked = ReadLogsRequest(since_ns=request.since_ns)
         if request.HasField("tail"):
             asked.tail = request.tail

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from manager.control_api import bounds, file_uses, mesh, names, revisions, volume_uses
+from manager.control_api.container_names import too_many
 from manager.control_api.counting import service_view
 from manager.control_api.dependency_check import dependency_faults
 from manager.control_api.job_counting import job_view
@@ -217,6 +218,8 @@ def scaled(view: View, request: ScaleServicesRequest) -> list[tuple[Service, Ser
             faults.append(
                 Fault(target.service, f"{target.replicas:,} replicas; at most {bounds.REPLICAS:,} are allowed")
             )
+        elif target.replicas > 1 and spec.task.container.name:
+            faults.append(Fault(target.service, too_many(spec.task.container.name, f"{target.replicas:,}")))
         elif service.meta.id in chosen:
             faults.append(Fault(target.service, "is there twice"))
         else:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from manager.control_api import file_uses, host_programs, mesh, network_uses, volume_uses
+from manager.control_api import container_names, file_uses, host_programs, mesh, network_uses, volume_uses
 from manager.control_api.neighbours import ALONE, Neighbours
 from manager.control_api.seams import ImageResolver
 from manager.control_api.validate_balance import balance_warnings
@@ -75,6 +75,7 @@ async def examine(
     if not checked.WhichOneof("mode"):
         checked.replicated.replicas = 1
     faults += neighbours.name_faults(view, checked)
+    faults += container_names.name_conflicts(view, checked, neighbours)
     faults += network_uses.resolve(checked, view, coming or {}, neighbours)
     faults += mesh.port_conflicts(view, checked, neighbours)
     faults += mesh.unreachable(view, checked, coming or {})

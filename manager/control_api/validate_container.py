@@ -18,7 +18,7 @@ from manager.control_api.validate_health import check_health
 from manager.control_api.validate_tuning import check_tuning
 from manager.control_api.validate_volumes import check_volume_mount
 from shoal import image_reference, templates
-from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Mount, Ulimit, VolumeUse
+from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig, Hook, Mount, Ulimit, VolumeUse
 from shoal.errors import Fault, InvalidInput
 from shoal.signal_names import number_of
 from shoal.tmpfs_options import KNOWN, is_option
@@ -64,6 +64,8 @@ def check_container(path: str, spec: ContainerSpec) -> Iterator[Fault]:
     yield from _check_targets(f"{path}.mounts", spec)
     yield from check_references(path, spec)
     yield from check_health(f"{path}.healthcheck", spec.healthcheck)
+    for moment, hooks in (("post_start", spec.post_start), ("pre_stop", spec.pre_stop)):
+        yield from _check_hooks(f"{path}.{moment}", hooks)
     yield from check_tuning(path, spec)
     yield from _check_templates(path, spec)
     yield from _check_hosts(f"{path}.extra_hosts", spec)
@@ -95,6 +97,21 @@ def _check_process(path: str, spec: ContainerSpec) -> Iterator[Fault]:
         yield from check_duration(f"{path}.stop_grace_ms", spec.stop_grace_ms, bounds.GRACE_MS)
     if spec.HasField("drain_ms"):
         yield from check_duration(f"{path}.drain_ms", spec.drain_ms, bounds.GRACE_MS)
+
+
+def _check_hooks(path: str, hooks: Sequence[Hook]) -> Iterator[Fault]:
+    if len(hooks) > bounds.HOOKS:
+        yield Fault(path, f"has {len(hooks)} hooks; at most {bounds.HOOKS} are allowed")
+        return
+    for index, hook in enumerate(hooks):
+        place = f"{path}[{index}]"
+        if not hook.command or not hook.command[0]:
+            yield Fault(f"{place}.command", "a command is needed")
+        yield from check_texts(f"{place}.command", hook.command)
+        yield from check_variables(f"{place}.env", hook.env)
+        yield from check_user(f"{place}.user", hook.user)
+        if hook.working_dir:
+            yield from check_absolute(f"{place}.working_dir", hook.working_dir)
 
 
 def check_variables(path: str, entries: Sequence[str]) -> Iterator[Fault]:
@@ -230,7 +247,8 @@ def _check_hosts(path: str, spec: ContainerSpec) -> Iterator[Fault]:
             yield Fault(f"{path}[{index}]", f'"{entry[:80]}" must be name:address')
             continue
         yield from check_hostname(f"{path}[{index}]", name)
-        yield from check_address(f"{path}[{index}]", address.strip("[]"))
+        if address != templates.HOST_GATEWAY:
+            yield from check_address(f"{path}[{index}]", address.strip("[]"))
 
 
 def _check_dns(path: str, dns: DnsConfig) -> Iterator[Fault]:

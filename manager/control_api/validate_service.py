@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from manager.control_api import bounds
+from manager.control_api.container_names import check_container_name
 from manager.control_api.text_rules import (
     check_duration,
     check_labels,
@@ -49,6 +50,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)
     yield from check_slots(spec)
+    yield from check_container_name(spec)
     yield from check_balance(spec)
     if spec.endpoint.mode not in Endpoint.Mode.values():
         yield Fault("endpoint.mode", "must be vip or dnsrr")
@@ -105,6 +107,8 @@ def _check_log(path: str, log: LogConfig) -> Iterator[Fault]:
         least, most = bounds.LOG_FILE_LEAST_BYTES, bounds.MEMORY_MOST_BYTES
         yield from check_range(f"{path}.max_bytes", log.max_bytes, least, most, "bytes")
     yield from check_range(f"{path}.max_files", log.max_files, 0, bounds.LOG_FILES_MOST)
+    if log.disabled and (log.max_bytes or log.max_files):
+        yield Fault(f"{path}.disabled", "no log is kept, so it has no size: leave out the size, or the driver none")
 
 
 def _check_update(path: str, update: UpdateConfig) -> Iterator[Fault]:

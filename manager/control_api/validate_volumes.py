@@ -92,9 +92,11 @@ def check_options(path: str, options: Mapping[str, str]) -> Iterator[Fault]:
 def check_volume_mount(path: str, mount: Mount) -> Iterator[Fault]:
     """A mount of a volume, but whether the volume is there."""
     use = mount.volume
-    lasting = use.subpath or use.per_slot or use.HasField("hold_ms") or use.options or use.driver not in ("", "local")
+    named = use.subpath or use.per_slot or use.HasField("hold_ms") or use.options or use.labels
+    lasting = named or use.driver not in ("", "local")
     if lasting and not mount.source:
         yield Fault(f"{path}.source", "a name is needed: a volume without one is new and empty in each container")
+    yield from check_labels(f"{path}.volume.labels", use.labels)
     if use.subpath:
         yield from check_absolute(f"{path}.volume.subpath", f"/{use.subpath}")
         if use.subpath.startswith("/"):

@@ -107,7 +107,10 @@ def missing(spec: ServiceSpec) -> Iterator[tuple[Mount, VolumeSpec]]:
         if mount.source == mount.volume.name:
             use = mount.volume
             driver = use.driver or "local"
-            yield mount, VolumeSpec(name=mount.source, driver=driver, options=use.options, stack=spec.stack)
+            yield (
+                mount,
+                VolumeSpec(name=mount.source, driver=driver, options=use.options, labels=use.labels, stack=spec.stack),
+            )
 
 
 def made(identifier: str, spec: VolumeSpec, now_ms: int) -> Volume:

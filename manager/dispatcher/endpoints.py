@@ -83,9 +83,11 @@ def endpoint_of(task: Task, status: TaskStatus | None, revision: ServiceRevision
             EndpointPort(protocol=port.protocol, target=port.target, published=port.published)
             for port in revision.spec.endpoint.ports
         )
+        own = revision.spec.task.container.name
         for attachment in revision.spec.task.networks:
-            if attachment.aliases:
-                endpoint.aliases[attachment.network].CopyFrom(Names(names=attachment.aliases))
+            names = [*attachment.aliases, *([own] if own and own not in attachment.aliases else ())]
+            if names:
+                endpoint.aliases[attachment.network].CopyFrom(Names(names=names))
     return endpoint
 
 

@@ -1,11 +1,14 @@
 """A runtime in memory, for tests of what stands above it. It passes the same contract suite as the real one."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+from agent.health.executions import Execution
 from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
-from shoal.errors import AlreadyExists, Fault, InvalidInput
+from shoal.api.v1.container_pb2 import Hook
+from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
 from shoal.signal_names import number_of
 
 
@@ -41,6 +44,8 @@ class FakeRuntime:
         self.containers: dict[str, Running | Exit] = {}
         self.requests: dict[str, ContainerRequest] = {}
         self.signals: list[tuple[str, str]] = []
+        self.hooks_hang = True
+        self.hooks: list[tuple[str, tuple[str, ...]]] = []
         self.logs_kept: set[str] = set()
         self.in_sight = 0
         self.start_error: Exception | None = None
@@ -76,6 +81,17 @@ class FakeRuntime:
             code = next((code for name, code in codes.items() if number_of(name) == number_of(signal)), None)
             if code is not None:
                 self.end(task_id, code)
+
+    async def run_hook(self, task_id: str, hook: Hook) -> Execution:
+        """As `Runtime.run_hook`: `exit N` ends with that code, `hang` never."""
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} does not run")
+        self.hooks.append((task_id, tuple(hook.command)))
+        if hook.command[0] == "hang" and self.hooks_hang:
+            await asyncio.Event().wait()
+        if hook.command[0] == "exit":
+            return Execution(int(hook.command[1]), b"one line\nits last words\n")
+        return Execution(0, b"")
 
     async def remove(self, task_id: str, *, keep_logs: bool) -> None:
         """As `Runtime.remove`."""

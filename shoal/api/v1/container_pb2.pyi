@@ -125,6 +125,9 @@ class ContainerSpec(_message.Message):
     DRAIN_MS_FIELD_NUMBER: _builtins.int
     BLOCK_IO_FIELD_NUMBER: _builtins.int
     APPARMOR_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    POST_START_FIELD_NUMBER: _builtins.int
+    PRE_STOP_FIELD_NUMBER: _builtins.int
     image: _builtins.str
     """Image reference, normalised ("registry:5000/hello:1", with "@sha256:…" once a manager has resolved it)."""
     working_dir: _builtins.str
@@ -163,6 +166,10 @@ class ContainerSpec(_message.Message):
     """Name of an AppArmor profile that is loaded on the node, "unconfined" for none; empty means the node's default, and
     none for a privileged container.
     """
+    name: _builtins.str
+    """Names the one task of a service, unique in the cluster (Compose `container_name`): commands take it, and it is an alias
+    of the service on its networks. Empty: none. Only for services that have one task at most.
+    """
     @_builtins.property
     def entrypoint(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Replaces the image's entrypoint when not empty (Compose `entrypoint`)."""
@@ -197,7 +204,7 @@ class ContainerSpec(_message.Message):
     def mounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Mount]: ...
     @_builtins.property
     def extra_hosts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Lines of /etc/hosts, "name:address" (Compose `extra_hosts`)."""
+        """Lines of /etc/hosts, "name:address" (Compose `extra_hosts`); the address "host-gateway" stands for the node's own."""
 
     @_builtins.property
     def dns(self) -> Global___DnsConfig: ...
@@ -227,6 +234,18 @@ class ContainerSpec(_message.Message):
     def configs(self) -> _containers.RepeatedCompositeFieldContainer[_file_pb2.FileReference]: ...
     @_builtins.property
     def block_io(self) -> Global___BlockIo: ...
+    @_builtins.property
+    def post_start(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hook]:
+        """Run in the container one after another, once it has started and before the task counts as running. One that fails ends
+        the task as FAILED. At least once: after a restart of the agent all of them run again.
+        """
+
+    @_builtins.property
+    def pre_stop(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hook]:
+        """Run in the container one after another, before the stop signal of a task that runs; within the grace, of which the
+        rest is left to the signal. One that fails is told, and the others follow.
+        """
+
     def __init__(
         self,
         *,
@@ -271,10 +290,13 @@ class ContainerSpec(_message.Message):
         drain_ms: _builtins.int | None = ...,
         block_io: Global___BlockIo | None = ...,
         apparmor: _builtins.str = ...,
+        name: _builtins.str = ...,
+        post_start: _abc.Iterable[Global___Hook] | None = ...,
+        pre_stop: _abc.Iterable[Global___Hook] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "block_io", b"block_io", "cpu", b"cpu", "dns", b"dns", "drain_ms", b"drain_ms", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "memory", b"memory", "stop_grace_ms", b"stop_grace_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms", "_stop_grace_ms", b"_stop_grace_ms", "annotations", b"annotations", "apparmor", b"apparmor", "block_io", b"block_io", "cap_add", b"cap_add", "cap_drop", b"cap_drop", "command", b"command", "configs", b"configs", "cpu", b"cpu", "device_cgroup_rules", b"device_cgroup_rules", "devices", b"devices", "dns", b"dns", "domainname", b"domainname", "drain_ms", b"drain_ms", "entrypoint", b"entrypoint", "env", b"env", "extra_hosts", b"extra_hosts", "groups", b"groups", "healthcheck", b"healthcheck", "host_namespaces", b"host_namespaces", "hostname", b"hostname", "image", b"image", "init", b"init", "labels", b"labels", "memory", b"memory", "mounts", b"mounts", "name", b"name", "no_new_privileges", b"no_new_privileges", "oom_score_adj", b"oom_score_adj", "post_start", b"post_start", "pre_stop", b"pre_stop", "privileged", b"privileged", "read_only", b"read_only", "seccomp", b"seccomp", "secrets", b"secrets", "shm_bytes", b"shm_bytes", "stdin_open", b"stdin_open", "stop_grace_ms", b"stop_grace_ms", "stop_signal", b"stop_signal", "sysctls", b"sysctls", "tty", b"tty", "ulimits", b"ulimits", "unmasked_paths", b"unmasked_paths", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__drain_ms: _TypeAlias = _typing.Literal["drain_ms"]  # noqa: Y015
     _WhichOneofArgType__drain_ms: _TypeAlias = _typing.Literal["_drain_ms", b"_drain_ms"]  # noqa: Y015
@@ -286,6 +308,48 @@ class ContainerSpec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stop_grace_ms) -> _WhichOneofReturnType__stop_grace_ms | None: ...
 
 Global___ContainerSpec: _TypeAlias = ContainerSpec  # noqa: Y015
+
+@_typing.final
+class Hook(_message.Message):
+    """A program that the agent runs in a container at a moment of its life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMMAND_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    WORKING_DIR_FIELD_NUMBER: _builtins.int
+    ENV_FIELD_NUMBER: _builtins.int
+    PRIVILEGED_FIELD_NUMBER: _builtins.int
+    user: _builtins.str
+    """user[:group], names or numbers; empty means the container's own."""
+    working_dir: _builtins.str
+    """Absolute path; empty means the container's own."""
+    privileged: _builtins.bool
+    """All capabilities."""
+    @_builtins.property
+    def command(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The program and its arguments."""
+
+    @_builtins.property
+    def env(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """NAME=value, in addition to the container's."""
+
+    def __init__(
+        self,
+        *,
+        command: _abc.Iterable[_builtins.str] | None = ...,
+        user: _builtins.str = ...,
+        working_dir: _builtins.str = ...,
+        env: _abc.Iterable[_builtins.str] | None = ...,
+        privileged: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "env", b"env", "privileged", b"privileged", "user", b"user", "working_dir", b"working_dir"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Hook: _TypeAlias = Hook  # noqa: Y015
 
 @_typing.final
 class BlockIo(_message.Message):
@@ -739,6 +803,26 @@ class VolumeUse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     SUBPATH_FIELD_NUMBER: _builtins.int
@@ -748,6 +832,7 @@ class VolumeUse(_message.Message):
     DRIVER_FIELD_NUMBER: _builtins.int
     SINGLE_NODE_FIELD_NUMBER: _builtins.int
     EXTERNAL_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The volume's name."""
     subpath: _builtins.str
@@ -770,6 +855,10 @@ class VolumeUse(_message.Message):
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As in VolumeSpec, and with a driver other than local only for a volume that is made with the service."""
 
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Of a volume that is made with the service."""
+
     def __init__(
         self,
         *,
@@ -782,10 +871,11 @@ class VolumeUse(_message.Message):
         driver: _builtins.str = ...,
         single_node: _builtins.bool = ...,
         external: _builtins.bool = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "hold_ms", b"hold_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "external", b"external", "hold_ms", b"hold_ms", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "external", b"external", "hold_ms", b"hold_ms", "labels", b"labels", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_ms: _TypeAlias = _typing.Literal["hold_ms"]  # noqa: Y015
     _WhichOneofArgType__hold_ms: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms"]  # noqa: Y015

@@ -776,19 +776,23 @@ class LogConfig(_message.Message):
 
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     MAX_FILES_FIELD_NUMBER: _builtins.int
+    DISABLED_FIELD_NUMBER: _builtins.int
     max_bytes: _builtins.int
     """Bytes of a file; 0 means 10 MiB. The product of both bounds the log, at any speed; it is 64 KiB at least."""
     max_files: _builtins.int
     """Files; 0 means 3."""
+    disabled: _builtins.bool
+    """Nothing that the container writes is kept (Docker's log driver `none`); who is attached sees it all the same."""
     def __init__(
         self,
         *,
         max_bytes: _builtins.int = ...,
         max_files: _builtins.int = ...,
+        disabled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_bytes", b"max_bytes", "max_files", b"max_files"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disabled", b"disabled", "max_bytes", b"max_bytes", "max_files", b"max_files"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

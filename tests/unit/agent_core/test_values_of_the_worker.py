@@ -38,6 +38,13 @@ def test_files_of_etc() -> None:
     assert files["/etc/resolv.conf"] == b"nameserver 10.255.0.1\nsearch example.org\noptions ndots:0\n"
 
 
+def test_the_host_gateway_is_the_address_of_the_node() -> None:
+    spec = ContainerSpec(extra_hosts=["node:host-gateway", "db:10.1.1.1"])
+    for address in ("192.0.2.7", "fd00::7"):
+        lines = etc_files(spec, "web.1.abc", None, "", node_address=address)["/etc/hosts"].decode().splitlines()
+        assert lines[-2:] == [f"{address}\tnode", "10.1.1.1\tdb"]
+
+
 def test_resolv_conf_of_a_task_that_the_resolver_does_not_serve_is_the_hosts() -> None:
     files = etc_files(ContainerSpec(), "web", None, "search lan\nnameserver 192.0.2.53\n")
     assert files["/etc/resolv.conf"] == b"search lan\nnameserver 192.0.2.53\n"

@@ -359,7 +359,13 @@ BAD_DEPENDENCIES = [
     ("{a: {image: x, restart: sometimes}}", "'sometimes' is not one of"),
     ("{a: {image: x, scale: 2, deploy: {replicas: 3}}}", "2 is not what deploy.replicas says, 3"),
     ("{a: {image: x, build: .}}", "Shoal does not build images"),
-    ("{a: {image: x, container_name: one}}", "Shoal names them itself"),
+    ("{a: {image: x, volumes_from: [b]}}", "give both services the same volume instead"),
+    ("{a: {image: x, network_mode: 'service:b'}}", "reach the other by its name, b, in place of localhost"),
+    ("{a: {image: x, network_mode: 'container:b'}}", "there are no containers outside of the cluster"),
+    ("{a: {image: x, logging: {driver: gelf}}}", "log driver 'gelf' is not supported: logs are kept on the node"),
+    ("{a: {image: x, logging: {driver: mine}}}", "unknown log driver 'mine'; use one of json-file, local, none"),
+    ("{a: {image: x, post_start: [{user: root}]}}", "`command` is missing"),
+    ("{a: {image: x, pre_stop: [{command: sync, privileged: perhaps}]}}", "'perhaps' is neither true nor false"),
 ]
 
 
@@ -443,7 +449,7 @@ services:
     hostname: ${NEEDED:?say which}
     deploy: {replicas: many, resources: {limits: {memory: lots}}}
     ports: [{published: 80}, "99999:80"]
-    container_name: one
+    build: .
   db: 5
   other:
     image: ${NEEDED:?say which}
@@ -463,7 +469,7 @@ services:
         "5:51 services.web.deploy.resources.limits.memory",
         "6:13 services.web.ports[0]",
         "6:30 services.web.ports[1]",
-        "7:5 services.web.container_name",
+        "7:5 services.web.build",
         "8:3 services.db",
     ]
 

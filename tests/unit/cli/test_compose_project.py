@@ -138,7 +138,7 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "services:\n"
         "  web:\n"
         "    image: x\n"
-        "    container_name: one\n"
+        "    build: .\n"
         "    stop_grace_period: soon\n"
         "    deploy:\n"
         "      update_config: {failure_action: explode}\n"
@@ -147,8 +147,8 @@ def test_every_fault_is_told_at_once_with_its_place() -> None:
         "    networks: [missing]\n"
     )
     assert told == [
-        "file1.yaml:4:5: services.web.container_name: a service may have several containers, so Shoal names them "
-        "itself; leave it out, the service is found by its own name, and by `aliases` under its networks",
+        "file1.yaml:4:5: services.web.build: Shoal does not build images: build it, `shoal image push` it, and name it "
+        "in `image`",
         "file1.yaml:5:5: services.web.stop_grace_period: 'soon' is not a duration; write it like 10s or 1m30s",
         "file1.yaml:7:23: services.web.deploy.update_config.failure_action: 'explode' is not one of "
         "rollback, pause, continue",

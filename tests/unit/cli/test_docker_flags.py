@@ -79,6 +79,25 @@ def test_logs_are_rotated_as_docker_says_it() -> None:
     assert spec.task.log.max_bytes == 0
 
 
+def test_no_log_is_kept_with_the_driver_none() -> None:
+    spec = ServiceSpec()
+    assert apply_flags(spec, {"log_driver": "none"}) == []
+    assert spec.task.log.disabled
+    (fault,) = apply_flags(spec, {"log_driver": "fluentd"})
+    assert str(fault).startswith("--log-driver: log driver 'fluentd' is not supported: logs are kept on the node")
+    assert apply_flags(spec, {"log_driver": "local"}) == []
+    assert not spec.task.log.disabled
+
+
+def test_a_mount_labels_the_volume_that_is_made_for_it() -> None:
+    mount = "type=volume,source=data,target=/data,volume-label=tier=gold,volume-label=kept"
+    spec = ServiceSpec()
+    assert apply_flags(spec, {"mount": (mount,)}) == []
+    assert dict(spec.task.container.mounts[0].volume.labels) == {"tier": "gold", "kept": ""}
+    (fault,) = apply_flags(spec, {"mount": ("type=bind,source=/a,target=/b,volume-label=x=y",)})
+    assert "options of volumes do not belong to a mount of type bind" in str(fault)
+
+
 def test_a_quotation_mark_that_is_not_closed() -> None:
     (fault,) = apply_flags(ServiceSpec(), {"entrypoint": "sh -c 'x"})
     assert str(fault).startswith("--entrypoint: ")

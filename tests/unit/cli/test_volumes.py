@@ -150,3 +150,15 @@ def test_the_home_and_the_size_of_a_volume() -> None:
     assert (shown["home"], shown["nodes"], shown["size"]) == ("h1", "h1, h2", "4 MiB")
     slots = [VolumePlace(hostname=f"h{number}", slot=number, home=True) for number in (1, 2)]
     assert (row(VolumeView(places=slots))["home"], row(VolumeView(places=slots))["size"]) == ("1: h1, 2: h2", "")
+
+
+def test_labels_of_a_mount_are_those_of_the_volume_that_the_stack_makes(tmp_path: Path) -> None:
+    path = tmp_path / "stack.yaml"
+    mount = "{type: volume, source: data, target: /d, volume: {labels: [a=1, b=2]}}"
+    path.write_text(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\nvolumes: {{data: {{labels: {{b: '3'}}}}}}\n")
+    made = load_files("shop", [path], {}).settled().project
+    assert dict(made.volumes[0].labels) == {"a": "1", "b": "3"}
+    assert not made.services[0].task.container.mounts[0].volume.labels
+    path.write_text(f"services: {{a: {{image: x, volumes: [{mount}]}}}}\nvolumes: {{data: {{external: true}}}}\n")
+    with pytest.raises(InvalidInput, match="this one is external"):
+        load_files("shop", [path], {}).settled()

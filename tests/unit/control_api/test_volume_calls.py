@@ -63,6 +63,17 @@ async def clear_away(api: Api) -> None:
         await api.store.commit(step.writes, expects=step.expects)
 
 
+def test_a_volume_that_a_service_makes_has_the_labels_of_its_mount() -> None:
+    async def scenario(api: Api) -> None:
+        await api.services.create(CreateServiceRequest(spec=mounting("web", labels={"tier": "gold"})))
+        (volume,) = api.store.tables.volumes.values()
+        assert dict(volume.spec.labels) == {"tier": "gold"}
+        with pytest.raises(InvalidInput, match="is not a label name"):
+            await api.services.create(CreateServiceRequest(spec=mounting("bad", "other", labels={"a b": "c"})))
+
+    with_api(scenario)
+
+
 def test_a_service_makes_the_volume_that_it_names() -> None:
     async def scenario(api: Api) -> None:
         answer = await api.services.create(CreateServiceRequest(spec=mounting("web")))
