@@ -17,7 +17,9 @@ def parse_object(content: bytes, what: str) -> Mapping[str, object]:
     try:
         document = json.loads(content)
         json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise InvalidInput(f"{what} is nested too deeply") from error
+    except ValueError as error:
         raise InvalidInput(f"{what} is not JSON: {error or type(error).__name__}") from error
     if not isinstance(document, dict):
         raise InvalidInput(f"{what} is not a JSON object")

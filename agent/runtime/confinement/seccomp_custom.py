@@ -42,7 +42,9 @@ def custom_section(text: str, *, machine: str, capabilities: Collection[str], ke
             section["architectures"] = _architectures(profile["archMap"], own)
         # Without the key the runtime would allow everything that no rule names.
         section["defaultAction"] = str(profile["defaultAction"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidInput([Fault("spec.seccomp", "is no seccomp profile: nested too deeply")]) from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput([Fault("spec.seccomp", f"is no seccomp profile: {error!r}"[:300])]) from None
     return section
 

@@ -11,6 +11,9 @@ from cli.compose.faults import Faults
 from cli.compose.load import load_files
 from cli.compose.places import located
 from cli.flags.places import in_flags
+from manager.control_api.validate_tuning import check_tuning
+from shoal.api.v1.container_pb2 import ContainerSpec
+from shoal.distribution.documents import parse_object
 from shoal.errors import Fault, InvalidInput
 
 
@@ -41,6 +44,14 @@ def test_compose_files(text: str, told: str, tmp_path: Path) -> None:
     whole = faults(tmp_path, text)
     assert told in whole
     assert "out of range" not in whole and "recursion" not in whole and "property" not in whole
+
+
+def test_documents_of_registries_and_users_that_nest_too_deeply() -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    with pytest.raises(InvalidInput, match=r"^the manifest is nested too deeply$"):
+        parse_object(deep.encode(), "the manifest")
+    spec = ContainerSpec(seccomp=f'{{"defaultAction": {deep}}}')
+    assert [fault.message for fault in check_tuning("task.container", spec)] == ["is nested too deeply"]
 
 
 def test_what_is_unlimited_is_called_so() -> None:
