@@ -40,6 +40,9 @@ from agent.session.outbox import Outbox
 from agent.session.session import AgentSession
 from agent.settings import AgentSettings
 from agent.streams.service import AgentStreams
+from agent.volume_moves.service import VolumeData
+from agent.volume_moves.source import VolumeSource
+from agent.volume_moves.target import VolumeTarget
 from agent.volumes.attachments import Attachments
 from agent.volumes.driver_mounts import DriverMounts
 from agent.volumes.host_volumes import HostVolumes
@@ -48,6 +51,7 @@ from agent.volumes.store import VolumeStore
 from agent.worker.seams import Exit
 from agent.worker.worker import Worker
 from shoal.api.v1.streams_pb2_grpc import add_AgentStreamsServicer_to_server
+from shoal.api.v1.volume_data_pb2_grpc import add_VolumeDataServicer_to_server
 from shoal.distribution.manifests import host_platform
 from shoal.distribution.registries import read_registries
 from shoal.heap import keep_heap_small
@@ -102,14 +106,15 @@ async def run(settings: AgentSettings) -> None:
         devices = DeviceNames()
         await devices.look()
         contents = FileContents()
-        volumes, sizes = _volumes(settings, drivers, contents)
+        local = VolumeStore(settings.volumes_directory, now_ms, news := News())
+        volumes, sizes = _volumes(settings, local, news, drivers, contents)
         apparmor = AppArmor()
         await asyncio.to_thread(apparmor.prepare)
         worker, runtime = await _worker(
             stack, settings, membership.node_id, address, network, outbox, contents, volumes, apparmor
         )
         await stack.enter_async_context(
-            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, sizes)
+            _streams(str(HostPort(address, settings.stream_port)), membership, runtime, network, drivers, local, sizes)
         )
         session = AgentSession(
             managers=managers,
@@ -224,9 +229,10 @@ async def _drivers(settings: AgentSettings) -> AsyncGenerator[Drivers]:
         await drivers.close()
 
 
-def _volumes(settings: AgentSettings, drivers: Drivers, contents: FileContents) -> tuple[HostVolumes, VolumeSizes]:
-    news, mounts = News(), DriverMounts(settings.attached_directory, drivers, contents)
-    local = VolumeStore(settings.volumes_directory, now_ms, news)
+def _volumes(
+    settings: AgentSettings, local: VolumeStore, news: News, drivers: Drivers, contents: FileContents
+) -> tuple[HostVolumes, VolumeSizes]:
+    mounts = DriverMounts(settings.attached_directory, drivers, contents)
     volumes = HostVolumes(
         local=local,
         attached=Attachments(mounts, contents, news),
@@ -242,10 +248,12 @@ async def _streams(
     runtime: OciRuntime,
     network: NodeNetwork,
     drivers: Drivers,
+    volumes: VolumeStore,
     sizes: VolumeSizes,
 ) -> AsyncGenerator[aio.Server]:
-    """The agent's own server, for managers alone."""
+    """The agent's own server, for managers, and for other agents that a manager lets read a volume."""
     server = make_server(AGENT_STREAMS, limits=limits.AGENT_STREAMS)
+    source = VolumeSource(volumes)
     streams = AgentStreams(
         logs=runtime,
         prober=network.probing,
@@ -253,9 +261,12 @@ async def _streams(
         controller=Controller(drivers),
         sizes=sizes,
         programs=runtime,
+        source=source,
+        target=VolumeTarget(volumes, membership.current),
         now_ns=time.monotonic_ns,
     )
     add_AgentStreamsServicer_to_server(streams, server)
+    add_VolumeDataServicer_to_server(VolumeData(source), server)
     listen(server, address, membership.current)
     await server.start()
     try:

@@ -40,6 +40,7 @@ from manager.control_api.stacks import Stacks
 from manager.control_api.stats import Stats
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
+from manager.control_api.volume_moves import VolumeMoves
 from manager.control_api.volumes import Volumes
 from manager.dispatcher.dispatcher import Dispatcher
 from manager.dispatcher.liveness.monitor import NodeMonitor
@@ -58,6 +59,7 @@ from manager.store.etcd import Etcd
 from manager.store.event_archive import EventArchive
 from manager.store.store import Store
 from manager.volume_keeper.keeper import VolumeKeeper
+from manager.volume_mover.mover import VolumeMover
 from shoal import ids
 from shoal.api.v1.certificate_authority_pb2_grpc import add_CertificateAuthorityServicer_to_server
 from shoal.api.v1.cluster_pb2 import Manager
@@ -192,6 +194,7 @@ def _control(
             secrets=Files(noun=SECRETS, contents=sealed, readable=False, store=store, now_ms=now_ms, new_id=ids.new_id),
             configs=Files(noun=CONFIGS, contents=plain, readable=True, store=store, now_ms=now_ms, new_id=ids.new_id),
             volumes=Volumes(store=store, sizes=agents, now_ms=now_ms, new_id=ids.new_id),
+            volume_moves=VolumeMoves(store=store, now_ms=now_ms),
             managers=Managers(store=store),
             cluster=ClusterCalls(
                 store=store,
@@ -226,6 +229,8 @@ def _term(
             term.create_task(Collector(store=store).run(fence), name="collector")
             keeper = VolumeKeeper(store=store, agents=agents, secrets=VolumeSecrets(SealedContents(keyring)))
             term.create_task(keeper.run(fence), name="volume keeper")
+            mover = VolumeMover(store=store, agents=agents, now_ms=now_ms)
+            term.create_task(mover.run(fence), name="volume mover")
             term.create_task(KeyRotation(store=store, keyring=keyring).run(fence), name="key rotation")
             timer = OverlayKeyTimer(store=store, keys=NetworkKeys(store=store, now_ms=now_ms), now_ms=now_ms)
             term.create_task(timer.run(fence), name="overlay keys")

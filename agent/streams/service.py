@@ -15,10 +15,16 @@ from agent.streams.merging import as_they_come
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    DropVolumeCopyRequest,
+    DropVolumeCopyResponse,
     ExecInput,
     ExecOutput,
+    FetchVolumeProgress,
+    FetchVolumeRequest,
     LogBatch,
     LogRun,
+    OfferVolumeRequest,
+    OfferVolumeResponse,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -85,6 +91,26 @@ class Sizes(Protocol):
         ...
 
 
+class VolumeSource(Protocol):
+    """`agent.volume_moves.source.VolumeSource` is one."""
+
+    async def offer(self, request: OfferVolumeRequest) -> OfferVolumeResponse:
+        """Raises NotFound, Unavailable, Refused."""
+        ...
+
+
+class VolumeTarget(Protocol):
+    """`agent.volume_moves.target.VolumeTarget` is one."""
+
+    def fetch(self, request: FetchVolumeRequest) -> AsyncGenerator[FetchVolumeProgress]:
+        """Raises Exhausted, Refused, InvalidInput, Unavailable."""
+        ...
+
+    async def drop(self, request: DropVolumeCopyRequest) -> None:
+        """Raises Unavailable."""
+        ...
+
+
 class AgentStreams(AgentStreamsServicer):
     """Reads what is on disk, and what the kernel counts; hands on what is for drivers of volumes and for containers.
 
@@ -101,6 +127,8 @@ class AgentStreams(AgentStreamsServicer):
         controller: Controller,
         sizes: Sizes,
         programs: Programs,
+        source: VolumeSource,
+        target: VolumeTarget,
         now_ns: Callable[[], int],
     ) -> None:
         self._logs = logs
@@ -109,6 +137,8 @@ class AgentStreams(AgentStreamsServicer):
         self._controller = controller
         self._sizes = sizes
         self._programs = programs
+        self._source = source
+        self._target = target
         self._now_ns = now_ns
         self._log_readers = 0
         self._usage_readings = asyncio.Semaphore(USAGE_READINGS)
@@ -162,6 +192,32 @@ class AgentStreams(AgentStreamsServicer):
         """
         del context
         return await self._controller.call(request)
+
+    async def OfferVolume(  # noqa: N802  # named by the protocol
+        self, request: OfferVolumeRequest, context: aio.ServicerContext[OfferVolumeRequest, OfferVolumeResponse]
+    ) -> OfferVolumeResponse:
+        """Let another node read a volume. Raises NotFound, Unavailable, Refused: see `VolumeSource`."""
+        del context
+        return await self._source.offer(request)
+
+    async def FetchVolume(  # noqa: N802  # named by the protocol
+        self, request: FetchVolumeRequest, context: aio.ServicerContext[FetchVolumeRequest, FetchVolumeProgress]
+    ) -> AsyncGenerator[FetchVolumeProgress]:
+        """Copy a volume from another node. Raises Exhausted, Refused, InvalidInput, Unavailable: see `VolumeTarget`."""
+        del context
+        async with aclosing(self._target.fetch(request)) as progress:
+            async for each in progress:
+                yield each
+
+    async def DropVolumeCopy(  # noqa: N802  # named by the protocol
+        self,
+        request: DropVolumeCopyRequest,
+        context: aio.ServicerContext[DropVolumeCopyRequest, DropVolumeCopyResponse],
+    ) -> DropVolumeCopyResponse:
+        """Delete one copy of a volume. Raises Unavailable: a container has it."""
+        del context
+        await self._target.drop(request)
+        return DropVolumeCopyResponse()
 
     async def Exec(  # noqa: N802  # named by the protocol
         self, request_iterator: AsyncIterator[ExecInput], context: aio.ServicerContext[ExecInput, ExecOutput]

@@ -3,6 +3,7 @@
     <directory>/<name>/volume       HeldVolume
     <directory>/<name>/_data        what containers see; <name> is "<name>.<slot>" for a slot's own
     <directory>/.removed/           volumes that are being deleted, which may take long and be cut short
+    <directory>/.incoming/          copies from other nodes that are not complete (`agent.volume_moves`)
 
 Names of volumes have no dot, so that a slot's directory is never another volume's.
 """
@@ -26,6 +27,7 @@ RETRY_SECONDS = 1.0
 """Between looks whether a volume that is to go is still in use."""
 
 _REMOVED = ".removed"
+INCOMING = ".incoming"
 
 _log = logging.getLogger(__name__)
 
@@ -48,10 +50,67 @@ class VolumeStore:
         self._removed = directory / _REMOVED
         self._woken = asyncio.Event()
         self._woken.set()  # for what was being deleted when the agent ended
+        self._in_use: Callable[[], Collection[str]] | None = None
 
     def held(self) -> list[HeldVolume]:
         """What lies here, by name and slot."""
         return sorted(self._held.values(), key=lambda held: (held.name, held.slot))
+
+    @property
+    def directory(self) -> Path:
+        """Where all volumes lie."""
+        return self._directory
+
+    def find(self, volume_id: str, slot: int) -> tuple[Path, HeldVolume] | None:
+        """Where the volume, or a slot's part of it, lies here."""
+        found = ((path, held) for path, held in self._held.items() if held.volume_id == volume_id and held.slot == slot)
+        return next(found, None)
+
+    def is_used(self, volume_id: str) -> bool:
+        """Whether containers have it, or are about to; so are all until it is known which are here."""
+        return self._in_use is None or volume_id in self._in_use()
+
+    def adopt(self, prepared: Path, held: HeldVolume, *, replace: bool) -> None:
+        """Make a complete copy that was put together beside the volumes one of them.
+
+        Args:
+            prepared: a directory of the same file system with `volume` and `_data`.
+            replace: data of the volume that is here already is deleted.
+        Raises:
+            Refused: something is in its place. Unavailable: a container has it, or the disk refuses.
+        """
+        path = held_path(self._directory, held)
+        present = self._held.get(path)
+        if present is not None and (present.volume_id != held.volume_id or not replace):
+            raise Refused(f"volume {held.name} is here already")
+        if self.is_used(held.volume_id):
+            raise Unavailable(f"a container of this node has volume {held.name}")
+        if present is not None:
+            self._throw_away(path)
+            del self._held[path]
+        try:
+            prepared.rename(path)
+        except OSError as error:
+            raise Refused(f"{path} is in the way of the volume {held.name}: {error.strerror}") from error
+        self._held[path] = held
+        self._news.ring()
+        self._woken.set()
+
+    def drop(self, volume_id: str, slot: int, created_at_ms: int) -> None:
+        """Delete the one copy that was made then; another one is left alone.
+
+        Raises:
+            Unavailable: a container has it.
+        """
+        found = self.find(volume_id, slot)
+        if found is None or found[1].created_at_ms != created_at_ms:
+            return
+        if self.is_used(volume_id):
+            raise Unavailable(f"a container of this node has volume {found[1].name}")
+        self._throw_away(found[0])
+        del self._held[found[0]]
+        self._news.ring()
+        self._woken.set()
 
     def ensure(self, container: ContainerSpec, slot: int) -> dict[str, VolumeSource]:
         """The local volumes of a task's container that have names, by target; those that are not here are made.
@@ -73,6 +132,7 @@ class VolumeStore:
         Args:
             in_use: ids of the volumes that containers have mounted, or are about to.
         """
+        self._in_use = in_use
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -160,7 +220,7 @@ def _load(directory: Path) -> Iterator[HeldVolume]:
     if not directory.exists():
         return
     for path in sorted(directory.iterdir()):
-        if path.name == _REMOVED:
+        if path.name in (_REMOVED, INCOMING):
             continue
         try:
             held = HeldVolume.FromString((path / "volume").read_bytes())

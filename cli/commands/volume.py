@@ -12,6 +12,7 @@ from cli.commands.each import for_each
 from cli.commands.files import labels
 from cli.commands.formats import filtered, uncut_option
 from cli.commands.inspect import inspect_each
+from cli.commands.volume_move import move
 from cli.fields.rows import VOLUMES as NAMES
 from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
@@ -54,6 +55,9 @@ Examples:
 @click.group("volume")
 def command() -> None:
     """Manage volumes."""
+
+
+command.add_command(move)
 
 
 @command.command("create", epilog=EXAMPLES)

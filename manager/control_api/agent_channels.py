@@ -13,9 +13,14 @@ from manager.control_api.seams import AgentAddress
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    DropVolumeCopyRequest,
     ExecInput,
     ExecOutput,
+    FetchVolumeProgress,
+    FetchVolumeRequest,
     LogBatch,
+    OfferVolumeRequest,
+    OfferVolumeResponse,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
 ANSWER_SECONDS = 5.0
 DRIVER_SECONDS = 330.0
 """For a call of a driver: more than any agent gives it, so that the agent's word on it comes first."""
+TREE_SECONDS = 600.0
+"""For looking at, or deleting, all files of a volume."""
+
 IDLE_SECONDS = 60.0
 
 
@@ -134,6 +142,41 @@ class AgentChannels:
         async with self._channel(agent) as channel:
             try:
                 return await AgentStreamsStub(channel).CallDriver(request, timeout=DRIVER_SECONDS)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+
+    async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
+        """Let another node read a volume of this one.
+
+        Raises:
+            NotFound: it does not lie there. Unavailable: the node does not answer, or a container has it.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                return await AgentStreamsStub(channel).OfferVolume(request, timeout=TREE_SECONDS)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
+
+    def fetch_volume(
+        self, agent: AgentAddress, request: FetchVolumeRequest
+    ) -> AsyncGenerator[FetchVolumeProgress, None]:
+        """Have the node copy a volume from another one; it stops when nobody listens any more.
+
+        Raises:
+            Unavailable: the node or the other one does not answer.
+            Refused, InvalidInput, Exhausted: it cannot be copied.
+        """
+        return self._answers(agent, lambda stub: stub.FetchVolume(request))
+
+    async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
+        """Have one copy of a volume deleted.
+
+        Raises:
+            Unavailable: the node does not answer, or a container has it.
+        """
+        async with self._channel(agent) as channel:
+            try:
+                await AgentStreamsStub(channel).DropVolumeCopy(request, timeout=TREE_SECONDS)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
 

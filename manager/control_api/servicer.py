@@ -20,6 +20,7 @@ from manager.control_api.stacks import Stacks
 from manager.control_api.stats import Stats
 from manager.control_api.tasks import Tasks
 from manager.control_api.updates import Updates
+from manager.control_api.volume_moves import VolumeMoves
 from manager.control_api.volumes import Volumes
 from shoal.api.v1 import control_pb2 as api
 from shoal.api.v1.control_pb2_grpc import ControlServicer
@@ -42,6 +43,7 @@ class Nouns:
     secrets: Files
     configs: Files
     volumes: Volumes
+    volume_moves: VolumeMoves
     managers: Managers
     cluster: ClusterCalls
     logs: Logs
@@ -185,6 +187,12 @@ class ControlService(ControlServicer):
 
     async def PruneVolumes(self, request: api.PruneVolumesRequest, context: Context) -> api.RemoveVolumesResponse:
         return await self._nouns.volumes.prune(request)
+
+    async def MoveVolume(self, request: api.MoveVolumeRequest, context: Context) -> api.VolumeView:
+        return await self._nouns.volume_moves.move(request)
+
+    async def CancelVolumeMove(self, request: api.CancelVolumeMoveRequest, context: Context) -> api.VolumeView:
+        return await self._nouns.volume_moves.cancel(request)
 
     async def ListManagers(self, request: api.ListManagersRequest, context: Context) -> api.ListManagersResponse:
         return await self._nouns.managers.list(request)

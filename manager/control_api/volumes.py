@@ -82,6 +82,9 @@ class Volumes:
             raise Refused(in_use(volume, users))
         if request.force and not is_driven(volume.spec):
             raise Refused(f'volume "{volume.spec.name}" is local: its nodes delete it, and force would change nothing')
+        if volume.moves:
+            name = volume.spec.name
+            raise Refused(f'volume "{name}" is being moved; `shoal volume move --cancel {name}` cancels that')
         step = removal(self._store, volume, forced=request.force)
         await self._store.commit(step.writes, expects=step.expects)
         return self._removed([volume])
@@ -93,7 +96,7 @@ class Volumes:
         unused = [
             volume
             for identifier, volume in view.volumes.items()
-            if identifier not in used and not volume.removing and _labelled(volume, request.label)
+            if identifier not in used and not volume.removing and not volume.moves and _labelled(volume, request.label)
         ]
         await commit_all(self._store, [removal(self._store, volume) for volume in unused])
         return self._removed(unused)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2
+from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
 from shoal.identity.roles import Role
 
 Access = Mapping[str, frozenset[Role] | None]
@@ -34,8 +34,11 @@ MANAGER_API: Access = {
 JOIN: Access = {f"{_AUTHORITY}/{name}": None for name in ("GetRoot", "FindManagers", "Join")}
 """On a manager's join port, without certificates of clients."""
 
-AGENT_STREAMS: Access = _every(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER)
-"""On an agent's stream port, with mutual TLS."""
+AGENT_STREAMS: Access = {
+    **_every(_methods(streams_pb2.DESCRIPTOR, "AgentStreams"), Role.MANAGER),
+    **_every(_methods(volume_data_pb2.DESCRIPTOR, "VolumeData"), Role.AGENT),
+}
+"""On an agent's stream port, with mutual TLS. Another agent has to have a manager's grant besides."""
 
 assert set(_methods(certificate_authority_pb2.DESCRIPTOR, "CertificateAuthority")) == {
     f"{_AUTHORITY}/{name}" for name in ("GetRoot", "FindManagers", "Join", "Renew")

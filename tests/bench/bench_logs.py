@@ -81,7 +81,7 @@ async def serve_agent(directory: Path) -> None:
     files = LogFiles(directory=lambda task_id: directory / "logs" / task_id, running=lambda _: False)
     streams = AgentStreams(
         logs=cast(Any, _Reads(files)), prober=nothing, meters=nothing, controller=nothing, sizes=nothing,
-        programs=nothing, now_ns=time.monotonic_ns,
+        programs=nothing, source=nothing, target=nothing, now_ns=time.monotonic_ns,
     )  # fmt: skip
     server = make_server(access.AGENT_STREAMS)
     add_AgentStreamsServicer_to_server(streams, server)

@@ -2719,7 +2719,7 @@ class VolumeView(_message.Message):
 
     @_builtins.property
     def status(self) -> _volume_pb2.VolumeStatus:
-        """Of a volume of a CSI driver."""
+        """Of a volume of a CSI driver, and of one that is or was moved."""
 
     def __init__(
         self,
@@ -2879,6 +2879,59 @@ class PruneVolumesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PruneVolumesRequest: _TypeAlias = PruneVolumesRequest  # noqa: Y015
+
+@_typing.final
+class MoveVolumeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    volume: _builtins.str
+    node: _builtins.str
+    """Node name or id."""
+    slot: _builtins.int
+    """Of a volume that is there for each slot; else 0."""
+    replace: _builtins.bool
+    """VolumeMove.replace"""
+    def __init__(
+        self,
+        *,
+        volume: _builtins.str = ...,
+        node: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        replace: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "replace", b"replace", "slot", b"slot", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveVolumeRequest: _TypeAlias = MoveVolumeRequest  # noqa: Y015
+
+@_typing.final
+class CancelVolumeMoveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    volume: _builtins.str
+    slot: _builtins.int
+    def __init__(
+        self,
+        *,
+        volume: _builtins.str = ...,
+        slot: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["slot", b"slot", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelVolumeMoveRequest: _TypeAlias = CancelVolumeMoveRequest  # noqa: Y015
 
 @_typing.final
 class RemoveVolumesResponse(_message.Message):

@@ -303,6 +303,16 @@ class ControlStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
                 _registered_method=True)
+        self.MoveVolume = channel.unary_unary(
+                '/shoal.api.v1.Control/MoveVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                _registered_method=True)
+        self.CancelVolumeMove = channel.unary_unary(
+                '/shoal.api.v1.Control/CancelVolumeMove',
+                request_serializer=shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+                _registered_method=True)
 
 
 class ControlServicer:
@@ -654,6 +664,21 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MoveVolume(self, request, context):
+        """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
+        is. FAILED_PRECONDITION: it cannot be moved as things are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelVolumeMove(self, request, context):
+        """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ControlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -921,6 +946,16 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.PruneVolumes,
                     request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.SerializeToString,
+            ),
+            'MoveVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
+            ),
+            'CancelVolumeMove': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelVolumeMove,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -2357,6 +2392,60 @@ class Control:
             '/shoal.api.v1.Control/PruneVolumes',
             shoal_dot_api_dot_v1_dot_control__pb2.PruneVolumesRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_control__pb2.RemoveVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/MoveVolume',
+            shoal_dot_api_dot_v1_dot_control__pb2.MoveVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelVolumeMove(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.Control/CancelVolumeMove',
+            shoal_dot_api_dot_v1_dot_control__pb2.CancelVolumeMoveRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_control__pb2.VolumeView.FromString,
             options,
             channel_credentials,
             insecure,

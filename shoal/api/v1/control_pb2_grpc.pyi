@@ -116,6 +116,12 @@ class ControlStub:
     """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
     PruneVolumes: _grpc.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]
     """Removes every volume that no service and no live task uses."""
+    MoveVolume: _grpc.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]
+    """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
+    is. FAILED_PRECONDITION: it cannot be moved as things are.
+    """
+    CancelVolumeMove: _grpc.UnaryUnaryMultiCallable[_control_pb2.CancelVolumeMoveRequest, _control_pb2.VolumeView]
+    """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 @_typing.type_check_only
 class ControlAsyncStub(ControlStub):
@@ -204,6 +210,12 @@ class ControlAsyncStub(ControlStub):
     """FAILED_PRECONDITION while a service uses it. Data on nodes that are away is deleted when they are back."""
     PruneVolumes: _aio.UnaryUnaryMultiCallable[_control_pb2.PruneVolumesRequest, _control_pb2.RemoveVolumesResponse]  # type: ignore[assignment]
     """Removes every volume that no service and no live task uses."""
+    MoveVolume: _aio.UnaryUnaryMultiCallable[_control_pb2.MoveVolumeRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
+    """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
+    is. FAILED_PRECONDITION: it cannot be moved as things are.
+    """
+    CancelVolumeMove: _aio.UnaryUnaryMultiCallable[_control_pb2.CancelVolumeMoveRequest, _control_pb2.VolumeView]  # type: ignore[assignment]
+    """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 class ControlServicer(metaclass=_abc_1.ABCMeta):
     """References to objects are an id, a name, or the beginning of an id that fits one object only.
@@ -607,5 +619,23 @@ class ControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_control_pb2.RemoveVolumesResponse, _abc.Awaitable[_control_pb2.RemoveVolumesResponse]]:
         """Removes every volume that no service and no live task uses."""
+
+    @_abc_1.abstractmethod
+    def MoveVolume(
+        self,
+        request: _control_pb2.MoveVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]:
+        """Has a local volume's data moved to another node; tasks that use it are stopped, and start there. GetVolume tells how far it
+        is. FAILED_PRECONDITION: it cannot be moved as things are.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelVolumeMove(
+        self,
+        request: _control_pb2.CancelVolumeMoveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.VolumeView, _abc.Awaitable[_control_pb2.VolumeView]]:
+        """Its tasks start where the data was. FAILED_PRECONDITION: it is not being moved."""
 
 def add_ControlServicer_to_server(servicer: ControlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

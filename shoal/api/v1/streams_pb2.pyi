@@ -20,6 +20,183 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class OfferVolumeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    TO_NODE_ID_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    slot: _builtins.int
+    to_node_id: _builtins.str
+    """The one that may read it."""
+    grant: _builtins.bytes
+    """Known to the two nodes and the manager alone; 16 to 64 bytes."""
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        to_node_id: _builtins.str = ...,
+        grant: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant", b"grant", "slot", b"slot", "to_node_id", b"to_node_id", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferVolumeRequest: _TypeAlias = OfferVolumeRequest  # noqa: Y015
+
+@_typing.final
+class OfferVolumeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_BYTES_FIELD_NUMBER: _builtins.int
+    CONTENT_BYTES_FIELD_NUMBER: _builtins.int
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    disk_bytes: _builtins.int
+    """Bytes on the disk, and of files' contents; number of files and directories."""
+    content_bytes: _builtins.int
+    entries: _builtins.int
+    created_at_ms: _builtins.int
+    """HeldVolume.created_at_ms"""
+    def __init__(
+        self,
+        *,
+        disk_bytes: _builtins.int = ...,
+        content_bytes: _builtins.int = ...,
+        entries: _builtins.int = ...,
+        created_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_bytes", b"content_bytes", "created_at_ms", b"created_at_ms", "disk_bytes", b"disk_bytes", "entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferVolumeResponse: _TypeAlias = OfferVolumeResponse  # noqa: Y015
+
+@_typing.final
+class FetchVolumeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    FROM_NODE_ID_FIELD_NUMBER: _builtins.int
+    FROM_ADDRESS_FIELD_NUMBER: _builtins.int
+    GRANT_FIELD_NUMBER: _builtins.int
+    OFFER_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    name: _builtins.str
+    """Of the volume."""
+    slot: _builtins.int
+    from_node_id: _builtins.str
+    from_address: _builtins.str
+    """Of its agent's own server, "host:port"."""
+    grant: _builtins.bytes
+    created_at_ms: _builtins.int
+    """VolumeMove.began_at_ms, replace"""
+    replace: _builtins.bool
+    @_builtins.property
+    def offer(self) -> Global___OfferVolumeResponse:
+        """What it has."""
+
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        from_node_id: _builtins.str = ...,
+        from_address: _builtins.str = ...,
+        grant: _builtins.bytes = ...,
+        offer: Global___OfferVolumeResponse | None = ...,
+        created_at_ms: _builtins.int = ...,
+        replace: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "from_address", b"from_address", "from_node_id", b"from_node_id", "grant", b"grant", "name", b"name", "offer", b"offer", "replace", b"replace", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchVolumeRequest: _TypeAlias = FetchVolumeRequest  # noqa: Y015
+
+@_typing.final
+class FetchVolumeProgress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_FIELD_NUMBER: _builtins.int
+    VERIFYING_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    bytes: _builtins.int
+    """Of files' contents, copied, or verified once `verifying`."""
+    verifying: _builtins.bool
+    complete: _builtins.bool
+    """All of it is here, and the same as at the other node. The last answer."""
+    def __init__(
+        self,
+        *,
+        bytes: _builtins.int = ...,
+        verifying: _builtins.bool = ...,
+        complete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "complete", b"complete", "verifying", b"verifying"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchVolumeProgress: _TypeAlias = FetchVolumeProgress  # noqa: Y015
+
+@_typing.final
+class DropVolumeCopyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOLUME_ID_FIELD_NUMBER: _builtins.int
+    SLOT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    volume_id: _builtins.str
+    slot: _builtins.int
+    created_at_ms: _builtins.int
+    """HeldVolume.created_at_ms: another copy is left alone."""
+    def __init__(
+        self,
+        *,
+        volume_id: _builtins.str = ...,
+        slot: _builtins.int = ...,
+        created_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "slot", b"slot", "volume_id", b"volume_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropVolumeCopyRequest: _TypeAlias = DropVolumeCopyRequest  # noqa: Y015
+
+@_typing.final
+class DropVolumeCopyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DropVolumeCopyResponse: _TypeAlias = DropVolumeCopyResponse  # noqa: Y015
+
+@_typing.final
 class ExecInput(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -69,6 +69,21 @@ class AgentStreamsStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
                 _registered_method=True)
+        self.OfferVolume = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/OfferVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
+                _registered_method=True)
+        self.FetchVolume = channel.unary_stream(
+                '/shoal.api.v1.AgentStreams/FetchVolume',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
+                _registered_method=True)
+        self.DropVolumeCopy = channel.unary_unary(
+                '/shoal.api.v1.AgentStreams/DropVolumeCopy',
+                request_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
+                _registered_method=True)
 
 
 class AgentStreamsServicer:
@@ -127,6 +142,29 @@ class AgentStreamsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OfferVolume(self, request, context):
+        """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
+        NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchVolume(self, request, context):
+        """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+        it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropVolumeCopy(self, request, context):
+        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AgentStreamsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +202,21 @@ def add_AgentStreamsServicer_to_server(servicer, server):
                     servicer.Attach,
                     request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.SerializeToString,
+            ),
+            'OfferVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.OfferVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.SerializeToString,
+            ),
+            'FetchVolume': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchVolume,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.SerializeToString,
+            ),
+            'DropVolumeCopy': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropVolumeCopy,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +408,87 @@ class AgentStreams:
             '/shoal.api.v1.AgentStreams/Attach',
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecInput.SerializeToString,
             shoal_dot_api_dot_v1_dot_streams__pb2.ExecOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OfferVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/OfferVolume',
+            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.OfferVolumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/FetchVolume',
+            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.FetchVolumeProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropVolumeCopy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shoal.api.v1.AgentStreams/DropVolumeCopy',
+            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_streams__pb2.DropVolumeCopyResponse.FromString,
             options,
             channel_credentials,
             insecure,

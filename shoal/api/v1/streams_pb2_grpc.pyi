@@ -52,6 +52,16 @@ class AgentStreamsStub:
     """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
     caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
     """
+    OfferVolume: _grpc.UnaryUnaryMultiCallable[_streams_pb2.OfferVolumeRequest, _streams_pb2.OfferVolumeResponse]
+    """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
+    NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+    """
+    FetchVolume: _grpc.UnaryStreamMultiCallable[_streams_pb2.FetchVolumeRequest, _streams_pb2.FetchVolumeProgress]
+    """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+    it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
+    """
+    DropVolumeCopy: _grpc.UnaryUnaryMultiCallable[_streams_pb2.DropVolumeCopyRequest, _streams_pb2.DropVolumeCopyResponse]
+    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
 
 @_typing.type_check_only
 class AgentStreamsAsyncStub(AgentStreamsStub):
@@ -77,6 +87,16 @@ class AgentStreamsAsyncStub(AgentStreamsStub):
     """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
     caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
     """
+    OfferVolume: _aio.UnaryUnaryMultiCallable[_streams_pb2.OfferVolumeRequest, _streams_pb2.OfferVolumeResponse]  # type: ignore[assignment]
+    """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
+    NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+    """
+    FetchVolume: _aio.UnaryStreamMultiCallable[_streams_pb2.FetchVolumeRequest, _streams_pb2.FetchVolumeProgress]  # type: ignore[assignment]
+    """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+    it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
+    """
+    DropVolumeCopy: _aio.UnaryUnaryMultiCallable[_streams_pb2.DropVolumeCopyRequest, _streams_pb2.DropVolumeCopyResponse]  # type: ignore[assignment]
+    """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
 
 class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -141,5 +161,33 @@ class AgentStreamsServicer(metaclass=_abc_1.ABCMeta):
         """Be at the other end of the program that a container was made for. The first message says of which; it goes on when the
         caller goes. RESOURCE_EXHAUSTED ends the call of one who does not take what the program writes, which never waits for it.
         """
+
+    @_abc_1.abstractmethod
+    def OfferVolume(
+        self,
+        request: _streams_pb2.OfferVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.OfferVolumeResponse, _abc.Awaitable[_streams_pb2.OfferVolumeResponse]]:
+        """Let one other node read the data of a local volume for a while. The same call again takes the place of the earlier one.
+        NOT_FOUND: it does not lie here. UNAVAILABLE: a container here has it.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchVolume(
+        self,
+        request: _streams_pb2.FetchVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_streams_pb2.FetchVolumeProgress], _abc.AsyncIterator[_streams_pb2.FetchVolumeProgress]]:
+        """Copy a volume's data from the node that offers it, and go on where an earlier call ended; the last answer says that all of
+        it is here and verified. FAILED_PRECONDITION, RESOURCE_EXHAUSTED, INVALID_ARGUMENT: trying again would not help.
+        """
+
+    @_abc_1.abstractmethod
+    def DropVolumeCopy(
+        self,
+        request: _streams_pb2.DropVolumeCopyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_streams_pb2.DropVolumeCopyResponse, _abc.Awaitable[_streams_pb2.DropVolumeCopyResponse]]:
+        """Delete one copy of a volume's data, complete or not. UNAVAILABLE: a container has it."""
 
 def add_AgentStreamsServicer_to_server(servicer: AgentStreamsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

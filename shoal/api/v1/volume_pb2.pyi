@@ -56,6 +56,7 @@ class Volume(_message.Message):
     FORCED_FIELD_NUMBER: _builtins.int
     HOMES_FIELD_NUMBER: _builtins.int
     MOVES_FIELD_NUMBER: _builtins.int
+    LEFTOVERS_FIELD_NUMBER: _builtins.int
     removing: _builtins.bool
     """Its data is being deleted on the nodes that hold any; it goes when none does. No service may use it."""
     forced: _builtins.bool
@@ -74,6 +75,10 @@ class Volume(_message.Message):
     def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMove]:
         """Data that is being moved to another node. At most one a slot."""
 
+    @_builtins.property
+    def leftovers(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeLeftover]:
+        """Copies that a move has left behind, to be deleted. Each goes once its node has deleted it, or is removed."""
+
     def __init__(
         self,
         *,
@@ -83,10 +88,11 @@ class Volume(_message.Message):
         forced: _builtins.bool = ...,
         homes: _abc.Iterable[Global___VolumeSlot] | None = ...,
         moves: _abc.Iterable[Global___VolumeMove] | None = ...,
+        leftovers: _abc.Iterable[Global___VolumeLeftover] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["meta", b"meta", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "homes", b"homes", "meta", b"meta", "moves", b"moves", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forced", b"forced", "homes", b"homes", "leftovers", b"leftovers", "meta", b"meta", "moves", b"moves", "removing", b"removing", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,12 +108,15 @@ class VolumeMove(_message.Message):
     FROM_NODE_ID_FIELD_NUMBER: _builtins.int
     TO_NODE_ID_FIELD_NUMBER: _builtins.int
     BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
     slot: _builtins.int
     """0 for data that is not of one slot."""
     from_node_id: _builtins.str
     to_node_id: _builtins.str
     began_at_ms: _builtins.int
-    """Milliseconds since the Unix epoch."""
+    """Milliseconds since the Unix epoch; with the slot, the id of the move, and the copy's `HeldVolume.created_at_ms`."""
+    replace: _builtins.bool
+    """Data of the volume that the target has from before is deleted once the copy is complete and verified."""
     def __init__(
         self,
         *,
@@ -115,14 +124,115 @@ class VolumeMove(_message.Message):
         from_node_id: _builtins.str = ...,
         to_node_id: _builtins.str = ...,
         began_at_ms: _builtins.int = ...,
+        replace: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "from_node_id", b"from_node_id", "slot", b"slot", "to_node_id", b"to_node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "from_node_id", b"from_node_id", "replace", b"replace", "slot", b"slot", "to_node_id", b"to_node_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeMove: _TypeAlias = VolumeMove  # noqa: Y015
+
+@_typing.final
+class VolumeLeftover(_message.Message):
+    """A copy on a node that is no home. It is deleted only while it is the very one that is meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    node_id: _builtins.str
+    created_at_ms: _builtins.int
+    """Its `HeldVolume.created_at_ms`."""
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        node_id: _builtins.str = ...,
+        created_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "node_id", b"node_id", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeLeftover: _TypeAlias = VolumeLeftover  # noqa: Y015
+
+@_typing.final
+class VolumeMoveStatus(_message.Message):
+    """How far a move is, or how the last one of the slot ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[VolumeMoveStatus._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: VolumeMoveStatus._State.ValueType  # 0
+        WAITING: VolumeMoveStatus._State.ValueType  # 1
+        """Waits for tasks to end, or for a node; `message` says which."""
+        COPYING: VolumeMoveStatus._State.ValueType  # 2
+        VERIFYING: VolumeMoveStatus._State.ValueType  # 3
+        DONE: VolumeMoveStatus._State.ValueType  # 4
+        FAILED: VolumeMoveStatus._State.ValueType  # 5
+        """`message` says why; the data is where it was."""
+        CANCELLED: VolumeMoveStatus._State.ValueType  # 6
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: VolumeMoveStatus.State.ValueType  # 0
+    WAITING: VolumeMoveStatus.State.ValueType  # 1
+    """Waits for tasks to end, or for a node; `message` says which."""
+    COPYING: VolumeMoveStatus.State.ValueType  # 2
+    VERIFYING: VolumeMoveStatus.State.ValueType  # 3
+    DONE: VolumeMoveStatus.State.ValueType  # 4
+    FAILED: VolumeMoveStatus.State.ValueType  # 5
+    """`message` says why; the data is where it was."""
+    CANCELLED: VolumeMoveStatus.State.ValueType  # 6
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    FROM_NODE_ID_FIELD_NUMBER: _builtins.int
+    TO_NODE_ID_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_MS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    from_node_id: _builtins.str
+    to_node_id: _builtins.str
+    began_at_ms: _builtins.int
+    """VolumeMove.began_at_ms"""
+    state: Global___VolumeMoveStatus.State.ValueType
+    bytes: _builtins.int
+    """Of the files' contents: copied (or verified) so far, and all; 0: not known yet."""
+    total_bytes: _builtins.int
+    message: _builtins.str
+    """One line; empty when nothing is amiss."""
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        from_node_id: _builtins.str = ...,
+        to_node_id: _builtins.str = ...,
+        began_at_ms: _builtins.int = ...,
+        state: Global___VolumeMoveStatus.State.ValueType = ...,
+        bytes: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "bytes", b"bytes", "from_node_id", b"from_node_id", "message", b"message", "slot", b"slot", "state", b"state", "to_node_id", b"to_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeMoveStatus: _TypeAlias = VolumeMoveStatus  # noqa: Y015
 
 @_typing.final
 class VolumeSpec(_message.Message):
@@ -255,8 +365,9 @@ Global___VolumeSecret: _TypeAlias = VolumeSecret  # noqa: Y015
 
 @_typing.final
 class VolumeStatus(_message.Message):
-    """How far a volume of a CSI driver is.
-    Key: /shoal/v1/volume-status/<volume id>, written by the volume keeper of the leader only; deleted with the volume.
+    """How far a volume of a CSI driver is, and moves of a local one.
+    Key: /shoal/v1/volume-status/<volume id>, written by the leader only, by its volume keeper for volumes of drivers and by its
+    volume mover for local ones; deleted with the volume.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -291,6 +402,7 @@ class VolumeStatus(_message.Message):
     PROBLEM_FIELD_NUMBER: _builtins.int
     PUBLICATIONS_FIELD_NUMBER: _builtins.int
     LAST_NUMBER_FIELD_NUMBER: _builtins.int
+    MOVES_FIELD_NUMBER: _builtins.int
     volume_id: _builtins.str
     driver_volume_id: _builtins.str
     """The driver's own id; empty until it has made the volume."""
@@ -316,6 +428,10 @@ class VolumeStatus(_message.Message):
     def publications(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumePublication]:
         """At most one a node."""
 
+    @_builtins.property
+    def moves(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMoveStatus]:
+        """Of a local volume: the newest move of each slot."""
+
     def __init__(
         self,
         *,
@@ -329,10 +445,11 @@ class VolumeStatus(_message.Message):
         problem: _builtins.str = ...,
         publications: _abc.Iterable[Global___VolumePublication] | None = ...,
         last_number: _builtins.int = ...,
+        moves: _abc.Iterable[Global___VolumeMoveStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "context", b"context", "deleted", b"deleted", "driver_volume_id", b"driver_volume_id", "last_number", b"last_number", "problem", b"problem", "publications", b"publications", "topologies", b"topologies", "uncertain", b"uncertain", "volume_id", b"volume_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "context", b"context", "deleted", b"deleted", "driver_volume_id", b"driver_volume_id", "last_number", b"last_number", "moves", b"moves", "problem", b"problem", "publications", b"publications", "topologies", b"topologies", "uncertain", b"uncertain", "volume_id", b"volume_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

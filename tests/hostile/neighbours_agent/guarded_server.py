@@ -58,6 +58,8 @@ def _log_server(root: Path) -> AgentStreams:
         controller=nothing,
         sizes=nothing,
         programs=nothing,
+        source=nothing,
+        target=nothing,
         now_ns=time.monotonic_ns,
     )
 

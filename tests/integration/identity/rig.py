@@ -127,6 +127,21 @@ class Streams(AgentStreamsServicer):
     ) -> streams_pb2.ReadVolumeSizesResponse:
         return streams_pb2.ReadVolumeSizesResponse()
 
+    async def OfferVolume(
+        self, request: streams_pb2.OfferVolumeRequest, context: Context
+    ) -> streams_pb2.OfferVolumeResponse:
+        return streams_pb2.OfferVolumeResponse()
+
+    async def FetchVolume(
+        self, request: streams_pb2.FetchVolumeRequest, context: Context
+    ) -> AsyncIterator[streams_pb2.FetchVolumeProgress]:
+        yield streams_pb2.FetchVolumeProgress()
+
+    async def DropVolumeCopy(
+        self, request: streams_pb2.DropVolumeCopyRequest, context: Context
+    ) -> streams_pb2.DropVolumeCopyResponse:
+        return streams_pb2.DropVolumeCopyResponse()
+
     async def CallDriver(
         self, request: streams_pb2.CallDriverRequest, context: Context
     ) -> streams_pb2.CallDriverResponse:

@@ -22,12 +22,18 @@ from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
     CallDriverResponse,
+    DropVolumeCopyRequest,
+    DropVolumeCopyResponse,
     ExecEnd,
     ExecInput,
     ExecOutput,
     ExecStarted,
+    FetchVolumeProgress,
+    FetchVolumeRequest,
     LogBatch,
     LogRun,
+    OfferVolumeRequest,
+    OfferVolumeResponse,
     ProbeRequest,
     ProbeResponse,
     ReadLogsRequest,
@@ -232,6 +238,15 @@ class ScriptedAgent(AgentStreamsServicer):
 
     async def ReadVolumeSizes(self, request: ReadVolumeSizesRequest, context: Context) -> ReadVolumeSizesResponse:
         return ReadVolumeSizesResponse()
+
+    async def OfferVolume(self, request: OfferVolumeRequest, context: Context) -> OfferVolumeResponse:
+        raise NotFound("this node has no volumes")
+
+    async def FetchVolume(self, request: FetchVolumeRequest, context: Context) -> AsyncGenerator[FetchVolumeProgress]:
+        yield FetchVolumeProgress()
+
+    async def DropVolumeCopy(self, request: DropVolumeCopyRequest, context: Context) -> DropVolumeCopyResponse:
+        return DropVolumeCopyResponse()
 
     async def CallDriver(self, request: CallDriverRequest, context: Context) -> CallDriverResponse:
         raise NotFound("this node has no drivers")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,7 @@ class NoPrograms:
 
 async def read(request: ReadLogsRequest) -> list[int]:
     context: object = None
+    nothing: Any = None
     streams = AgentStreams(
         logs=Files(),
         prober=NoProber(),
@@ -86,6 +88,8 @@ async def read(request: ReadLogsRequest) -> list[int]:
         controller=NoController(),
         sizes=NoSizes(),
         programs=NoPrograms(),
+        source=nothing,
+        target=nothing,
         now_ns=lambda: 0,
     )
     batches = [batch async for batch in streams.ReadLogs(request, context)]  # type: ignore[arg-type]

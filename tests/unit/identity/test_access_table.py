@@ -1,6 +1,6 @@
 """Who may call what: the whole table, so that a change of it is seen."""
 
-from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2
+from shoal.api.v1 import certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2
 from shoal.identity.roles import Role
 from shoal.rpc import access
 
@@ -9,7 +9,7 @@ AUTHORITY = "/shoal.api.v1.CertificateAuthority/"
 
 def test_every_method_is_in_a_table() -> None:
     served = access.MANAGER_API.keys() | access.JOIN.keys() | access.AGENT_STREAMS.keys()
-    files = (certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2)
+    files = (certificate_authority_pb2, control_pb2, dispatcher_pb2, streams_pb2, volume_data_pb2)
     described = {
         f"/{service.full_name}/{method.name}"
         for file in files
@@ -34,4 +34,9 @@ def test_users_alone_control_and_agents_alone_hold_sessions() -> None:
 def test_only_joining_needs_no_certificate_and_it_has_a_port_of_its_own() -> None:
     assert dict(access.JOIN) == {AUTHORITY + name: None for name in ("GetRoot", "Join", "FindManagers")}
     assert None not in access.MANAGER_API.values()
-    assert set(access.AGENT_STREAMS.values()) == {frozenset({Role.MANAGER})}
+
+
+def test_agents_read_volumes_of_each_other_and_nothing_else() -> None:
+    for method, roles in access.AGENT_STREAMS.items():
+        is_data = method.startswith("/shoal.api.v1.VolumeData/")
+        assert roles == frozenset({Role.AGENT if is_data else Role.MANAGER}), method

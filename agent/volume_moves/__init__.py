@@ -1,0 +1,1 @@
+"""A volume's data from one node to another."""

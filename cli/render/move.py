@@ -1,0 +1,66 @@
+"""How far a volume's move is: a bar that is redrawn on a terminal, lines elsewhere."""
+
+from collections.abc import Callable
+
+from cli.render.progress import BAR
+from cli.render.terminal import Stream, draw, echo, is_live
+from shoal.amounts import size
+from shoal.api.v1.volume_pb2 import VolumeMoveStatus
+
+LINE_SECONDS = 10.0
+"""Between lines that differ in numbers alone."""
+
+_WORDS: dict[int, str] = {
+    VolumeMoveStatus.WAITING: "waiting",
+    VolumeMoveStatus.COPYING: "copying",
+    VolumeMoveStatus.VERIFYING: "verifying",
+}
+
+
+class MoveDisplay:
+    """Draws on standard error.
+
+    Args:
+        stream: it, to tell whether it is a terminal.
+        now: seconds of a clock that only goes forward.
+    """
+
+    def __init__(self, stream: Stream, now: Callable[[], float], *, volume: str, node: str) -> None:
+        self._live = is_live(stream)
+        self._now = now
+        self._title = f"{volume} to {node}"
+        self._last = ""
+        self._key: tuple[int, str] = (0, "")
+        self._line_at = 0.0
+
+    def update(self, status: VolumeMoveStatus) -> None:
+        """Show it, if it is worth it."""
+        if status.state not in _WORDS:
+            return
+        if self._live:
+            text = f"{self._title}  {line(status, bar=True)}"
+            if text != self._last:
+                draw(f"\r\x1b[K{text}", err=True)
+            self._last = text
+            return
+        key, now = (status.state, status.message), self._now()
+        if key != self._key or now - self._line_at >= LINE_SECONDS:
+            echo(f"{self._title}: {line(status, bar=False)}")
+            self._key, self._line_at = key, now
+
+    def close(self) -> None:
+        """Leave what is drawn."""
+        if self._live and self._last:
+            draw("\n", err=True)
+            self._last = ""
+
+
+def line(status: VolumeMoveStatus, *, bar: bool) -> str:
+    """ "copying [####......] 40% of 1.2 GiB"."""
+    word = _WORDS[status.state]
+    if status.state == VolumeMoveStatus.WAITING:
+        return f"{word}: {status.message}" if status.message else word
+    share = 1.0 if not status.total_bytes else min(1.0, status.bytes / status.total_bytes)
+    filled = int(BAR * share)
+    drawn = f"[{'#' * filled}{'.' * (BAR - filled)}]  " if bar else ""
+    return f"{word}  {drawn}{int(100 * share)}% of {size(status.total_bytes)}"

@@ -1,0 +1,69 @@
+"""Records of moves as they change. Pure: each returns a new one."""
+
+from manager.control_api.volume_homes import end_move
+from manager.store.tables import View
+from shoal.api.v1.volume_pb2 import Volume, VolumeLeftover, VolumeMove, VolumeMoveStatus, VolumeStatus
+
+
+def moved(view: View, volume: Volume, move: VolumeMove, *, old_copy_ms: int, now_ms: int) -> Volume:
+    """The data's home is the target; what the source has is left behind.
+
+    Args:
+        old_copy_ms: when the source's copy was made.
+    """
+    slot = move.slot
+    written = view.volume_slots.get(f"{volume.meta.id}/{slot}")
+    places = [*volume.homes, *((written,) if written is not None else ())]
+    newest_ms = max((place.since_ms for place in places if place.slot == slot), default=0)
+    made = end_move(volume, slot=slot, home=move.to_node_id, now_ms=max(now_ms, newest_ms + 1))
+    made.leftovers.add(slot=slot, node_id=move.from_node_id, created_at_ms=old_copy_ms)
+    return made
+
+
+def abandoned(volume: Volume, move: VolumeMove) -> Volume:
+    """The home is where it was; what the target has is left behind, complete or not."""
+    made = end_move(volume, slot=move.slot, home="", now_ms=0)
+    made.leftovers.add(slot=move.slot, node_id=move.to_node_id, created_at_ms=move.began_at_ms)
+    return made
+
+
+def without_leftover(volume: Volume, leftover: VolumeLeftover) -> Volume:
+    """It is deleted."""
+    made = Volume()
+    made.CopyFrom(volume)
+    others = [each for each in volume.leftovers if each != leftover]
+    del made.leftovers[:]
+    made.leftovers.extend(others)
+    return made
+
+
+def told(volume_id: str, status: VolumeStatus | None, move: VolumeMoveStatus) -> VolumeStatus:
+    """The volume's status with the slot's newest move."""
+    made = VolumeStatus(volume_id=volume_id)
+    if status is not None:
+        made.CopyFrom(status)
+    others = [each for each in made.moves if each.slot != move.slot]
+    del made.moves[:]
+    made.moves.extend([*others, move])
+    return made
+
+
+def status_of(
+    move: VolumeMove,
+    state: VolumeMoveStatus.State.ValueType,
+    message: str = "",
+    *,
+    bytes_done: int = 0,
+    total_bytes: int = 0,
+) -> VolumeMoveStatus:
+    """How far it is."""
+    return VolumeMoveStatus(
+        slot=move.slot,
+        from_node_id=move.from_node_id,
+        to_node_id=move.to_node_id,
+        began_at_ms=move.began_at_ms,
+        state=state,
+        bytes=bytes_done,
+        total_bytes=total_bytes,
+        message=message,
+    )

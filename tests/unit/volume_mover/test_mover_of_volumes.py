@@ -1,0 +1,176 @@
+"""The mover on a real store: what it asks of agents, and what is in the records when it or they fail at any point."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from manager.control_api.seams import AgentAddress
+from manager.control_api.volume_homes import end_move, home_of
+from manager.store import kinds
+from manager.store.changes import Write, put
+from manager.store.store import Store
+from manager.volume_mover.mover import VolumeMover
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.api.v1.streams_pb2 import (
+    DropVolumeCopyRequest,
+    FetchVolumeProgress,
+    FetchVolumeRequest,
+    OfferVolumeRequest,
+    OfferVolumeResponse,
+)
+from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeMove, VolumeMoveStatus, VolumeSpec
+from shoal.errors import Exhausted, ShoalError, Unavailable
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+
+BEGAN_MS, OLD_MS, NOW_MS = 5_000, 1_000, 9_000
+
+
+class Agents:
+    """Attributes:
+    errors: what the next fetches raise. hanging: a fetch does not end. cancelled: one was cancelled.
+    dropped: node and time of each copy that was.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.errors: list[ShoalError] = []
+        self.grants: list[bytes] = []
+        self.fetches: list[FetchVolumeRequest] = []
+        self.dropped: list[tuple[str, int]] = []
+        self.hanging = False
+        self.cancelled = False
+
+    async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
+        assert (agent.node_id, request.to_node_id) == ("n1", "n2")
+        self.grants.append(request.grant)
+        return OfferVolumeResponse(content_bytes=100, created_at_ms=OLD_MS)
+
+    async def fetch_volume(
+        self, agent: AgentAddress, request: FetchVolumeRequest
+    ) -> AsyncGenerator[FetchVolumeProgress, None]:
+        assert agent.node_id == "n2" and request.from_address == "192.0.2.1:7441"
+        self.fetches.append(request)
+        yield FetchVolumeProgress(bytes=40)
+        try:
+            if self.hanging:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        if self.errors:
+            raise self.errors.pop(0)
+        await self._store.commit([held("n2", BEGAN_MS)])
+        yield FetchVolumeProgress(bytes=100, complete=True)
+
+    async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
+        self.dropped.append((agent.node_id, request.created_at_ms))
+
+
+def held(node_id: str, created_at_ms: int) -> Write:
+    volumes = [HeldVolume(volume_id="v", name="data", created_at_ms=created_at_ms)]
+    return put(kinds.NODE_VOLUMES, node_id, NodeVolumes(node_id=node_id, volumes=volumes))
+
+
+def node(name: str, address: str) -> list[Write]:
+    described = NodeDescription(hostname=name, address=address, stream_port=7441)
+    status = NodeStatus(node_id=name, state=NodeStatus.READY, description=described)
+    return [put(kinds.NODE, name, Node(meta=Meta(id=name))), put(kinds.NODE_STATUS, name, status)]
+
+
+def with_mover(scenario: Callable[[Store, Agents], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            agents = Agents(store)
+            await store.commit([*node("n1", "192.0.2.1"), *node("n2", "192.0.2.2"), held("n1", OLD_MS)])
+            moving = asyncio.create_task(VolumeMover(store=store, agents=agents, now_ms=lambda: NOW_MS).run(0))
+            try:
+                async with asyncio.timeout(30):
+                    await scenario(store, agents)
+            finally:
+                moving.cancel()
+                await asyncio.gather(moving, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  # the store's own tables are what is waited for
+        await asyncio.sleep(0.01)
+
+
+async def begin(store: Store) -> None:
+    volume = Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local"))
+    volume.moves.append(VolumeMove(from_node_id="n1", to_node_id="n2", began_at_ms=BEGAN_MS))
+    await store.commit([put(kinds.VOLUME, "v", volume)])
+
+
+def state(store: Store) -> int:
+    status = store.tables.volume_status.get("v")
+    return status.moves[0].state if status is not None and status.moves else 0
+
+
+def test_the_home_changes_and_then_the_old_copy_goes() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        assert home_of(store.tables, store.tables.volumes["v"], 0) == "n2"
+        await until(lambda: not store.tables.volumes["v"].leftovers)
+        assert agents.dropped == [("n1", OLD_MS)]
+        assert agents.fetches[0].grant == agents.grants[0] and len(agents.grants[0]) == 32
+
+    with_mover(scenario)
+
+
+def test_a_copy_that_breaks_off_is_gone_on_with_under_a_new_grant() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.errors = [Unavailable("the agent at 192.0.2.2:7441 does not answer")]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.WAITING)
+        assert "tried again" in store.tables.volume_status["v"].moves[0].message
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        assert len(set(agents.grants)) == 2 and agents.fetches[0].created_at_ms == agents.fetches[1].created_at_ms
+
+    with_mover(scenario)
+
+
+def test_what_cannot_be_done_ends_where_it_was_and_says_why() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.errors = [Exhausted("the disk of volumes is full")]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.FAILED)
+        volume = store.tables.volumes["v"]
+        assert store.tables.volume_status["v"].moves[0].message == "the disk of volumes is full"
+        assert not volume.moves and not volume.homes
+        await until(lambda: not store.tables.volumes["v"].leftovers)
+        assert agents.dropped == [("n2", BEGAN_MS)], "what was copied, and never the data"
+
+    with_mover(scenario)
+
+
+def test_a_cancelled_move_stops_at_once() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.hanging = True
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.COPYING)
+        await store.commit(
+            [put(kinds.VOLUME, "v", end_move(store.tables.volumes["v"], slot=0, home="", now_ms=NOW_MS))]
+        )
+        await until(lambda: state(store) == VolumeMoveStatus.CANCELLED)
+        assert agents.cancelled and not agents.dropped
+
+    with_mover(scenario)
+
+
+def test_a_leader_that_follows_goes_on() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.hanging = True
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.COPYING)
+        following = Agents(store)
+        mover = asyncio.create_task(VolumeMover(store=store, agents=following, now_ms=lambda: NOW_MS).run(0))
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        mover.cancel()
+        assert following.fetches[0].created_at_ms == BEGAN_MS
+
+    with_mover(scenario)
