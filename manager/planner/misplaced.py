@@ -41,6 +41,12 @@ class Misplaced:
         known = self._barred.get(task.node_id)
         return known if known is not None else self._barred.setdefault(task.node_id, self._look(task.node_id))
 
+    def moved(self, task: Task) -> str:
+        """Why a task that runs what is wanted was moved."""
+        if self._draft.is_drained(task.node_id):
+            return "its node is drained"
+        return PLACEMENT if self.why(task) else "moved to even the service out"
+
     def stays(self, task: Task, why: str) -> str:
         """One line for the user: the task is to leave its node, and does not for this reason."""
         drained = self._draft.is_drained(task.node_id)

@@ -10,8 +10,9 @@ from manager.planner.effective import current_update, effective
 from manager.planner.evening import carried_out_ms, find_leaving
 from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
+from manager.planner.gate import Gate
 from manager.planner.homes import Homes
-from manager.planner.misplaced import PLACEMENT, Misplaced
+from manager.planner.misplaced import Misplaced
 from manager.planner.need import Need, in_order
 from manager.planner.place import Placing
 from manager.planner.predecessors import held_back
@@ -68,6 +69,7 @@ class _ServicePass:
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
         slots = self._slots = slots_of(self._draft, self._roll)
+        self._gate = Gate(self._draft, self._newest, self._trial.update, self._wanted, slots)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
             self._trial.note(slot)
@@ -101,19 +103,22 @@ class _ServicePass:
     def _effects(self) -> tuple[int, ...]:
         """Changes with everything that a decision about a slot does, or leaves for the stages after it."""
         left = len(self._needs), len(self._movers), len(self._unsettled), len(self._outdated), len(self._problems)
-        return self._draft.effects, *left
+        return self._draft.effects, self._gate.held, *left
 
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas, home=self._homes.node())
         for slot in choice.release:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
-        self._needs += [(number, Need(number)) for number in choice.fresh]
-        self._unsettled += [Unsettled()] * len(choice.fresh)
+        self._gate.begin(self._roll)
+        fresh = [number for number in choice.fresh if not self._gate.holds(Slot(number))]
+        self._needs += [(number, Need(number)) for number in fresh]
+        self._unsettled += [Unsettled()] * len(fresh)
         return choice.keep
 
     def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         hosts = self._draft.ledger.hosts
+        self._gate.begin(self._roll)
         for slot in slots.values():
             host = hosts.get(str(slot.key))
             if host is None or host.node is None:
@@ -130,6 +135,8 @@ class _ServicePass:
         stale: list[Task] = []
         if self._homes and (why := self._homes.moving(slot.key)):
             stop(self._draft, slot, why)
+        if self._gate.holds(slot):
+            return
         for task in slot.wanted:
             (fresh if self._is_fresh(task) else stale).append(task)
         kept = [task for task in stale if not self._is_overdue(task)]
@@ -193,7 +200,8 @@ class _ServicePass:
             verdict = self._answer(slot)
             if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
                 return  # the successor that was started beside it has failed
-        self._movers.append((slot, Mover(task, self._is_ready(task), outdated, self._is_leaving(task))))
+        serves = is_ready(task, self._draft.view.task_status.get(task.id))
+        self._movers.append((slot, Mover(task, serves, outdated, self._is_leaving(task))))
 
     def _refill(self, slot: Slot, *, beside: bool, home: str = "") -> None:
         """Fill a slot that has no task to run, unless the restart policy says later or never.
@@ -244,7 +252,7 @@ class _ServicePass:
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""
         now_ms = self._draft.now_ms
-        outdated = len(self._outdated) + len(self._roll.outdated)
+        outdated = len(self._outdated) + len(self._roll.outdated) + self._gate.held
         known = self._draft.view.service_status.get(self._id)
         before = known.update if known is not None and known.HasField("update") else None
         progress = rollout.advance(
@@ -302,22 +310,19 @@ class _ServicePass:
         return bool(why)
 
     def _why_moved(self, task: Task) -> str:
-        if self._wanted.differs(task):
-            return "replaced by an update"
-        if self._draft.is_drained(task.node_id):
-            return "its node is drained"
-        return PLACEMENT if self._misplaced.why(task) else "moved to even the service out"
+        return "replaced by an update" if self._wanted.differs(task) else self._misplaced.moved(task)
 
     def _place(self) -> None:
-        if not self._needs:
+        if not self._needs and not self._gate.held:
             return
+        slots, counts = list(self._slots.values()), counts_by_node(self._draft, self._roll, self._slots)
+        self._problems.update(self._gate.place(self._id, counts))
         draft, demand, placing = self._draft, self._demand, self._placing
         if self._is_global:
             for key, need in self._needs:
                 self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
             self._steps += placing.besides
             return
-        slots, counts = list(self._slots.values()), counts_by_node(self._draft, self._roll, self._slots)
         failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
         held = held_back(draft, self._spec, demand, self._needs, self._slots)
         needs = in_order(need for _, need in held)
@@ -343,6 +348,3 @@ class _ServicePass:
             if self._steps and progress.state in rollout.WATCHED:
                 status.update.last_step_at_ms = self._draft.now_ms
         self._draft.tell(status)
-
-    def _is_ready(self, task: Task) -> bool:
-        return is_ready(task, self._draft.view.task_status.get(task.id))

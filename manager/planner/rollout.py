@@ -97,6 +97,13 @@ def advance(
     return status
 
 
+def awaits_promotion(update: UpdateStatus, config: UpdateConfig) -> bool:
+    """The update has canaries, and nobody has promoted it: scaling the service, even to 0, does not."""
+    has_canaries = bool(config.canary and update.previous_revision)
+    taken_back = bool(update.effective_revision or update.returning) or update.state in ENDED
+    return has_canaries and not update.promoted and not taken_back
+
+
 def due_ms(status: UpdateStatus | None, spec: ServiceSpec) -> int | None:
     """When the progress deadline is over, milliseconds since the Unix epoch."""
     if status is None or status.state not in (S.UPDATING, S.ROLLING_BACK):
@@ -163,7 +170,8 @@ def _judge(status: UpdateStatus, facts: Facts, config: UpdateConfig, now_ms: int
     if settled > status.settled:
         status.progressed_at_ms = now_ms
     status.settled = settled
-    if not facts.outdated and not facts.in_flight:
+    gated = awaits_promotion(status, config) and not (config.auto_promote and facts.slots)
+    if not facts.outdated and not facts.in_flight and not gated:
         _end(status, f"{facts.failed} of {facts.slots} failed: {facts.reason}" if facts.failed else "", now_ms)
     elif status.state != S.CANARY and _is_late(status, config, now_ms):
         why = f"no progress for {deadline_ms(config) / 1000:g} s: {facts.outdated + facts.in_flight} tasks are left"
@@ -203,10 +211,10 @@ def _end(status: UpdateStatus, message: str, now_ms: int) -> None:
 
 
 def _mind_canaries(status: UpdateStatus, facts: Facts, config: UpdateConfig) -> None:
-    if not config.canary or status.promoted or not facts.outdated:
+    if not config.canary or status.promoted:
         status.state = S.UPDATING
-    elif facts.slots - facts.outdated >= config.canary and not facts.in_flight:
-        if config.auto_promote:
+    elif facts.slots - facts.outdated >= min(config.canary, facts.slots) and not facts.in_flight:
+        if config.auto_promote and facts.slots:
             status.promoted = True
         else:
             status.state = S.CANARY

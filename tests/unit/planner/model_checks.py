@@ -1,15 +1,15 @@
 """What the model checks of one pass and of a cluster at rest: pace, displacing, and whether what waits has to."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from manager.planner import rollout
 from manager.planner.effective import current_update, effective
 from manager.planner.misplaced import PLACEMENT
-from manager.planner.template import work
+from manager.planner.template import Wanted, work
 from manager.store.changes import Write
 from manager.store.tables import View
-from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
@@ -117,15 +117,65 @@ def check_placed(view: View, task: Task, in_force: Mapping[str, Service]) -> Non
     Args:
         in_force: services as they were in force.
     """
-    reason = Oracle(view, in_force[task.service_id], gone={task.id}, in_force=in_force).excludes(task.node_id)
+    reason = Oracle(
+        view, _as_it_runs(view, task, in_force[task.service_id]), gone={task.id}, in_force=in_force
+    ).excludes(task.node_id)
     assert not reason, f"{task.id} was placed on {task.node_id}, which {reason}"
 
 
+def _as_it_runs(view: View, task: Task, service: Service) -> Service:
+    """The service with the task's own template, which may be that before its canaries."""
+    record = view.revisions[f"{task.service_id}/{task.revision}"]
+    if work(record.spec) == work(service.spec):
+        return service
+    made = Service()
+    made.CopyFrom(service)
+    made.spec.task.CopyFrom(record.spec.task)
+    made.spec.task.placement.CopyFrom(service.spec.task.placement)
+    made.spec.endpoint.CopyFrom(record.spec.endpoint)
+    return made
+
+
 def check_template(view: View, task: Task, in_force: Mapping[str, Service]) -> None:
-    """A new task runs the template in force, before this pass or after it: never one that was rolled back."""
-    now = effective(view, view.services[task.service_id])
+    """A new task runs the template in force, before this pass or after it, or what ran before canaries that were
+    not promoted when the pass began: never one that was rolled back."""
+    service = view.services[task.service_id]
     runs = work(view.revisions[f"{task.service_id}/{task.revision}"].spec)
-    assert runs in (work(in_force[task.service_id].spec), work(now.spec)), f"{task.id} runs what is not in force"
+    allowed = [work(in_force[task.service_id].spec), work(effective(view, service).spec)]
+    update = current_update(view, service)
+    if update is not None and service.spec.update.canary and update.previous_revision:
+        allowed.append(work(view.revisions[f"{task.service_id}/{update.previous_revision}"].spec))
+    assert runs in allowed, f"{task.id} runs what is not in force"
+
+
+def gated(view: View) -> set[str]:
+    """Ids of services whose update waits for its promotion."""
+    updates = ((service, current_update(view, service)) for service in view.services.values())
+    return {
+        service.meta.id
+        for service, update in updates
+        if update is not None and rollout.awaits_promotion(update, service.spec.update)
+    }
+
+
+def check_canaries(view: View, service: Service, before: Mapping[str, Task]) -> None:
+    """While an update waits for its promotion, no pass makes more slots run its template than canaries; but those
+    that leave a drained node with their successor started first."""
+    update = current_update(view, service)
+    if any(node.spec.availability == NodeSpec.DRAIN for node in view.nodes.values()):
+        return
+    if update is None or not rollout.awaits_promotion(update, service.spec.update):
+        return
+    after = list(view.tasks_of(service.meta.id).values())
+    known = [task for task in before.values() if task.service_id == service.meta.id]
+    most = max(service.spec.update.canary, len(_canaries(view, service, known)))
+    assert len(_canaries(view, service, after)) <= most, "more canaries than asked for"
+
+
+def _canaries(view: View, service: Service, tasks: Iterable[Task]) -> set[int | str]:
+    wanted = Wanted(view, service)
+    living = (task for task in tasks if is_wanted(task) and is_live(task, view.task_status.get(task.id)))
+    return {_slot(task) for task in living if not wanted.differs(task)}
 
 
 def check_displaced(view: View, task: Task) -> None:

@@ -16,7 +16,15 @@ from shoal.api.v1.service_pb2 import AutoscaleStatus, Global, Service, ServiceSp
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
-from tests.unit.planner.model_checks import Pace, Rest, check_displaced, check_placed, check_template
+from tests.unit.planner.model_checks import (
+    Pace,
+    Rest,
+    check_canaries,
+    check_displaced,
+    check_placed,
+    check_template,
+    gated,
+)
 from tests.unit.planner.model_specs import (
     DEVICES,
     FEATURES,
@@ -263,10 +271,13 @@ class Cluster(RuleBasedStateMachine):
         before = dict(self.world.tables.tasks)
         tables = self.world.tables
         self.in_force = {name: effective(tables, service) for name, service in tables.services.items()}
+        waiting = gated(tables)
         outcome = self.world.plan(cut=cut)
         pace = Pace(tables, before, outcome.writes)
         for service in tables.services.values():
             pace.check(service)
+            if service.meta.id in waiting:
+                check_canaries(tables, service, before)
         for task in tables.tasks.values():
             if task.id not in before:
                 check_template(tables, task, self.in_force)

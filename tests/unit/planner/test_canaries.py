@@ -172,3 +172,49 @@ def _admitted(world: World) -> list[bool]:
         found.append(world.steer("web", action))
         world.put_service(before)
     return found
+
+
+@pytest.mark.parametrize("way", [[0], [1], [1, 0], [0, 2, 0]])
+def test_scaling_down_and_up_again_does_not_promote(way: list[int]) -> None:
+    world = waiting()
+    for replicas in way:
+        scale(world, replicas)
+        assert state(world) == S.CANARY
+    scale(world, 6)
+    assert (state(world), images(world)) == (S.CANARY, {"a:1": 5, "a:2": 1})
+    assert world.steer("web", STEER.PROMOTE)
+    world.settle()
+    assert (state(world), images(world)) == (S.COMPLETED, {"a:2": 6})
+
+
+def test_scaling_up_and_a_task_that_ends_do_not_promote() -> None:
+    world = waiting()
+    scale(world, 8)
+    assert images(world) == {"a:1": 7, "a:2": 1}
+    old = next(task for task in world.running("web") if task.revision == 1)
+    world.report(old, TaskState.FAILED)
+    world.settle()
+    world.now_ms += 10_000
+    world.settle()
+    assert (state(world), images(world)) == (S.CANARY, {"a:1": 7, "a:2": 1})
+
+
+def test_as_many_canaries_as_tasks_wait_for_promotion_too() -> None:
+    world = World()
+    world.node("h1")
+    one = spec("a:1")
+    one.replicated.replicas = 1
+    world.service("web", one)
+    world.settle()
+    one.task.container.image = "a:2"
+    world.service("web", one)
+    world.settle()
+    assert (state(world), images(world)) == (S.CANARY, {"a:2": 1})
+
+
+def scale(world: World, replicas: int) -> None:
+    wanted = ServiceSpec()
+    wanted.CopyFrom(world.tables.services["web"].spec)
+    wanted.replicated.replicas = replicas
+    world.service("web", wanted)
+    world.settle()
