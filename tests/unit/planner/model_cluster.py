@@ -37,7 +37,7 @@ from tests.unit.planner.model_specs import (
     own_volumes,
     specs,
 )
-from tests.unit.planner.model_volumes import check_alone, check_at_home
+from tests.unit.planner.model_volumes import check_alone, check_at_home, check_homes_stay
 
 STEER = SteerUpdateRequest
 COUNTED: Counter[str] = Counter()
@@ -216,6 +216,17 @@ class Cluster(RuleBasedStateMachine):
         if name in self.world.tables.nodes:
             self.world.set_state(name, NodeStatus.DOWN)
 
+    @rule(name=services, milliseconds=st.sampled_from([1_000, 70_000]))
+    def lose_a_node_of(self, name: str, milliseconds: int) -> None:
+        """A node that runs a task of the service is lost while everything else is well."""
+        self._go_on(2)
+        places = sorted(task.node_id for task in self.world.running(self.ids.get(name, "")))
+        if places:
+            self.die(places[0])
+            self.plan(None)
+            self.world.now_ms += milliseconds
+            self._go_on(2)
+
     @rule(name=nodes)
     def come_back(self, name: str) -> None:
         if name in self.world.tables.nodes:
@@ -270,9 +281,11 @@ class Cluster(RuleBasedStateMachine):
     def plan(self, cut: int | None) -> None:
         before = dict(self.world.tables.tasks)
         tables = self.world.tables
+        homes = dict(tables.volume_slots)
         self.in_force = {name: effective(tables, service) for name, service in tables.services.items()}
         waiting = gated(tables)
         outcome = self.world.plan(cut=cut)
+        check_homes_stay(tables, homes, before.values(), self.world.now_ms)
         pace = Pace(tables, before, outcome.writes)
         for service in tables.services.values():
             pace.check(service)

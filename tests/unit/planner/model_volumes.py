@@ -1,12 +1,13 @@
 """What the model checks of data: one task writes it at a time, and a task is where the data is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from manager.store.tables import View
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
+from shoal.api.v1.volume_pb2 import VolumeSlot
 from shoal.task_states import is_live
 
 
@@ -56,3 +57,30 @@ def check_alone(view: View, task: Task, spec: ServiceSpec, now_ms: int) -> None:
         (mount,) = spec.task.container.mounts
         is_over = mount.volume.HasField("hold_ms") and status.since_ms + mount.volume.hold_ms <= now_ms
         assert is_over, f"{task.id} was placed while {other.id} may run"
+
+
+def check_homes_stay(view: View, before: Mapping[str, VolumeSlot], tasks: Iterable[Task], now_ms: int) -> None:
+    """A home changes only when its node is gone, has been down for as long as the user said, or a task of several that
+    was on another node is the one that is left.
+
+    Args:
+        before: homes before the pass.
+        tasks: those before the pass.
+    """
+    for key, old in before.items():
+        new = view.volume_slots.get(key, old)
+        if new.node_id == old.node_id or old.node_id not in view.nodes:
+            continue
+        status = view.node_status[old.node_id]
+        service = view.services[old.volume_id.partition("-")[2]]
+        holds = [mount.volume.hold_ms for mount in _mounts(view, service.spec, old) if mount.volume.HasField("hold_ms")]
+        is_over = status.state == NodeStatus.DOWN and any(status.since_ms + hold <= now_ms for hold in holds)
+        was_there = any(task.node_id == new.node_id and task.service_id == service.meta.id for task in tasks)
+        assert is_over or was_there, f"the home of {key} moved from {old.node_id} to {new.node_id}"
+
+
+def _mounts(view: View, spec: ServiceSpec, place: VolumeSlot) -> Iterator[Mount]:
+    """Mounts of the volume in the newest spec, and in those that may be in force."""
+    revisions = (record.spec for record in view.revisions.values() if record.spec.name == spec.name)
+    for each in (spec, *revisions):
+        yield from (mount for mount in each.task.container.mounts if mount.source == place.volume_id)
