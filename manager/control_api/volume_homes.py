@@ -5,7 +5,10 @@ new node lets them start there once it is committed; the planner then writes the
 of the volume's tasks have to have ended: see `has_ended`.
 """
 
+from collections.abc import Iterator
+
 from manager.store.tables import View
+from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import Volume, VolumeMove
 from shoal.task_states import is_live
 
@@ -40,16 +43,36 @@ def end_move(volume: Volume, *, slot: int, home: str, now_ms: int) -> Volume:
     return made
 
 
+def cancelled(volume: Volume, move: VolumeMove, *, now_ms: int) -> Volume:
+    """The home is where it was; what the target has is left behind, complete or not."""
+    made = end_move(volume, slot=move.slot, home="", now_ms=now_ms)
+    made.leftovers.add(
+        slot=move.slot,
+        node_id=move.to_node_id,
+        created_at_ms=move.began_at_ms,
+        home_node_id=move.from_node_id,
+    )
+    return made
+
+
 def has_ended(view: View, volume: Volume, slot: int) -> bool:
     """Whether no task is left that may write to the data: all have ended, as their nodes confirm."""
-    for task in view.tasks.values():
-        record = view.revision_of(task.service_id, task.revision)
-        mounts = record.spec.task.container.mounts if record is not None else ()
-        uses = [each for each in mounts if each.source == volume.meta.id]
-        is_mounted = any((task.slot if each.volume.per_slot else 0) == slot for each in uses)
-        if is_mounted and task.node_id and is_live(task, view.task_status.get(task.id)):
-            return False
-    return True
+    return next(live_users(view, volume, slot), None) is None
+
+
+def live_users(view: View, volume: Volume, slot: int) -> Iterator[Task]:
+    """Tasks on nodes that mount the data, and may still write to it."""
+    mounting = {
+        key: {each.volume.per_slot for each in record.spec.task.container.mounts if each.source == volume.meta.id}
+        for key, record in view.revisions.items()
+        if any(each.source == volume.meta.id for each in record.spec.task.container.mounts)
+    }
+    for service_id in {view.revisions[key].service_id for key in mounting}:
+        for task in view.tasks_of(service_id).values():
+            kinds = mounting.get(f"{service_id}/{task.revision}", ())
+            is_mounted = any((task.slot if per_slot else 0) == slot for per_slot in kinds)
+            if is_mounted and task.node_id and is_live(task, view.task_status.get(task.id)):
+                yield task
 
 
 def _without_move(volume: Volume, slot: int) -> Volume:

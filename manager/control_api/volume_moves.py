@@ -6,7 +6,7 @@ from manager.control_api import volume_uses
 from manager.control_api.lookup import find_node, find_volume, hostname_of, is_down
 from manager.control_api.seams import NowMs, Records
 from manager.control_api.volume_drivers import is_driven
-from manager.control_api.volume_homes import begin_move, end_move, home_of
+from manager.control_api.volume_homes import begin_move, cancelled, home_of
 from manager.control_api.volumes import views
 from manager.planner.mount_rules import has_one_task
 from manager.store.changes import expect, put
@@ -57,9 +57,7 @@ class VolumeMoves:
         move = _move_of(volume, request.slot)
         if move is None:
             raise Refused(f'volume "{volume.spec.name}" is not being moved')
-        made = end_move(volume, slot=request.slot, home="", now_ms=self._now_ms())
-        made.leftovers.add(slot=move.slot, node_id=move.to_node_id, created_at_ms=move.began_at_ms)
-        return await self._put(volume, made)
+        return await self._put(volume, cancelled(volume, move, now_ms=self._now_ms()))
 
     async def _put(self, volume: Volume, made: Volume) -> VolumeView:
         step = [put(VOLUME, volume.meta.id, made)]

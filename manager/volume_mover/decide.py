@@ -3,15 +3,15 @@
     begin (control API) -> wait until the tasks have ended, both nodes answer -> copy, verify -> end with the new home
                         -> cancel (control API), or what cannot succeed      -> end with the old one
 
-A copy is deleted only where it is no home, by the time it was made at, and while the home reports its own: so no
-pass, after whatever crash, can delete the last one.
+A copy is deleted only where it is no home and no task has it, by the time it was made at, and while the home is the one
+that has the same data, and reports it: so no pass, after whatever crash, can delete the last one.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
 from manager.control_api.lookup import hostname_of
-from manager.control_api.volume_homes import has_ended, home_of
+from manager.control_api.volume_homes import has_ended, home_of, live_users
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.volume_pb2 import Volume, VolumeLeftover, VolumeMove, VolumeMoveStatus, VolumeStatus
@@ -64,12 +64,12 @@ def next_step(view: View, volume: Volume, move: VolumeMove) -> Step:
 
 def leftover_step(view: View, volume: Volume, leftover: VolumeLeftover) -> LeftoverStep:
     """Of a copy that a move has left behind."""
-    home = home_of(view, volume, leftover.slot)
-    if leftover.node_id not in view.nodes or home == leftover.node_id:
+    node_id, home = leftover.node_id, home_of(view, volume, leftover.slot)
+    is_in_use = any(task.node_id == node_id for task in live_users(view, volume, leftover.slot))
+    if node_id not in view.nodes or home not in ("", leftover.home_node_id) or is_in_use:
         return LeftoverStep.FORGET
-    homes = [home] if home else [node_id for node_id in view.nodes if node_id != leftover.node_id]
-    is_safe = any(holds(view, node_id, volume.meta.id, leftover.slot) for node_id in homes)
-    return LeftoverStep.DELETE if is_safe and is_ready(view, leftover.node_id) else LeftoverStep.WAIT
+    is_safe = holds(view, leftover.home_node_id, volume.meta.id, leftover.slot)
+    return LeftoverStep.DELETE if is_safe and is_ready(view, node_id) else LeftoverStep.WAIT
 
 
 def holds(view: View, node_id: str, volume_id: str, slot: int) -> bool:

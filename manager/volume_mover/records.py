@@ -1,6 +1,6 @@
 """Records of moves as they change. Pure: each returns a new one."""
 
-from manager.control_api.volume_homes import end_move
+from manager.control_api.volume_homes import cancelled, end_move
 from manager.store.tables import View
 from shoal.api.v1.volume_pb2 import Volume, VolumeLeftover, VolumeMove, VolumeMoveStatus, VolumeStatus
 
@@ -16,15 +16,13 @@ def moved(view: View, volume: Volume, move: VolumeMove, *, old_copy_ms: int, now
     places = [*volume.homes, *((written,) if written is not None else ())]
     newest_ms = max((place.since_ms for place in places if place.slot == slot), default=0)
     made = end_move(volume, slot=slot, home=move.to_node_id, now_ms=max(now_ms, newest_ms + 1))
-    made.leftovers.add(slot=slot, node_id=move.from_node_id, created_at_ms=old_copy_ms)
+    made.leftovers.add(slot=slot, node_id=move.from_node_id, created_at_ms=old_copy_ms, home_node_id=move.to_node_id)
     return made
 
 
 def abandoned(volume: Volume, move: VolumeMove) -> Volume:
     """The home is where it was; what the target has is left behind, complete or not."""
-    made = end_move(volume, slot=move.slot, home="", now_ms=0)
-    made.leftovers.add(slot=move.slot, node_id=move.to_node_id, created_at_ms=move.began_at_ms)
-    return made
+    return cancelled(volume, move, now_ms=0)
 
 
 def without_leftover(volume: Volume, leftover: VolumeLeftover) -> Volume:

@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from typing import Protocol
 
 from manager.control_api.seams import AgentAddress, NowMs
-from manager.control_api.volume_homes import home_of
+from manager.control_api.volume_homes import has_ended, home_of
 from manager.dispatcher.admission import one_line
 from manager.store import kinds
 from manager.store.changes import PRESENT, Expect, Write, expect, put
@@ -170,6 +170,8 @@ class MovesOfVolume:
         """The home changes, and with it what is left behind."""
         while (volume := self._volume) is not None and move_of(volume, move.slot) == move:
             view = self._store.tables
+            if not has_ended(view, volume, move.slot):
+                raise Unavailable("tasks have come to use the volume meanwhile; the copy is verified again")
             made = moved(view, volume, move, old_copy_ms=offer.created_at_ms, now_ms=self._now_ms())
             status = status_of(
                 move, VolumeMoveStatus.DONE, bytes_done=offer.content_bytes, total_bytes=offer.content_bytes

@@ -143,20 +143,24 @@ class VolumeLeftover(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
     CREATED_AT_MS_FIELD_NUMBER: _builtins.int
+    HOME_NODE_ID_FIELD_NUMBER: _builtins.int
     slot: _builtins.int
     node_id: _builtins.str
     created_at_ms: _builtins.int
     """Its `HeldVolume.created_at_ms`."""
+    home_node_id: _builtins.str
+    """Only while this is the home, which has the same data, or newer."""
     def __init__(
         self,
         *,
         slot: _builtins.int = ...,
         node_id: _builtins.str = ...,
         created_at_ms: _builtins.int = ...,
+        home_node_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "node_id", b"node_id", "slot", b"slot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at_ms", b"created_at_ms", "home_node_id", b"home_node_id", "node_id", b"node_id", "slot", b"slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

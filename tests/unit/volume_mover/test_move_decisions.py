@@ -7,7 +7,9 @@ import pytest
 from manager.store import kinds
 from manager.volume_mover.decide import Abandon, Copy, LeftoverStep, Wait, leftover_step, needs_mover, next_step
 from manager.volume_mover.records import abandoned, moved, told, without_leftover
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.node_pb2 import NodeStatus
+from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.volume_pb2 import (
     HeldVolume,
     NodeVolumes,
@@ -62,7 +64,7 @@ def test_a_volume_that_goes_is_not_moved() -> None:
     assert isinstance(next_step(cluster().tables, going, MOVE), Abandon)
 
 
-OLD = VolumeLeftover(node_id="h1", created_at_ms=7)
+OLD = VolumeLeftover(node_id="h1", created_at_ms=7, home_node_id="h2")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +74,9 @@ OLD = VolumeLeftover(node_id="h1", created_at_ms=7)
         (("h1",), "h2", LeftoverStep.WAIT),  # the home has not told of its copy: this may be the last one
         (("h1", "h3"), "h2", LeftoverStep.WAIT),  # what a third node has is no home's
         (("h1", "h2"), "h1", LeftoverStep.FORGET),  # it became the home again
-        (("h1",), "", LeftoverStep.WAIT),
-        (("h1", "h3"), "", LeftoverStep.DELETE),
+        (("h1", "h3"), "h3", LeftoverStep.FORGET),  # the home was given up since: this may be the last good copy
+        (("h1", "h3"), "", LeftoverStep.WAIT),
+        (("h1", "h2"), "", LeftoverStep.DELETE),
     ],
 )
 def test_a_copy_is_deleted_only_where_another_one_is_known(
@@ -97,7 +100,7 @@ def test_the_home_changes_together_with_what_is_left_behind() -> None:
     assert not without_leftover(made, OLD).leftovers
     ended = abandoned(volume(), MOVE)
     assert not ended.moves and not ended.homes
-    assert list(ended.leftovers) == [VolumeLeftover(node_id="h2", created_at_ms=50)]
+    assert list(ended.leftovers) == [VolumeLeftover(node_id="h2", created_at_ms=50, home_node_id="h1")]
 
 
 def test_it_is_tended_until_all_is_told() -> None:
@@ -106,3 +109,17 @@ def test_it_is_tended_until_all_is_told() -> None:
     status = told("v1", status, VolumeMoveStatus(state=VolumeMoveStatus.DONE))
     assert len(status.moves) == 1 and not needs_mover(volume(moves=()), status)
     assert needs_mover(volume(OLD, moves=()), status)
+
+
+def test_tasks_that_have_the_volume_keep_it_where_it_is_and_keep_a_copy_from_being_deleted() -> None:
+    world = cluster(holders=("h1", "h2"), home="h2")
+    spec = ServiceSpec()
+    spec.replicated.replicas = 3
+    spec.task.container.mounts.append(Mount(type=Mount.VOLUME, source="v1", volume=VolumeUse(name="data")))
+    world.put(kinds.VOLUME, "v1", volume(moves=()))
+    world.service("web", spec)
+    world.settle()
+    assert {task.node_id for task in world.running("web")} == {"h1", "h2", "h3"}
+    assert leftover_step(world.tables, volume(OLD), OLD) is LeftoverStep.FORGET
+    step = next_step(world.tables, volume(), MOVE)
+    assert isinstance(step, Wait) and "have ended" in step.why
