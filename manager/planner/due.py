@@ -40,17 +40,25 @@ def next_due_ms(cron: str, zone: str, after_ms: int) -> int | None:
     """The first due time after that time, or None when there is none in sight. Milliseconds since the Unix epoch."""
     # From within an hour that comes twice, what ran when it came first seems to be still to come.
     times = map(_milliseconds, CronSim(cron, _moment(after_ms, zone)))
-    return next((found for found in times if found > after_ms), None)
+    found = next((each for each in times if each > after_ms), None)
+    # Forwards, cronsim leaps over half an hour where clocks go back by as much (Lord Howe); backwards it does not.
+    while found is not None and (earlier := _last_before_ms(cron, zone, found)) is not None and earlier > after_ms:
+        found = earlier
+    return found
 
 
 def last_due_ms(cron: str, zone: str, until_ms: int) -> int | None:
     """The last due time up to that time, itself included."""
-    times = CronSim(cron, _moment(until_ms // 1000 * 1000 + 1000, zone), reverse=True)
-    found = next(map(_milliseconds, times), None)
-    # Likewise it is passed over backwards.
+    found = _last_before_ms(cron, zone, until_ms // 1000 * 1000 + 1000)
+    # What ran when an hour came first is passed over backwards from within the second one.
     while found is not None and (later := next_due_ms(cron, zone, found)) is not None and later <= until_ms:
         found = later
     return found
+
+
+def _last_before_ms(cron: str, zone: str, before_ms: int) -> int | None:
+    times = map(_milliseconds, CronSim(cron, _moment(before_ms, zone), reverse=True))
+    return next((each for each in times if each < before_ms), None)
 
 
 def _milliseconds(moment: datetime) -> int:

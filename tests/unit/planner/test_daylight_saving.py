@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from manager.planner.due import last_due_ms, next_due_ms
@@ -78,10 +78,19 @@ CRONS = [
         st.integers(at("2026-01-01T00:00:00"), at("2027-01-01T00:00:00")),
     ),
 )
+@example("*/7 3-5 * * *", "Australia/Lord_Howe", 1775320200000)
 def test_the_last_one_is_the_last_of_those_that_come(cron: str, zone: str, moment: int) -> None:
     every = list(dues(cron, zone, moment - 26 * HOUR, moment))
     if every:
         assert last_due_ms(cron, zone, moment) == every[-1]
+
+
+def test_nothing_is_left_out_where_clocks_go_back_by_half_an_hour() -> None:
+    begin = at("2026-04-05T02:30:00", "Australia/Lord_Howe")
+    zone = "Australia/Lord_Howe"
+    found = [local(moment, zone) for moment in dues("*/7 3 * * *", zone, begin - 24 * HOUR, begin + 2 * HOUR)]
+    found = [each for each in found if each.day == 5]
+    assert [(each.hour, each.minute) for each in found] == [(3, minute) for minute in range(0, 60, 7)]
 
 
 def test_what_ran_in_an_hour_that_comes_twice_is_over_when_it_comes_again() -> None:
