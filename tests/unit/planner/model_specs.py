@@ -79,10 +79,12 @@ def specs(draw: st.DrawFn, features: Collection[str]) -> ServiceSpec:
 def own_volumes(spec: ServiceSpec, service_id: str) -> None:
     """Give the service volumes of its own; a global one none for each slot, which the control API refuses."""
     for mount in spec.task.container.mounts:
-        if mount.type == Mount.VOLUME:
-            mount.source = f"{mount.volume.name}-{service_id}"
-        if not spec.HasField("replicated"):
+        if not spec.HasField("replicated") or mount.type != Mount.VOLUME:
             mount.volume.per_slot = False
+        if mount.type == Mount.VOLUME:
+            # A volume's options are fixed, and the control API refuses to hide its data behind a volume per slot.
+            kind = "slots" if mount.volume.per_slot else mount.volume.options.get("type", "plain")
+            mount.source = f"{mount.volume.name}-{kind}-{service_id}"
 
 
 mounts = st.builds(

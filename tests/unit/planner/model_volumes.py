@@ -72,7 +72,7 @@ def check_homes_stay(view: View, before: Mapping[str, VolumeSlot], tasks: Iterab
         if new.node_id == old.node_id or old.node_id not in view.nodes:
             continue
         status = view.node_status[old.node_id]
-        service = view.services[old.volume_id.partition("-")[2]]
+        service = view.services[old.volume_id.rpartition("-")[2]]
         holds = [mount.volume.hold_ms for mount in _mounts(view, service.spec, old) if mount.volume.HasField("hold_ms")]
         is_over = status.state == NodeStatus.DOWN and any(status.since_ms + hold <= now_ms for hold in holds)
         was_there = any(task.node_id == new.node_id and task.service_id == service.meta.id for task in tasks)
