@@ -51,7 +51,7 @@ def test_an_index_by_its_media_type_or_its_content() -> None:
     ("content", "told"),
     [
         (b"", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
         (b"[]", "not a JSON object"),
         (b" " * (MAX_MANIFEST_BYTES + 1), "at most"),
         (b"{}", "neither"),

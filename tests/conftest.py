@@ -1,0 +1,13 @@
+"""Property tests look at the same examples in each run, so that a run says something of the change that was made.
+
+What a random run finds becomes an `@example`. `HYPOTHESIS_PROFILE=deep` looks elsewhere each time; so do `make fuzz`
+and `python -m tests.unit.planner.model_run`. No example has a deadline: on a busy machine it would say nothing.
+"""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("same examples", deadline=None, derandomize=True)
+settings.register_profile("deep", deadline=None)
+settings.load_profile("deep" if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else "same examples")
