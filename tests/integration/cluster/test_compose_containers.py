@@ -51,6 +51,8 @@ def test_name_hooks_log_and_gateway(clean: Cluster, tmp_path: Path) -> None:
     clean.shoal("service", "scale", "one_db=0")
     clean.shoal("service", "scale", "one_db=1")
     assert clean.shoal("exec", "main_db", "cat", "/kept/stopped") == "saved\n"
+    clean.shoal("stack", "rm", "one")
+    clean.until(lambda: clean.run("volume", "rm", "one_kept").returncode == 0, "the volume to be free")
 
 
 def test_a_hook_that_fails_fails_the_task(clean: Cluster, tmp_path: Path) -> None:

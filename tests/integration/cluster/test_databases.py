@@ -84,7 +84,7 @@ def test_on_a_volume_it_stays_with_its_data(database: Cluster, image: str) -> No
 
         database.shoal("node", "update", "--availability", "drain", "--drain-deadline", "2s", at_home)
         waits(database, f"for volume data on node {at_home}, which is drained")
-        (row,) = database.json("volume", "ls")
+        (row,) = database.json("volume", "ls", "--filter", "name=data")
         assert row["home"] == at_home == row["nodes"]
         database.shoal("node", "update", "--availability", "active", at_home)
         writer.await_rows(10)
