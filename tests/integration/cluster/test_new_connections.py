@@ -80,7 +80,8 @@ def test_none_is_lost_while_other_stacks_come_and_go(clean: Cluster, tmp_path: P
 
 def test_clients_of_a_task_that_was_killed_are_led_to_another_one(clean: Cluster) -> None:
     clean.shoal(
-        "service", "create", "--name", "web", "--replicas", "4", "--publish", f"{PORT}:80", "registry:5000/hello:1"
+        *("service", "create", "--name", "web", "--replicas", "4", "--restart-delay", "200ms"),
+        *("--publish", f"{PORT}:80", "registry:5000/hello:1"),
     )
     clients = Clients()
     with clients.running(clean.layout):

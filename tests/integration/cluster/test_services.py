@@ -106,7 +106,7 @@ def test_constraints_and_pending_reasons(clean: Cluster) -> None:
     (task,) = clean.until(
         lambda: [task for task in clean.tasks("nowhere") if task["state"] == "pending"], "a pending task"
     )
-    assert "3 nodes" in task["reason"]
+    assert "3 of 3" in task["reason"]
     assert "node.labels.disk == tape" in task["reason"]
     clean.shoal("node", "update", "--label-rm", "disk", "h2")
 
