@@ -35,7 +35,7 @@ from agent.runtime.scrap import scrap
 from agent.runtime.users import resolve_user
 from agent.runtime.volume_mounts import leave_behind, mount_volumes
 from agent.worker.seams import ContainerRequest, MountedFile
-from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.errors import Exhausted, Fault, InvalidInput, ShoalError, Unavailable
 
 Clock = Callable[[], int]
@@ -228,6 +228,7 @@ class Launcher:
             devices=devices,
             block_devices=device_numbers(request.spec.block_io),
             host=self._host,
+            single_mounts=_single_mounts(request.spec),
         )
         self._apparmor.require(spec["process"].get("apparmorProfile", ""))
         put_edits(spec, edits)
@@ -312,6 +313,12 @@ def _check_sources(request: ContainerRequest, hostname: str) -> None:
     ]
     if faults:
         raise InvalidInput(faults)
+
+
+def _single_mounts(spec: ContainerSpec) -> frozenset[str]:
+    """Sources of read-only mounts that are no directories."""
+    binds = (mount.source for mount in spec.mounts if mount.read_only and mount.type == Mount.BIND)
+    return frozenset(source for source in binds if not Path(source).is_dir())
 
 
 def _in_our_words(error: OSError) -> ShoalError:

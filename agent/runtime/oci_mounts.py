@@ -1,6 +1,6 @@
 """The `mounts` of an OCI runtime spec (runtime-spec 1.0.2, config.md, "Mounts"): pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,6 +36,7 @@ def mounts_section(
     mounted: Mapping[Path, MountedFile],
     *,
     recursive_read_only: bool,
+    single: Collection[str] = (),
 ) -> list[dict[str, Any]]:
     """Kernel file systems, the given files, the spec's mounts, parents before what lies in them; secrets and configs.
 
@@ -43,12 +44,17 @@ def mounts_section(
         files: path on this host by path in the container, each bound over the image's.
         mounted: secrets and configs by path on this host.
         recursive_read_only: the kernel can make a mount and all below it read-only.
+        single: sources that are no directories: nothing is below them, and crun takes them for some where it is told
+            to make all below read-only.
     Raises:
         InvalidInput: a mount without type, paths that are not absolute, or what the kernel cannot do.
     """
     access = "rw" if spec.privileged else "ro"
     bound = [bind(str(source), target, read_only=False) for target, source in files.items()]
-    own = [_of_spec(mount, f"spec.mounts[{place}]", recursive_read_only) for place, mount in enumerate(spec.mounts)]
+    own = [
+        _of_spec(mount, f"spec.mounts[{place}]", recursive_read_only, is_single=mount.source in single)
+        for place, mount in enumerate(spec.mounts)
+    ]
     own.sort(key=lambda mount: PurePosixPath(mount["destination"]).parts)
     shown = [_file(source, file) for source, file in mounted.items()]
     kernel = _kernel_mounts(access, spec.shm_bytes or _DEFAULT_SHM_BYTES)
@@ -73,7 +79,7 @@ def _kernel_mounts(access: str, shm_bytes: int) -> list[dict[str, Any]]:
     ]
 
 
-def _of_spec(mount: Mount, path: str, recursive_read_only: bool) -> dict[str, Any]:
+def _of_spec(mount: Mount, path: str, recursive_read_only: bool, *, is_single: bool) -> dict[str, Any]:
     if not mount.target.startswith("/") or PurePosixPath(mount.target) == PurePosixPath("/"):
         raise InvalidInput([Fault(f"{path}.target", f"{mount.target!r} must be an absolute path below /")])
     if mount.type == Mount.TMPFS:
@@ -90,7 +96,7 @@ def _of_spec(mount: Mount, path: str, recursive_read_only: bool) -> dict[str, An
     if mount.recursive == "readonly" and not recursive_read_only:
         text = "this node's kernel cannot make the mounts below it read-only; that needs Linux 5.12"
         raise InvalidInput([Fault(f"{path}.recursive", text)])
-    access = _read_only(mount, recursive_read_only) if mount.read_only else "rw"
+    access = _read_only(mount, recursive_read_only and not is_single) if mount.read_only else "rw"
     propagation = mount.propagation or "rprivate"
     if mount.recursive == "disabled":
         # crun takes the r of rprivate for the bind's own.

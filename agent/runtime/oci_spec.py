@@ -1,6 +1,6 @@
 """From a request to an OCI runtime spec (runtime-spec 1.0.2, config.md and config-linux.md): pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -65,6 +65,7 @@ def oci_spec(
     mounted: Mapping[Path, MountedFile] = MappingProxyType({}),
     devices: Sequence[DeviceNode] = (),
     block_devices: Mapping[str, Number] = MappingProxyType({}),
+    single_mounts: Collection[str] = (),
 ) -> dict[str, Any]:
     """The whole config.json.
 
@@ -74,6 +75,7 @@ def oci_spec(
         mounted: secrets and configs by path on this host.
         devices: of the host, that it is to have.
         block_devices: numbers of those that `block_io` names, by path.
+        single_mounts: sources of mounts that are no directories.
     Raises:
         InvalidInput: the spec and the image do not fit.
     """
@@ -88,7 +90,9 @@ def oci_spec(
         "ociVersion": "1.0.2",
         "process": process,
         "root": {"path": str(rootfs), "readonly": request.spec.read_only},
-        "mounts": mounts_section(request.spec, files, mounted, recursive_read_only=host.recursive_read_only),
+        "mounts": mounts_section(
+            request.spec, files, mounted, recursive_read_only=host.recursive_read_only, single=single_mounts
+        ),
         "linux": _linux_section(request, cgroup, process["capabilities"]["bounding"], host, devices, block_devices),
     }
     if not request.spec.host_namespaces.uts:

@@ -53,3 +53,22 @@ def test_what_is_mounted_below_is_read_only_too(tmp_path: Path, program: str) ->
     with mounted_below(tmp_path / "source") as below:
         asyncio.run(run(tmp_path / "source"))
         assert sorted(each.name for each in below.iterdir()) == ["file", "theirs"]
+
+
+@pytest.mark.parametrize("program", ["crun", "runc"])
+def test_a_single_file_is_mounted_read_only(tmp_path: Path, program: str) -> None:
+    async def run(source: Path) -> None:
+        ends, image = Ends(), build_image(tmp_path)
+        async with open_runtime(tmp_path, ends, new_cgroup(), programs=[program]) as runtime:
+            try:
+                bind = Mount(type=Mount.BIND, source=str(source), target="/conf", read_only=True)
+                request = shell(image, "(echo x > /conf || cat /conf) 2>/dev/null", mounts=[bind])
+                await runtime.start(request)
+                await ends.of(request.task_id)
+                assert [record.data async for record in log_lines(runtime, request.task_id)] == [b"mine"]
+            finally:
+                await runtime.reset()
+
+    source = tmp_path / "conf"
+    source.write_text("mine\n")
+    asyncio.run(run(source))
