@@ -93,8 +93,6 @@ def test_clients_of_a_task_that_was_killed_are_led_to_another_one(clean: Cluster
                 lambda before=before: len(after := clean.pids("web")) == 4 and after.keys() != before.keys(),  # type: ignore[misc]
                 "another task",
             )
-    # Whoever had a connection was refused. In the moment between a task's end and the agent's knowledge of it, one who
-    # asks may be told that there is no route; nobody waits.
-    assert not [why for why in clients.lost if "timed out" in why]
-    assert len([why for why in clients.lost if "No route" in why or "unreachable" in why]) <= KILLS
+    # Whoever had a connection, or asked in the moment between its end and the agent's knowledge of it, was refused.
+    assert not [why for why in clients.lost if "No route" in why or "timed out" in why or "unreachable" in why]
     assert clients.answered > 100
