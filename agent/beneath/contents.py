@@ -18,13 +18,13 @@ def copy_content(source: int, target: int) -> None:
         OSError: the disk or the kernel refused.
     """
     status = os.fstat(source)
-    if status.st_blocks * _BLOCK >= status.st_size:
-        _send(source, target, 0, status.st_size)
-        return
-    for begin, end in _pieces(source, status.st_size):
-        os.lseek(target, begin, os.SEEK_SET)
+    end = 0
+    for begin, end in data_ranges(source, status):
+        if begin:
+            os.lseek(target, begin, os.SEEK_SET)
         _send(source, target, begin, end)
-    os.ftruncate(target, status.st_size)
+    if end < status.st_size:
+        os.ftruncate(target, status.st_size)
 
 
 def _send(source: int, target: int, begin: int, end: int) -> None:
@@ -32,8 +32,13 @@ def _send(source: int, target: int, begin: int, end: int) -> None:
         begin += sent
 
 
-def _pieces(source: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where there are data."""
+def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
+    """Begins and ends of what is no hole. Raises OSError: the disk refused."""
+    size = status.st_size
+    if status.st_blocks * _BLOCK >= size:
+        if size:
+            yield 0, size
+        return
     end = 0
     while end < size:
         try:

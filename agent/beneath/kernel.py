@@ -1,4 +1,4 @@
-"""openat2(2), renameat2(2) and sync_file_range(2), which Python lacks, as functions that raise OSError."""
+"""openat2(2), renameat2(2), sync_file_range(2) and syncfs(2), which Python lacks, as functions that raise OSError."""
 
 import ctypes
 import errno
@@ -29,6 +29,11 @@ def open_beneath(directory_fd: int, path: str, flags: int) -> int:
         OSError: ELOOP for a symbolic link, EXDEV for a way out, else as open(2) says.
     """
     return _open(directory_fd, path, flags, _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS)
+
+
+def open_directory_beneath(directory_fd: int, path: str) -> int:
+    """As `open_beneath`, a directory, to be read; the directory itself where the path is empty. Raises as it does."""
+    return open_beneath(directory_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def open_in_root(root_fd: int, path: str, flags: int) -> int:
@@ -75,6 +80,16 @@ def wait_written(descriptor: int) -> None:
         OSError: EIO, ENOSPC: something was lost.
     """
     _sync_file_range(descriptor, _WAIT_BEFORE | _WRITE | _WAIT_AFTER)
+
+
+def flush_file_system(descriptor: int) -> None:
+    """Write to the disk what the file system of an open file still holds in memory.
+
+    Raises:
+        OSError: EIO, ENOSPC: something was lost.
+    """
+    if _libc.syncfs(descriptor) < 0:
+        raise _error("")
 
 
 def _sync_file_range(descriptor: int, flags: int) -> None:

@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
+from agent.beneath.kernel import flush_file_system
 from agent.images.disk import disk_error
-from agent.images.kernel import flush_file_system
 from shoal.distribution.digests import DigestCheck
 from shoal.errors import InvalidInput
 from shoal.trees import delete_trees

@@ -1,38 +1,19 @@
-"""Where a regular file has data, and a digest of them that does not depend on where its holes are."""
+"""A digest of what is in a regular file, that does not depend on where its holes are."""
 
-import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
+
+from agent.beneath.contents import data_ranges
 
 BLOCK_BYTES = 1 << 20
 _ZEROS = bytes(BLOCK_BYTES)
-_STAT_BLOCK = 512
 
 
 class Hash(Protocol):
     """As of hashlib."""
 
     def update(self, data: bytes, /) -> None: ...
-
-
-def data_ranges(source: int, status: os.stat_result) -> Iterator[tuple[int, int]]:
-    """Begins and ends of what is no hole."""
-    size = status.st_size
-    if status.st_blocks * _STAT_BLOCK >= size:
-        if size:
-            yield 0, size
-        return
-    end = 0
-    while end < size:
-        try:
-            begin = os.lseek(source, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # nothing but a hole until the end
-                raise
-            return
-        end = min(os.lseek(source, begin, os.SEEK_HOLE), size)
-        yield begin, end
 
 
 def feed_content(digest: Hash, source: int, status: os.stat_result, note: Callable[[int], None]) -> None:

@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Generator, Iterator
 
-from agent.volume_moves.contents import data_ranges
+from agent.beneath.contents import data_ranges
 from agent.volume_moves.metadata import read_metadata
 from agent.volume_moves.tree import Enter, Entry, Leave, Step, walk
 from shoal.api.v1.volume_data_pb2 import TreeContent, TreeEntry, TreeItem, TreeItems

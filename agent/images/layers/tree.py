@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from agent.images.kernel import open_directory_beneath
+from agent.beneath.kernel import open_directory_beneath
 from agent.images.layers.budget import Meter
 from agent.images.layers.paths import Parts, shown
 from agent.images.layers.walk import open_directory

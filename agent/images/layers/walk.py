@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.images.kernel import open_directory_beneath
+from agent.beneath.kernel import open_directory_beneath
 from agent.images.layers.budget import Meter
 from agent.images.layers.paths import Parts, components, shown
 from shoal.errors import InvalidInput
