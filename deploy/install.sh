@@ -26,7 +26,7 @@ usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 packages() {
   case $1 in
     manager) echo python3 python3-venv ca-certificates etcd-server ;;
-    agent) echo python3 python3-venv ca-certificates iproute2 util-linux libnftables1 crun conmon runc tini apparmor ;;
+    agent) echo python3 python3-venv ca-certificates iproute2 util-linux mount libnftables1 crun conmon runc tini apparmor ;;
     registry) echo docker-registry ;;
   esac
 }
