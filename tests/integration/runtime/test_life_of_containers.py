@@ -54,6 +54,14 @@ def places(directory: Path) -> Places:
     return Places(run=directory / "run", state=directory / "state")
 
 
+def left_of_containers(directory: Path) -> list[Path]:
+    """Files of single containers below `run`. What is newer than crun 1.8 keeps compiled system-call filters for all of
+    them beside their state, in `.cache/seccomp`, and bounds that itself (its src/libcrun/seccomp.c)."""
+    kept = [directory / "run/crun/.cache"]
+    found = [path for name in ("bundles", "crun", "exits") for path in (directory / "run" / name).iterdir()]
+    return [path for path in found if path not in kept]
+
+
 async def lines_of(runtime: OciRuntime, task_id: str) -> list[str]:
     return [record.data.decode() async for record in log_lines(runtime, task_id)]
 
@@ -91,8 +99,7 @@ def test_twenty_starts_at_once_and_nothing_left_after_removal(tmp_path: Path) ->
         assert all([end.code for end in ends.told[request.task_id]] == [137] for request in requests)
         assert not any(Path(f"/proc/{running.pid}").exists() for running in started)
         assert supervision_processes(places(tmp_path)) == {}
-        for directory in ("run/bundles", "run/crun", "run/exits"):
-            assert list((tmp_path / directory).iterdir()) == []
+        assert left_of_containers(tmp_path) == []
         assert not places(tmp_path).tasks_with_upper() and not places(tmp_path).tasks_with_logs()
         await until(lambda: not list((tmp_path / "state/trash").iterdir()))
         assert f"{tmp_path}/run/bundles" not in Path("/proc/self/mountinfo").read_text()
@@ -343,8 +350,7 @@ def test_failed_starts_leave_no_process(tmp_path: Path) -> None:
             with pytest.raises(InvalidInput):
                 await runtime.start(container_request(image, "/bin/missing"))
         assert children() <= before
-        for directory in ("run/bundles", "run/crun", "run/exits"):
-            assert list((tmp_path / directory).iterdir()) == []
+        assert left_of_containers(tmp_path) == []
         assert not places(tmp_path).tasks_with_upper() and not places(tmp_path).tasks_with_logs()
 
     with_runtime(tmp_path, body)
