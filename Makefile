@@ -11,12 +11,13 @@ SECONDS ?= 3600
 DEPLOYED := deploy/examples/hello.yaml
 SOURCES := shoal manager agent cli tests
 
-.PHONY: help up down test test-vm fuzz unit check bench fmt protos check-protos images install clean
+.PHONY: help up down test test-debian13 test-vm fuzz unit check bench fmt protos check-protos images install clean
 
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo "make down    stop the playground; nothing is left"
 	@echo "make test-vm what needs a kernel of its own, in a virtual machine: cgroup 2, encryption, systemd (minutes)"
+	@echo "make test-debian13  make check test in a Debian 13 of its own"
 	@echo "make fuzz    every parser of outside input, coverage-guided, for an hour (SECONDS=3600)"
 	@echo "make check   format, lint, types, layers, generated code"
 	@echo "make bench   the figures (takes minutes; the machine should be idle)"
@@ -56,6 +57,10 @@ test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt
 	sh tests/vm/build.sh
 	$(BIN)/python -m tests.vm.run
+
+test-debian13:
+	sh deploy/packages.sh tests/debian13/packages.txt
+	sh tests/debian13/run.sh 'make check test'
 
 fuzz: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
