@@ -12,6 +12,7 @@ from cli.playground import fabric
 from cli.playground.layout import Layout
 from cli.playground.playground import Playground
 from tests.integration.cluster.harness import Cluster
+from tests.integration.cluster.leftovers import remove_all
 from tests.integration.cluster.subnets import free_subnet
 
 IMAGES = Path(__file__).parents[3] / "build" / "images"
@@ -44,16 +45,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def clean(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster; services and networks that the test made are removed after it."""
+    """The cluster; all that the test made is removed after it."""
     yield cluster
     for host in cluster.layout.all_hosts():
         fabric.cut(cluster.layout, host, connected=True)
-    services = [row["name"] for row in cluster.json("service", "ls")]
-    if services:
-        cluster.shoal("service", "rm", *services)
-    networks = [row["name"] for row in cluster.json("network", "ls")]
-    if networks:
-        cluster.shoal("network", "rm", *networks)
+    remove_all(cluster)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -94,6 +94,22 @@ class Cluster:
         pytest.fail(f"{what}: not within {seconds:.0f} s{self.logs()}")
 
 
+def in_volumes(cluster: Cluster, pattern: str) -> list[Path]:
+    """What is in the directories of local volumes, on any host's disk."""
+    while True:
+        try:
+            return sorted(
+                path for host in cluster.layout.all_hosts() for path in (host.state / "volumes").glob(pattern)
+            )
+        except FileNotFoundError:
+            continue  # a directory was deleted while it was looked through
+
+
+def data_directories(cluster: Cluster) -> list[Path]:
+    """The data of local volumes on any host's disk."""
+    return in_volumes(cluster, "*/_data")
+
+
 def inside(pid: int, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a program of the container that the process is in, in its namespaces."""
     enter = ["nsenter", f"--target={pid}", "--mount", "--net", "--pid", "--uts", "--ipc", "--root", "--wd"]

@@ -25,7 +25,7 @@ def image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def database(clean: Cluster) -> Iterator[Cluster]:
-    """The cluster; nodes are active again after the test, and its volumes are gone."""
+    """The cluster; nodes are active again after the test."""
     yield clean
     for host in clean.layout.all_hosts():
         fabric.cut(clean.layout, host, connected=True)
@@ -33,9 +33,6 @@ def database(clean: Cluster) -> Iterator[Cluster]:
     for row in clean.json("node", "ls"):
         if row["availability"] != "active":
             clean.shoal("node", "update", "--availability", "active", row["hostname"])
-    clean.shoal("service", "rm", "db")
-    for row in clean.json("volume", "ls"):
-        clean.shoal("volume", "rm", row["name"])
 
 
 def start(cluster: Cluster, image: str, mount: str) -> Writer:

@@ -1,8 +1,10 @@
 """Secrets and configs from the command line to the container, and where they may not be on the way."""
 
+import os
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,9 @@ MANAGER = Path(sys.executable).parent / "shoal-manager"
 
 
 @pytest.fixture
-def files(clean: Cluster) -> Iterator[Cluster]:
-    """The cluster; services, secrets and configs are removed after the test."""
-    yield clean
-    services = [row["name"] for row in clean.json("service", "ls")]
-    if services:
-        clean.shoal("service", "rm", *services)
-    for noun in ("secret", "config"):
-        names = [row["name"] for row in clean.json(noun, "ls")]
-        if names:
-            clean.shoal(noun, "rm", *names)
+def files(clean: Cluster) -> Cluster:
+    """The cluster; secrets and configs are removed after the test."""
+    return clean
 
 
 def create(cluster: Cluster, noun: str, name: str, content: str) -> None:
@@ -33,8 +28,14 @@ def create(cluster: Cluster, noun: str, name: str, content: str) -> None:
 
 
 def files_with(root: Path, text: bytes) -> list[Path]:
-    """Regular files that hold the text: logs, journal, etcd's data, bundles."""
-    return [path for path in root.rglob("*") if path.is_file() and not path.is_symlink() and text in path.read_bytes()]
+    """Regular files that hold the text: logs, journal, etcd's data, bundles. What goes meanwhile is passed over."""
+    found = []
+    for directory, _, names in os.walk(root):
+        for path in (Path(directory, name) for name in names):
+            with suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode) and text in path.read_bytes():
+                    found.append(path)
+    return found
 
 
 def etcd_values(cluster: Cluster) -> bytes:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.integration.cluster.harness import Cluster
-from tests.integration.cluster.test_volumes import HELLO, data_directories, read, slots, volumes, write
+from tests.integration.cluster.harness import Cluster, data_directories, in_volumes
+from tests.integration.cluster.test_volumes import HELLO, read, slots, volumes, write
 
 __all__ = ["volumes"]
 
@@ -93,7 +93,7 @@ def test_agents_and_the_manager_are_killed_in_the_middle(volumes: Cluster) -> No
     before = sums(data)
     volumes.shoal("volume", "move", "-d", "data", "--to", to)
     for victim in (to, node):
-        volumes.until(lambda: list(volumes.layout.state.rglob("volumes/.incoming/*/_data/*")), "some of it to be there")
+        volumes.until(lambda: in_volumes(volumes, ".incoming/*/_data/*"), "some of it to be there")
         host = volumes.host_of(victim)
         volumes.playground.stop_agent(host, kill=True)
         volumes.playground.start_agent(host)
@@ -121,5 +121,5 @@ def test_a_cancelled_move_starts_the_task_where_the_data_was(volumes: Cluster) -
     assert cancelled.returncode == 0, cancelled.stderr
     now, pid = running(volumes, "db")
     assert now == node and read(pid, "/data/row") == "precious"
-    volumes.until(lambda: not list(volumes.layout.state.rglob("volumes/.incoming/*")), "the copy to be deleted")
+    volumes.until(lambda: not in_volumes(volumes, ".incoming/*"), "the copy to be deleted")
     volumes.until(lambda: data_directories(volumes) == [data], "one copy to be left")

@@ -2,36 +2,20 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.playground import fabric
-from tests.integration.cluster.harness import Cluster, inside
+from tests.integration.cluster.harness import Cluster, data_directories, inside
 
 HELLO = "registry:5000/hello"
 
 
 @pytest.fixture
-def volumes(clean: Cluster) -> Iterator[Cluster]:
-    """The cluster; services and volumes are removed after the test."""
-    yield clean
-    for host in clean.layout.all_hosts():
-        fabric.cut(clean.layout, host, connected=True)
-    clean.playground.wait_for_nodes(3)
-    services = [row["name"] for row in clean.json("service", "ls")]
-    if services:
-        clean.shoal("service", "rm", *services)
-    names = [row["name"] for row in clean.json("volume", "ls") if row["state"] == "present"]
-    if names:
-        clean.shoal("volume", "rm", *names)
-    clean.until(lambda: not clean.json("volume", "ls"), "the volumes to be deleted")
-    assert not data_directories(clean), "nothing of them stays on a disk"
-
-
-def data_directories(cluster: Cluster) -> list[Path]:
-    return sorted(cluster.layout.state.rglob("volumes/*/_data"))
+def volumes(clean: Cluster) -> Cluster:
+    """The cluster; volumes are removed after the test, and nothing of them stays on a disk."""
+    return clean
 
 
 def write(pid: int, path: str, text: str) -> None:

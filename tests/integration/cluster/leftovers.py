@@ -1,0 +1,43 @@
+"""What a test has left in the cluster: found over one connection, removed through the command line."""
+
+from cli.client import Client
+from cli.contexts.contexts import Contexts
+from shoal.api.v1.control_pb2 import ListFilesRequest, ListNetworksRequest, ListServicesRequest, ListVolumesRequest
+from shoal.api.v1.volume_pb2 import Volume
+from tests.integration.cluster.harness import Cluster, data_directories
+
+
+def remove_all(cluster: Cluster) -> None:
+    """Remove all that the test has made, so that none depends on which ones were before it.
+
+    A volume left behind is one too many for a test that counts them, and its data for one that looks at the disks.
+    """
+    with Client(Contexts(cluster.config).resolve(None, {})) as client:
+        left = _leftovers(client)
+        if left["volume"]:
+            cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))  # each deletes what it has
+        for noun, names in left.items():
+            if names:
+                cluster.shoal(noun, "rm", *names)
+        cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
+    assert not data_directories(cluster), "nothing of them stays on a disk"
+
+
+def _leftovers(client: Client) -> dict[str, list[str]]:
+    """Names by noun of the command line, in the order in which they can be removed."""
+    control = client.control
+    services = client.call(control.ListServices, ListServicesRequest()).services
+    networks = client.call(control.ListNetworks, ListNetworksRequest()).networks
+    secrets = client.call(control.ListSecrets, ListFilesRequest()).files
+    configs = client.call(control.ListConfigs, ListFilesRequest()).files
+    return {
+        "service": [each.service.spec.name for each in services],
+        "network": [each.network.spec.name for each in networks],
+        "volume": [each.spec.name for each in _volumes(client) if not each.removing],
+        "secret": [each.spec.name for each in secrets],
+        "config": [each.spec.name for each in configs],
+    }
+
+
+def _volumes(client: Client) -> list[Volume]:
+    return [each.volume for each in client.call(client.control.ListVolumes, ListVolumesRequest()).volumes]
