@@ -1,10 +1,10 @@
 """Channels to the agents' own servers: one a node, made when first needed, closed when idle."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from grpc import aio
@@ -38,6 +38,8 @@ from shoal.rpc.errors import to_error
 
 if TYPE_CHECKING:
     from shoal.api.v1.streams_pb2_grpc import AgentStreamsAsyncStub
+
+Answer = TypeVar("Answer")
 
 ANSWER_SECONDS = 5.0
 DRIVER_SECONDS = 330.0
@@ -102,11 +104,7 @@ class AgentChannels:
         Raises:
             Unavailable: the node does not answer, or the connection broke.
         """
-        async with self._channel(agent) as channel:
-            try:
-                return await AgentStreamsStub(channel).Probe(request)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        return await self._answer(agent, lambda stub: stub.Probe(request))
 
     async def read_usage(self, agent: AgentAddress, request: ReadUsageRequest) -> ReadUsageResponse:
         """What tasks of the node use.
@@ -114,11 +112,7 @@ class AgentChannels:
         Raises:
             Unavailable: the node does not answer, or the connection broke.
         """
-        async with self._channel(agent) as channel:
-            try:
-                return await AgentStreamsStub(channel).ReadUsage(request, timeout=ANSWER_SECONDS)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        return await self._answer(agent, lambda stub: stub.ReadUsage(request, timeout=ANSWER_SECONDS))
 
     async def read_volume_sizes(self, agent: AgentAddress, request: ReadVolumeSizesRequest) -> ReadVolumeSizesResponse:
         """What local volumes take on the node's disk.
@@ -126,12 +120,8 @@ class AgentChannels:
         Raises:
             Unavailable: the node does not answer, or the connection broke.
         """
-        async with self._channel(agent) as channel:
-            try:
-                seconds = request.milliseconds / 1000 + ANSWER_SECONDS
-                return await AgentStreamsStub(channel).ReadVolumeSizes(request, timeout=seconds)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        seconds = request.milliseconds / 1000 + ANSWER_SECONDS
+        return await self._answer(agent, lambda stub: stub.ReadVolumeSizes(request, timeout=seconds))
 
     async def call_driver(self, agent: AgentAddress, request: CallDriverRequest) -> CallDriverResponse:
         """One call of the controller of a driver that the node has.
@@ -139,11 +129,7 @@ class AgentChannels:
         Raises:
             Unavailable: the node does not answer, the connection broke, or it has no such driver.
         """
-        async with self._channel(agent) as channel:
-            try:
-                return await AgentStreamsStub(channel).CallDriver(request, timeout=DRIVER_SECONDS)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        return await self._answer(agent, lambda stub: stub.CallDriver(request, timeout=DRIVER_SECONDS))
 
     async def offer_volume(self, agent: AgentAddress, request: OfferVolumeRequest) -> OfferVolumeResponse:
         """Let another node read a volume of this one.
@@ -151,11 +137,7 @@ class AgentChannels:
         Raises:
             NotFound: it does not lie there. Unavailable: the node does not answer, or a container has it.
         """
-        async with self._channel(agent) as channel:
-            try:
-                return await AgentStreamsStub(channel).OfferVolume(request, timeout=TREE_SECONDS)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        return await self._answer(agent, lambda stub: stub.OfferVolume(request, timeout=TREE_SECONDS))
 
     def fetch_volume(
         self, agent: AgentAddress, request: FetchVolumeRequest
@@ -174,17 +156,23 @@ class AgentChannels:
         Raises:
             Unavailable: the node does not answer, or a container has it.
         """
-        async with self._channel(agent) as channel:
-            try:
-                await AgentStreamsStub(channel).DropVolumeCopy(request, timeout=TREE_SECONDS)
-            except grpc.RpcError as error:
-                raise to_error(error, address=f"the agent at {agent.address}") from error
+        await self._answer(agent, lambda stub: stub.DropVolumeCopy(request, timeout=TREE_SECONDS))
 
     async def close(self) -> None:
         """Close all channels; calls under way end."""
         for node_id in list(self._held):
             self._drop(node_id)
         await asyncio.gather(*self._closing)
+
+    async def _answer(
+        self, agent: AgentAddress, called: Callable[["AgentStreamsAsyncStub"], Awaitable[Answer]]
+    ) -> Answer:
+        """Of a call that is made by `called`."""
+        async with self._channel(agent) as channel:
+            try:
+                return _readable(await called(AgentStreamsStub(channel)), agent)
+            except grpc.RpcError as error:
+                raise to_error(error, address=f"the agent at {agent.address}") from error
 
     async def _answers(
         self, agent: AgentAddress, called: Callable[["AgentStreamsAsyncStub"], Any]
@@ -194,7 +182,7 @@ class AgentChannels:
             call = called(AgentStreamsStub(channel))
             try:
                 async for answer in call:
-                    yield answer
+                    yield _readable(answer, agent)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
             finally:
@@ -241,3 +229,10 @@ class AgentChannels:
         task = asyncio.get_running_loop().create_task(held.channel.close(grace=None))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+
+def _readable(answer: Answer | None, agent: AgentAddress) -> Answer:
+    """The answer itself. gRPC gives None for bytes that are no such message, which only a strange agent sends."""
+    if answer is None:
+        raise Unavailable(f"the agent at {agent.address} gives an answer that cannot be read; is it of this version?")
+    return answer

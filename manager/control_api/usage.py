@@ -17,6 +17,9 @@ from shoal.task_group import TaskGroup
 AT_ONCE = 64
 """Nodes that are asked at the same time."""
 
+MOST = 1 << 53
+"""Bytes, or billionths of a processor, of one task: what a node tells beyond that cannot be."""
+
 
 class Meters(Protocol):
     """`manager.control_api.agent_channels.AgentChannels` is one."""
@@ -82,9 +85,11 @@ class UsageReader:
         agent = AgentAddress.of(node_id, status.description)
         try:
             async with limit:
-                return list((await self._meters.read_usage(agent, ReadUsageRequest(task_ids=task_ids))).tasks)
+                answer = await self._meters.read_usage(agent, ReadUsageRequest(task_ids=task_ids))
         except ShoalError as error:
             return f"node {hostname_of(view, node_id)}: {error}"
+        asked = frozenset(task_ids)  # a node tells of its own tasks, and of no others
+        return [usage for usage in answer.tasks if usage.task_id in asked]
 
 
 def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict[str, Use]:
@@ -95,5 +100,6 @@ def rates(before: Mapping[str, TaskUsage], now: Mapping[str, TaskUsage]) -> dict
         if earlier is None or usage.at_ns <= earlier.at_ns:
             continue
         share = max(0, usage.cpu_ns - earlier.cpu_ns) / (usage.at_ns - earlier.at_ns)
-        found[task_id] = Use(round(share * 1e9), usage.memory_bytes, usage.pids)
+        memory_bytes = min(max(usage.memory_bytes, 0), MOST)
+        found[task_id] = Use(round(min(share * 1e9, MOST)), memory_bytes, usage.pids)
     return found

@@ -1,0 +1,134 @@
+"""A node in the wrong hands answers its managers: with bytes that are no message, for tasks that are not its own, and
+with numbers that cannot be. Nothing of it ends what a manager does for others.
+
+Bound: an error for the one call; one node's numbers count for its own tasks alone.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+from manager.control_api.agent_channels import AgentChannels
+from manager.control_api.seams import AgentAddress
+from manager.control_api.usage import UsageReader
+from manager.store import kinds
+from manager.store.changes import put
+from shoal.api.v1 import streams_pb2 as streams
+from shoal.api.v1.meta_pb2 import Meta
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.api.v1.task_pb2 import Task
+from shoal.errors import ShoalError, Unavailable
+from shoal.identity.authority import Authority
+from shoal.identity.roles import Caller, Role
+from shoal.rpc.server import listen
+from tests.fakes.loaded_store import loaded_store
+from tests.fakes.memory_etcd import MemoryEtcd
+
+CLUSTER = "cluster"
+NO_MESSAGE = b"\xff" * 16
+SINGLE = ("Probe", "ReadUsage", "ReadVolumeSizes", "CallDriver", "OfferVolume", "DropVolumeCopy")
+STREAMS = ("ReadLogs", "FetchVolume")
+
+Calls = dict[str, Callable[[AgentChannels, AgentAddress], Awaitable[Any]]]
+
+
+@asynccontextmanager
+async def hostile_agent(*usages: bytes) -> AsyncGenerator[tuple[AgentChannels, AgentAddress]]:
+    """An agent with the certificate of node n1 whose answers are bytes as they are, and a manager's channels.
+
+    Args:
+        usages: what it answers to `ReadUsage`, one after the other.
+    """
+    told = iter(usages)
+
+    async def answer(request: bytes, context: Any) -> bytes:
+        return NO_MESSAGE
+
+    async def measured(request: bytes, context: Any) -> bytes:
+        return next(told, NO_MESSAGE)
+
+    async def answers(request: bytes, context: Any) -> AsyncGenerator[bytes]:
+        yield NO_MESSAGE
+
+    handlers: dict[str, Any] = {name: grpc.unary_unary_rpc_method_handler(answer) for name in SINGLE}
+    handlers["ReadUsage"] = grpc.unary_unary_rpc_method_handler(measured)
+    handlers |= {name: grpc.unary_stream_rpc_method_handler(answers) for name in STREAMS}
+    authority = Authority.create(CLUSTER, datetime.now(UTC))
+    shown, manager = (
+        authority.issue(Caller(name, role, CLUSTER), datetime.now(UTC))
+        for name, role in (("n1", Role.AGENT), ("m1", Role.MANAGER))
+    )
+    server = aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shoal.api.v1.AgentStreams", handlers),))
+    port = listen(server, "127.0.0.1:0", lambda: shown)
+    await server.start()
+    channels = AgentChannels(lambda: manager)
+    try:
+        yield channels, AgentAddress("n1", f"127.0.0.1:{port}")
+    finally:
+        await channels.close()
+        await server.stop(0)
+
+
+async def first(answers: AsyncGenerator[Any, None]) -> Any:
+    async with aclosing(answers):
+        return await anext(answers)
+
+
+CALLS: Calls = {
+    "Probe": lambda channels, agent: channels.probe(agent, streams.ProbeRequest()),
+    "ReadUsage": lambda channels, agent: channels.read_usage(agent, streams.ReadUsageRequest()),
+    "ReadVolumeSizes": lambda channels, agent: channels.read_volume_sizes(agent, streams.ReadVolumeSizesRequest()),
+    "CallDriver": lambda channels, agent: channels.call_driver(agent, streams.CallDriverRequest()),
+    "OfferVolume": lambda channels, agent: channels.offer_volume(agent, streams.OfferVolumeRequest()),
+    "DropVolumeCopy": lambda channels, agent: channels.drop_volume_copy(agent, streams.DropVolumeCopyRequest()),
+    "ReadLogs": lambda channels, agent: first(channels.read(agent, streams.ReadLogsRequest())),
+    "FetchVolume": lambda channels, agent: first(channels.fetch_volume(agent, streams.FetchVolumeRequest())),
+}
+
+
+@pytest.mark.parametrize("name", [*SINGLE, *STREAMS])
+def test_an_answer_that_is_no_message_is_an_error_of_that_call(name: str) -> None:
+    async def scenario() -> ShoalError:
+        async with hostile_agent() as (channels, agent):
+            with pytest.raises(Unavailable) as error:
+                await CALLS[name](channels, agent)
+            return error.value
+
+    text = str(asyncio.run(scenario()))
+    assert text.startswith("the agent at 127.0.0.1:") and text.endswith(
+        "an answer that cannot be read; is it of this version?"
+    )
+
+
+def usage(at_ns: int, **cpu_ns: int) -> bytes:
+    tasks = [
+        streams.TaskUsage(task_id=name, at_ns=at_ns, cpu_ns=used, memory_bytes=(1 << 63) - 1)
+        for name, used in cpu_ns.items()
+    ]
+    return streams.ReadUsageResponse(tasks=tasks).SerializeToString()
+
+
+def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> None:
+    async def scenario() -> None:
+        told = [usage(at_ns, own=at_ns << 61, others=at_ns << 61) for at_ns in (1, 2)]
+        async with loaded_store(MemoryEtcd()) as store, hostile_agent(*told) as (channels, agent):
+            host, _, port = agent.address.rpartition(":")
+            described = NodeDescription(hostname="n1", address=host, stream_port=int(port))
+            status = NodeStatus(node_id="n1", state=NodeStatus.READY, description=described)
+            await store.commit([put(kinds.NODE, "n1", Node(meta=Meta(id="n1"))), put(kinds.NODE_STATUS, "n1", status)])
+            reader = UsageReader(view=lambda: store.tables, meters=channels)
+            for _ in told:
+                uses, warnings = await reader.read([Task(id="own", node_id="n1")])
+            assert not warnings and set(uses) == {"own"}
+            assert 0 <= uses["own"].nano_cpus <= 1 << 53 and 0 <= uses["own"].memory_bytes <= 1 << 53
+            # Once more, with no message at all: a warning.
+            assert "cannot be read" in (await reader.read([Task(id="own", node_id="n1")]))[1][0]
+
+    asyncio.run(scenario())
