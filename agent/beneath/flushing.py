@@ -2,11 +2,25 @@
 
 import os
 from collections import deque
+from pathlib import Path
 
 from agent.beneath.kernel import start_writing, wait_written
 
 _UNDER_WAY = 64
 """Files that the disk is given at once, each of them open."""
+
+
+def flush_directory(directory: Path) -> None:
+    """Wait until the names in a directory are on the disk: what was made or renamed there is found after a crash.
+
+    Raises:
+        OSError: EIO, ENOSPC: something was lost.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Flush:

@@ -10,6 +10,7 @@ import re
 import time
 from pathlib import Path
 
+from agent.beneath.flushing import flush_directory
 from agent.beneath.usage import disk_usage
 from agent.volumes.store import INCOMING
 from shoal.api.v1.streams_pb2 import FetchVolumeRequest
@@ -67,12 +68,13 @@ class Incoming:
             os.close(descriptor)
 
     def finish(self, request: FetchVolumeRequest) -> HeldVolume:
-        """Make a volume of it, but for its place. Raises OSError, Unavailable."""
+        """Make a volume of it, on the disk, but for its place. Raises OSError, Unavailable."""
         held = HeldVolume(
             volume_id=request.volume_id, name=request.name, slot=request.slot, created_at_ms=request.created_at_ms
         )
         _write(self.path / "volume", held.SerializeToString())
         delete_trees(self.links)
+        flush_directory(self.path)
         return held
 
     def delete(self) -> None:

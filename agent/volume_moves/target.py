@@ -12,6 +12,7 @@ from pathlib import Path
 
 from grpc import RpcError, aio
 
+from agent.beneath.flushing import flush_directory
 from agent.volume_moves.incoming import Incoming, delete_forgotten
 from agent.volume_moves.receiving import TreeWriter
 from agent.volume_moves.size import require_room
@@ -72,6 +73,8 @@ class VolumeTarget:
                 async with self._source(request) as source:
                     async for progress in self._fetch(request, copy, source):
                         yield progress
+                # The other node's copy is deleted on this word: this one has to be there after a crash of the host.
+                await asyncio.to_thread(flush_directory, self._store.directory)
             except RpcError as error:
                 raise _source_error(to_error(error, address=f"the agent at {request.from_address}")) from error
             except OSError as error:
