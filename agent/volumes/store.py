@@ -227,4 +227,9 @@ def _load(directory: Path) -> Iterator[HeldVolume]:
         except (OSError, DecodeError) as error:
             _log.warning("%s is not a volume of ours; it is left alone: %s", path, error)
             continue
+        # A crash of the host may leave an empty record, and somebody a directory under another name: neither says whose
+        # data lies elsewhere. What a task asks for gets a record of its own again.
+        if not held.volume_id or held_path(directory, held) != path:
+            _log.warning("%s has no record of the volume that lies there; it is left alone", path)
+            continue
         yield held

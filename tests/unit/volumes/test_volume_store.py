@@ -47,6 +47,21 @@ def test_another_volumes_data_is_never_taken_or_destroyed(tmp_path: Path) -> Non
     assert (data / "precious").exists()
 
 
+def test_a_record_that_names_no_volume_or_another_place_says_nothing(tmp_path: Path) -> None:
+    store = VolumeStore(tmp_path, lambda: 7, News())
+    for name, identifier in (("data", "v1"), ("other", "v2")):
+        (store.ensure(container(name, identifier), 1)["/data"].data / "row").write_text(name)
+    (tmp_path / "data/volume").write_bytes(b"")  # as a crash of the host leaves it
+    (tmp_path / "other").rename(tmp_path / "renamed")
+    again = VolumeStore(tmp_path, lambda: 9, News())
+    assert again.held() == []
+    found = again.ensure(container(), 1)["/data"].data
+    assert (found / "row").read_text() == "data", "the data is the volume's still"
+    assert [held.volume_id for held in again.held()] == ["v1"]
+    assert list(again.ensure(container("other", "v2"), 1)["/data"].data.iterdir()) == []
+    assert (tmp_path / "renamed/_data/row").read_text() == "other"
+
+
 def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
     async def scenario() -> None:
         news = News()
