@@ -151,6 +151,8 @@ def _tell(bundle: Path, words: bytes) -> bool:
         raise
     try:
         os.write(control, words)
+    except (BrokenPipeError, BlockingIOError):  # it has ended meanwhile, or is stopped and does not read any more
+        return False
     finally:
         os.close(control)
     return True

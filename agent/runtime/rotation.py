@@ -6,7 +6,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,7 @@ class LogKeeper:
         self._orders: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._followed: dict[str, _Followed] = {}
         self._by_watch: dict[int, _Followed] = {}
+        self._late: dict[str, Callable[[], None]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
@@ -62,11 +63,17 @@ class LogKeeper:
             watch: int | None = None
             with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
                 watch = self._renames.watch(directory)
-            if directory.is_dir():
+            try:
                 added = self._followed[task_id] = _Followed(KeptLog(directory, sizes), bundle, watch)
-                if watch is not None:
-                    self._by_watch[watch] = added
-                self._catch_up(added)
+            except FileNotFoundError:  # the task was removed meanwhile, or keeps no log
+                return
+            except OSError as error:
+                _log.warning("the log in %s is not followed yet: %s", directory, error)
+                self._late[task_id] = add
+                return
+            if watch is not None:
+                self._by_watch[watch] = added
+            self._catch_up(added)
 
         self._order(add)
 
@@ -75,16 +82,21 @@ class LogKeeper:
         done: Future[None] = Future()
 
         def drop() -> None:
-            dropped = self._followed.pop(task_id, None)
-            if dropped is not None:
-                self._catch_up(dropped)
-                if dropped.watch is not None:
-                    self._by_watch.pop(dropped.watch, None)
-                    self._renames.forget(dropped.watch)
-            done.set_result(None)
+            self._late.pop(task_id, None)
+            try:
+                if (dropped := self._followed.pop(task_id, None)) is not None:
+                    self._leave(dropped)
+            finally:
+                done.set_result(None)  # who removes a container waits for it
 
         self._order(drop)
         return done
+
+    def _leave(self, dropped: _Followed) -> None:
+        self._catch_up(dropped)
+        if dropped.watch is not None:
+            self._by_watch.pop(dropped.watch, None)
+            self._renames.forget(dropped.watch)
 
     def _order(self, order: Callable[[], None]) -> None:
         self._orders.put(order)
@@ -102,11 +114,15 @@ class LogKeeper:
             poll.poll(_LOOK_SECONDS * 1000)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
-            has_news = self._note_told()
+            has_news = False
+            with _surviving():
+                has_news = self._note_told()
             while not self._orders.empty():
-                self._orders.get()()
+                with _surviving():
+                    self._orders.get()()
             if time.monotonic() - looked >= _LOOK_SECONDS:
-                self._look_at_all()
+                with _surviving():
+                    self._look_at_all()
                 looked = time.monotonic()
             if has_news:
                 time.sleep(_PAUSE_SECONDS)
@@ -140,18 +156,38 @@ class LogKeeper:
 
     def _look_at_all(self) -> None:
         for followed in self._followed.values():
-            size = followed.log.size()
-            # conmons that know no bound are told, as are those whose file an earlier version had taken away.
-            if (size is None and followed.log.directory.is_dir()) or (size or 0) > followed.log.sizes.bytes:
-                reopen_log(followed.bundle)
+            with _tried(followed):
+                size = followed.log.size()
+                # conmons that know no bound are told, as are those whose file an earlier version had taken away.
+                if (size is None and followed.log.directory.is_dir()) or (size or 0) > followed.log.sizes.bytes:
+                    reopen_log(followed.bundle)
             if followed.watch is None:
                 self._note(followed, None)
+        late, self._late = self._late, {}
+        for add in late.values():
+            add()
 
     def _note(self, followed: _Followed, rotations: int | None) -> None:
-        try:
+        with _tried(followed):
             followed.log.note(rotations)
             followed.troubled = False
-        except OSError as error:
-            if not followed.troubled:
-                _log.warning("the log in %s is not kept whole: %s", followed.log.directory, error)
-            followed.troubled = True
+
+
+@contextlib.contextmanager
+def _tried(followed: _Followed) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if not followed.troubled:
+            _log.warning("the log in %s is not kept whole: %s", followed.log.directory, error)
+        followed.troubled = True
+
+
+@contextlib.contextmanager
+def _surviving() -> Iterator[None]:
+    """One log's trouble is not the others': the thread keeps all of them, and whoever removes a task waits for it."""
+    try:
+        yield
+    except Exception:
+        _log.exception("the logs of containers are not all followed")
+        time.sleep(_LOOK_SECONDS)  # it may come again at once

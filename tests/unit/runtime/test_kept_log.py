@@ -1,13 +1,16 @@
 """The files of a log: their sizes, and following conmon, played here, from one to the next."""
 
 import asyncio
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.runtime.conmon import reopen_log
 from agent.runtime.kept_log import KeptLog, name_first
 from agent.runtime.log_pieces import LEAST_BYTES, PieceSizes, piece_sizes, pieces
 from agent.runtime.rotation import LogKeeper
@@ -148,3 +151,44 @@ def test_the_keeper_follows_what_the_kernel_tells(tmp_path: Path) -> None:
             keeper.close()
 
     asyncio.run(follow())
+
+
+def test_a_log_that_cannot_be_followed_keeps_no_other_and_no_removal_waiting(tmp_path: Path) -> None:
+    broken, logs = tmp_path / "broken", tmp_path / "logs"
+    for directory in (broken, logs):
+        directory.mkdir()
+    (broken / "log-1").symlink_to(tmp_path / "nowhere")
+    conmon = Conmon(logs)
+    name_first(logs)
+
+    async def follow() -> None:
+        keeper = LogKeeper()
+        try:
+            keeper.add("broken", broken, SIZES, bundle=tmp_path)
+            keeper.add("task", logs, SIZES, bundle=tmp_path)
+            conmon.replace()
+            async with asyncio.timeout(10):
+                await asyncio.wrap_future(keeper.drop("broken"))
+                await asyncio.wrap_future(keeper.drop("task"))
+            assert numbers(logs) == [1, 2]
+        finally:
+            keeper.close()
+
+    asyncio.run(follow())
+
+
+def test_a_supervisor_that_hears_nothing_is_no_error(tmp_path: Path) -> None:
+    assert not reopen_log(tmp_path)
+    os.mkfifo(tmp_path / "ctl")
+    assert not reopen_log(tmp_path), "nobody reads"
+    reader = os.open(tmp_path / "ctl", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert reopen_log(tmp_path)
+        writer = os.open(tmp_path / "ctl", os.O_WRONLY | os.O_NONBLOCK)
+        with suppress(BlockingIOError):
+            while os.write(writer, bytes(4096)):
+                pass
+        os.close(writer)
+        assert not reopen_log(tmp_path), "it is stopped, and its pipe is full"
+    finally:
+        os.close(reader)
