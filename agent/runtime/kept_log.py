@@ -1,6 +1,7 @@
 """One log's files, kept: each gets its second name while it is the current one, and the oldest go in time."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from agent.runtime.log_pieces import CURRENT, PieceSizes, piece_path, pieces
@@ -14,8 +15,12 @@ _HEAD_BYTES = 64
 
 
 def name_first(directory: Path) -> None:
-    """Give the first file its second name, before the container's program starts and conmon could replace it."""
-    (piece_path(directory, 1)).hardlink_to(directory / CURRENT)
+    """Give the first file its second name, before the container's program starts and conmon could replace it.
+
+    An agent that ended just here left a name behind; the task is then started again, in the same directory.
+    """
+    with suppress(FileExistsError):
+        piece_path(directory, 1).hardlink_to(directory / CURRENT)
 
 
 class KeptLog:

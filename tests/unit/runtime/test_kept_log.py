@@ -153,6 +153,19 @@ def test_the_keeper_follows_what_the_kernel_tells(tmp_path: Path) -> None:
     asyncio.run(follow())
 
 
+def test_a_task_that_is_started_again_where_an_agent_ended_goes_on_in_its_log(tmp_path: Path) -> None:
+    conmon = Conmon(tmp_path)
+    name_first(tmp_path)
+    name_first(tmp_path)
+    conmon.write("hello")
+    kept = KeptLog(tmp_path, SIZES)
+    kept.note(None)
+    assert numbers(tmp_path) == [1]
+    conmon.replace()
+    kept.note(1)
+    assert numbers(tmp_path) == [1, 2]
+
+
 def test_a_log_that_cannot_be_followed_keeps_no_other_and_no_removal_waiting(tmp_path: Path) -> None:
     broken, logs = tmp_path / "broken", tmp_path / "logs"
     for directory in (broken, logs):
