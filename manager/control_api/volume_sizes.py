@@ -6,6 +6,7 @@ from typing import Protocol
 
 from manager.control_api.lookup import hostname_of
 from manager.control_api.seams import AgentAddress
+from manager.control_api.volume_drivers import is_driven
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import VolumePlace, VolumeView
 from shoal.api.v1.node_pb2 import NodeStatus
@@ -33,7 +34,7 @@ async def add_sizes(view: View, volumes: Iterable[VolumeView], sizes: Sizes) -> 
     """Put sizes into the places of local volumes; which are not known, and why, one line each."""
     places: dict[str, dict[tuple[str, int], tuple[str, VolumePlace]]] = {}
     for volume in volumes:
-        for place in volume.places if not volume.HasField("status") else ():
+        for place in () if is_driven(volume.volume.spec) else volume.places:
             key = volume.volume.meta.id, place.slot
             places.setdefault(place.node_id, {})[key] = (volume.volume.spec.name, place)
     limit = asyncio.Semaphore(AT_ONCE)

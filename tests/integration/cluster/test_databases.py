@@ -60,6 +60,10 @@ def crash(cluster: Cluster, writer: Writer) -> None:
     cluster.until(lambda: writer.servers() not in ([], [server]), "another server")
 
 
+def other_node(cluster: Cluster, node: str) -> str:
+    return next(host.name for host in cluster.layout.all_hosts() if host.name != node)
+
+
 def waits(cluster: Cluster, text: str) -> None:
     def told() -> bool:
         return any(text in row["reason"] for row in cluster.tasks("db"))
@@ -91,6 +95,16 @@ def test_on_a_volume_it_stays_with_its_data(database: Cluster, image: str) -> No
         fabric.cut(database.layout, database.host_of(at_home), connected=True)
         writer.await_rows(20)
         assert node_of(database) == at_home
+
+        there = other_node(database, at_home)
+        database.shoal("volume", "move", "data", "--to", there)
+        writer.await_rows(20)
+        assert node_of(database) == there
+        crash(database, writer)
+        database.shoal("node", "update", "--availability", "drain", there)
+        database.shoal("volume", "move", "data", "--to", at_home)
+        writer.await_rows(20)
+        assert node_of(database) == at_home
         assert not writer.lost()
     assert writer.most_at_once == 1 and writer.looks > 100
     listed = database.shoal("volume", "ls", "--size")
@@ -111,6 +125,8 @@ def test_on_shared_storage_it_moves_and_never_overlaps(database: Cluster, image:
         database.shoal("node", "update", "--availability", "active", before)
         crash(database, writer)
         database.shoal("service", "update", "--update-order", "start-first", "--force", "db")
+        writer.await_rows(10)
+        database.shoal("service", "rebalance", "db")
         writer.await_rows(10)
 
         lost = node_of(database)

@@ -23,7 +23,15 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.api.v1.streams_pb2 import ReadVolumeSizesRequest, ReadVolumeSizesResponse, VolumeSize
-from shoal.api.v1.volume_pb2 import MULTI_NODE_MULTI_WRITER, HeldVolume, NodeVolumes, VolumeSlot, VolumeSpec
+from shoal.api.v1.volume_pb2 import (
+    MULTI_NODE_MULTI_WRITER,
+    HeldVolume,
+    NodeVolumes,
+    VolumeMoveStatus,
+    VolumeSlot,
+    VolumeSpec,
+    VolumeStatus,
+)
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound, Refused, Unavailable
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
@@ -202,7 +210,9 @@ def test_homes_and_sizes_are_shown_and_who_does_not_answer_is_told() -> None:
             )
             await api.store.commit([put(kinds.NODE_STATUS, node, status)])
         home = VolumeSlot(volume_id=identifier, slot=1, node_id="n1")
+        was_moved = VolumeStatus(volume_id=identifier, moves=[VolumeMoveStatus(state=VolumeMoveStatus.DONE)])
         await api.store.commit([put(kinds.VOLUME_SLOT, f"{identifier}/1", home)])
+        await api.store.commit([put(kinds.VOLUME_STATUS, identifier, was_moved)])
         answer = await volumes_of(api).list(ListVolumesRequest(sizes=True))
         places = {each.node_id: each for each in answer.volumes[0].places}
         assert [node for node, each in places.items() if each.home] == ["n1"]
