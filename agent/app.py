@@ -19,6 +19,7 @@ from agent.csi.controller import Controller
 from agent.csi.drivers import Drivers
 from agent.csi.sockets import parse_socket
 from agent.device_names import DeviceNames
+from agent.disk_full import lacks_room
 from agent.files.contents import FileContents
 from agent.health.probes import Prober
 from agent.host_description import HostDescription
@@ -209,6 +210,8 @@ async def _worker(
         host_resolv_conf=host.resolv_conf,
         tell_disk=network.condition.note_disk,
         tell_images_disk=partial(network.condition.note_disk, of="images"),
+        tell_containers_disk=partial(network.condition.note_disk, of="containers"),
+        lacks_room=partial(lacks_room, settings.runtime_directory),
         parallel_starts=settings.parallel_starts,
     )
     return worker, runtime

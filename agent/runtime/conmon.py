@@ -95,7 +95,7 @@ def await_created(first_pid: int, read_end: int, program: str, command: str) -> 
         os.close(read_end)
         os.waitpid(first_pid, 0)
     if not answer:
-        raise Unavailable("conmon ended before the container was created: is it version 2.1 or newer?")
+        raise Unavailable("conmon ended before the container was created; it has to be version 2.1 or newer")
     told = json.loads(answer)
     if told["data"] > 0:
         return int(told["data"])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent import cdi
 from agent.cdi_document import Edits
+from agent.disk_full import disk_full, is_disk_full, lacks_room, says_disk_full
 from agent.runtime.anonymous_volumes import with_anonymous_volumes
 from agent.runtime.attach_lock import AttachLock
 from agent.runtime.block_io import device_numbers
@@ -47,7 +48,7 @@ OnStep = Callable[[str, float], None]
 _DEFAULT_LOG_BYTES = 10 << 20
 _DEFAULT_LOG_FILES = 3
 _FIFO_SECONDS = 10.0
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+_EXHAUSTED = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class Launcher:
@@ -126,9 +127,13 @@ class Launcher:
         try:
             return self._start_with_any(request)
         except BaseException as error:
+            # Before what is left of the start is deleted.
+            full = next((each for each in (self._places.state, self._places.run) if lacks_room(each)), None)
             scrap(self._places, self._cgroups, request.task_id, keep_logs=False)
             if isinstance(error, OSError):
-                raise _in_our_words(error) from error
+                raise _in_our_words(error, full or self._places.state) from error
+            if isinstance(error, Unavailable) and (full is not None or says_disk_full(str(error))):
+                raise disk_full(f"the disk is full: {error}", full or self._places.state) from error
             raise
 
     def _start_with_any(self, request: ContainerRequest) -> Record:
@@ -321,8 +326,10 @@ def _single_mounts(spec: ContainerSpec) -> frozenset[str]:
     return frozenset(source for source in binds if not Path(source).is_dir())
 
 
-def _in_our_words(error: OSError) -> ShoalError:
+def _in_our_words(error: OSError, full: Path) -> ShoalError:
     text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    if error.errno in _FULL:
-        return Exhausted(f"the container was not started: {text}; free disk space, memory or file descriptors")
+    if is_disk_full(error):
+        return disk_full(f"the container was not started: {text}", full)
+    if error.errno in _EXHAUSTED:
+        return Exhausted(f"the container was not started: {text}; free memory or file descriptors")
     return Unavailable(f"the container was not started: {text}")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from agent.disk_full import disk_full, is_disk_full
 from agent.news import News
 from agent.worker.seams import VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
@@ -116,7 +117,7 @@ class VolumeStore:
         """The local volumes of a task's container that have names, by target; those that are not here are made.
 
         Raises:
-            Unavailable: the disk refuses. Refused: data of another volume lies there.
+            Unavailable: the disk refuses. DiskFull: it has no room. Refused: data of another volume lies there.
         """
         named = (mount for mount in container.mounts if mount.type == Mount.VOLUME and mount.source)
         return {mount.target: self._source(mount, slot) for mount in named if not is_driven(mount)}
@@ -154,7 +155,8 @@ class VolumeStore:
         try:
             self._make(path, held)
         except OSError as error:
-            raise Unavailable(f"cannot make the volume {use.name} in {path}: {error.strerror}") from error
+            text = f"cannot make the volume {use.name} in {path}: {error.strerror}"
+            raise (disk_full(text, self._directory) if is_disk_full(error) else Unavailable(text)) from error
         return VolumeSource(
             data=path / "_data", options=dict(use.options), subpath=use.subpath, copy_up=not use.no_copy
         )

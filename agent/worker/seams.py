@@ -302,7 +302,7 @@ class Runtime(Protocol):
 
         Raises:
             InvalidInput: the spec and the image do not fit (no command, unknown user, program not found).
-            Unavailable: the host refused; Exhausted: disk or memory.
+            Unavailable: the host refused; DiskFull: the disk has no room; Exhausted: memory.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from agent.worker.seams import MountedFile, Report, VolumeSource
 from agent.worker.tools import Tools
@@ -22,15 +23,19 @@ SPENT = Supplies((), {})
 """Of a container that has been started, or that could not be."""
 
 
-async def gather(tools: Tools, task: Task, container: ContainerSpec, report: Report) -> Supplies:
-    """Everything, once it is here; what is waited for is reported.
+async def gather(tools: Tools, task: Task, container: ContainerSpec, report: Report, *, is_final: bool) -> Supplies:
+    """Everything, once it is here, and the disk has room for it; what is waited for is reported.
 
+    Args:
+        is_final: as `DiskRoom.attempt` has it.
     Raises:
-        Unavailable: the disk refuses. Refused: data of another volume lies where a volume is to be.
+        Unavailable: the disk refuses. DiskFull: it has no room. Refused: data of another volume lies where a volume
+            is to be.
     """
     mounted = await tools.contents.arrived(container, report)
     # The last step, since nothing may wait between this and the moment when the task counts as having them.
-    return Supplies(mounted, await tools.volumes.ready(container, task.slot, report))
+    ready = partial(tools.volumes.ready, container, task.slot, report)
+    return Supplies(mounted, await tools.room.attempt(ready, report, is_final=is_final))
 
 
 def volumes_of(revision: ServiceRevision | None) -> frozenset[str]:

@@ -8,13 +8,14 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 
+from agent.disk_full import DiskFull
 from agent.worker import killing
 from agent.worker.attaching import attach, close
+from agent.worker.disk_room import refusal_is_final
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, why
 from agent.worker.faults import line_of
 from agent.worker.hooks import Hooks
-from agent.worker.image_room import refusal_is_final
 from agent.worker.progress import is_for_journal, next_status
 from agent.worker.seams import Exit, Image, Running, Sandbox
 from agent.worker.starting import start
@@ -133,7 +134,7 @@ class TaskRunner:
             overdue=self._overdue,
             released=self._released,
             unchecked=self._watches.is_due(self._status),
-            unhealthy=self._is_unhealthy(),
+            unhealthy=self._status.health == TaskStatus.UNHEALTHY,
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
@@ -157,7 +158,7 @@ class TaskRunner:
             case Action.ACCEPT:
                 self._report(TaskState.ACCEPTED)
             case Action.PREPARE:
-                await either(self._prepare(), self._until(lambda: self._goal() is not Goal.RUN))
+                await either(self._prepare(), self._until(self._is_unwanted))
             case Action.START:
                 await self._start()
             case Action.POST_START:
@@ -210,14 +211,13 @@ class TaskRunner:
             revision = self._spec()
             container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
             report("getting the image")
-            self._image = await self._tools.images.ensure(
-                container.image, report, is_final=refusal_is_final(revision.spec.task.restart)
-            )
+            is_final = refusal_is_final(revision.spec.task.restart)
+            self._image = await self._tools.images.ensure(container.image, report, is_final=is_final)
             self._image_stop_signal = self._image.config.stop_signal
             self._status.notice = odd_stop_signal(self._image_stop_signal)
             self._watches.choose(revision, self._task, self._image.config)
             self._status.image_digest = self._image.digest
-            self._supplies = await gather(self._tools, self._task, container, report)
+            self._supplies = await gather(self._tools, self._task, container, report, is_final=is_final)
             await self._tools.datapath.applied()
             async with self._tools.attachments:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
@@ -226,24 +226,26 @@ class TaskRunner:
 
     async def _start(self) -> None:
         assert self._image is not None and self._sandbox is not None and self._supplies is not None
-        async with self._tools.starts:
-            self._report(TaskState.STARTING)
-            try:
-                made_ready = self._image, self._sandbox, self._supplies
-                running = await start(self._tools, self._task, self._spec(), *made_ready)
-            except Exception as error:
+        made_ready, report = (self._image, self._sandbox, self._supplies), partial(self._report, TaskState.STARTING)
+        try:
+            stopped = partial(self._until, self._is_unwanted)
+            running = await start(self._tools, self._task, self._spec(), made_ready, report=report, stopped=stopped)
+            # An exit may have been told before the start returned.
+            self._found = self._found or running
+            self._status.pid = running.pid
+        except Exception as error:
+            if not (isinstance(error, DiskFull) and self._is_unwanted()):
                 await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
-            else:
-                # An exit may have been told before the start returned.
-                self._found = self._found or running
-                self._status.pid = running.pid
-            finally:
-                self._close_sandbox()
-                self._supplies = SPENT
+        finally:
+            self._close_sandbox()
+            self._supplies = SPENT
+
+    def _is_unwanted(self) -> bool:
+        return self._goal() is not Goal.RUN
 
     async def _post_start(self) -> None:
         hooks = self._hooks.post_start(self._revision, partial(self._report, TaskState.STARTING))
-        await either(hooks, self._until(lambda: self._goal() is not Goal.RUN or not isinstance(self._found, Running)))
+        await either(hooks, self._until(lambda: self._is_unwanted() or not isinstance(self._found, Running)))
         if self._hooks.post_start_due(self._revision) and self._goal() is Goal.RUN:
             await self._wake.wait()  # the container has ended, which is told in a moment
 
@@ -274,7 +276,8 @@ class TaskRunner:
 
     async def _report_exit(self) -> None:
         assert isinstance(self._found, Exit)
-        failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if self._is_unhealthy() else "")
+        is_unhealthy = self._status.health == TaskStatus.UNHEALTHY
+        failed = self._hooks.failure or (f"unhealthy: {self._status.health_output}" if is_unhealthy else "")
         state = final_state(self._found, self._goal() is not Goal.RUN, bool(failed))
         limit = self._revision.spec.task.limits.memory_bytes if self._revision is not None else 0
         self._status.exit_code = self._found.code
@@ -311,9 +314,6 @@ class TaskRunner:
         except Exception as error:
             _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(f"task {self._task.id}", error))
             await asyncio.sleep(killing.RETRY_SECONDS)
-
-    def _is_unhealthy(self) -> bool:
-        return self._status.health == TaskStatus.UNHEALTHY
 
     def _tell_news(self, change: Change) -> None:
         if self._status.state != TaskState.RUNNING:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.health.probes import Prober
 from agent.worker.datapath import Datapath
+from agent.worker.disk_room import DiskRoom
 from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Networks, Runtime, Volumes
@@ -24,6 +25,7 @@ class Tools:
         node: this one, for templates.
         contents: secrets and configs that managers have sent.
         volumes: those of this host.
+        room: on the disk of containers, for which starts wait.
         starts: bounds how many containers are started at once; `attachments`, for how many the network is made ready.
             They are two, lest fifty tasks that come together all be attached before the first of them starts.
         report: takes each new status of a task.
@@ -36,6 +38,7 @@ class Tools:
     prober: Prober
     runtime: Runtime
     images: ImageRoom
+    room: DiskRoom
     networks: Networks
     datapath: Datapath
     journal: JournalKeeper

@@ -5,11 +5,13 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 
+from agent.disk_full import DiskFull
 from agent.health.probes import Prober
 from agent.journal.journal import Journal
 from agent.worker.assigned import Assigned, revision_key
 from agent.worker.cut_off import LOOK_SECONDS, CutOff, is_due, told
 from agent.worker.datapath import Datapath
+from agent.worker.disk_room import DiskRoom
 from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
@@ -24,6 +26,8 @@ from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 from shoal.templates import Node
 
+LONGEST_PAUSE_SECONDS = 10.0
+"""Between attempts to start a container on a disk that has too little room for it, but some."""
 COLLECT_SECONDS = 30.0
 """Between looks whether the disk runs short, and for what can go then."""
 
@@ -40,7 +44,8 @@ class Worker:
         parallel_starts: how many containers are prepared and started at once.
         host_resolv_conf: reads the node's own /etc/resolv.conf.
         tell_disk: takes what is wrong with the disk, one line; empty when nothing is.
-        tell_images_disk: the same, of the disk of the images.
+        tell_images_disk, tell_containers_disk: the same, of the disks of images and of containers.
+        lacks_room: whether the disk of containers is full.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class Worker:
         host_resolv_conf: Callable[[], str],
         tell_disk: Callable[[str], None],
         tell_images_disk: Callable[[str], None],
+        tell_containers_disk: Callable[[str], None],
+        lacks_room: Callable[[], bool],
         parallel_starts: int = 4,
     ) -> None:
         self._runtime = runtime
@@ -80,6 +87,12 @@ class Worker:
             prober=prober,
             runtime=runtime,
             images=ImageRoom(images, tell_images_disk),
+            room=DiskRoom(
+                refusal=DiskFull,
+                lacks_room=lacks_room,
+                tell=tell_containers_disk,
+                longest_pause=LONGEST_PAUSE_SECONDS,
+            ),
             networks=networks,
             datapath=self._datapath,
             journal=self._keeper,

@@ -49,6 +49,7 @@ class FakeRuntime:
         self.logs_kept: set[str] = set()
         self.in_sight = 0
         self.start_error: Exception | None = None
+        self.starts_tried = 0
         self.remove_error: Exception | None = None
 
     def soon(self) -> None:
@@ -57,6 +58,7 @@ class FakeRuntime:
 
     async def start(self, request: ContainerRequest) -> Running:
         """As `Runtime.start`."""
+        self.starts_tried += 1
         if self.start_error is not None:
             raise self.start_error
         if request.task_id in self.containers:

@@ -1,5 +1,6 @@
 """What fails, and what goes on all the same."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,6 +78,55 @@ def test_what_a_full_disk_refused_starts_by_itself_once_there_is_room(clean: Clu
         clean.shoal("service", "rm", "web")
         clean.playground.stop_agent(host, kill=True)
         subprocess.run(["umount", "-l", images], check=True)
+        clean.playground.start_agent(host)
+        clean.playground.wait_for_nodes(3)
+
+
+def fill(directory: str) -> list[Path]:
+    """Files that leave a file system no inode."""
+    made: list[Path] = []
+    with contextlib.suppress(OSError):
+        while True:
+            path = Path(directory) / f"filler-{len(made)}"
+            path.touch()
+            made.append(path)
+    return made
+
+
+def test_a_container_that_a_full_disk_refuses_starts_by_itself_and_uses_up_no_attempt(clean: Cluster) -> None:
+    """The image is there; the disk of containers is a small tmpfs that others have filled."""
+    host = clean.layout.host(1)
+    create = ["service", "create", "--detach", "--constraint", "node.hostname == h1", "--restart-max-attempts", "1"]
+    clean.shoal(*create, "--name", "warm", f"{HELLO}:1")
+    clean.until(lambda: [row for row in clean.tasks("warm") if row["state"] == "running"], "the image to be there")
+    clean.shoal("service", "scale", "warm=0")
+    clean.until(lambda: not list(host.state.glob("runtime/upper/*/*")), "the container to be gone")
+    clean.playground.stop_agent(host, kill=True)
+    runtime = str(host.state / "runtime")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,nr_inodes=400", "tmpfs", runtime], check=True)
+    try:
+        clean.playground.start_agent(host)
+        clean.playground.wait_for_nodes(3)
+        clean.until((host.state / "runtime" / "seccomp").is_dir, "the agent to have its directories")
+        filler = fill(runtime)
+        clean.shoal(*create, "--name", "web", f"{HELLO}:1")
+
+        def told() -> str:
+            (node,) = [row for row in clean.json("node", "ls") if row["hostname"] == "h1"]
+            return f"{node}{clean.run('node', 'ls').stderr}"
+
+        clean.until(lambda: "free disk space on the file system of" in told(), "the node to tell of its disk")
+        (task,) = clean.tasks("web")
+        assert task["state"] == "starting" and task["reason"].startswith("waiting for room: ")
+        for path in filler:
+            path.unlink()
+        clean.until(lambda: [row for row in clean.tasks("web") if row["state"] == "running"], "the task to run")
+        assert [row["id"] for row in clean.tasks("web")] == [task["id"]]
+        clean.until(lambda: "free disk space" not in told(), "the node's problem to be solved")
+    finally:
+        clean.shoal("service", "rm", "web", "warm")
+        clean.playground.stop_agent(host, kill=True)
+        subprocess.run(["umount", "-l", runtime], check=True)
         clean.playground.start_agent(host)
         clean.playground.wait_for_nodes(3)
 

@@ -1,14 +1,16 @@
 """A full disk, and errors that nobody foresaw: neither stops what managers say, nor the tasks beside the one."""
 
 import asyncio
+import errno
 import logging
 from pathlib import Path
 
 import pytest
 
+from agent.disk_full import DiskFull, is_disk_full, says_disk_full
 from agent.host import resolv_conf
 from agent.journal.journal import Journal
-from agent.worker.image_room import WAIT_SECONDS
+from agent.worker.disk_room import WAIT_SECONDS
 from agent.worker.journal_keeper import RETRY_SECONDS
 from agent.worker.worker import COLLECT_SECONDS
 from shoal.api.v1.dispatcher_pb2 import Assignments
@@ -175,3 +177,79 @@ def test_a_host_that_does_not_say_how_it_resolves_names(tmp_path: Path) -> None:
     path.unlink()
     path.mkdir()
     assert resolv_conf(path) == ""
+
+
+@pytest.mark.parametrize("policy", [RestartPolicy(condition=RestartPolicy.NONE), RestartPolicy(max_attempts=2)])
+def test_a_container_without_room_starts_once_there_is_some(tmp_path: Path, policy: RestartPolicy) -> None:
+    """It waits as long as that takes, in the state that it has come to, and is tried only when there may be room."""
+    machine = Machine(tmp_path)
+    machine.runtime.start_error = DiskFull("the disk is full; free disk space")
+    machine.lacks_room = True
+    waiting = assign(task("t1"))
+    for each in waiting.revisions:
+        each.spec.task.restart.CopyFrom(policy)
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(waiting)
+            await machine.until_true(lambda: bool(machine.of_containers_disk))
+            await asyncio.sleep(3600)
+            status = machine.last("t1")
+            assert (status.state, status.message) == (
+                S.STARTING,
+                "waiting for room: the disk is full; free disk space",
+            )
+            assert machine.of_containers_disk == [
+                "the disk is full; free disk space; tasks that wait for it start by themselves"
+            ]
+            assert machine.runtime.starts_tried == 1
+            machine.lacks_room, machine.runtime.start_error = False, None
+            await machine.until("t1", S.RUNNING)
+            assert machine.of_containers_disk[1:] == [""]
+            assert S.REJECTED not in machine.states("t1")
+
+    run_virtual(play())
+
+
+def test_a_container_that_may_go_elsewhere_waits_for_room_for_a_minute(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.runtime.start_error = DiskFull("too full")
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            begun = asyncio.get_running_loop().time()
+            worker.take(assign(task("t1")))
+            assert (await machine.until("t1", S.REJECTED)).message == "too full"
+            assert WAIT_SECONDS <= asyncio.get_running_loop().time() - begun < WAIT_SECONDS + 5
+            assert machine.runtime.starts_tried < 12
+            assert machine.of_containers_disk[-1] == ""
+
+    run_virtual(play())
+
+
+def test_a_task_that_is_stopped_while_it_waits_for_room_stops_at_once(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.runtime.start_error = DiskFull("too full")
+    machine.lacks_room = True
+
+    async def play() -> None:
+        async with machine.agent() as worker:
+            worker.take(assign(task("t1")))
+            await machine.until_true(lambda: bool(machine.of_containers_disk))
+            begun = asyncio.get_running_loop().time()
+            worker.take(assign(task("t1", desired=S.SHUTDOWN)))
+            assert (await machine.until("t1", S.SHUTDOWN)).message == "stopped before it had started"
+            assert asyncio.get_running_loop().time() - begun < 1
+            assert machine.of_containers_disk[-1] == ""
+            assert S.REJECTED not in machine.states("t1")
+
+    run_virtual(play())
+
+
+def test_what_the_kernel_refuses_for_other_reasons_is_no_full_disk() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "/var/lib/shoal/upper/1/t1")
+    quota = OSError(errno.EDQUOT, "Disk quota exceeded")
+    cpuset = OSError(errno.ENOSPC, "No space left on device", "/sys/fs/cgroup/cpuset/shoal/cgroup.procs")
+    assert [is_disk_full(each) for each in (full, quota, cpuset)] == [True, True, False]
+    assert says_disk_full("crun could not create the container: mkdir `/x`: No space left on device")
+    assert not says_disk_full("write to `/sys/fs/cgroup/cpuset/t1/cgroup.procs`: No space left on device")

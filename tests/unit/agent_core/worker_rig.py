@@ -44,6 +44,8 @@ class Machine:
         self.reports: list[TaskStatus] = []
         self.of_disk: list[str] = []
         self.of_images_disk: list[str] = []
+        self.of_containers_disk: list[str] = []
+        self.lacks_room = False
 
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
@@ -97,6 +99,8 @@ class Machine:
             host_resolv_conf=self.resolv_conf,
             tell_disk=self.of_disk.append,
             tell_images_disk=self.of_images_disk.append,
+            tell_containers_disk=self.of_containers_disk.append,
+            lacks_room=lambda: self.lacks_room,
         )
         await worker.recover()
         running = asyncio.create_task(worker.run())
