@@ -18,6 +18,7 @@ from cli.flags.gathered import Gathered
 from cli.flags.volumes import ACCESS_MODES, parse_secret, refuse_what_docker_has
 from cli.go_template.values import Record
 from cli.render.failure import warn
+from cli.render.move import move_fields, move_line
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import parse_bytes
@@ -151,12 +152,15 @@ def list_volumes(client: Client, *, filters: tuple[str, ...], form: str, quiet: 
     """List volumes.
 
     HOME is the node where a local volume keeps its task: of a volume per slot, each slot's. NODES have data of it: that
-    of another node than the home was left behind there, or is of a service with several replicas.
+    of another node than the home was left behind there, or is of a service with several replicas. While volumes are
+    moved, MOVE says from where to where, and how far.
     """
     keeps = VOLUMES.parse(filters)
     answer = client.call(client.control.ListVolumes, ListVolumesRequest(sizes=sizes), seconds=SIZE_SECONDS)
-    columns = (*COLUMNS[:6], "size", *COLUMNS[6:]) if sizes else COLUMNS
     rows = [row(view) for view in answer.volumes if keeps(view)]
+    columns = [*COLUMNS[:6], *(["size"] if sizes else []), *COLUMNS[6:]]
+    if any(each["moves"] for each in rows):
+        columns.insert(columns.index("home") + 1, "move")
     show(rows, columns, form=form, quiet="id" if quiet else None, names=NAMES)
     warn(*answer.warnings)
 
@@ -169,12 +173,14 @@ def row(view: VolumeView) -> dict[str, object]:
         "driver": view.volume.spec.driver,
         "state": state(view),
         "home": ", ".join(_homes(view)),
+        "move": ", ".join(map(move_line, view.moving)),
         "nodes": ", ".join(map(place, view.places)),
         "size": _size(view),
         "services": ", ".join(view.services),
         "problem": view.status.problem or next((each.problem for each in view.places if each.problem), ""),
         "labels": dict(view.volume.spec.labels),
         "places": [_bare(each) for each in view.places],
+        "moves": [move_fields(each) for each in view.moving],
     }
 
 
@@ -204,9 +210,11 @@ def _bare(where: VolumePlace) -> dict[str, object]:
 
 
 def state(view: VolumeView) -> str:
-    """ "present"; "creating" until its driver has made it; "removing"."""
+    """ "present"; "moving" to another node; "creating" until its driver has made it; "removing"."""
     if view.volume.removing:
         return "removing"
+    if view.moving:
+        return "moving"
     is_made = view.volume.spec.driver in ("", "local") or view.status.driver_volume_id
     return "present" if is_made else "creating"
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 
 from cli.render.progress import BAR
+from cli.render.tasks import timestamp
 from cli.render.terminal import Stream, draw, echo, is_live
 from shoal.amounts import size
+from shoal.api.v1.control_pb2 import VolumeMoveView
 from shoal.api.v1.volume_pb2 import VolumeMoveStatus
 
 LINE_SECONDS = 10.0
@@ -64,3 +66,27 @@ def line(status: VolumeMoveStatus, *, bar: bool) -> str:
     filled = int(BAR * share)
     drawn = f"[{'#' * filled}{'.' * (BAR - filled)}]  " if bar else ""
     return f"{word}  {drawn}{int(100 * share)}% of {size(status.total_bytes)}"
+
+
+def move_line(move: VolumeMoveView) -> str:
+    """In a listing: "h1 to h2 (copying, 40%)", of a volume per slot "2: h1 to h2 (waiting)"."""
+    word = _WORDS.get(move.status.state, "ending")
+    share = f", {move.percent}%" if move.status.total_bytes else ""
+    slot = f"{move.status.slot}: " if move.status.slot else ""
+    return f"{slot}{move.from_hostname} to {move.to_hostname} ({word}{share})"
+
+
+def move_fields(move: VolumeMoveView) -> dict[str, object]:
+    """The move for programs."""
+    status = move.status
+    return {
+        "slot": status.slot,
+        "from": move.from_hostname,
+        "to": move.to_hostname,
+        "state": _WORDS.get(status.state, "ending"),
+        "percent": move.percent,
+        "bytes": status.bytes,
+        "total_bytes": status.total_bytes,
+        "message": status.message,
+        "began": timestamp(status.began_at_ms),
+    }

@@ -72,8 +72,11 @@ def show_template(form: str, records: Iterable[Record]) -> None:
 
 
 def record(row: Mapping[str, Any], names: Mapping[str, Name]) -> Record:
-    """A row by Docker's names of its fields, and all of its columns spelt alike: `memory_bytes` is `.MemoryBytes`."""
-    made = Record({camel(key): value for key, value in row.items()})
+    """A row by Docker's names of its fields, and all of its columns spelt alike: `memory_bytes` is `.MemoryBytes`.
+
+    So are the fields of what a column lists: `{{range .Places}}{{.Node}} {{end}}`.
+    """
+    made = Record({camel(key): of_document(value) if isinstance(value, list) else value for key, value in row.items()})
     if isinstance(labels := row.get("labels"), dict):
         made["Labels"] = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
         made["Label"] = Method(lambda name: labels.get(name, ""))

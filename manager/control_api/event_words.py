@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from manager import node_identity
+from manager.control_api import volume_move_view
 from manager.control_api.field_changes import field_changes
 from manager.control_api.lookup import hostname_of
 from manager.control_api.node_warnings import NodeWarnings
@@ -18,7 +19,7 @@ from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.node_pb2 import NetworkCondition, Node, NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Service, ServiceStatus, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.api.v1.volume_pb2 import Volume
+from shoal.api.v1.volume_pb2 import Volume, VolumeStatus
 
 _NOUNS = {
     kinds.NETWORK.name: "network",
@@ -36,6 +37,7 @@ _TOLD = frozenset(
         kinds.TASK_STATUS.name,
         kinds.NODE.name,
         kinds.NODE_STATUS.name,
+        kinds.VOLUME_STATUS.name,
     }
 )
 _OF_TASKS = (Task, TaskStatus)
@@ -54,12 +56,14 @@ class Seen:
         at_ms: when it was seen, milliseconds since the Unix epoch.
         task: that the change is about.
         service: that the change, or its task, belongs to.
+        volume: of a change of its status.
     """
 
     at_ms: int
     change: Change
     task: Task | None
     service: Service | None
+    volume: Volume | None = None
 
 
 def see(change: Change, view: View, at_ms: int) -> Seen | None:
@@ -70,6 +74,10 @@ def see(change: Change, view: View, at_ms: int) -> Seen | None:
     if isinstance(old, TaskStatus) and isinstance(new, TaskStatus) and not _differ(old, new):
         return None
     identifier = change.identifier
+    if isinstance(new, VolumeStatus):
+        before = old if isinstance(old, VolumeStatus) else VolumeStatus()
+        told = volume_move_view.is_told(before, new)
+        return Seen(at_ms, change, None, None, view.volumes.get(identifier)) if told else None
     if isinstance(new, _OF_TASKS) or isinstance(old, _OF_TASKS):
         task = view.tasks.get(identifier) or (old if isinstance(old, Task) else None)
         return Seen(at_ms, change, task, view.services.get(task.service_id) if task is not None else None)
@@ -100,8 +108,40 @@ def events_of(seen: Seen, view: View) -> Iterator[Event]:
             yield from _node(seen, old, new, view)
         case NodeStatus():
             yield from _node_status(seen, old, new, view)
+        case Volume() if isinstance(old, Volume) and isinstance(new, Volume):
+            yield from _volume(seen, old, new, view)
+        case VolumeStatus():
+            yield from _volume_status(seen, old, new, view)
         case Network() | File() | Volume():
             yield from _named(seen, record, old, new)
+
+
+def _volume(seen: Seen, old: Volume, new: Volume, view: View) -> Iterator[Event]:
+    """Where its data lies, and what moves leave behind, is told by the events of moves."""
+    if old.spec != new.spec or old.removing != new.removing:
+        yield from _named(seen, new, old, new)
+    for action, message in volume_move_view.started(view, old, new):
+        yield _of_volume(seen, new, action, message)
+
+
+def _volume_status(seen: Seen, old: Message | None, new: Message | None, view: View) -> Iterator[Event]:
+    before = old if isinstance(old, VolumeStatus) else VolumeStatus()
+    if not isinstance(new, VolumeStatus):
+        return
+    for action, message in volume_move_view.actions(view, before, new):
+        yield _of_volume(seen, seen.volume or Volume(), action, message)
+
+
+def _of_volume(seen: Seen, volume: Volume, action: str, message: str) -> Event:
+    return Event(
+        type="volume",
+        action=action,
+        id=seen.change.identifier,
+        name=volume.spec.name or seen.change.identifier,
+        stack=volume.spec.stack,
+        message=message,
+        at_ms=seen.at_ms,
+    )
 
 
 def _named(seen: Seen, record: Network | File | Volume, old: Message | None, new: Message | None) -> Iterator[Event]:

@@ -10,6 +10,7 @@ from manager.control_api.transactions import Step, commit_all
 from manager.control_api.validate_volumes import check_volume
 from manager.control_api.volume_drivers import is_driven, known_drivers
 from manager.control_api.volume_homes import home_of
+from manager.control_api.volume_move_view import moving
 from manager.control_api.volume_sizes import Sizes, add_sizes
 from manager.store.changes import Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, VOLUME, VOLUME_SLOT, VOLUME_STATUS
@@ -194,7 +195,13 @@ def views(view: View, volumes: Sequence[Volume]) -> Iterator[VolumeView]:
         status = view.volume_status.get(volume.meta.id)
         published = [_place(view, status, each) for each in status.publications] if status is not None else []
         found = sorted([*places[volume.meta.id], *published], key=lambda place: (place.slot, place.hostname))
-        yield VolumeView(volume=volume, services=users.get(volume.meta.id, ()), places=found, status=status)
+        yield VolumeView(
+            volume=volume,
+            services=users.get(volume.meta.id, ()),
+            places=found,
+            moving=moving(view, volume, status),
+            status=status,
+        )
 
 
 def _place(view: View, status: VolumeStatus, published: VolumePublication) -> VolumePlace:

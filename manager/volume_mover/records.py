@@ -36,14 +36,29 @@ def without_leftover(volume: Volume, leftover: VolumeLeftover) -> Volume:
 
 
 def told(volume_id: str, status: VolumeStatus | None, move: VolumeMoveStatus) -> VolumeStatus:
-    """The volume's status with the slot's newest move."""
+    """The volume's status with the slot's newest move.
+
+    What is not known at the moment (how much is copied, how often it was begun) is as it was told before.
+    """
     made = VolumeStatus(volume_id=volume_id)
     if status is not None:
         made.CopyFrom(status)
+    newest, earlier = VolumeMoveStatus(), told_before(made, move)
+    newest.CopyFrom(move)
+    newest.attempts = max(move.attempts, earlier.attempts)
+    if not move.total_bytes:
+        newest.bytes, newest.total_bytes = earlier.bytes, earlier.total_bytes
     others = [each for each in made.moves if each.slot != move.slot]
     del made.moves[:]
-    made.moves.extend([*others, move])
+    made.moves.extend(sorted([*others, newest], key=lambda each: each.slot))
     return made
+
+
+def told_before(status: VolumeStatus | None, move: VolumeMove | VolumeMoveStatus) -> VolumeMoveStatus:
+    """How far the move was when it was told last; empty when it was not yet."""
+    known = status.moves if status is not None else ()
+    same = (each for each in known if (each.slot, each.began_at_ms) == (move.slot, move.began_at_ms))
+    return next(same, VolumeMoveStatus())
 
 
 def status_of(
@@ -53,6 +68,7 @@ def status_of(
     *,
     bytes_done: int = 0,
     total_bytes: int = 0,
+    attempts: int = 0,
 ) -> VolumeMoveStatus:
     """How far it is."""
     return VolumeMoveStatus(
@@ -64,4 +80,5 @@ def status_of(
         bytes=bytes_done,
         total_bytes=total_bytes,
         message=message,
+        attempts=attempts,
     )

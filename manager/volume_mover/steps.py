@@ -16,7 +16,7 @@ from manager.store.changes import PRESENT, Expect, Write, expect, put
 from manager.store.subscription import Subscription
 from manager.store.tables import View
 from manager.volume_mover.decide import Abandon, Copy, LeftoverStep, Wait, leftover_step, move_of, next_step, unfinished
-from manager.volume_mover.records import abandoned, moved, status_of, told, without_leftover
+from manager.volume_mover.records import abandoned, moved, status_of, told, told_before, without_leftover
 from shoal.api.v1.streams_pb2 import (
     DropVolumeCopyRequest,
     FetchVolumeProgress,
@@ -155,6 +155,7 @@ class MovesOfVolume:
             created_at_ms=move.began_at_ms,
             replace=move.replace,
         )
+        await self._tell_attempt(move, offer.content_bytes)
         complete = False
         async with aclosing(self._agents.fetch_volume(target, request)) as answers:
             async for progress in answers:
@@ -223,6 +224,13 @@ class MovesOfVolume:
             raise Unavailable(f"node {node_id} was removed")
         return AgentAddress.of(node_id, record.description)
 
+    async def _tell_attempt(self, move: VolumeMove, total: int) -> None:
+        """The copy begins, or is resumed."""
+        earlier = told_before(self._store.tables.volume_status.get(self._id), move)
+        attempts, state = earlier.attempts + 1, VolumeMoveStatus.COPYING
+        done = min(earlier.bytes, total)
+        await self._tell(status_of(move, state, bytes_done=done, total_bytes=total, attempts=attempts))
+
     async def _tell_progress(
         self, move: VolumeMove, state: VolumeMoveStatus.State.ValueType, done: int, total: int
     ) -> None:
@@ -234,9 +242,8 @@ class MovesOfVolume:
     async def _tell(self, move: VolumeMoveStatus) -> None:
         present = self._store.tables.volume_status.get(self._id)
         record = told(self._id, present, move)
-        if present is not None and any(each == move for each in present.moves):
-            return
-        await self._write(record)
+        if record != present:
+            await self._write(record)
 
     async def _write(self, record: VolumeStatus) -> None:
         # The volume must be there, so that no status outlives it.

@@ -9,6 +9,7 @@ VOLUMES: Filters[VolumeView] = Filters(
         "driver": exact(lambda view: view.volume.spec.driver or "local"),
         "id": beginning(lambda view: view.volume.meta.id),
         "label": labelled(lambda view: view.volume.spec.labels),
+        "moving": boolean(lambda view: bool(view.moving)),
         "name": containing(lambda view: view.volume.spec.name),
         "stack": exact(lambda view: view.volume.spec.stack),
     }

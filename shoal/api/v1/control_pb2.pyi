@@ -2706,6 +2706,7 @@ class VolumeView(_message.Message):
     VOLUME_FIELD_NUMBER: _builtins.int
     SERVICES_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    MOVING_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def volume(self) -> _volume_pb2.Volume: ...
@@ -2718,6 +2719,10 @@ class VolumeView(_message.Message):
         """Where its data is; of a CSI driver, the nodes that have it."""
 
     @_builtins.property
+    def moving(self) -> _containers.RepeatedCompositeFieldContainer[Global___VolumeMoveView]:
+        """Moves that are under way, at most one for each slot."""
+
+    @_builtins.property
     def status(self) -> _volume_pb2.VolumeStatus:
         """Of a volume of a CSI driver, and of one that is or was moved."""
 
@@ -2727,15 +2732,46 @@ class VolumeView(_message.Message):
         volume: _volume_pb2.Volume | None = ...,
         services: _abc.Iterable[_builtins.str] | None = ...,
         places: _abc.Iterable[Global___VolumePlace] | None = ...,
+        moving: _abc.Iterable[Global___VolumeMoveView] | None = ...,
         status: _volume_pb2.VolumeStatus | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status", "volume", b"volume"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["places", b"places", "services", b"services", "status", b"status", "volume", b"volume"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moving", b"moving", "places", b"places", "services", b"services", "status", b"status", "volume", b"volume"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VolumeView: _TypeAlias = VolumeView  # noqa: Y015
+
+@_typing.final
+class VolumeMoveView(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    FROM_HOSTNAME_FIELD_NUMBER: _builtins.int
+    TO_HOSTNAME_FIELD_NUMBER: _builtins.int
+    PERCENT_FIELD_NUMBER: _builtins.int
+    from_hostname: _builtins.str
+    to_hostname: _builtins.str
+    percent: _builtins.int
+    """Of the data, copied or verified so far: 0 to 100."""
+    @_builtins.property
+    def status(self) -> _volume_pb2.VolumeMoveStatus: ...
+    def __init__(
+        self,
+        *,
+        status: _volume_pb2.VolumeMoveStatus | None = ...,
+        from_hostname: _builtins.str = ...,
+        to_hostname: _builtins.str = ...,
+        percent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_hostname", b"from_hostname", "percent", b"percent", "status", b"status", "to_hostname", b"to_hostname"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VolumeMoveView: _TypeAlias = VolumeMoveView  # noqa: Y015
 
 @_typing.final
 class VolumePlace(_message.Message):

@@ -207,6 +207,7 @@ class VolumeMoveStatus(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
     slot: _builtins.int
     from_node_id: _builtins.str
     to_node_id: _builtins.str
@@ -218,6 +219,8 @@ class VolumeMoveStatus(_message.Message):
     total_bytes: _builtins.int
     message: _builtins.str
     """One line; empty when nothing is amiss."""
+    attempts: _builtins.int
+    """How often the copy has been begun; more than once: it was resumed."""
     def __init__(
         self,
         *,
@@ -229,10 +232,11 @@ class VolumeMoveStatus(_message.Message):
         bytes: _builtins.int = ...,
         total_bytes: _builtins.int = ...,
         message: _builtins.str = ...,
+        attempts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["began_at_ms", b"began_at_ms", "bytes", b"bytes", "from_node_id", b"from_node_id", "message", b"message", "slot", b"slot", "state", b"state", "to_node_id", b"to_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "began_at_ms", b"began_at_ms", "bytes", b"bytes", "from_node_id", b"from_node_id", "message", b"message", "slot", b"slot", "state", b"state", "to_node_id", b"to_node_id", "total_bytes", b"total_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

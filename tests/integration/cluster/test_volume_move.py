@@ -92,6 +92,11 @@ def test_agents_and_the_manager_are_killed_in_the_middle(volumes: Cluster) -> No
         (data / f"{number}").write_bytes(os.urandom(16 * MIB))
     before = sums(data)
     volumes.shoal("volume", "move", "-d", "data", "--to", to)
+    (row,) = volumes.json("volume", "ls", "--filter", "moving=true")
+    assert row["state"] == "moving" and (row["moves"][0]["from"], row["moves"][0]["to"]) == (node, to)
+    listed = volumes.shoal("volume", "ls", "--format", "{{.State}} {{range .Moves}}{{.From}} {{.To}}{{end}}")
+    assert listed.split() == ["moving", node, to]
+    assert volumes.json("volume", "inspect", "data")[0]["moving"][0]["to_hostname"] == to
     for victim in (to, node):
         volumes.until(lambda: in_volumes(volumes, ".incoming/*/_data/*"), "some of it to be there")
         host = volumes.host_of(victim)
@@ -106,6 +111,13 @@ def test_agents_and_the_manager_are_killed_in_the_middle(volumes: Cluster) -> No
     volumes.until(lambda: len(data_directories(volumes)) == 1, "the old copy to be deleted")
     (data,) = data_directories(volumes)
     assert sums(data) == before
+    told = volumes.shoal(
+        "events", "--since", "1h", "--until", "0s", "--filter", "volume=data", "--format", "{{.Action}}"
+    )
+    actions = [action for action in told.split() if action.startswith("move-") and action != "move-waiting"]
+    assert actions[:2] == ["move-started", "move-copying"] and actions[-1] == "move-done", actions
+    assert "move-resumed" in actions
+    assert volumes.json("volume", "ls", "--filter", "moving=true") == []
 
 
 def test_a_cancelled_move_starts_the_task_where_the_data_was(volumes: Cluster) -> None:

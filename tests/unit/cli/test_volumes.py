@@ -6,12 +6,15 @@ import pytest
 
 from cli.commands.volume import place, row
 from cli.compose.load import load_files
+from cli.fields.rows import VOLUMES as VOLUME_NAMES
 from cli.flags.mounts import parse_mount
 from cli.flags.volumes import parse_secret
+from cli.render.template import parsed, record
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
-from shoal.api.v1.control_pb2 import VolumePlace, VolumeView
-from shoal.api.v1.volume_pb2 import VolumePublication, VolumeSecret
+from shoal.api.v1.control_pb2 import VolumeMoveView, VolumePlace, VolumeView
+from shoal.api.v1.volume_pb2 import VolumeMoveStatus, VolumePublication, VolumeSecret
 from shoal.errors import InvalidInput
+from shoal.filters.volumes import VOLUMES
 
 
 def test_mounts_of_volumes() -> None:
@@ -150,6 +153,26 @@ def test_the_home_and_the_size_of_a_volume() -> None:
     assert (shown["home"], shown["nodes"], shown["size"]) == ("h1", "h1, h2", "4 MiB")
     slots = [VolumePlace(hostname=f"h{number}", slot=number, home=True) for number in (1, 2)]
     assert (row(VolumeView(places=slots))["home"], row(VolumeView(places=slots))["size"]) == ("1: h1, 2: h2", "")
+
+
+def test_a_move_that_is_under_way() -> None:
+    copying = VolumeMoveStatus(state=VolumeMoveStatus.COPYING, bytes=4 << 20, total_bytes=10 << 20)
+    waiting = VolumeMoveStatus(state=VolumeMoveStatus.WAITING, slot=2, message="waits for node h3, which is down")
+    view = VolumeView(
+        moving=[
+            VolumeMoveView(status=copying, from_hostname="h1", to_hostname="h2", percent=40),
+            VolumeMoveView(status=waiting, from_hostname="h1", to_hostname="h3"),
+        ]
+    )
+    shown = row(view)
+    assert (shown["state"], shown["move"]) == ("moving", "h1 to h2 (copying, 40%), 2: h1 to h3 (waiting)")
+    for text, told in (
+        ("{{.State}} {{.Move}}", f"moving {shown['move']}"),
+        ("{{range .Moves}}{{.From}}>{{.To}} {{.Percent}} {{.TotalBytes}};{{end}}", "h1>h2 40 10485760;h1>h3 0 0;"),
+    ):
+        assert parsed(text).run(record(shown, VOLUME_NAMES)) == told
+    assert VOLUMES.parse(["moving=true"])(view) and not VOLUMES.parse(["moving=false"])(view)
+    assert row(VolumeView())["moves"] == []
 
 
 def test_labels_of_a_mount_are_those_of_the_volume_that_the_stack_makes(tmp_path: Path) -> None:

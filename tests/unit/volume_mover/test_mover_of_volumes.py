@@ -127,8 +127,11 @@ def test_a_copy_that_breaks_off_is_gone_on_with_under_a_new_grant() -> None:
         agents.errors = [Unavailable("the agent at 192.0.2.2:7441 does not answer")]
         await begin(store)
         await until(lambda: state(store) == VolumeMoveStatus.WAITING)
-        assert "tried again" in store.tables.volume_status["v"].moves[0].message
+        waiting = store.tables.volume_status["v"].moves[0]
+        assert "tried again" in waiting.message
+        assert (waiting.attempts, waiting.bytes, waiting.total_bytes) == (1, 40, 100), "what is copied stays told"
         await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        assert store.tables.volume_status["v"].moves[0].attempts == 2
         assert len(set(agents.grants)) == 2 and agents.fetches[0].created_at_ms == agents.fetches[1].created_at_ms
 
     with_mover(scenario)
