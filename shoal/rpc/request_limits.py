@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from shoal.api.v1.dispatcher_pb2 import AgentMessage
 from shoal.errors import Exhausted, InvalidInput
 from shoal.identity.roles import Caller, Role
 from shoal.rpc.channel import MAX_MESSAGE_BYTES
-from shoal.rpc.wire import parts
+from shoal.rpc.wire import Parts
 
 MAX_REQUEST_BYTES = 8 << 20
 """Of the largest request of all: a stack with the contents of its configs and secrets."""
@@ -35,8 +36,11 @@ REQUEST_BYTES: Mapping[str, int] = {
 }
 """By method; of any other, `MAX_MESSAGE_BYTES`."""
 
-REQUEST_PARTS: Mapping[str, int] = {"/shoal.api.v1.Dispatcher/Session": 20_000}
-"""Entries of a message's lists, by method: an empty one is two bytes on the wire, and 150 when parsed."""
+SESSION_PARTS = 60_000
+"""Entries of an agent's message, and of its entries: an empty one is two bytes on the wire, and 150 when parsed."""
+_PARTS: Mapping[str, tuple[Parts, int]] = {
+    "/shoal.api.v1.Dispatcher/Session": (Parts(AgentMessage.DESCRIPTOR), SESSION_PARTS)
+}
 _SMALL_BYTES = 64 << 10
 """Smaller requests are not worth counting."""
 
@@ -52,12 +56,13 @@ class Oversized:
 
 def counted(method: str, parse: Deserializer) -> Deserializer:
     """Parses requests within the method's bounds, and lets `Oversized` stand for others."""
-    most_bytes, most_parts = REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), REQUEST_PARTS.get(method, 0)
+    most_bytes = REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES)
+    parts, most_parts = _PARTS.get(method, (None, 0))
 
     def read(raw: bytes) -> Any:
         if len(raw) > most_bytes:
             return Oversized(f"the message is too large: {len(raw):,} bytes; the maximum is {most_bytes:,}")
-        if most_parts and len(raw) > _SMALL_BYTES and parts(raw, most_parts) > most_parts:
+        if parts is not None and len(raw) > _SMALL_BYTES and parts.count(raw, most_parts) > most_parts:
             return Oversized(f"the message has too many entries; the maximum is {most_parts:,}")
         return parse(raw)
 

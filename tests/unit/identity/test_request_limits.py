@@ -5,36 +5,71 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shoal.api.v1.dispatcher_pb2 import AgentMessage, StatusBatch
-from shoal.api.v1.task_pb2 import TaskStatus
+from shoal.api.v1.task_pb2 import StateTime, TaskStatus
 from shoal.errors import Exhausted
 from shoal.identity.roles import Caller, Role
-from shoal.rpc.request_limits import AGENT_CALLS, REQUEST_PARTS, CallLimit, Oversized, admitted, counted
-from shoal.rpc.wire import parts
+from shoal.rpc.request_limits import AGENT_CALLS, REQUEST_BYTES, SESSION_PARTS, CallLimit, Oversized, admitted, counted
+from shoal.rpc.wire import Parts
 
 SESSION = "/shoal.api.v1.Dispatcher/Session"
 
 
-@given(st.lists(st.text(max_size=20), max_size=50), st.integers(0, 1 << 40))
-def test_entries_are_counted_as_a_parser_finds_them(names: list[str], sequence: int) -> None:
-    batch = StatusBatch(sequence=sequence, statuses=[TaskStatus(task_id=name, at_ms=sequence) for name in names])
-    assert parts(AgentMessage(statuses=batch).SerializeToString(), 1000) == len(names)
+PARTS = Parts(AgentMessage.DESCRIPTOR)
+
+
+def field(number: int, body: bytes) -> bytes:
+    """A length-delimited field as it is on the wire."""
+    encoded, length = bytearray(), len(body)
+    for value in (number << 3 | 2, length):
+        while value > 0x7F:
+            encoded.append(value & 0x7F | 0x80)
+            value >>= 7
+        encoded.append(value)
+    return bytes(encoded) + body
+
+
+@given(st.lists(st.text(max_size=20), max_size=50), st.integers(0, 1 << 40), st.integers(0, 3))
+def test_entries_are_counted_as_a_parser_finds_them(names: list[str], sequence: int, steps: int) -> None:
+    path = [StateTime(at_ms=sequence)] * steps
+    statuses = [TaskStatus(task_id=name, at_ms=sequence, path=path) for name in names]
+    batch = AgentMessage(statuses=StatusBatch(sequence=sequence, statuses=statuses))
+    assert PARTS.count(batch.SerializeToString(), 1000) == 1 + len(names) * (1 + steps)
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_counted_to_an_end(encoded: bytes) -> None:
-    assert 0 <= parts(encoded, 10) <= 11
+    assert 0 <= PARTS.count(encoded, 10) <= 11
 
 
 def test_counting_ends_soon_after_the_bound() -> None:
-    many = AgentMessage(statuses=StatusBatch(statuses=[TaskStatus()] * 50_000)).SerializeToString()
-    assert parts(many, 7) == 8
+    many = AgentMessage(statuses=StatusBatch(statuses=[TaskStatus()] * 70_000)).SerializeToString()
+    assert PARTS.count(many, 7) == 8
+    assert isinstance(counted(SESSION, AgentMessage.FromString)(many), Oversized)
+
+
+GROUP = bytes([4 << 3 | 3, 4 << 3 | 4])
+GENERIC = field(4, b"") * 200_000
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        pytest.param(field(3, GROUP + field(2, b"") * 200_000), id="after a group"),
+        pytest.param(field(3, field(2, b"")) * 150_000, id="a message in many pieces"),
+        pytest.param(field(1, field(1, field(3, GENERIC))), id="deep within"),
+        pytest.param(field(3, field(2, field(30, b"") * 200_000)), id="within one entry"),
+    ],
+)
+def test_entries_are_counted_wherever_they_are(many: bytes) -> None:
+    assert len(many) < REQUEST_BYTES[SESSION]
+    AgentMessage.FromString(many)
     assert isinstance(counted(SESSION, AgentMessage.FromString)(many), Oversized)
 
 
 def test_three_thousand_statuses_pass() -> None:
     statuses = [TaskStatus(task_id=f"{number:013}", at_ms=1 << 40, message="x" * 100) for number in range(3_000)]
     told = AgentMessage(statuses=StatusBatch(sequence=1, statuses=statuses))
-    assert len(statuses) < REQUEST_PARTS[SESSION]
+    assert len(statuses) < SESSION_PARTS
     assert counted(SESSION, AgentMessage.FromString)(told.SerializeToString()) == told
 
 
