@@ -105,7 +105,12 @@ def _specs_in(directory: Path) -> Iterator[CdiSpec]:
 
 def _document(path: Path) -> Any:
     text = read_regular_file(path, most_bytes=LARGEST).decode()
-    return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506  # it is a safe one
+    if path.suffix == ".json":
+        return json.loads(text)
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506  # it is a safe one
+    except (LookupError, AttributeError) as error:  # what PyYAML lets through where a tag does not fit its value
+        raise InvalidInput("a value is not what its tag says") from error
 
 
 class _Loader(yaml.SafeLoader):

@@ -130,7 +130,10 @@ class _Builder:
             raise self._fault(node, f"tag {node.tag.replace(_TAG, '!!')} is not one that Compose has")
         if node.tag == f"{_TAG}merge":
             return node.value
-        return self._loader.construct_object(node)
+        try:
+            return self._loader.construct_object(node)
+        except (LookupError, ValueError, AttributeError):  # each as PyYAML comes upon it
+            raise self._fault(node, f"the value is not what its tag {node.tag.replace(_TAG, '!!')} says") from None
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> Map:
         made = Map({}, {}, self._place(node))

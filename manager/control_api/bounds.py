@@ -22,6 +22,7 @@ CONSTRAINTS: Final = 64
 REPLICAS: Final = 1_000_000
 # A year: longer is a mistake in the unit.
 DURATION_MS: Final = 366 * 24 * 3600 * 1000
+MOMENT_MS: Final = 253_402_300_799_000  # the last second that has a year of four digits
 GRACE_MS: Final = 24 * 3600 * 1000
 # Docker's own least: below it runc's first process does not come up.
 MEMORY_LEAST_BYTES: Final = 4 * 1024 * 1024

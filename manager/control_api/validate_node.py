@@ -20,6 +20,8 @@ def check_node(spec: NodeSpec) -> Iterator[Fault]:
         yield Fault("availability", "must be active, pause or drain")
     if spec.drain_by_ms < 0 or (spec.drain_by_ms and spec.availability != NodeSpec.DRAIN):
         yield Fault("drain_by_ms", "is for a node that is drained")
+    elif spec.drain_by_ms > bounds.MOMENT_MS:
+        yield Fault("drain_by_ms", "is after the year 9999")
 
 
 def _identity(identity: NodeIdentity) -> Iterator[Fault]:

@@ -2,11 +2,13 @@
 
 import string
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manager.control_api.bounds import MOMENT_MS
 from manager.control_api.text_rules import check_alias, check_name
 from manager.control_api.validate_network import check_network
 from manager.control_api.validate_node import check_node
@@ -296,6 +298,14 @@ def test_good_networks_and_nodes() -> None:
     assert list(check_network(NetworkSpec(name="shop_a", stack="shop", driver="overlay"))) == []
     assert list(check_node(NodeSpec(labels={"disk": "ssd"}))) == []
     assert [fault.path for fault in check_node(NodeSpec(labels={"a=b": "c"}))] == ["labels"]
+
+
+def test_a_drains_deadline_is_a_moment_that_can_be_written() -> None:
+    spec = NodeSpec(availability=NodeSpec.DRAIN, drain_by_ms=MOMENT_MS)
+    assert list(check_node(spec)) == []
+    assert datetime.fromtimestamp(MOMENT_MS / 1000, UTC).year == 9999
+    spec.drain_by_ms += 1
+    assert [fault.path for fault in check_node(spec)] == ["drain_by_ms"]
 
 
 @given(st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", fullmatch=True))
