@@ -40,7 +40,6 @@ class Following:
         self._request = request
         self._queue: asyncio.Queue[LogBatch | str | object] = asyncio.Queue(WAITING_BATCHES)
         self._known: set[str] = set()
-        self._readers = 0
 
     async def batches(self) -> AsyncGenerator[LogBatch | str, None]:
         """Lines as they come, texts as warnings; ends when nothing can come any more."""

@@ -1,5 +1,6 @@
 """A local volume's way to another node: what a user may ask for, and the record that begins or cancels it."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from manager.control_api import volume_uses
@@ -79,16 +80,14 @@ def _source(view: View, volume: Volume, slot: int) -> str:
         raise Refused(f'volume "{name}" is of driver {volume.spec.driver}, which takes it to the nodes that need it')
     if volume.spec.options:
         raise Refused(f'volume "{name}" has options of mount(8): its data lies where they say; copy it there')
-    held = {
-        each.slot: sorted(node_id for node_id, slots in _held(view, volume) if each.slot in slots)
-        for node in view.node_volumes.values()
-        for each in node.volumes
-        if each.volume_id == volume.meta.id
-    }
+    held = defaultdict[int, list[str]](list)
+    for node_id, slots in sorted(_held(view, volume)):
+        for each in slots:
+            held[each].append(node_id)
     if slot not in held:
         if held:
-            slots = ", ".join(map(str, sorted(held)))
-            raise Refused(f'volume "{name}" is there for each slot; add `--slot N` (slots with data: {slots})')
+            with_data = ", ".join(map(str, sorted(held)))
+            raise Refused(f'volume "{name}" is there for each slot; add `--slot N` (slots with data: {with_data})')
         raise Refused(f'volume "{name}" has no data yet')
     home = home_of(view, volume, slot)
     if home in held[slot]:

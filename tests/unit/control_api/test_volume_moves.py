@@ -7,7 +7,7 @@ import pytest
 
 from manager.control_api.volume_moves import VolumeMoves
 from manager.store import kinds
-from manager.store.changes import Write, put
+from manager.store.changes import Write, delete, put
 from manager.store.store import Store
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
 from shoal.api.v1.control_pb2 import CancelVolumeMoveRequest, MoveVolumeRequest
@@ -99,6 +99,7 @@ def test_a_move_begins_once_and_is_cancelled_with_what_is_left_behind() -> None:
         (volume(driver="nfs.csi.k8s.io"), "h2", "driver nfs.csi.k8s.io"),
         (volume(options={"type": "nfs"}), "h2", "options of mount"),
         ([held("h1")], "h2", "has no data yet"),
+        ([held("h1"), held("removed", 0), delete(kinds.VOLUME_SLOT, "v/0")], "h2", "has no data yet"),
         ([held("h1", 1, 3)], "h2", r"add `--slot N` \(slots with data: 1, 3\)"),
         ([home("h3")], "h2", "none of them is its home"),
     ],
