@@ -31,7 +31,7 @@ from manager.control_api.network_keys import NetworkKeys
 from manager.control_api.network_nodes import NetworkNodes
 from manager.control_api.networks import Networks
 from manager.control_api.nodes import Nodes
-from manager.control_api.other_managers import ManagerChannels
+from manager.control_api.other_managers import ManagerChannels, OtherMemories
 from manager.control_api.progress import Progress
 from manager.control_api.rebalancing import Rebalancing
 from manager.control_api.servicer import ControlService, Nouns
@@ -128,7 +128,8 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     images = RegistryImageResolver(read_registries(settings.registries_file))
     archive = EventArchive(backend)
     events = Events(store=store, now_ms=now_ms, archive=archive)
-    nodes = NetworkNodes(applied=dispatcher.applied, others=ManagerChannels(lambda: own.current))
+    others = ManagerChannels(lambda: own.current)
+    nodes = NetworkNodes(applied=dispatcher.applied, others=others)
     control = _control(store, authority, agents, images, keyring, events, nodes, backend.upkeep)
     joining = CertificateAuthorityService(
         authority=authority,
@@ -139,12 +140,13 @@ async def _manage(settings: Settings, store: Store, backend: Etcd) -> None:
     api_server = make_server(access.MANAGER_API, max_receive_bytes=MAX_REQUEST_BYTES, limits=limits.MANAGER_API)
     add_ControlServicer_to_server(control, api_server)
     add_DispatcherServicer_to_server(dispatcher, api_server)
-    add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied), api_server)
+    add_ManagerPeersServicer_to_server(PeerService(applied=dispatcher.applied, events=events.between), api_server)
     add_CertificateAuthorityServicer_to_server(joining, api_server)
     join_server = make_server(access.JOIN, max_receive_bytes=MAX_JOIN_BYTES, limits=limits.JOIN)
     add_CertificateAuthorityServicer_to_server(joining, join_server)
     manager = _listen(settings, api_server, join_server, own, keyring.key_id)
-    writer = EventWriter(events=events, archive=archive, now_ms=now_ms)
+    memories = OtherMemories(store.tables, own.manager_id, others)
+    writer = EventWriter(events=events, archive=archive, ask_others=memories.read, now_ms=now_ms)
     leadership = Leadership(store, backend, own.manager_id)
     async with TaskGroup() as group:
         group.create_task(dispatcher.run(), name="dispatcher")

@@ -74,6 +74,7 @@ class Events:
         """Remember every change from now on, until cancelled."""
         view = self._store.tables
         with self._store.follow() as changes:
+            self._began_ms = self._now_ms()
             async for batch in changes:
                 at_ms = self._now_ms()
                 news = [seen for change in batch if (seen := see(change, view, at_ms)) is not None]
@@ -90,7 +91,7 @@ class Events:
             InvalidInput: too many filters, or a period that ends before it begins.
         """
         admits = self._filter(request)
-        position, remembered_ms = self._start(request.since_ms), self._remembered_ms()
+        position, remembered_ms = self._start(request.since_ms), self.remembered_ms
         if request.since_ms and request.since_ms < remembered_ms:
             async with self._archive_readers, aclosing(self._archived(request, remembered_ms)) as responses:
                 async for response in responses:
@@ -150,8 +151,21 @@ class Events:
             bound = f"a day, of {MOST_BYTES >> 20} MiB at most"
             yield WatchEventsResponse(warning=f"there are no events from before {moment}: they are kept for {bound}")
 
-    def _remembered_ms(self) -> int:
-        """Since when this manager remembers every change."""
+    async def between(self, since_ms: int, until_ms: int) -> AsyncGenerator[Sequence[Event], None]:
+        """The remembered events of a period, until before its end; others get their turn meanwhile."""
+        position = self._start(max(1, since_ms))
+        while seen := self._from(position := max(position, self._count - len(self._seen))):
+            within = [each for _, each in seen if each.at_ms < until_ms]
+            if found := [event for each in within for event in events_of(each, self._store.tables)]:
+                yield found
+            if len(within) < len(seen):
+                return
+            position += len(seen)
+            await asyncio.sleep(0)
+
+    @property
+    def remembered_ms(self) -> int:
+        """Since when this manager remembers every change, milliseconds since the Unix epoch."""
         return self._seen[0].at_ms if self._count > len(self._seen) else self._began_ms
 
     def _from(self, position: int) -> list[tuple[int, Seen]]:

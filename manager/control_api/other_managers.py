@@ -1,17 +1,26 @@
-"""Calls to the cluster's other managers, for what only they know: the sessions that they hold."""
+"""Calls to the cluster's other managers, for what only they know: the sessions that they hold, the events they saw."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import grpc
 
-from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, NodeApplied
+from manager.store.tables import View
+from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, NodeApplied, ReadEventsRequest
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersStub
+from shoal.api.v1.event_pb2 import Event
+from shoal.errors import NotFound, ShoalError, Unavailable
 from shoal.identity.identity import Identity
 from shoal.rpc.channel import connect_aio
 from shoal.rpc.errors import to_error
 
 ANSWER_SECONDS = 2.0
+EVENTS_SECONDS = 5.0
+"""For as many events as a manager remembers."""
+MOST_EVENTS = 20_000
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,3 +46,49 @@ class ManagerChannels:
             except grpc.RpcError as error:
                 raise to_error(error, address=address) from error
         return list(response.nodes)
+
+    async def events(self, address: str, since_ms: int, until_ms: int) -> list[Event]:
+        """Those of a period that the manager at this address remembers, the newest 20,000 at most.
+
+        Raises:
+            ShoalError: it does not answer within 5 s.
+        """
+        found: list[Event] = []
+        async with connect_aio([address], self.identity()) as channel:
+            request = ReadEventsRequest(since_ms=since_ms, until_ms=until_ms)
+            try:
+                async for response in ManagerPeersStub(channel).ReadEvents(request, timeout=EVENTS_SECONDS):
+                    found.extend(response.events)
+                    del found[:-MOST_EVENTS]
+            except grpc.RpcError as error:
+                raise to_error(error, address=address) from error
+        return found
+
+
+@dataclass(frozen=True)
+class OtherMemories:
+    """The events that the cluster's other managers remember.
+
+    Attributes:
+        manager_id: this one's, which is not asked.
+    """
+
+    view: View
+    manager_id: str
+    channels: ManagerChannels
+
+    async def read(self, since_ms: int, until_ms: int) -> Sequence[Event]:
+        """Events of a period, until before its end, from the manager that has run longest of those that answer.
+
+        Raises:
+            NotFound: there are no other managers. Unavailable: none of them answers now.
+        """
+        if not self.view.registered_managers.keys() - {self.manager_id}:
+            raise NotFound("there are no other managers")
+        others = (each for each in list(self.view.managers.values()) if each.id != self.manager_id)
+        for other in sorted(others, key=lambda each: each.started_at_ms):
+            try:
+                return await self.channels.events(other.api_address, since_ms, until_ms)
+            except ShoalError as error:
+                _log.warning("manager %s does not tell its events: %s", other.id, error)
+        raise Unavailable("no other manager answers")

@@ -1,9 +1,17 @@
-"""What other managers may ask of this one: the sessions that it holds."""
+"""What other managers may ask of this one: the sessions that it holds, and the events that it remembers."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 
-from shoal.api.v1.dispatcher_pb2 import ListAppliedRequest, ListAppliedResponse, NodeApplied
+from shoal.api.v1.dispatcher_pb2 import (
+    ListAppliedRequest,
+    ListAppliedResponse,
+    NodeApplied,
+    ReadEventsRequest,
+    ReadEventsResponse,
+)
 from shoal.api.v1.dispatcher_pb2_grpc import ManagerPeersServicer
+from shoal.api.v1.event_pb2 import Event
 from shoal.rpc.guard import Context
 
 
@@ -12,10 +20,24 @@ class PeerService(ManagerPeersServicer):
 
     Args:
         applied: `Dispatcher.applied`.
+        events: `Events.between`.
     """
 
-    def __init__(self, *, applied: Callable[[Iterable[str]], Sequence[NodeApplied]]) -> None:
+    def __init__(
+        self,
+        *,
+        applied: Callable[[Iterable[str]], Sequence[NodeApplied]],
+        events: Callable[[int, int], AsyncGenerator[Sequence[Event], None]],
+    ) -> None:
         self._applied = applied
+        self._events = events
 
     async def ListApplied(self, request: ListAppliedRequest, context: Context) -> ListAppliedResponse:  # noqa: N802
         return ListAppliedResponse(nodes=self._applied(request.node_ids))
+
+    async def ReadEvents(  # noqa: N802
+        self, request: ReadEventsRequest, context: Context
+    ) -> AsyncGenerator[ReadEventsResponse]:
+        async with aclosing(self._events(request.since_ms, request.until_ms)) as found:
+            async for events in found:
+                yield ReadEventsResponse(events=events)

@@ -101,7 +101,7 @@ class Dispatcher:
 
 
 class ManagerPeersStub:
-    """Between managers: each knows of the agents' sessions that it holds itself.
+    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran.
     """
 
     def __init__(self, channel):
@@ -115,14 +115,26 @@ class ManagerPeersStub:
                 request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
                 response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
                 _registered_method=True)
+        self.ReadEvents = channel.unary_stream(
+                '/shoal.api.v1.ManagerPeers/ReadEvents',
+                request_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
+                response_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
+                _registered_method=True)
 
 
 class ManagerPeersServicer:
-    """Between managers: each knows of the agents' sessions that it holds itself.
+    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran.
     """
 
     def ListApplied(self, request, context):
         """How far nodes are that have their session with the manager that is asked; of others it tells nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadEvents(self, request, context):
+        """The events of a period that the manager remembers, in the order of time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +148,11 @@ def add_ManagerPeersServicer_to_server(servicer, server):
                     request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.FromString,
                     response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.SerializeToString,
             ),
+            'ReadEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadEvents,
+                    request_deserializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.FromString,
+                    response_serializer=shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'shoal.api.v1.ManagerPeers', rpc_method_handlers)
@@ -145,7 +162,7 @@ def add_ManagerPeersServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ManagerPeers:
-    """Between managers: each knows of the agents' sessions that it holds itself.
+    """Between managers: each knows of the agents' sessions that it holds itself, and of what happened while it ran.
     """
 
     @staticmethod
@@ -165,6 +182,33 @@ class ManagerPeers:
             '/shoal.api.v1.ManagerPeers/ListApplied',
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedRequest.SerializeToString,
             shoal_dot_api_dot_v1_dot_dispatcher__pb2.ListAppliedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shoal.api.v1.ManagerPeers/ReadEvents',
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsRequest.SerializeToString,
+            shoal_dot_api_dot_v1_dot_dispatcher__pb2.ReadEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

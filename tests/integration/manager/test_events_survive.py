@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,31 +44,14 @@ def test_events_outlive_the_only_manager_when_it_is_stopped(tmp_path: Path) -> N
     asyncio.run(scenario())
 
 
-def test_another_manager_tells_what_a_killed_leader_has_kept(tmp_path: Path) -> None:
-    async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
-        first.start()
-        one = await first.ready()
-        await create(one, "a", "b")
-        shutil.copy2(first.state / "cluster.key", second.state / "cluster.key")
-        second.start()
-        two = await second.ready()
+Scenario = Callable[[ManagerProcess, ManagerProcess], Awaitable[None]]
 
-        async def kept() -> bool:
-            return await told(two) == ["a", "b"]
 
-        await until(kept, "events of before its start", 30)
-        first.kill()
-        await create(two, "c")
-        first.start()
-        one = await first.ready()
-
-        async def all_kept() -> bool:
-            return await told(one) == await told(two) == ["a", "b", "c"]
-
-        await until(all_kept, "events of both leaders", 60)
+def with_two_managers(directory: Path, scenario: Scenario) -> None:
+    """Of one etcd, neither of them started."""
 
     async def run(endpoint: str) -> None:
-        first, second = (ManagerProcess(tmp_path / name / "manager") for name in ("one", "two"))
+        first, second = (ManagerProcess(directory / name / "manager") for name in ("one", "two"))
         try:
             for manager in (first, second):
                 manager.state.mkdir(parents=True, mode=0o700)
@@ -77,5 +61,56 @@ def test_another_manager_tells_what_a_killed_leader_has_kept(tmp_path: Path) -> 
             first.end()
             second.end()
 
-    with shared_etcd(tmp_path) as endpoint:
+    with shared_etcd(directory) as endpoint:
         asyncio.run(run(endpoint))
+
+
+async def leader_and_another(first: ManagerProcess, second: ManagerProcess, *names: str) -> tuple[Any, Any]:
+    """Both started; the first one leads, and has made the networks before the second one was there."""
+    first.start()
+    one = await first.ready()
+    await create(one, *names)
+    shutil.copy2(first.state / "cluster.key", second.state / "cluster.key")
+    second.start()
+    return one, await second.ready()
+
+
+async def until_told(names: list[str], *controls: Any) -> None:
+    async def is_told() -> bool:
+        return all([await told(control) == names for control in controls])
+
+    await until(is_told, f"events of {names}", 60)
+
+
+def test_another_manager_tells_what_a_killed_leader_has_kept(tmp_path: Path) -> None:
+    async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
+        _, two = await leader_and_another(first, second, "a", "b")
+        await until_told(["a", "b"], two)
+        first.kill()
+        await create(two, "c")
+        first.start()
+        one = await first.ready()
+        await until_told(["a", "b", "c"], one, two)
+
+    with_two_managers(tmp_path, scenario)
+
+
+def test_a_killed_leader_that_leads_again_keeps_what_happened_without_it(tmp_path: Path) -> None:
+    """As it does where it is started again at once."""
+
+    async def scenario(first: ManagerProcess, second: ManagerProcess) -> None:
+        _, two = await leader_and_another(first, second, "a")
+        await until_told(["a"], two)
+        first.kill()
+        await create(two, "b", "c")
+        second.pause()
+        first.start()
+
+        async def leads_again() -> bool:
+            return first.log.count("leading since revision") == 2
+
+        await until(leads_again, "the first one to lead again", 60)
+        second.resume()
+        await until_told(["a", "b", "c"], await first.ready())
+
+    with_two_managers(tmp_path, scenario)

@@ -1,13 +1,13 @@
 """Events that survive a manager: kept in batches by the leader, read by any manager, bounded in time and size."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
-from manager.control_api.event_writer import INTERVAL_SECONDS, EventWriter
+from manager.control_api.event_writer import ASK_TIMES, INTERVAL_SECONDS, AskOthers, EventWriter
 from manager.control_api.events import Events
 from manager.store import kinds
 from manager.store.backend import Delete, Put, prefix_end
@@ -16,7 +16,7 @@ from manager.store.store import Store
 from shoal.api.v1.cluster_pb2 import Leader
 from shoal.api.v1.control_pb2 import CreateServiceRequest, WatchEventsRequest
 from shoal.api.v1.event_pb2 import Event
-from shoal.errors import Deposed
+from shoal.errors import Deposed, NotFound, Unavailable
 from shoal.task_group import TaskGroup
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -36,6 +36,10 @@ async def elect(etcd: MemoryEtcd) -> int:
     return (await etcd.txn((), [Put(kinds.LEADER.key(""), Leader(manager_id="m").SerializeToString())])).revision
 
 
+async def nobody(since_ms: int, until_ms: int) -> Sequence[Event]:
+    raise NotFound("there are no other managers")
+
+
 @dataclass
 class Manager:
     """One manager's memory of events and, while it leads, its writer."""
@@ -51,12 +55,17 @@ class Manager:
         self.events = Events(store=self.store, now_ms=now_ms, archive=EventArchive(self.etcd), kept=self.kept)
         self.running.append(self.group.create_task(self.events.run()))
 
-    async def lead(self) -> "asyncio.Task[None]":
+    async def lead(self, ask_others: AskOthers = nobody) -> "asyncio.Task[None]":
         fence = await elect(self.etcd)
-        writer = EventWriter(events=self.events, archive=EventArchive(self.etcd), now_ms=now_ms)
+        archive = EventArchive(self.etcd)
+        writer = EventWriter(events=self.events, archive=archive, ask_others=ask_others, now_ms=now_ms)
         self.running.append(asyncio.create_task(writer.run(fence)))
         await asyncio.sleep(0.001)
         return self.running[-1]
+
+    async def remembered(self, since_ms: int, until_ms: int) -> Sequence[Event]:
+        """What another manager gets when it asks this one."""
+        return [event async for events in self.events.between(since_ms, until_ms) for event in events]
 
     async def create(self, *names: str) -> None:
         for name in names:
@@ -135,6 +144,91 @@ def test_the_next_leader_goes_on_where_the_last_one_stopped() -> None:
             await asyncio.sleep(INTERVAL_SECONDS + 1)
             async with manager(etcd) as third:
                 assert await third.told() == (["a", "b", "c"], "")
+
+    play(scenario)
+
+
+async def killed_leader_that_has_kept_a(other: Manager) -> None:
+    """Its last events are in no archive, and what comes now nobody keeps."""
+    async with manager(other.etcd) as first:
+        await first.lead()
+        await first.create("a")
+        await asyncio.sleep(INTERVAL_SECONDS + 1)
+        await first.create("b")
+        await elect(other.etcd)
+    await other.create("c")
+
+
+def test_a_leader_that_was_killed_and_leads_again_learns_from_others_what_it_did_not_see() -> None:
+    """Also where they remember what is kept, and what the new leader has seen as well."""
+
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd) as other:
+            await killed_leader_that_has_kept_a(other)
+            async with manager(etcd) as again:
+                await again.lead(other.remembered)
+                await other.create("d")
+                await asyncio.sleep(INTERVAL_SECONDS + 1)
+                assert await again.told() == (["a", "b", "c", "d"], "") == await other.told()
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("answers_at", [ASK_TIMES, ASK_TIMES + 1])
+def test_others_are_asked_again_and_not_for_ever(answers_at: int) -> None:
+    asked = 0
+
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd) as other:
+            await killed_leader_that_has_kept_a(other)
+
+            async def ask(since_ms: int, until_ms: int) -> Sequence[Event]:
+                nonlocal asked
+                asked += 1
+                if asked < answers_at:
+                    raise Unavailable("no other manager answers")
+                return await other.remembered(since_ms, until_ms)
+
+            async with manager(etcd) as again:
+                await again.lead(ask)
+                await other.create("d")
+                await asyncio.sleep((ASK_TIMES + 1) * INTERVAL_SECONDS)
+                assert asked == ASK_TIMES
+                between = ["b", "c"] if answers_at == ASK_TIMES else []
+                assert await again.told() == (["a", *between, "d"], "")
+
+    play(scenario)
+
+
+def test_what_others_remember_is_kept_once_etcd_is_there_again() -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd) as other:
+            await killed_leader_that_has_kept_a(other)
+            async with manager(etcd) as again:
+                await again.lead(other.remembered)
+                etcd.away = True
+                await asyncio.sleep(3 * INTERVAL_SECONDS)
+                etcd.away = False
+                await asyncio.sleep(2 * INTERVAL_SECONDS)
+                assert await again.told() == (["a", "b", "c"], "")
+
+    play(scenario)
+
+
+def test_a_memory_is_asked_for_a_period_while_it_forgets() -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd, kept=600) as one:
+            await one.create(*(f"{number}" for number in range(601)))
+            pieces = one.events.between(1, now_ms() + 1000)
+            names = [event.name for event in await anext(pieces)]
+            await one.create("last")
+            names += [event.name async for events in pieces for event in events]
+            assert len(names) == len(set(names)) and names[-1] == "last" and len(names) in (600, 601), len(names)
+            assert await one.remembered(now_ms(), now_ms() + 1000) == []
 
     play(scenario)
 
