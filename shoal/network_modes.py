@@ -14,6 +14,8 @@ NONE = "none"
 BRIDGE = "bridge"
 """The node's own pool behind address translation, without neighbours: what a task without networks gets anyway."""
 MODES = frozenset({HOST, NONE, BRIDGE})
+SERVICE = "service:"
+"""Before a service's name: the network namespace of that service's task in the same slot."""
 
 NODE_POOL = "172.30.0.0/16"
 """For tasks on no network, on every node that has no reason to take another one; no network of the cluster may overlap
@@ -34,14 +36,27 @@ def pool_fault(pool: str) -> str:
     return f"{network} has addresses that no host can have" if any(map(network.overlaps, _NO_POOL)) else ""
 
 
+def is_mode(name: str) -> bool:
+    """Whether it means no network of the cluster."""
+    return name in MODES or name.startswith(SERVICE)
+
+
 def mode_of(template: TaskTemplate) -> str:
     """One of the words, or BRIDGE where there is neither such a word nor a network; empty for networks."""
     if not template.networks:
         return BRIDGE
     first = template.networks[0].network
-    return first if first in MODES else ""
+    return first if is_mode(first) else ""
+
+
+def provider_of(template: TaskTemplate) -> str:
+    """Name of the service whose tasks' network namespaces the tasks share; empty when they have their own."""
+    if not template.networks:
+        return ""
+    first = template.networks[0].network
+    return first.removeprefix(SERVICE) if first.startswith(SERVICE) else ""
 
 
 def cluster_networks(template: TaskTemplate) -> list[NetworkAttachment]:
     """The attachments to networks of the cluster."""
-    return [attachment for attachment in template.networks if attachment.network not in MODES]
+    return [attachment for attachment in template.networks if not is_mode(attachment.network)]

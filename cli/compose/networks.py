@@ -9,7 +9,7 @@ from cli.flags.pools import is_ipv6
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.network_modes import MODES
+from shoal.network_modes import MODES, is_mode
 
 _OF_A_POOL = ("gateway", "ip_range")
 _SHARED = {
@@ -44,7 +44,7 @@ def attach(spec: ServiceSpec, entries: Value, service: str, cluster_name: Callab
     for name, each in ((name, settings[name]) for name in in_order(settings, add)):
         attachment = NetworkAttachment(network=cluster_name(name), address=str((each or {}).get("ipv4_address") or ""))
         attachment.address6 = canonical(str((each or {}).get("ipv6_address") or ""))
-        given = [*([] if attachment.network in MODES else [service]), *texts((each or {}).get("aliases"))]
+        given = [*([] if is_mode(attachment.network) else [service]), *texts((each or {}).get("aliases"))]
         attachment.aliases.extend(dict.fromkeys(given))
         for key in each or {}:
             if key in _REFUSED:

@@ -16,6 +16,7 @@ from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import RestartPolicy, Service, UpdateStatus, UpdateSteering
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import InvalidInput
+from shoal.network_modes import provider_of
 from shoal.published_ports import is_answered, mesh_ports
 from shoal.task_states import is_ready, is_terminal, is_wanted, observed
 
@@ -111,7 +112,10 @@ def desired(view: View, service: Service) -> int:
     """The replicas, or the number of nodes that a global service's placement admits now."""
     if service.spec.WhichOneof("mode") != "global":
         return service.spec.replicated.replicas
-    return sum(1 for _ in _admitted(view, service))
+    admitted = set(_admitted(view, service))
+    if provider := view.service_named(provider_of(service.spec.task)):
+        admitted &= set(_admitted(view, effective(view, provider)))
+    return len(admitted)
 
 
 def _admitted(view: View, service: Service) -> Iterator[str]:

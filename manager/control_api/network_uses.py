@@ -9,7 +9,7 @@ from manager.store.tables import View
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import Fault, NotFound, Refused, ShoalError
-from shoal.network_modes import MODES
+from shoal.network_modes import is_mode
 from shoal.published_ports import MESH_NETWORK
 
 Coming = Mapping[str, Network]
@@ -21,7 +21,7 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming, neighbours: Neighbour
     faults: list[Fault] = []
     taken: dict[str, str] = {}
     for index, attachment in enumerate(spec.task.networks):
-        if attachment.network in MODES:
+        if is_mode(attachment.network):
             continue
         path = f"task.networks[{index}]"
         try:

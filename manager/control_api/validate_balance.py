@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from shoal.api.v1.service_pb2 import Endpoint, ServiceSpec
 from shoal.balance import MOST_EVEN_TASKS, MOST_SLOTS
 from shoal.errors import Fault
-from shoal.network_modes import MODES
+from shoal.network_modes import is_mode
 from shoal.published_ports import mesh_ports
 
 
@@ -33,5 +33,5 @@ def _most_replicas(spec: ServiceSpec) -> tuple[str, int]:
 
 def _is_balanced(spec: ServiceSpec) -> bool:
     """Whether it gets a virtual address, or ports on every node."""
-    networks = any(attachment.network not in MODES for attachment in spec.task.networks)
+    networks = any(not is_mode(attachment.network) for attachment in spec.task.networks)
     return bool(mesh_ports(spec)) or (networks and spec.endpoint.mode != Endpoint.DNSRR)

@@ -18,7 +18,7 @@ from shoal.api.v1.dispatcher_pb2 import (
 from shoal.api.v1.file_pb2 import FileVersion
 from shoal.api.v1.service_pb2 import ServiceRevision, ServiceSpec, TaskTemplate
 from shoal.api.v1.task_pb2 import Task
-from shoal.network_modes import MODES
+from shoal.network_modes import is_mode
 from shoal.templates import uses_labels
 
 
@@ -110,7 +110,7 @@ def trimmed(revision: ServiceRevision) -> ServiceRevision:
     task = revision.spec.task
     template = TaskTemplate(container=task.container, limits=task.limits, log=task.log)
     # Of its networks the task itself tells; but not of "host" or "none".
-    template.networks.extend(attachment for attachment in task.networks if attachment.network in MODES)
+    template.networks.extend(attachment for attachment in task.networks if is_mode(attachment.network))
     labels = revision.spec.labels if uses_labels(task.container) else {}
     spec = ServiceSpec(
         name=revision.spec.name,

@@ -6,6 +6,7 @@ It remembers no decision. Forgetting all of it costs a full pass and nothing els
 import logging
 from collections.abc import Iterable, Iterator
 
+from manager.planner.followers import Followers
 from manager.planner.ledger import Ledger
 from manager.planner.modes import is_on_each_node
 from manager.planner.plan import Outcome, Scope, plan_scope, services_of, strays
@@ -29,6 +30,7 @@ class Agenda:
         self._view = view
         self.ledger = Ledger.of(view)
         self.rolls = Rolls.of(view, view.services_with_tasks())
+        self._followers = Followers(view)
         self._global = {identifier for identifier, service in view.services.items() if is_on_each_node(service.spec)}
         self._dirty: set[str] = set()
         self._strays: set[str] = set()
@@ -58,6 +60,7 @@ class Agenda:
                 case Service():
                     self._note_service(change.identifier, record)
                 case ServiceRevision():
+                    self._followers.note(record)
                     self.rolls.roll(record.service_id).wake_all()
                     self._dirty.add(record.service_id)
                 case ServiceStatus():
@@ -128,11 +131,23 @@ class Agenda:
 
     def _scope(self, now_ms: int) -> Scope:
         if self._everything:
+            self._followers_of(self._view.services)
             return Scope.full(self._view)
         due = {service_id for service_id, at_ms in self._timers.items() if at_ms <= now_ms}
         services = (self._dirty - self._aside) | due
+        services |= self._followers_of(services | self._unplaced) - self._aside if services else set()
         # What the others are given in this very pass may change why a task waits.
         return Scope(frozenset(services | self._unplaced if services else services), frozenset(self._strays))
+
+    def _followers_of(self, services: Iterable[str]) -> set[str]:
+        """Those whose tasks share these services' networks. Whatever this pass decides about the latter, it decides
+        about all tasks of the former too."""
+        if not self._followers:
+            return set()
+        found = {follower for service_id in services for follower in self._followers.of(service_id)}
+        for follower in found:
+            self.rolls.roll(follower).wake_all()
+        return found
 
     def _note_service(self, identifier: str, service: Service) -> None:
         self._dirty.add(identifier)

@@ -12,7 +12,7 @@ from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
 from shoal.device_names import told_name
 from shoal.errors import InvalidInput
-from shoal.network_modes import cluster_networks
+from shoal.network_modes import cluster_networks, provider_of
 from shoal.overlay_encryption import is_encrypted
 from shoal.published_ports import MESH_NETWORK, is_mesh, mesh_ports
 
@@ -51,7 +51,8 @@ class Demand:
         exclusive: what of its mounts no two tasks of a slot may have at once, "volume data"; empty when nothing is so.
         elsewhere: of that, what a task on another node may have as well.
         hold_ms: how long the end of a task that has `elsewhere` is waited for when its node is down; None: for ever.
-        homed: its tasks are bound to nodes by the data of their volumes.
+        homed: its tasks are bound to nodes by the data of their volumes, or by other tasks.
+        shares_network: with tasks of another service: no two of a slot can listen at once.
         fault: why no node can ever fit, empty when the spec is understood.
     """
 
@@ -81,6 +82,7 @@ class Demand:
     elsewhere: str = ""
     hold_ms: int | None = None
     homed: bool = False
+    shares_network: bool = False
 
     @property
     def has_fixed_port(self) -> bool:
@@ -90,7 +92,7 @@ class Demand:
     @property
     def may_overlap(self) -> bool:
         """Whether a successor can start beside its predecessor."""
-        return not (self.has_fixed_port or self.single_node or self.exclusive)
+        return not (self.has_fixed_port or self.single_node or self.exclusive or self.shares_network)
 
 
 def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyType({})) -> Demand:
@@ -141,7 +143,8 @@ def demand_of(spec: ServiceSpec, networks: Mapping[str, Network] = MappingProxyT
         exclusive=first_name(mount for mount in mounts if is_exclusive(mount)),
         elsewhere=first_name(elsewhere),
         hold_ms=_hold_ms(elsewhere),
-        homed=has_homes(spec),
+        homed=has_homes(spec) or bool(provider_of(template)),
+        shares_network=bool(provider_of(template)),
         apart=tuple(each.over or SAME_NODE for each in own_kind if each.anti and not each.weight),
         together=tuple(each.over or SAME_NODE for each in own_kind if not each.anti and not each.weight),
         gathering=tuple((each.over or SAME_NODE, each.weight) for each in own_kind if not each.anti and each.weight),

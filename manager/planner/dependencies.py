@@ -11,6 +11,7 @@ from manager.planner.draft import Draft
 from manager.planner.effective import effective
 from manager.planner.filters import standing
 from manager.planner.modes import completions, is_job
+from manager.planner.shared_network import SharedNetwork
 from manager.planner.template import Wanted
 from shoal.api.v1.service_pb2 import Dependency, JobRun, Service, ServiceStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
@@ -104,8 +105,9 @@ def _size(draft: Draft, service: Service) -> int:
     if mode == "replicated_job":
         total = completions(spec)
         return min(spec.replicated_job.max_concurrent or total, total)
-    demand = demand_of(spec, draft.view.networks)
-    return sum(standing(host, demand) is None for host in draft.ledger.hosts.values())
+    demand, shared = demand_of(spec, draft.view.networks), SharedNetwork(draft, spec)
+    fit = (host for host in draft.ledger.hosts.values() if standing(host, demand) is None)
+    return sum(1 for host in fit if shared.admits(host))
 
 
 def _before(draft: Draft, service: Service, released: int) -> Service:

@@ -140,6 +140,10 @@ class Draft:
         stopped = self._stops.get(task.id)
         return task.id in self._forgotten or (stopped is not None and stopped.desired_state > TaskState.RUNNING)
 
+    def desired(self, task: Task) -> int:
+        """What is wanted of the task once this plan is committed (a TaskState value)."""
+        return TaskState.REMOVE if task.id in self._forgotten else self._stops.get(task.id, task).desired_state
+
     def is_forgotten(self, task: Task) -> bool:
         """Whether this plan deletes it."""
         return task.id in self._forgotten

@@ -19,6 +19,7 @@ class Need(NamedTuple):
         home: the node that it goes to when it fits there: its predecessor was there, or it moves there to even the
             service out; empty when any is as good.
         waits: why it is not placed now whatever the nodes are; empty when it may be.
+        network_of: id of the task whose network it shares, once that is known.
     """
 
     slot: int
@@ -27,6 +28,7 @@ class Need(NamedTuple):
     beside: bool = False
     home: str = ""
     waits: str = ""
+    network_of: str = ""
 
 
 def in_order(needs: Iterable[Need]) -> list[Need]:

@@ -7,18 +7,21 @@ from manager.planner.affinity import Company, Kin
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.driven_volumes import DrivenVolumes
-from manager.planner.filters import Reason, explain, fitting, free_numbers, standing
+from manager.planner.filters import Reason, explain, fitting, standing
 from manager.planner.form import Form
 from manager.planner.homes import Home, Homes, waiting
 from manager.planner.ledger import Host, Port
 from manager.planner.need import Need
 from manager.planner.pools import Supply
+from manager.planner.ports import choose_ports
 from manager.planner.preempt import Preemption
 from manager.planner.reasons import Pace
 from manager.planner.schedule import free, places
+from manager.planner.shared_network import SharedNetwork
 from shoal.api.v1.meta_pb2 import GenericResource
-from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec
-from shoal.api.v1.task_pb2 import Task, TaskPort, TaskState
+from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.network_modes import provider_of
 
 
 class Placing:
@@ -36,13 +39,14 @@ class Placing:
         self._service_id, self._revision = service_id, revision
         self._company = Company(draft.view, draft.ledger, spec, draft.shy_of(spec.name))
         near = [each.service for each in spec.task.placement.affinities if not each.anti and not each.weight]
-        self._preemption = Preemption(draft, demand, service=spec.name, spared=near)
+        self._preemption = Preemption(draft, demand, service=spec.name, spared=[*near, provider_of(spec.task)])
         self._demand = demand
         self._kin = Kin(draft.ledger, service_id, demand, {})
         self._pace = Pace.of((), draft.now_ms)
         self._networks: list[tuple[str, Supply, Supply | None]] = []
         self._supplies: list[Supply] = []
         self._volumes = Homes(draft, service_id, spec)
+        self._shared = SharedNetwork(draft, spec)
         self._driven = DrivenVolumes(draft, service_id, revision)
         self._obstacle = self._driven.obstacle() or self._find_subnets()
         self._claims = bool(self._volumes or self._driven or demand.apart or demand.together)
@@ -81,8 +85,8 @@ class Placing:
                 if need.waits:
                     self._postpone(need, need.waits)
             needs = [need for need in needs if not need.waits]
-        if self._volumes and not reason:
-            needs, bound = self._send_to_volumes(needs, counts)
+        if (self._shared or self._volumes) and not reason:
+            needs, bound = self._send_where_bound(needs, counts)
             held += bound
         away = [] if reason else self._send_home(needs, hosts, counts)
         bars = self._changing_bars if demand.apart or demand.together or self._driven else free
@@ -113,16 +117,19 @@ class Placing:
             return hosts
         return [host for host in hosts if self._changing_bars(host) is None]
 
-    def _send_to_volumes(self, needs: Sequence[Need], counts: dict[str, int]) -> tuple[list[Need], list[str]]:
-        """Place those whose volume lies on a node already there or not at all; the others, and why some wait."""
+    def _send_where_bound(self, needs: Sequence[Need], counts: dict[str, int]) -> tuple[list[Need], list[str]]:
+        """Place those that a volume or the network that they share binds to a node there or not at all; the others,
+        and why some wait."""
         free: list[Need] = []
         held: list[str] = []
         for need in needs:
-            home = self._volumes.home(need.slot)
-            if home is None:
+            if self._shared:
+                why = self._send_to_network(need, counts)
+            elif (home := self._volumes.home(need.slot)) is not None:
+                why = self._send_to_volume(need, home, counts)
+            else:
                 free.append(need)
                 continue
-            why = self._send_to_volume(need, home, counts)
             if why:
                 held.append(why)
                 self._postpone(need, why)
@@ -141,14 +148,35 @@ class Placing:
             self._write(need, host)
             counts[host.id] = counts.get(host.id, 0) + 1
             return ""
-        fits = host is not None and standing(host, self._demand) is None and self._bars(host) is None
-        if host is not None and fits and self._preemption.make_room([host], counts) is not None:
-            counts[host.id] = counts.get(host.id, 0) + 1
-            self._hold(host)
-            return f"waits until tasks of lower priority have ended on node {name}"
+        if host is not None and (room := self._make_room(host, counts)):
+            return room
         down = self._draft.down(home.node_id)
         began_ms = need.pending.created_at_ms if need.pending is not None else self._draft.now_ms
         return waiting(home, need.slot, name, why, down.since_ms if down is not None else began_ms)
+
+    def _send_to_network(self, need: Need, counts: dict[str, int]) -> str:
+        """Place a task on the node of the task whose network it shares; why it waits, else empty."""
+        found = self._shared.find(need.slot)
+        if isinstance(found, str):
+            return found
+        host = found.host
+        if why := self._shared.elsewhere(self._volumes, need.slot, host):
+            return why
+        if why := self._unfit(host, counts):
+            return self._make_room(host, counts) or self._shared.there(need.slot, host, why)
+        self._write(need._replace(network_of=found.task_id), host)
+        counts[host.id] = counts.get(host.id, 0) + 1
+        return ""
+
+    def _make_room(self, host: Host, counts: dict[str, int]) -> str:
+        """Displace tasks of lower priority on this very node; what is waited for then, empty where that is no help."""
+        if standing(host, self._demand) is not None or self._bars(host) is not None:
+            return ""
+        if self._preemption.make_room([host], counts) is None:
+            return ""
+        counts[host.id] = counts.get(host.id, 0) + 1
+        self._hold(host)
+        return f"waits until tasks of lower priority have ended on node {self._draft.hostname(host.id)}"
 
     def _unfit(self, host: Host, counts: dict[str, int]) -> str:
         """Why a task of the service cannot be placed on this very node; empty when it can."""
@@ -177,6 +205,9 @@ class Placing:
         """Why no node could have a task of the slot now; empty when one could. Room is made for it if need be."""
         if obstacle := self._demand.fault or self._obstacle or self._exhausted():
             return obstacle
+        if self._shared:
+            found = self._shared.find(slot)
+            return found if isinstance(found, str) else self._unfit(found.host, counts)
         if self._volumes and (home := self._volumes.home(slot)) is not None:
             host = self._draft.ledger.hosts.get(home.node_id)
             is_fit = host is not None and not self._unfit(host, counts)
@@ -192,6 +223,10 @@ class Placing:
     def on(self, host: Host, need: Need, same_service: int) -> str:
         """Place a task on this node or not at all; returns why not, else an empty string."""
         obstacle = self._demand.fault or self._obstacle or self._exhausted()
+        if self._shared and not obstacle:
+            found = self._shared.find(host.id)
+            obstacle = found if isinstance(found, str) else ""
+            need = need._replace(network_of="" if isinstance(found, str) else found.task_id)
         barred = None if obstacle else self._company.bars(host) or self._driven.bars(host)
         reason = None if obstacle else barred or fitting(host, self._demand, same_service)
         if not obstacle and reason is None:
@@ -231,6 +266,8 @@ class Placing:
         identifier = form.id = pending.id if pending is not None else draft.new_id()
         form.created_at_ms = pending.created_at_ms if pending is not None else draft.now_ms
         form.slot, form.node_id, form.attempt = need.slot, host.id, need.attempt
+        if self._shared:
+            form.network_of = need.network_of
         if self._networks:
             self._give_addresses()
         if self._claims:
@@ -238,7 +275,7 @@ class Placing:
         ports: list[Port] = []
         if demand.ports:
             del form.ports[:]
-            form.ports.extend(self._ports(host))
+            form.ports.extend(choose_ports(draft.ledger, host, demand))
             ports += ((port.protocol, port.published, port.host_address) for port in form.ports)
         generic = host.stock.choose(demand.generic, demand.named) if demand.generic else ()
         if generic:
@@ -305,20 +342,3 @@ class Placing:
             places[at].address = supply.give()
             if supply6 is not None:
                 places[at].address6 = supply6.give()
-
-    def _ports(self, host: Host) -> list[TaskPort]:
-        found = []
-        chosen: set[int] = set()
-        for port in self._demand.ports:
-            published = port.published or self._chosen(host, port, chosen)
-            chosen.add(published)
-            found.append(
-                TaskPort(
-                    protocol=port.protocol, target=port.target, published=published, host_address=port.host_address
-                )
-            )
-        return found
-
-    def _chosen(self, host: Host, port: PublishedPort, chosen: set[int]) -> int:
-        numbers = free_numbers(host, port)
-        return next(each for each in numbers if each not in chosen and not self._draft.ledger.is_on_mesh(each))

@@ -16,6 +16,7 @@ from manager.planner.rolls import Rolls
 from manager.store.changes import Write
 from manager.store.tables import View
 from shoal.ids import NewId
+from shoal.network_modes import provider_of
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,13 @@ def _outcome(draft: Draft) -> Outcome:
     return Outcome(draft.writes(), draft.timers, frozenset(draft.unplaced))
 
 
-def _urgency(view: View, service_id: str) -> tuple[int, str]:
-    """Sorts services: the highest priority first, so that it takes what there is."""
+def _urgency(view: View, service_id: str) -> tuple[int, bool, str]:
+    """Sorts services: the highest priority first, so that it takes what there is; who shares a network after whose it
+    is."""
     service = view.services.get(service_id)
-    return -service.spec.priority if service is not None else 0, service_id
+    if service is None:
+        return 0, False, service_id
+    return -service.spec.priority, bool(provider_of(service.spec.task)), service_id
 
 
 def _plan_gone(draft: Draft, services: list[str]) -> dict[str, Exception]:

@@ -1,6 +1,6 @@
 """One service: which slots there are, what each of them needs, and what follows for its tasks."""
 
-from functools import cached_property
+from functools import cached_property, partial
 
 from manager.planner import history, restart, rollout, update
 from manager.planner.demand import Demand, demand_of
@@ -8,7 +8,6 @@ from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.effective import current_update, effective
 from manager.planner.evening import carried_out_ms, find_leaving
-from manager.planner.filters import standing, unmet
 from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.gate import Gate
 from manager.planner.homes import Homes
@@ -16,8 +15,9 @@ from manager.planner.misplaced import Misplaced
 from manager.planner.need import Need, in_order
 from manager.planner.place import Placing
 from manager.planner.predecessors import held_back
-from manager.planner.replicas import choose_slots
+from manager.planner.replicas import choose_nodes, choose_slots, follow_slots
 from manager.planner.rolls import Key, key_of
+from manager.planner.shared_network import SharedNetwork, sever
 from manager.planner.slots import Slot, counts_by_node, keep_best, release, rest, rest_the_obvious, slots_of, stop
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
@@ -47,6 +47,7 @@ class _ServicePass:
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._policy = rollout.config_of(service.spec, self._trial.update)
         self._homes = Homes(draft, self._id, self._spec)
+        self._shared = SharedNetwork(draft, self._spec)
         self._roll = draft.rolls.roll(self._id)
         self._size = 0
         self._slots: dict[Key, Slot] = {}
@@ -64,7 +65,7 @@ class _ServicePass:
         self._misplaced = Misplaced(self._draft, self._demand, self._roll, is_global=self._is_global)
         if self._is_shrinking():
             self._roll.wake_all()
-        elif not (self._is_global or self._trial.is_on or self._homes):
+        elif not (self._is_global or self._trial.is_on or self._homes or self._shared):
             rest_the_obvious(self._draft, self._roll, self._wanted, self._misplaced.why)
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
@@ -106,7 +107,11 @@ class _ServicePass:
         return self._draft.effects, self._gate.held, *left
 
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
-        choice = choose_slots(self._draft, slots, self._roll, self._spec.replicated.replicas, home=self._homes.node())
+        replicas = self._spec.replicated.replicas
+        if self._shared:
+            choice = follow_slots(self._draft, slots, self._roll, partial(self._shared.numbers, replicas))
+        else:
+            choice = choose_slots(self._draft, slots, self._roll, replicas, home=self._homes.node())
         for slot in choice.release:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
@@ -117,15 +122,8 @@ class _ServicePass:
         return choice.keep
 
     def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
-        hosts = self._draft.ledger.hosts
         self._gate.begin(self._roll)
-        for slot in slots.values():
-            host = hosts.get(str(slot.key))
-            if host is None or host.node is None:
-                continue
-            if self._draft.is_drained(host.id) or unmet(host, self._demand):
-                release(self._draft, slot, "the placement does not admit the node")
-        fit = sorted(identifier for identifier, host in hosts.items() if standing(host, self._demand) is None)
+        fit = choose_nodes(self._draft, slots, self._demand, self._shared.admits if self._shared else None)
         self._size = len(fit)
         quiet = self._roll.quiet
         return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
@@ -135,6 +133,7 @@ class _ServicePass:
         stale: list[Task] = []
         if self._homes and (why := self._homes.moving(slot.key)):
             stop(self._draft, slot, why)
+        sever(self._draft, slot)
         if self._gate.holds(slot):
             return
         for task in slot.wanted:
@@ -161,7 +160,8 @@ class _ServicePass:
         return not (self._is_leaving(task) or self._misplaced.why(task) or self._wanted.differs(task))
 
     def _is_leaving(self, task: Task) -> bool:
-        return self._draft.is_drained(task.node_id) or task.id in self._leaving
+        # What shares another task's network leaves with that one.
+        return not task.network_of and (self._draft.is_drained(task.node_id) or task.id in self._leaving)
 
     def _is_overdue(self, task: Task) -> bool:
         """Whether its node is being drained and the time to do so gently is over; it is stopped then."""

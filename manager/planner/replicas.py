@@ -1,12 +1,16 @@
-"""Which slots a replicated service has: those it holds, more when there are too few, fewer when there are too many."""
+"""Which slots a service has. Replicated: those it holds, more when there are too few, fewer when there are too many."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from itertools import count, islice
 
+from manager.planner.demand import Demand
 from manager.planner.draft import Draft
+from manager.planner.filters import standing, unmet
+from manager.planner.ledger import Host
 from manager.planner.rolls import Key, Roll
-from manager.planner.slots import Slot, slots_of
+from manager.planner.slots import Slot, release, slots_of
 from shoal.api.v1.task_pb2 import TaskState
 
 
@@ -56,6 +60,43 @@ def choose_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, replicas: int
     kept = {slot.key for slot in keep}
     release = [slot for slot in others if slot.key not in kept] + [held[key] for key in sorted(surplus)]
     return Choice(keep, fresh, release)
+
+
+def follow_slots(draft: Draft, slots: dict[Key, Slot], roll: Roll, choose: Callable[[set[int]], set[int]]) -> Choice:
+    """As `choose_slots` where another service's slots are to be the same.
+
+    Args:
+        choose: the numbers of the slots that it is to have, of those that it has.
+    """
+    held = {key for key, slot in slots.items() if isinstance(key, int) and slot.is_held()}
+    wanted = choose(held | {key for key in roll.quiet if isinstance(key, int)})
+    if roll.quiet.keys() - wanted:
+        roll.wake_all()
+        slots.clear()
+        slots.update(slots_of(draft, roll))
+        return follow_slots(draft, slots, roll, choose)
+    keep = [slots[key] for key in sorted(wanted) if key in slots]
+    fresh = [key for key in sorted(wanted) if key not in slots and key not in roll.quiet]
+    return Choice(keep, fresh, [slot for key, slot in slots.items() if key not in wanted])
+
+
+def choose_nodes(
+    draft: Draft, slots: Mapping[Key, Slot], demand: Demand, admits: Callable[[Host], bool] | None
+) -> list[str]:
+    """Ids of the nodes that a global service is to have tasks on, in order; its slots elsewhere are given up.
+
+    Args:
+        admits: what else a node has to meet.
+    """
+    hosts = draft.ledger.hosts
+    for slot in slots.values():
+        host = hosts.get(str(slot.key))
+        if host is None or host.node is None:
+            continue
+        if draft.is_drained(host.id) or unmet(host, demand) or not (admits is None or admits(host)):
+            release(draft, slot, "the placement does not admit the node")
+    fit = sorted(identifier for identifier, host in hosts.items() if standing(host, demand) is None)
+    return fit if admits is None else [identifier for identifier in fit if admits(hosts[identifier])]
 
 
 def _surplus(draft: Draft, held: dict[int, Slot], excess: int) -> set[int]:

@@ -109,7 +109,7 @@ def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callab
         if task.revision == wanted.revision:
             if not misplaced(task):
                 roll.rest(key, node_id)
-        elif wanted.differs(task):
+        elif wanted.differs(task) and not task.network_of:
             roll.wait(key, task)
 
 

@@ -105,6 +105,7 @@ class Task(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     GENERIC_FIELD_NUMBER: _builtins.int
     DRAINED_FIELD_NUMBER: _builtins.int
+    NETWORK_OF_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     service_id: _builtins.str
     revision: _builtins.int
@@ -131,6 +132,8 @@ class Task(_message.Message):
     """JobRun.number of a job's task; 0 for services that run all the time."""
     drained: _builtins.bool
     """Set by the dispatcher in assignments alone: it is to stop, and every node has withdrawn it from its datapath."""
+    network_of: _builtins.str
+    """Id of the task whose network namespace it shares, on the same node; empty: it has one of its own."""
     @_builtins.property
     def addresses(self) -> _containers.RepeatedCompositeFieldContainer[Global___TaskAddress]: ...
     @_builtins.property
@@ -159,10 +162,11 @@ class Task(_message.Message):
         run: _builtins.int = ...,
         generic: _abc.Iterable[_meta_pb2.GenericResource] | None = ...,
         drained: _builtins.bool = ...,
+        network_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "revision", b"revision", "run", b"run", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "attempt", b"attempt", "created_at_ms", b"created_at_ms", "desired_state", b"desired_state", "drained", b"drained", "generic", b"generic", "id", b"id", "network_of", b"network_of", "node_id", b"node_id", "ports", b"ports", "reason", b"reason", "reason_at_ms", b"reason_at_ms", "revision", b"revision", "run", b"run", "service_id", b"service_id", "slot", b"slot", "state", b"state", "stopped_at_ms", b"stopped_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

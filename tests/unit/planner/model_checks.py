@@ -12,9 +12,11 @@ from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.network_modes import provider_of
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
 from tests.unit.planner.model_oracle import Oracle
 from tests.unit.planner.model_placement import check_placement
+from tests.unit.planner.model_sharing import running_provider
 from tests.unit.planner.model_volumes import written_by_one
 
 RUNNING = TaskState.RUNNING
@@ -58,7 +60,8 @@ class Pace:
         policy = rollout.config_of(service.spec, update)
         if not any(port.published for port in effective(self._view, service).spec.endpoint.ports):
             in_force = effective(self._view, service).spec
-            by_order = policy.order == UpdateConfig.START_FIRST and not written_by_one(in_force)
+            alone = written_by_one(in_force) or provider_of(in_force.task)
+            by_order = policy.order == UpdateConfig.START_FIRST and not alone
             assert not by_order, f"a successor starts first, and nothing serves in place of {bare}"
         out = {_slot(task) for task in bare} | self._out(tasks, update)
         assert len(out) <= (policy.parallelism or 1), f"{len(out)} slots are out at once: {sorted(map(str, out))}"
@@ -226,6 +229,9 @@ class Rest:
         if self._is_full(task.reason):
             return
         oracle = Oracle(self._view, service)
+        if provider_of(service.spec.task):
+            self._check_shared(service, task.slot, task.reason)
+            return
         if " for volume " in task.reason:
             self._check_home(service, task)
             return
@@ -236,6 +242,13 @@ class Rest:
             victims = self._lower(service, node_id)
             room = Oracle(self._view, service, gone=victims).lacks(node_id)
             assert oracle.bars(node_id) or room or len(victims) > MOST_VICTIMS, f"{victims} are not displaced"
+
+    def _check_shared(self, service: Service, key: int | str, told: str) -> None:
+        """No task runs whose network it would share, or its node is excluded, or not the one of its volumes."""
+        provider = running_provider(self._view, service.spec, key)
+        if provider is not None and "`shoal volume move" not in told:
+            oracle = Oracle(self._view, service)
+            assert oracle.excludes(provider.node_id), f"{service.meta.id} {key} waits ({told}), and could start"
 
     def _check_home(self, service: Service, task: Task) -> None:
         """The node where the data is is excluded, for what there is and for what could be displaced."""
@@ -255,6 +268,9 @@ class Rest:
             if here or oracle.bars(node_id):
                 continue
             told = " ".join(self._view.service_status[service.meta.id].problems)
+            if provider_of(service.spec.task):
+                self._check_shared(service, node_id, told)
+                continue
             assert self._is_full(told) or oracle.lacks(node_id), f"{service.meta.id} is not on {node_id}: {told}"
 
     def _lower(self, service: Service, node_id: str) -> set[str]:

@@ -14,6 +14,7 @@ from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.api.v1.service_pb2 import AutoscaleStatus, Global, Service, ServiceSpec, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.network_modes import provider_of
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
 from tests.unit.planner.model_checks import (
@@ -25,6 +26,7 @@ from tests.unit.planner.model_checks import (
     check_template,
     gated,
 )
+from tests.unit.planner.model_sharing import check_bound, check_shared, share_network
 from tests.unit.planner.model_specs import (
     DEVICES,
     FEATURES,
@@ -99,6 +101,8 @@ class Cluster(RuleBasedStateMachine):
             else:
                 getattr(spec, "global").CopyFrom(Global())
                 spec.ClearField("autoscale")  # which the control API refuses there
+        if name == "web" and "sharing" in self.features and data.draw(st.integers(0, 3)):
+            share_network(spec, self.ids.get("api", "api1"))
         own_volumes(spec, identifier)
         self.world.service(identifier, spec)
 
@@ -122,6 +126,8 @@ class Cluster(RuleBasedStateMachine):
         """Another service wants what this one has, or more of it, and comes before it."""
         service = self.world.tables.services.get(self.ids.get(name, ""))
         if service is None or name == other or self.ids.get(other, "") in self.world.tables.services:
+            return
+        if provider_of(service.spec.task):
             return
         self.world.settle()
         spec = ServiceSpec()
@@ -286,6 +292,7 @@ class Cluster(RuleBasedStateMachine):
         waiting = gated(tables)
         outcome = self.world.plan(cut=cut)
         check_homes_stay(tables, homes, before.values(), self.world.now_ms)
+        check_shared(tables, before)
         pace = Pace(tables, before, outcome.writes)
         for service in tables.services.values():
             pace.check(service)
@@ -299,6 +306,7 @@ class Cluster(RuleBasedStateMachine):
                 check_alone(tables, task, self.in_force[task.service_id].spec, self.world.now_ms)
                 check_at_home(tables, task, self.in_force[task.service_id].spec)
         if cut is None:
+            check_bound(tables, before)
             self._check_displaced(before)
             self._check_numbers()
             for task in filter(is_wanted, tables.tasks.values()):

@@ -32,7 +32,7 @@ DEVICES = ["/dev/kfd", "/dev/ttyUSB0"]
 
 FEATURES = (
     *("memory", "generic", "devices", "priorities", "networks", "restarts", "placement", "ports", "autoscale"),
-    *("volumes", "volumes", "global"),
+    *("volumes", "volumes", "global", "sharing", "sharing"),
 )
 """A cluster has some of them, and those often: what only a few of them together bring about is found so."""
 
