@@ -13,7 +13,7 @@ from manager.store.changes import PRESENT, Expect, expect, put
 from manager.store.kinds import NODE, NODE_STATUS
 from manager.store.transaction import batches
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.errors import Conflict, ShoalError
+from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Unavailable
 
 CONDITIONS = 2
 """Of each record in a transaction, which has as many conditions as operations."""
@@ -58,6 +58,7 @@ class NodeStatusWriter:
 
         Raises:
             Conflict: the node was removed, or someone else wrote of it just now. Unavailable, Timeout: etcd is away.
+            Exhausted: the record is larger than etcd takes.
             Deposed: the term of the fence is over.
         """
         request = _Request(node_id, decide)
@@ -103,19 +104,19 @@ class NodeStatusWriter:
     async def _write(self, plans: dict[str, _Plan]) -> None:
         writes = [put(NODE_STATUS, node_id, plan.status) for node_id, plan in plans.items()]
         most = (self._store.max_operations - 1) // CONDITIONS  # one condition is the fence's
-        for part in batches(writes, most=most):
+        for part in batches(writes, most=most, max_bytes=self._store.max_bytes):
             await self._commit({write.identifier: plans[write.identifier] for write in part.writes})
 
     async def _commit(self, plans: dict[str, _Plan]) -> None:
-        """All in one transaction; when a condition fails, in halves, until it is known whose it was."""
+        """All in one transaction; when it is refused, in halves, until it is known whose condition or size it was."""
         try:
             await self._store.commit(
                 [put(NODE_STATUS, node_id, plan.status) for node_id, plan in plans.items()],
                 expects=[each for node_id, plan in plans.items() for each in _expects(node_id, plan.version)],
                 fence=self._fence,
             )
-        except Conflict as error:
-            if len(plans) == 1:
+        except (Conflict, Exhausted, InvalidInput) as error:
+            if len(plans) == 1 or isinstance(error, Unavailable):  # which a full etcd is
                 _settle(plans, error)
                 return
             half = list(plans)[: len(plans) // 2]

@@ -11,7 +11,7 @@ from manager.store import kinds
 from manager.store.changes import Change
 from shoal.api.v1.cluster_pb2 import Manager
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
-from shoal.errors import Conflict, PermissionDenied, ShoalError, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, PermissionDenied, ShoalError, Timeout, Unavailable
 
 _LOST = frozenset({NodeStatus.DOWN, NodeStatus.UNKNOWN})
 
@@ -91,7 +91,7 @@ class ReadyKeeper:
         """The session may be at an end by the time that etcd answers: then there is nobody to tell."""
         try:
             await self._records.ready(session.node_id, session.told)
-        except (Conflict, Unavailable, Timeout) as error:
+        except (Conflict, Unavailable, Timeout, Exhausted) as error:
             # The agent begins again, and that writes it.
             session.end(Unavailable(f"the node's state could not be written: {error}"))
 

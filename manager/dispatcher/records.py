@@ -18,6 +18,9 @@ class Records(Protocol):
     @property
     def max_operations(self) -> int: ...
 
+    @property
+    def max_bytes(self) -> int: ...
+
     async def ready(self) -> None: ...
 
     async def commit(

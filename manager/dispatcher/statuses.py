@@ -16,7 +16,7 @@ from manager.store.tables import View
 from manager.store.transaction import batches as split
 from shoal import task_states
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
-from shoal.errors import Conflict, ShoalError, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, InvalidInput, ShoalError, Timeout, Unavailable
 from shoal.task_group import TaskGroup
 
 CONDITIONS = 2
@@ -33,6 +33,8 @@ ASIDE_TURNS = 30
 """For a watch that is silent for a while, as with an etcd that stands still."""
 
 _AGENTS_STATES = frozenset(state for state in TaskState.values() if TaskState.ACCEPTED <= state <= TaskState.REJECTED)
+_REFUSED = (Conflict, Exhausted, InvalidInput)
+"""What is refused as it is: a record is not as the tables have it, or a transaction is larger than etcd takes."""
 _log = logging.getLogger(__name__)
 
 
@@ -103,12 +105,12 @@ class StatusCommitter:
                         batch.done()
 
     async def _commit(self, batches: list[Batch], turns: int) -> list[Batch]:
-        """Write them, in halves when a conflict stays; those that are not to be written now."""
+        """Write them, in halves when they are refused again and again; those that are not to be written now."""
         for _ in range(turns):
             try:
                 await self._write(batches)
                 return []
-            except Conflict:
+            except _REFUSED:
                 await asyncio.sleep(CONFLICT_SECONDS)
         if len(batches) == 1:
             return batches
@@ -120,15 +122,17 @@ class StatusCommitter:
 
         Raises:
             Conflict: a record is not as the tables have it.
+            Exhausted, InvalidInput: etcd takes less at once, which the store has learned now.
         """
         while wanted := admissible(self._store.tables, batches):
             try:
                 writes = [put(TASK_STATUS, task_id, status) for task_id, status in wanted.items()]
-                for part in split(writes, most=self._store.max_operations // CONDITIONS):
+                most = self._store.max_operations // CONDITIONS
+                for part in split(writes, most=most, max_bytes=self._store.max_bytes):
                     expects = [each for write in part.writes for each in self._expects(write.identifier)]
                     await self._store.commit(part.writes, expects=expects)
                 return
-            except (Unavailable, Timeout) as error:
+            except (Unavailable, Timeout) as error:  # a full etcd, which is an Exhausted too, among them
                 _log.warning("%d task statuses wait: %s", len(wanted), error)
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -146,7 +150,7 @@ class StatusCommitter:
             self._give_up(batch)
             return
         self._aside[batch.node_id] = batch
-        _log.error("statuses of node %s cannot be written now: their records are not as known here", batch.node_id)
+        _log.error("statuses of node %s cannot be written now: etcd refuses them", batch.node_id)
         group.create_task(self._try_again(batch), name=f"statuses of node {batch.node_id}")
 
     async def _try_again(self, batch: Batch) -> None:
@@ -154,7 +158,7 @@ class StatusCommitter:
             await asyncio.sleep(ASIDE_SECONDS)
             if self._aside.get(batch.node_id) is not batch:
                 return
-            with suppress(Conflict):
+            with suppress(*_REFUSED):
                 await self._write([batch])
                 self._aside.pop(batch.node_id, None)
                 batch.done()

@@ -10,7 +10,7 @@ from manager.dispatcher.liveness.heartbeats import Verdict
 from manager.dispatcher.node_records import NodeRecords
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import Node, NodeStatus
-from shoal.errors import Conflict, Timeout, Unavailable
+from shoal.errors import Conflict, Exhausted, Timeout, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def _down(records: NodeRecords, node_id: str, held_by: str, message: str, 
             marked.told[node_id] = message
     except Conflict:
         _log.info("node %s was removed", node_id)
-    except (Unavailable, Timeout) as error:
+    except (Unavailable, Timeout, Exhausted) as error:
         _log.warning("node %s is not yet marked DOWN: %s", node_id, error)
         return
     marked.settled.append(node_id)
@@ -78,7 +78,7 @@ async def _unknown(records: NodeRecords, node_id: str, held_by: str, message: st
         if await records.unknown(node_id, held_by, message):
             _log.warning("node %s is UNKNOWN: %s", node_id, message)
             marked.told[node_id] = message
-    except (Conflict, Unavailable, Timeout) as error:
+    except (Conflict, Unavailable, Timeout, Exhausted) as error:
         _log.warning("node %s is not yet marked UNKNOWN: %s", node_id, error)
 
 

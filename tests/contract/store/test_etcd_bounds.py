@@ -1,18 +1,20 @@
 """An etcd of someone else that was started without --max-txn-ops: it takes 128 operations in a transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from manager.dispatcher.node_records import NodeRecords, Told
 from manager.dispatcher.statuses import Batch, StatusCommitter
 from manager.store.changes import ABSENT, expect, put
 from manager.store.etcd import Etcd
 from manager.store.etcd_channel import cluster_members
-from manager.store.kinds import TASK
+from manager.store.kinds import NODE, TASK
 from manager.store.store import RESERVED_OPERATIONS, Store
-from shoal.api.v1.meta_pb2 import GenericResource
+from shoal.api.v1.meta_pb2 import GenericResource, Meta
+from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.errors import Exhausted, InvalidInput
 from shoal.task_group import TaskGroup
@@ -21,28 +23,36 @@ from tests.contract.store.rig import running_store, until
 
 DEFAULT = 128 - RESERVED_OPERATIONS
 SMALL = 64 << 10
+NODES = [f"n{number:03}" for number in range(200)]
+TOLD = Told(NodeDescription(hostname="h", address="192.0.2.1", engine_labels={"l": "x" * 1000}))
 
 
 def tasks(number: int) -> list[Task]:
     return [Task(id=f"t{each:05}", node_id="n") for each in range(number)]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[[Callable[[Etcd, Store], Awaitable[None]]], None]:
+Run = Callable[[Callable[[Etcd, Store], Awaitable[None]]], None]
+
+
+def runs(directory: Path, *flags: str) -> Iterator[Run]:
     async def play(scenario: Callable[[Etcd, Store], Awaitable[None]], endpoint: str) -> None:
         async with asyncio.timeout(30), cluster_members([endpoint], None) as members:
             etcd = Etcd(members=members)
             async with running_store(etcd) as store:
                 await scenario(etcd, store)
 
-    def start(scenario: Callable[[Etcd, Store], Awaitable[None]]) -> None:
-        with etcd_cluster(tmp_path, ["127.0.0.1"], None) as members:
-            asyncio.run(play(scenario, members[0].endpoint))
-
-    return start
+    with etcd_cluster(directory, ["127.0.0.1"], None, *flags) as members:
+        yield lambda scenario: asyncio.run(play(scenario, members[0].endpoint))
 
 
-Run = Callable[[Callable[[Etcd, Store], Awaitable[None]]], None]
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    yield from runs(tmp_path)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Run]:
+    yield from runs(tmp_path, "--max-txn-ops=1024", f"--max-request-bytes={SMALL}")
 
 
 def test_bounds_are_learned_and_batches_fit(run: Run) -> None:
@@ -78,26 +88,19 @@ def test_bounds_are_learned_from_a_refusal(run: Run) -> None:
     run(scenario)
 
 
-def test_an_etcd_that_takes_small_requests_alone_gets_small_ones(tmp_path: Path) -> None:
-    async def scenario(endpoint: str) -> None:
-        async with (
-            asyncio.timeout(30),
-            cluster_members([endpoint], None) as members,
-            running_store(Etcd(members=members)) as store,
-        ):
-            labelled = [Task(id=f"t{each:05}", generic=[GenericResource(kind="x" * 200)]) for each in range(3000)]
-            await store.commit_in_batches([put(TASK, task.id, task) for task in labelled])
-            assert len(store.tables.tasks) == 3000
-            assert store.max_bytes <= SMALL
-            large = Task(id="large", generic=[GenericResource(kind="x" * SMALL)])
-            for commit in (store.commit, store.commit_in_batches):
-                with pytest.raises(Exhausted, match="--max-request-bytes"):
-                    await commit([put(TASK, "large", large)])
-            assert store.max_bytes > SMALL // 4  # one that cannot be cut says nothing of those that can
+def test_an_etcd_that_takes_small_requests_alone_gets_small_ones(small: Run) -> None:
+    async def scenario(_: Etcd, store: Store) -> None:
+        labelled = [Task(id=f"t{each:05}", generic=[GenericResource(kind="x" * 200)]) for each in range(3000)]
+        await store.commit_in_batches([put(TASK, task.id, task) for task in labelled])
+        assert len(store.tables.tasks) == 3000
+        assert store.max_bytes <= SMALL
+        large = Task(id="large", generic=[GenericResource(kind="x" * SMALL)])
+        for commit in (store.commit, store.commit_in_batches):
+            with pytest.raises(Exhausted, match="--max-request-bytes"):
+                await commit([put(TASK, "large", large)])
+        assert store.max_bytes > SMALL // 4  # one that cannot be cut says nothing of those that can
 
-    flags = ("--max-txn-ops=1024", f"--max-request-bytes={SMALL}")
-    with etcd_cluster(tmp_path, ["127.0.0.1"], None, *flags) as members:
-        asyncio.run(scenario(members[0].endpoint))
+    small(scenario)
 
 
 def test_statuses_of_many_tasks_are_committed(run: Run) -> None:
@@ -115,3 +118,22 @@ def test_statuses_of_many_tasks_are_committed(run: Run) -> None:
         assert len(store.tables.task_status) == 300
 
     run(scenario)
+
+
+def test_statuses_and_states_of_nodes_go_in_pieces_that_etcd_takes(small: Run) -> None:
+    async def scenario(_: Etcd, store: Store) -> None:
+        await store.commit_in_batches([put(TASK, task.id, task) for task in tasks(300)])
+        await store.commit_in_batches([put(NODE, each, Node(meta=Meta(id=each))) for each in NODES])
+        committer, records = StatusCommitter(store=store), NodeRecords(store=store, manager_id="m", now_ms=lambda: 7)
+        done = asyncio.Event()
+        running = [TaskStatus(task_id=task.id, state=TaskState.RUNNING, message="x" * 500) for task in tasks(300)]
+        async with TaskGroup() as group:
+            committing = group.create_task(committer.run())
+            committer.submit(Batch("n", tuple(running), done.set, lambda _: None))
+            await asyncio.gather(*(records.ready(each, TOLD) for each in NODES))
+            await until(done.is_set)
+            committing.cancel()
+        assert len(store.tables.task_status) == 300
+        assert all(store.tables.node_status[each].state == NodeStatus.READY for each in NODES)
+
+    small(scenario)
