@@ -20,6 +20,7 @@ read. It is allowed, since such programs know nothing else; AppArmor refuses bot
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -39,9 +40,9 @@ _PERSONALITY_FLAGS = tuple(1 << bit for bit in range(18, 28))
 """All that are not allowed (personality.h), ADDR_NO_RANDOMIZE first; other domains fail as what is not named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SeccompProfile:
-    """The data file, read: system call names."""
+    """The data file, read: system call names. One is equal to itself alone."""
 
     default: Sequence[str]
     never: Sequence[str]
@@ -55,7 +56,15 @@ def load_profile() -> SeccompProfile:
 
 
 def seccomp_section(profile: SeccompProfile, *, machine: str, capabilities: Collection[str]) -> dict[str, Any]:
-    """`linux.seccomp` of an OCI runtime spec (runtime-spec, config-linux.md). `machine` is that of uname(2). Pure."""
+    """`linux.seccomp` of an OCI runtime spec (runtime-spec, config-linux.md). `machine` is that of uname(2). Pure.
+
+    It is made once for each set of capabilities and not at each start: whoever gets it leaves it as it is.
+    """
+    return _section(profile, machine, frozenset(capabilities))
+
+
+@lru_cache(maxsize=64)
+def _section(profile: SeccompProfile, machine: str, capabilities: frozenset[str]) -> dict[str, Any]:
     architecture = architecture_of(machine)
     allowed = {*profile.default, *profile.by_architecture.get(architecture.name, ())}
     allowed.update(*(profile.by_capability.get(capability, ()) for capability in capabilities))
