@@ -148,18 +148,18 @@ class Launcher:
 
     def _start_with(self, program: Program, request: ContainerRequest) -> Record:
         step = _Steps(self._on_step)
-        bundle = self._places.bundle(request.task_id)
-        self._make_directories(request)
+        bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
+        self._make_directories(request, bundle, upper)
         step("directories")
         hide = self._layout.hybrid_mount if program.name == "crun" else None
         with private_mounts(self._host_mounts, hide=hide, follow=follows_host(request.spec)):
             step("mount namespace")
             layers = (*request.image.layers, self._places.base)
-            mount_overlay(layers, self._places.upper(request.task_id), bundle / "rootfs")
+            mount_overlay(layers, upper, bundle / "rootfs")
             step("overlay")
             files = mount_etc_files(bundle / "files", request.files)
             mounted = mount_files(bundle / "mounted", request.mounted)
-            request = with_anonymous_volumes(request, self._places.upper(request.task_id) / "v")
+            request = with_anonymous_volumes(request, upper / "v")
             request = mount_volumes(bundle / "volumes", bundle / "rootfs", request)
             leave_behind(self._host_only)
             learn = self._write_spec(program, request, files, mounted)
@@ -187,13 +187,12 @@ class Launcher:
         log_bytes = 0 if request.log.disabled else piece_sizes(*_log_bounds(request)).bytes
         return conmon_arguments(self._conmon, program, self._places, request.task_id, request.spec, log_bytes=log_bytes)
 
-    def _make_directories(self, request: ContainerRequest) -> None:
+    def _make_directories(self, request: ContainerRequest, bundle: Path, upper: Path) -> None:
         """The bundle, the log directory, the overlay's directories."""
         _check_sources(request, self._hostname)
         if not self._has_base:
             self._places.make_base()
             self._has_base = True
-        bundle, upper = self._places.bundle(request.task_id), self._places.upper(request.task_id)
         bundle.mkdir(mode=0o700)
         upper.mkdir(parents=True)
         for directory in (bundle / "rootfs", bundle / "files", upper / "u", upper / "w"):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -135,7 +135,7 @@ class Record:
 def write_record(bundle: Path, record: Record) -> None:
     """Write it whole or not at all."""
     half = bundle / "record.half"
-    half.write_text(json.dumps(asdict(record)))
+    half.write_text(json.dumps(vars(record)))
     half.rename(bundle / "record.json")
 
 
