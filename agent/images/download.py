@@ -19,6 +19,9 @@ from shoal.errors import Exhausted, InvalidInput, Unavailable
 
 _log = logging.getLogger(__name__)
 _WRITE_BYTES = 1 << 20
+_SHORT_BYTES = 64 << 10
+"""Written and hashed in less time than a thread takes to be asked."""
+
 _PROGRESS_BYTES = 64 << 10
 """A try that brings less is one that failed: a registry that breaks off after each byte would be asked for ever."""
 
@@ -63,7 +66,8 @@ class Download:
         """
         try:
             with self._path.open("a+b", buffering=0) as file:
-                await in_thread(lambda: self._take_beginning(file))
+                if file.tell():
+                    await in_thread(lambda: self._take_beginning(file))
                 self._add(self._check.seen)
                 with self._room.claim(self._descriptor.size - self._check.seen) as claim:
                     await self._fetch_in_time(file, claim)
@@ -139,12 +143,15 @@ class Download:
         self._check = DigestCheck(self._descriptor.digest, self._descriptor.size)
 
     async def _append(self, file: BinaryIO, waiting: bytearray, claim: Claim) -> None:
-        """Write and hash in a thread: both take long enough to be felt by the loop."""
+        """Write and hash in a thread, where both take long enough to be felt by the loop."""
         chunk = bytes(waiting)
         waiting.clear()
         if chunk:
             check = self._check
-            await in_thread(lambda: _write_and_hash(file, check, chunk))
+            if len(chunk) <= _SHORT_BYTES:
+                _write_and_hash(file, check, chunk)
+            else:
+                await in_thread(lambda: _write_and_hash(file, check, chunk))
             self._add(len(chunk))
             claim.used(len(chunk))
 
