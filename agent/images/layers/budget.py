@@ -4,8 +4,6 @@ A layer is a stranger's word. What costs memory or time without costing the laye
 what is written to the disk has its bound in `disk`, and what the process may take as a whole in `sandbox`.
 """
 
-from typing import NamedTuple
-
 from shoal.errors import InvalidInput
 
 MAX_ENTRIES = 5_000_000
@@ -13,7 +11,7 @@ _FREE_ENTRIES = 100_000
 _COMPRESSED_BYTES_PER_ENTRY = 2
 
 
-class LayerBudget(NamedTuple):
+class LayerBudget:
     """Bounds of one layer.
 
     Attributes:
@@ -27,15 +25,24 @@ class LayerBudget(NamedTuple):
         processor_seconds: of that process; `more_seconds` are added for each 64 MiB or 4,096 entries that it gets done.
     """
 
-    entries: int = MAX_ENTRIES
-    header_bytes: int = 1 << 20
-    default_bytes: int = 16 << 10
-    steps: int = 1_000_000
-    steps_per_entry: int = 16
-    ignored_bytes: int = 64 << 20
-    memory_bytes: int = 256 << 20
-    processor_seconds: int = 60
-    more_seconds: int = 5
+    header_bytes = 1 << 20
+    default_bytes = 16 << 10
+    ignored_bytes = 64 << 20
+    memory_bytes = 256 << 20
+    more_seconds = 5
+
+    def __init__(
+        self,
+        *,
+        entries: int = MAX_ENTRIES,
+        steps: int = 1_000_000,
+        steps_per_entry: int = 16,
+        processor_seconds: int = 60,
+    ) -> None:
+        self.entries = entries
+        self.steps = steps
+        self.steps_per_entry = steps_per_entry
+        self.processor_seconds = processor_seconds
 
 
 def budget_for(blob_bytes: int) -> LayerBudget:

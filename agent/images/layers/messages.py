@@ -1,7 +1,5 @@
 """What the agent and the program that unpacks layers for it say to each other: one message each, short texts. Pure."""
 
-from typing import NamedTuple, Self
-
 from shoal.errors import Exhausted, InvalidInput, ShoalError, Unavailable
 
 MAX_BYTES = 16 << 10
@@ -11,32 +9,34 @@ _TEXT_LENGTH = 2000
 _VERDICT, _ENDED = b"verdict ", b"ended "
 
 
-class Request(NamedTuple):
+class Request:
     """A layer to unpack, and the name of the directory for it; `reserve_bytes` stay free on the disk."""
 
-    diff_id: str
-    directory: str
-    reserve_bytes: int
+    def __init__(self, diff_id: str, directory: str, reserve_bytes: int) -> None:
+        self.diff_id = diff_id
+        self.directory = directory
+        self.reserve_bytes = reserve_bytes
 
     def encode(self) -> bytes:
         """As a message."""
         return f"{self.diff_id} {self.directory} {self.reserve_bytes}".encode()
 
     @classmethod
-    def parse(cls, message: bytes) -> Self:
+    def parse(cls, message: bytes) -> "Request":
         """From its message."""
         diff_id, directory, reserve_bytes = message.decode().split(" ")
         return cls(diff_id, directory, int(reserve_bytes))
 
 
-class Verdict(NamedTuple):
+class Verdict:
     """What the process that unpacked a layer says of it: the name of an error and its text; both empty: all is well."""
 
-    error: str
-    text: str
+    def __init__(self, error: str, text: str) -> None:
+        self.error = error
+        self.text = text
 
     @classmethod
-    def of(cls, error: ShoalError) -> Self:
+    def of(cls, error: ShoalError) -> "Verdict":
         """What an error says."""
         return cls(type(error).__name__, str(error)[:_TEXT_LENGTH])
 
@@ -52,10 +52,11 @@ class Verdict(NamedTuple):
             raise _ERRORS.get(self.error, Unavailable)(self.text)
 
 
-class Ended(NamedTuple):
+class Ended:
     """How the process ended: its exit code, or the number of the signal that ended it, negative."""
 
-    code: int
+    def __init__(self, code: int) -> None:
+        self.code = code
 
     def encode(self) -> bytes:
         """As a message."""

@@ -3,8 +3,6 @@
 OCI image-spec, layer.md, "Whiteouts".
 """
 
-from enum import Enum
-
 from shoal.errors import InvalidInput
 
 Parts = tuple[str, ...]
@@ -17,8 +15,8 @@ _MAX_COMPONENT_BYTES = 255
 _MAX_PATH_BYTES = 4095  # PATH_MAX less the closing zero
 
 
-class Kind(Enum):
-    """What the last component of an entry's name makes of it."""
+class Kind:
+    """What the last component of an entry's name makes of it: one of these texts."""
 
     PLAIN = "an entry that is what it says"
     OPAQUE = "hides everything that lower layers have in its directory"
@@ -58,8 +56,8 @@ def components(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
 
 
-def kind_of(name: str) -> Kind:
-    """By the last component of an entry's name.
+def kind_of(name: str) -> str:
+    """The `Kind`, by the last component of an entry's name.
 
     Raises:
         InvalidInput: a whiteout of nothing, of `.` or of `..`.

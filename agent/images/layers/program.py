@@ -1,8 +1,12 @@
-"""The program that unpacks layers for the agent: `python -m agent.images.layers.program <descriptor> <directory>`.
+"""The program that unpacks layers for the agent: `main`, with a descriptor and a directory.
 
 It waits at a socket for layers and forks for each: what a layer does to its process ends with that process, and a fork
-takes 2 ms where starting Python takes 30. It imports what unpacking needs and nothing else (no event loop, no gRPC),
+takes 2 ms where starting Python takes 15. It imports what unpacking needs and nothing else (no event loop, no gRPC),
 and sees nothing of the host but a directory.
+
+The first pull after a while waits for it to start, so what is slow to load has to wait in turn: Zstandard is loaded
+when there was nothing to do for a moment, and after it the view of the host's files is given up, by which nothing can
+be loaded any more. A process for a layer that comes before that does both itself.
 
 A request is a message of `<diff id> <name> <bytes of the disk's reserve>` with two descriptors: the socket for its
 answers, and the blob. The name is that of a directory in the program's own, with the empty directories `layer` and
@@ -10,65 +14,89 @@ answers, and the blob. The name is that of a directory in the program's own, wit
 ended. When the agent closes its side, or ends, so does the work.
 """
 
+import _socket  # socket, signal and typing, with what those import, would double the time that the start takes
 import gc
 import os
 import select
-import signal
-import socket
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from agent.images.disk import DiskGuard, disk_error
 from agent.images.layers.budget import LayerBudget, budget_for
+from agent.images.layers.inflate import is_zstd
 from agent.images.layers.messages import MAX_BYTES, Ended, Request, Verdict
 from agent.images.layers.sandbox import be_first_to_die, confine, die_with_parent, more_processor_time, see_only
 from agent.images.layers.unpack import unpack
 from shoal.errors import InvalidInput, ShoalError, Unavailable
 
 _UMASK = 0o022
-_DESCRIPTORS = 2
+_DESCRIPTOR_BYTES = 4
+_SIGKILL = 9
+_QUIET_MS = 100
+"""Without a layer after the start: time for what is slow to load."""
 
 
-class _Layer(NamedTuple):
+class _Layer:
     """One being unpacked: its process and where its answers go."""
 
-    pid: int
-    pid_fd: int
-    answers: socket.socket
+    def __init__(self, pid: int, answers: _socket.socket) -> None:
+        self.pid = pid
+        self.pid_fd = os.pidfd_open(pid)
+        self.answers = answers
 
 
 class Server:
-    """Takes layers from a socket until its other side is closed."""
+    """Takes layers from a socket until its other side is closed.
 
-    def __init__(self, control: socket.socket) -> None:
+    Args:
+        directory: that the layers' directories are in.
+    """
+
+    def __init__(self, control: _socket.socket, directory: str) -> None:
         self._control = control
+        self._directory = directory
+        self._is_whole = False
         self._layers: list[_Layer] = []
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 
     def run(self) -> None:
         """Serve; all processes are gone when it returns."""
+        _freeze()
         while True:
-            ready = {fd for fd, _ in self._poll.poll()}
+            ready = {fd for fd, _ in self._poll.poll(None if self._is_whole else _QUIET_MS)}
+            if not ready and not self._is_whole:
+                self._become_whole()
+                continue
             for layer in tuple(self._layers):
                 if layer.pid_fd in ready:
                     self._reap(layer)
                 elif layer.answers.fileno() in ready:  # the agent gives up
                     self._poll.unregister(layer.answers)
-                    os.kill(layer.pid, signal.SIGKILL)
+                    os.kill(layer.pid, _SIGKILL)
             if self._control.fileno() in ready and not self._take():
                 break
         for layer in tuple(self._layers):
-            os.kill(layer.pid, signal.SIGKILL)
+            os.kill(layer.pid, _SIGKILL)
             self._reap(layer)
+
+    def _become_whole(self) -> None:
+        """Load what is slow to load, and give the host's files up."""
+        _load_zstd()
+        see_only(self._directory)
+        _freeze()
+        self._is_whole = True
 
     def _take(self) -> bool:
         """Start on the next layer; whether there was one."""
-        message, fds, _, _ = socket.recv_fds(self._control, MAX_BYTES, _DESCRIPTORS)
+        message, sent, _, _ = self._control.recvmsg(MAX_BYTES, _socket.CMSG_LEN(2 * _DESCRIPTOR_BYTES))
         if not message:
             return False
-        answers, blob_fd = socket.socket(fileno=fds[0]), fds[1]
+        fds = sent[0][2]
+        answers_fd, blob_fd = (
+            int.from_bytes(each, sys.byteorder) for each in (fds[:_DESCRIPTOR_BYTES], fds[_DESCRIPTOR_BYTES:])
+        )
+        answers = _socket.socket(fileno=answers_fd)
         try:
             self._fork(Request.parse(message), answers, blob_fd)
         except OSError as error:
@@ -77,13 +105,13 @@ class Server:
         os.close(blob_fd)
         return True
 
-    def _fork(self, request: Request, answers: socket.socket, blob_fd: int) -> None:
+    def _fork(self, request: Request, answers: _socket.socket, blob_fd: int) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             self._close_all()
-            _unpack_and_exit(request, answers, blob_fd, parent)
-        layer = _Layer(pid, os.pidfd_open(pid), answers)
+            _unpack_and_exit(request, answers, blob_fd, parent, "" if self._is_whole else self._directory)
+        layer = _Layer(pid, answers)
         self._layers.append(layer)
         self._poll.register(layer.pid_fd, select.POLLIN)
         self._poll.register(answers, select.POLLIN | select.POLLRDHUP)
@@ -102,22 +130,36 @@ class Server:
         if layer.answers.fileno() >= 0:
             self._forget(layer.answers)
         os.close(layer.pid_fd)
-        with layer.answers:
-            _send(layer.answers, Ended(os.waitstatus_to_exitcode(status)).encode())
+        _send(layer.answers, Ended(os.waitstatus_to_exitcode(status)).encode())
+        layer.answers.close()
 
-    def _forget(self, answers: socket.socket) -> None:
+    def _forget(self, answers: _socket.socket) -> None:
         try:
             self._poll.unregister(answers)
         except KeyError:
             return
 
 
-def _unpack_and_exit(request: Request, answers: socket.socket, blob_fd: int, parent: int) -> None:
-    """Give a verdict and end the process, whatever happens."""
+def _load_zstd() -> None:
+    import agent.images.layers.inflate_zstd  # noqa: F401
+
+
+def _freeze() -> None:
+    """What a process shares with this one stays shared."""
+    gc.collect()
+    gc.freeze()
+
+
+def _unpack_and_exit(request: Request, answers: _socket.socket, blob_fd: int, parent: int, see: str) -> None:
+    """Give a verdict and end the process, whatever happens.
+
+    Args:
+        see: the directory that is all it is to see of the host; empty: it sees nothing else as it is.
+    """
     budget = budget_for(os.fstat(blob_fd).st_size)
     try:
         die_with_parent(parent)
-        _unpack(request, blob_fd, budget)
+        _unpack(request, blob_fd, budget, see)
         verdict = Verdict("", "")
     except ShoalError as error:
         verdict = Verdict.of(error)
@@ -134,8 +176,12 @@ def _unpack_and_exit(request: Request, answers: socket.socket, blob_fd: int, par
     os._exit(0)
 
 
-def _unpack(request: Request, blob_fd: int, budget: LayerBudget) -> None:
+def _unpack(request: Request, blob_fd: int, budget: LayerBudget, see: str) -> None:
     with open(blob_fd, "rb") as blob:  # a descriptor
+        if see:
+            if is_zstd(blob):
+                _load_zstd()
+            see_only(see)
         confine(f"/{request.directory}", budget)
         root_fd, discarded_fd = (os.open(f"/{name}", os.O_RDONLY | os.O_DIRECTORY) for name in ("layer", "discarded"))
         guard = DiskGuard(
@@ -144,7 +190,7 @@ def _unpack(request: Request, blob_fd: int, budget: LayerBudget) -> None:
         unpack(blob, root_fd, discarded_fd, diff_id=request.diff_id, budget=budget, disk=guard)
 
 
-def _send(answers: socket.socket, message: bytes) -> None:
+def _send(answers: _socket.socket, message: bytes) -> None:
     """Nobody may be there any more."""
     try:
         os.write(answers.fileno(), message)
@@ -156,11 +202,5 @@ def main(arguments: Sequence[str]) -> None:
     """Serve at a socket that was handed down under a number, for layers in a directory."""
     os.umask(_UMASK)
     be_first_to_die()
-    see_only(arguments[1])
-    gc.collect()
-    gc.freeze()  # what a process shares with this one stays shared
-    Server(socket.socket(fileno=int(arguments[0]))).run()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    Server(_socket.socket(fileno=int(arguments[0])), arguments[1]).run()
+    os._exit(0)  # nothing is left to be done: Python would take its time to take everything down

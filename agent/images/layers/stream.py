@@ -1,7 +1,7 @@
 """A layer's tar out of its compressed blob: hashed as it passes, and stopped before the disk is full."""
 
 import hashlib
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from agent.images.disk import DiskGuard
 from agent.images.layers.budget import Meter
@@ -16,7 +16,7 @@ class LayerStream:
         disk: told of all bytes that pass.
     """
 
-    def __init__(self, blob: BinaryIO, disk: DiskGuard) -> None:
+    def __init__(self, blob: BufferedIOBase, disk: DiskGuard) -> None:
         self._disk = disk
         self._hash = hashlib.sha256()
         self._ready = b""

@@ -84,4 +84,4 @@ DENIED = {
     "x86_64": (0xC000003E, tuple(number for _, number, _ in _CALLS if number is not None)),
     "aarch64": (0xC00000B7, tuple(number for _, _, number in _CALLS if number is not None)),
 }
-"""By `platform.machine()`: the architecture as seccomp names it (`linux/audit.h`), and the calls' numbers."""
+"""By `uname(2)`: the architecture as seccomp names it (`linux/audit.h`), and the calls' numbers."""

@@ -7,7 +7,6 @@ same archives, but calls itself for each extended header and keeps, and copies, 
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from shoal.errors import InvalidInput
 
@@ -30,18 +29,32 @@ _MAX_DIGITS = 20  # of a decimal number below 2**64
 _NS = 1_000_000_000
 
 
-class Header(NamedTuple):
+class Header:
     """One entry's header. `kind` is its type flag; `mtime_ns` since 1970."""
 
-    name: bytes
-    kind: bytes
-    mode: int
-    uid: int
-    gid: int
-    size: int
-    mtime_ns: int
-    link: bytes
-    device: tuple[int, int]
+    __slots__ = ("device", "gid", "kind", "link", "mode", "mtime_ns", "name", "size", "uid")
+
+    def __init__(
+        self,
+        name: bytes,
+        kind: bytes,
+        mode: int,
+        uid: int,
+        gid: int,
+        size: int,
+        mtime_ns: int,
+        link: bytes,
+        device: tuple[int, int],
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.size = size
+        self.mtime_ns = mtime_ns
+        self.link = link
+        self.device = device
 
 
 def parse_header(block: bytes) -> Header | None:

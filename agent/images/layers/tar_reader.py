@@ -3,8 +3,7 @@
 Kept from one entry to the next: what global headers set, and nothing else.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping
 
 from agent.images.layers import tar_header
 from agent.images.layers.budget import Meter
@@ -25,27 +24,24 @@ _USED = frozenset((b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"))
 _PIECE = 1 << 20
 
 
-class Source(Protocol):
-    """A stream, for reading forward only."""
-
-    def read(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end."""
-        ...
-
-
-class TarEntry(NamedTuple):
+class TarEntry:
     """An entry with all that its headers say. `xattrs` by their names, as bytes; `sparse`: its content is not plain."""
 
-    header: Header
-    xattrs: Mapping[bytes, bytes]
-    sparse: bool
+    def __init__(self, header: Header, xattrs: Mapping[bytes, bytes], sparse: bool) -> None:
+        self.header = header
+        self.xattrs = xattrs
+        self.sparse = sparse
 
 
 class TarReader:
-    """Iterate over its `entries`; read an entry's content, if at all, before the next one."""
+    """Iterate over its `entries`; read an entry's content, if at all, before the next one.
 
-    def __init__(self, source: Source, meter: Meter) -> None:
-        self._source = source
+    Args:
+        read: the next so many bytes of the archive, fewer only at its end.
+    """
+
+    def __init__(self, read: Callable[[int], bytes], meter: Meter) -> None:
+        self._read = read
         self._meter = meter
         self._defaults: dict[bytes, bytes] = {}
         self._default_bytes = 0
@@ -55,7 +51,7 @@ class TarReader:
         """All entries in their order.
 
         Raises:
-            InvalidInput: not a tar archive, or beyond its budget. What the source raises.
+            InvalidInput: not a tar archive, or beyond its budget. What reading raises.
         """
         while (header := self._next_header()) is not None:
             extended: dict[bytes, bytes] = {}
@@ -80,7 +76,7 @@ class TarReader:
     def content(self) -> Iterator[bytes]:
         """The current entry's content in pieces of at most a mebibyte. Raises as `entries` does."""
         while self._left:
-            piece = self._source.read(min(self._left, _PIECE))
+            piece = self._read(min(self._left, _PIECE))
             if not piece:
                 raise InvalidInput("the layer is not a tar archive: it ends inside of a file")
             self._left -= len(piece)
@@ -88,7 +84,7 @@ class TarReader:
 
     def _next_header(self) -> Header | None:
         self._skip_rest()
-        block = self._source.read(BLOCK)
+        block = self._read(BLOCK)
         header = parse_header(block) if block else None
         if header is not None:
             self._meter.entry()
@@ -98,7 +94,7 @@ class TarReader:
         for piece in self.content():
             self._meter.ignore(len(piece))
         if self._padding:
-            self._source.read(self._padding)
+            self._read(self._padding)
             self._padding = 0
 
     def _extend(self, extended: dict[bytes, bytes], header: Header) -> None:
@@ -133,14 +129,12 @@ def _apply(records: dict[bytes, bytes], content: bytes) -> int:
 def _applied(header: Header, said: Mapping[bytes, bytes]) -> TarEntry:
     if not said:
         return TarEntry(_as_directory(header), {}, header.kind == tar_header.GNU_SPARSE)
-    header = header._replace(
-        name=said.get(b"path") or header.name,
-        link=said.get(b"linkpath") or header.link,
-        size=parse_size(said[b"size"]) if said.get(b"size") else header.size,
-        uid=parse_decimal(said[b"uid"], "owner") if said.get(b"uid") else header.uid,
-        gid=parse_decimal(said[b"gid"], "group") if said.get(b"gid") else header.gid,
-        mtime_ns=parse_time(said[b"mtime"]) if said.get(b"mtime") else header.mtime_ns,
-    )
+    header.name = said.get(b"path") or header.name
+    header.link = said.get(b"linkpath") or header.link
+    header.size = parse_size(said[b"size"]) if said.get(b"size") else header.size
+    header.uid = parse_decimal(said[b"uid"], "owner") if said.get(b"uid") else header.uid
+    header.gid = parse_decimal(said[b"gid"], "group") if said.get(b"gid") else header.gid
+    header.mtime_ns = parse_time(said[b"mtime"]) if said.get(b"mtime") else header.mtime_ns
     xattrs = {key.removeprefix(_XATTR): value for key, value in said.items() if key.startswith(_XATTR)}
     sparse = header.kind == tar_header.GNU_SPARSE or any(key.startswith(_SPARSE) for key in said)
     return TarEntry(_as_directory(header), xattrs, sparse)
@@ -149,5 +143,5 @@ def _applied(header: Header, said: Mapping[bytes, bytes]) -> TarEntry:
 def _as_directory(header: Header) -> Header:
     """Archives of before POSIX have no kind for directories: a slash at the end tells them."""
     if header.kind == tar_header.OLD_REGULAR and header.name.endswith(b"/"):
-        return header._replace(kind=tar_header.DIRECTORY)
+        header.kind = tar_header.DIRECTORY
     return header

@@ -8,8 +8,6 @@ to is kept.
 import os
 import stat
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import NamedTuple, TypeVar
 
 from agent.beneath.kernel import open_directory_beneath
 from agent.images.layers.budget import Meter
@@ -18,19 +16,20 @@ from agent.images.layers.walk import open_directory
 from agent.images.layers.xattrs import OPAQUE, set_attributes
 from shoal.errors import InvalidInput
 
-Made = TypeVar("Made")
-
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Ownership(NamedTuple):
+class Ownership:
     """What an entry has beside its content; `mtime_ns` since 1970, xattrs as they are to be set."""
 
-    mode: int
-    uid: int
-    gid: int
-    mtime_ns: int
-    xattrs: Mapping[str, bytes]
+    __slots__ = ("gid", "mode", "mtime_ns", "uid", "xattrs")
+
+    def __init__(self, mode: int, uid: int, gid: int, mtime_ns: int, xattrs: Mapping[str, bytes]) -> None:
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.mtime_ns = mtime_ns
+        self.xattrs = xattrs
 
 
 class LayerTree:
@@ -63,22 +62,23 @@ class LayerTree:
 
     def file(self, path: Parts, owner: Ownership, write: Callable[[int], None]) -> None:
         """A regular file; `write` gets its descriptor."""
-        file_fd, _ = self._create(path, lambda name, fd: os.open(name, _CREATE, 0o600, dir_fd=fd))
+        opened: list[int] = []
+        self._create(path, lambda name, fd: opened.append(os.open(name, _CREATE, 0o600, dir_fd=fd)))
         try:
-            write(file_fd)
-            _own(file_fd, owner, path)
+            write(opened[0])
+            _own(opened[0], owner, path)
         finally:
-            os.close(file_fd)
+            os.close(opened[0])
 
     def symlink(self, path: Parts, owner: Ownership, target: str) -> None:
         """A symbolic link; its target is kept as it is."""
-        _, parent_fd = self._create(path, lambda name, fd: os.symlink(target, name, dir_fd=fd))
+        parent_fd = self._create(path, lambda name, fd: os.symlink(target, name, dir_fd=fd))
         os.chown(path[-1], owner.uid, owner.gid, dir_fd=parent_fd, follow_symlinks=False)
         _set_time(path[-1], owner, parent_fd)
 
     def node(self, path: Parts, owner: Ownership, kind: int, device: int) -> None:
         """A device or a fifo: `kind` is S_IFCHR, S_IFBLK or S_IFIFO."""
-        _, parent_fd = self._create(path, lambda name, fd: os.mknod(name, kind | 0o600, device, dir_fd=fd))
+        parent_fd = self._create(path, lambda name, fd: os.mknod(name, kind | 0o600, device, dir_fd=fd))
         os.chown(path[-1], owner.uid, owner.gid, dir_fd=parent_fd, follow_symlinks=False)
         os.chmod(path[-1], owner.mode, dir_fd=parent_fd)
         _set_time(path[-1], owner, parent_fd)
@@ -93,7 +93,7 @@ class LayerTree:
         try:
             if _name_of(target) == name and os.path.sameopenfile(source_fd, fd):
                 return
-            self._create(path, partial(_link, source_fd, target[-1]))
+            self._create(path, lambda name, fd: _link(source_fd, target[-1], name, fd))
         except (FileNotFoundError, PermissionError) as error:
             raise _no_such_file(path, target) from error
         finally:
@@ -130,14 +130,15 @@ class LayerTree:
                 os.mkdir(name, 0o700, dir_fd=fd)
         return open_directory_beneath(fd, name), hides_lower
 
-    def _create(self, path: Parts, create: Callable[[str, int], Made]) -> tuple[Made, int]:
-        """What `create` makes of a name and its directory's descriptor, and the latter; replaces what has that name."""
+    def _create(self, path: Parts, create: Callable[[str, int], None]) -> int:
+        """Have `create` make a name in its directory, whose descriptor this returns; replaces what has that name."""
         name, fd = _name_of(path), self._open_parent(path)
         try:
-            return create(name, fd), fd
+            create(name, fd)
         except FileExistsError:
             self._discard(fd, name)
-            return create(name, fd), fd
+            create(name, fd)
+        return fd
 
     def _open_parent(self, path: Parts) -> int:
         """Descriptor of the directory that an entry is in, made if need be; good until the next call."""

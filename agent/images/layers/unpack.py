@@ -6,7 +6,7 @@ Entries come from `tar_reader`, go through `layer_paths`, and are written by `la
 import errno
 import os
 import stat
-from typing import BinaryIO
+from io import BufferedIOBase
 
 from agent.images.disk import DiskGuard
 from agent.images.layers import tar_header
@@ -45,7 +45,7 @@ _FARTHEST_TIME_NS = (1 << 33) * 1_000_000_000
 
 
 def unpack(
-    blob: BinaryIO, root_fd: int, discarded_fd: int, *, diff_id: str, budget: LayerBudget, disk: DiskGuard
+    blob: BufferedIOBase, root_fd: int, discarded_fd: int, *, diff_id: str, budget: LayerBudget, disk: DiskGuard
 ) -> None:
     """Fill an empty directory with the entries of a layer.
 
@@ -59,7 +59,7 @@ def unpack(
     """
     os.fchmod(root_fd, 0o755)
     stream, meter = LayerStream(blob, disk), Meter(budget)
-    reader, tree = TarReader(stream, meter), LayerTree(root_fd, discarded_fd, meter)
+    reader, tree = TarReader(stream.read, meter), LayerTree(root_fd, discarded_fd, meter)
     try:
         for entry in reader.entries():
             disk.add_entry()
@@ -84,11 +84,11 @@ def _write_or_refuse(tree: LayerTree, reader: TarReader, entry: TarEntry, disk: 
 def _write_entry(tree: LayerTree, reader: TarReader, entry: TarEntry, name: str, disk: DiskGuard) -> None:
     path = parts_of(name)
     kind = kind_of(path[-1]) if path else Kind.PLAIN
-    if kind is Kind.PLAIN:
+    if kind == Kind.PLAIN:
         _write_plain(tree, reader, entry, path, disk)
-    elif kind is Kind.OPAQUE:
+    elif kind == Kind.OPAQUE:
         tree.opaque(path[:-1])
-    elif kind is Kind.WHITEOUT:
+    elif kind == Kind.WHITEOUT:
         tree.whiteout((*path[:-1], hidden_by(path[-1])))
 
 

@@ -6,8 +6,6 @@ there, is one system call. Any other is walked a component at a time, each of wh
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from agent.beneath.kernel import open_directory_beneath
 from agent.images.layers.budget import Meter
@@ -94,8 +92,10 @@ class _Walk:
 
     def _make_directory(self, part: str) -> None:
         self._meter.entry()
-        with times_kept(self._fd):
-            os.mkdir(part, 0o755, dir_fd=self._fd)
+        before = os.fstat(self._fd)
+        os.mkdir(part, 0o755, dir_fd=self._fd)
+        # A directory has the time that its layer gives it, whatever is written into it.
+        os.utime(self._fd, ns=(before.st_atime_ns, before.st_mtime_ns))
         self._enter(open_directory_beneath(self._fd, part), part)
         os.utime(self._fd, ns=(0, 0))
 
@@ -107,14 +107,6 @@ class _Walk:
         if target.startswith("/"):
             self._go_to([])
         self._waiting.extend(reversed(components(target)))
-
-
-@contextmanager
-def times_kept(fd: int) -> Iterator[None]:
-    """A directory has the time that its layer gives it, whatever is written into it."""
-    before = os.fstat(fd)
-    yield
-    os.utime(fd, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _not_a_directory(path: Parts) -> InvalidInput:

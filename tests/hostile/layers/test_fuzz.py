@@ -131,9 +131,9 @@ def test_archives_are_read_as_python_reads_them(form: int, files: list[tuple[str
                 except ValueError:  # too long for this format
                     continue
     buffer.seek(0)
-    reader = TarReader(io.BytesIO(buffer.getvalue()), Meter(LayerBudget()))
+    reader = TarReader(io.BytesIO(buffer.getvalue()).read, Meter(LayerBudget()))
     found = [
-        (*entry.header[:2], entry.header.uid, entry.header.mtime_ns, b"".join(reader.content()))
+        (entry.header.name, entry.header.kind, entry.header.uid, entry.header.mtime_ns, b"".join(reader.content()))
         for entry in reader.entries()
     ]
     with tarfile.open(fileobj=buffer, errors="surrogateescape") as tar:

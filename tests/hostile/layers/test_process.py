@@ -132,6 +132,35 @@ def test_it_ends_at_once_when_nobody_wants_the_layer_any_more(tmp_path: Path) ->
     asyncio.run(run())
 
 
+def mounts_of(pid: int) -> str:
+    """The mount namespace that a process is in."""
+    return str(Path(f"/proc/{pid}/ns/mnt").readlink())
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_layer_s_process_has_no_other_root_than_its_directory(tmp_path: Path, when: str) -> None:
+    """Where it comes before the program itself has given up the host's files, as well as afterwards."""
+
+    async def run() -> None:
+        content, blob = opened(tmp_path / "store")
+        unpacker = Unpacker(content, reserve_bytes=0)
+        unpacker.prepare()
+        helper = helper_of(os.getpid())
+        if when == "later":
+            await asyncio.to_thread(until, lambda: mounts_of(helper) != mounts_of(os.getpid()), "it to leave the host")
+        task = asyncio.create_task(unpacker.unpack(blob, ANY))
+        process = await under_way(helper)
+        seen = Path(f"/proc/{process}/root")
+        await asyncio.to_thread(until, lambda: {each.name for each in seen.iterdir()} == {"layer", "discarded"}, "it")
+        assert mounts_of(process) != mounts_of(os.getpid())
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await unpacker.aclose()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("which", ["process", "helper"])
 def test_one_that_is_killed_is_told_and_the_next_layer_is_unpacked(tmp_path: Path, which: str) -> None:
     """As the kernel kills it first where the host is short of memory."""

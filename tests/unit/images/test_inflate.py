@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.images.layers.inflate import MOST_WINDOW_BITS, PIECE, inflated
+from agent.images.layers.inflate import PIECE, inflated
+from agent.images.layers.inflate_zstd import MOST_WINDOW_BITS
 from shoal.errors import InvalidInput
 
 if sys.version_info >= (3, 14):
