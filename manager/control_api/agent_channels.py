@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from grpc import aio
 
+from manager.control_api.agent_answers import CountedChannel, own_lines, readable
 from manager.control_api.seams import AgentAddress
 from shoal.api.v1.streams_pb2 import (
     CallDriverRequest,
@@ -72,14 +73,17 @@ class AgentChannels:
     _held: dict[str, _Held] = field(default_factory=dict)
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
-        """The node's lines, in its order.
+    async def read(self, agent: AgentAddress, request: ReadLogsRequest) -> AsyncGenerator[LogBatch, None]:
+        """The node's lines of the tasks, in its order.
 
         Raises:
-            Unavailable: the node does not answer within 5 s, or the connection broke.
+            Unavailable: the node does not answer within 5 s, or gives others; or the connection broke.
             NotFound: it has none of the tasks.
         """
-        return self._answers(agent, lambda stub: stub.ReadLogs(request))
+        asked = frozenset(request.task_ids)
+        async with aclosing(self._answers(agent, lambda stub: stub.ReadLogs(request))) as batches:
+            async for batch in batches:
+                yield own_lines(batch, asked, agent)
 
     def exec(self, agent: AgentAddress, messages: AsyncIterator[ExecInput]) -> AsyncGenerator[ExecOutput, None]:
         """What a program in a container of the node's answers; it is hung up on when nobody listens any more.
@@ -170,7 +174,7 @@ class AgentChannels:
         """Of a call that is made by `called`."""
         async with self._channel(agent) as channel:
             try:
-                return _readable(await called(AgentStreamsStub(channel)), agent)
+                return readable(await called(_stub(channel)), agent)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
 
@@ -179,10 +183,10 @@ class AgentChannels:
     ) -> AsyncGenerator[Any, None]:
         """Of a call that is made by `called`, as they come; it is cancelled when nobody wants more."""
         async with self._channel(agent) as channel:
-            call = called(AgentStreamsStub(channel))
+            call = called(_stub(channel))
             try:
                 async for answer in call:
-                    yield _readable(answer, agent)
+                    yield readable(answer, agent)
             except grpc.RpcError as error:
                 raise to_error(error, address=f"the agent at {agent.address}") from error
             finally:
@@ -231,8 +235,7 @@ class AgentChannels:
         task.add_done_callback(self._closing.discard)
 
 
-def _readable(answer: Answer | None, agent: AgentAddress) -> Answer:
-    """The answer itself. gRPC gives None for bytes that are no such message, which only a strange agent sends."""
-    if answer is None:
-        raise Unavailable(f"the agent at {agent.address} gives an answer that cannot be read; is it of this version?")
-    return answer
+def _stub(channel: aio.Channel) -> "AgentStreamsAsyncStub":
+    counted: Any = CountedChannel(channel)
+    stub: AgentStreamsAsyncStub = AgentStreamsStub(counted)
+    return stub

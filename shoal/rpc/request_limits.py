@@ -42,22 +42,25 @@ _PARTS: Mapping[str, tuple[Parts, int]] = {
     "/shoal.api.v1.Dispatcher/Session": (Parts(AgentMessage.DESCRIPTOR), SESSION_PARTS)
 }
 _SMALL_BYTES = 64 << 10
-"""Smaller requests are not worth counting."""
+"""Smaller messages are not worth counting."""
 
 Deserializer = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True)
 class Oversized:
-    """Stands for a request that was not parsed; `reason` is one line for the caller."""
+    """Stands for a message that was not parsed; `reason` is one line for the caller."""
 
     reason: str
 
 
 def counted(method: str, parse: Deserializer) -> Deserializer:
     """Parses requests within the method's bounds, and lets `Oversized` stand for others."""
-    most_bytes = REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES)
-    parts, most_parts = _PARTS.get(method, (None, 0))
+    return within(parse, REQUEST_BYTES.get(method, MAX_MESSAGE_BYTES), *_PARTS.get(method, (None, 0)))
+
+
+def within(parse: Deserializer, most_bytes: int, parts: Parts | None, most_parts: int) -> Deserializer:
+    """Parses messages of so many bytes and entries, and lets `Oversized` stand for others."""
 
     def read(raw: bytes) -> Any:
         if len(raw) > most_bytes:

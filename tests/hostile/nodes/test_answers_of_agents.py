@@ -26,6 +26,7 @@ from shoal.api.v1.task_pb2 import Task
 from shoal.errors import ShoalError, Unavailable
 from shoal.identity.authority import Authority
 from shoal.identity.roles import Caller, Role
+from shoal.log_lines import stamp_of
 from shoal.rpc.server import listen
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -39,11 +40,12 @@ Calls = dict[str, Callable[[AgentChannels, AgentAddress], Awaitable[Any]]]
 
 
 @asynccontextmanager
-async def hostile_agent(*usages: bytes) -> AsyncGenerator[tuple[AgentChannels, AgentAddress]]:
+async def hostile_agent(*usages: bytes, logs: bytes = NO_MESSAGE) -> AsyncGenerator[tuple[AgentChannels, AgentAddress]]:
     """An agent with the certificate of node n1 whose answers are bytes as they are, and a manager's channels.
 
     Args:
         usages: what it answers to `ReadUsage`, one after the other.
+        logs: what it answers to `ReadLogs`, again and again.
     """
     told = iter(usages)
 
@@ -56,9 +58,14 @@ async def hostile_agent(*usages: bytes) -> AsyncGenerator[tuple[AgentChannels, A
     async def answers(request: bytes, context: Any) -> AsyncGenerator[bytes]:
         yield NO_MESSAGE
 
+    async def batches(request: bytes, context: Any) -> AsyncGenerator[bytes]:
+        while True:
+            yield logs
+
     handlers: dict[str, Any] = {name: grpc.unary_unary_rpc_method_handler(answer) for name in SINGLE}
     handlers["ReadUsage"] = grpc.unary_unary_rpc_method_handler(measured)
     handlers |= {name: grpc.unary_stream_rpc_method_handler(answers) for name in STREAMS}
+    handlers["ReadLogs"] = grpc.unary_stream_rpc_method_handler(batches)
     authority = Authority.create(CLUSTER, datetime.now(UTC))
     shown, manager = (
         authority.issue(Caller(name, role, CLUSTER), datetime.now(UTC))
@@ -130,5 +137,34 @@ def test_a_node_tells_of_its_own_tasks_alone_and_in_numbers_that_can_be() -> Non
             assert 0 <= uses["own"].nano_cpus <= 1 << 53 and 0 <= uses["own"].memory_bytes <= 1 << 53
             # Once more, with no message at all: a warning.
             assert "cannot be read" in (await reader.read([Task(id="own", node_id="n1")]))[1][0]
+
+    asyncio.run(scenario())
+
+
+def batch(*runs: tuple[str, bytes]) -> bytes:
+    return streams.LogBatch(
+        runs=[streams.LogRun(task_id=name, lines=lines) for name, lines in runs]
+    ).SerializeToString()
+
+
+LINE = stamp_of(1) + b" stdout F x\n"
+LATE = stamp_of(1 << 62) + b" stdout F x\n"
+
+
+@pytest.mark.parametrize(
+    ("logs", "text"),
+    [
+        pytest.param(
+            batch(("own", LINE), ("others", LINE)), "other lines than those of the tasks", id="of other tasks"
+        ),
+        pytest.param(batch(("own", b"\n" * (3 << 20) + LATE)), "other lines than those of the tasks", id="no lines"),
+        pytest.param(b"\x0a\x00" * (1 << 20), "too many entries; the maximum is 60,000", id="a million runs"),
+    ],
+)
+def test_lines_are_those_of_the_tasks_that_were_asked_for(logs: bytes, text: str) -> None:
+    async def scenario() -> None:
+        async with hostile_agent(logs=logs) as (channels, agent):
+            with pytest.raises(Unavailable, match=text):
+                await first(channels.read(agent, streams.ReadLogsRequest(task_ids=["own"])))
 
     asyncio.run(scenario())
