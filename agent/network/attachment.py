@@ -7,7 +7,16 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TypeVar
 
 from agent.network.names import GATEWAY, GATEWAY6, LOCAL_POOL6, link_name
-from agent.network.netlink.messages import Address, Message, Neighbour, Route, add_address, add_neighbour, add_route
+from agent.network.netlink.messages import (
+    SILENT,
+    Address,
+    Message,
+    Neighbour,
+    Route,
+    add_address,
+    add_neighbour,
+    add_route,
+)
 from agent.network.protocols import protocol_number
 from agent.network.tables import Subnet
 from shoal.api.v1.task_pb2 import TaskPort
@@ -138,8 +147,10 @@ def exit_address(
 
 
 def host_routes(attachment: Attachment) -> list[Route]:
-    """Each address has a route of its own over the task's link."""
-    return [Route(ip_network(address), attachment.link) for address in attachment.all_addresses]
+    """Each address has a route of its own over the task's link, and behind it a silent one. That one counts once the
+    kernel has deleted the link with the container: nobody is told that there is no route before the agent knows."""
+    prefixes = list(map(ip_network, attachment.all_addresses))
+    return [Route(prefix, link) for link in (SILENT, attachment.link) for prefix in prefixes]
 
 
 def host_neighbours(attachment: Attachment) -> list[Neighbour]:

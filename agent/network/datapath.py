@@ -17,6 +17,7 @@ from agent.network.balancing.silence import Silence
 from agent.network.comparison import Comparison, Findings, asked_again, present_state
 from agent.network.encryption.sealing import Sealing
 from agent.network.floods import floods
+from agent.network.flows import TRIED_SECONDS, Withdrawn
 from agent.network.host_routes import host_prefixes
 from agent.network.kernel_features import rules_refused
 from agent.network.kernel_state import KernelState, additions, kernel_state, only_ipv4, plan, removals
@@ -62,8 +63,8 @@ class Datapath:
         self._resolver_port = resolver_ports[socket.IPPROTO_UDP]
         self._live = LiveTables()
         self._balance = Balance()
-        self._silence = Silence(time.monotonic)
         self._attachments: dict[str, Attachment] = {}
+        self.silence = Silence(clock=time.monotonic, led_to=self._balance.led_to, attached=lambda: self.attachments)
         self._sizes = LinkSizes()
         self._in_doubt, self._told, self._settled = True, False, False
         self.local_pool = USUAL
@@ -160,28 +161,28 @@ class Datapath:
         return nft.merged(self._elements(), self._balance.elements())
 
     def _state(self, tables: Tables, attachments: Collection[Attachment]) -> KernelState:
-        pool, ipv6 = self.local_pool, self._overlay.has_ipv6
-        return kernel_state(tables, attachments, self._overlay.index, pool, ipv6=ipv6)
+        overlay = self._overlay
+        return kernel_state(tables, attachments, overlay.index, self.local_pool, ipv6=overlay.has_ipv6)
 
-    def apply(self, step: Step, services: Services) -> Collection[Address]:
+    def apply(self, step: Step, services: Services) -> Withdrawn:
         """Bring the kernel from the tables and services of the last call a step on, and to these services.
 
         Routes, neighbours and the like that the kernel refuses are in `findings`, and tried again at each comparison:
         nothing else has to wait for them.
-
-        Returns addresses of backends that clients are not led to any more.
 
         Raises:
             Unavailable: the kernel refused the rules; the next call, or `verify`, compares everything and tries again.
         """
         parts = self._live.take(step)
         move, self._told = self._balance.follow(services), True
+        withdrawn = Withdrawn(move.withdrawn, self._balance.withdrawn_lately(step.gone, TRIED_SECONDS))
+        self._connection.attempt(self.silence.begin(withdrawn.gone))
         if step.sealed is not None:
             self.tunnels.apply(step.sealed)
         self.tunnels.move(step.moves)
         if self._in_doubt:
             self.verify()
-            return move.withdrawn
+            return withdrawn
         self._in_doubt = True
         was, will_be = (self._state(each, ()) for each in parts)
         # No client is led to where there is no way yet, or no longer one.
@@ -192,7 +193,7 @@ class Datapath:
         refusals += self._connection.attempt(removals(was, will_be))
         self.findings.refuses((asked_again(each.text) for each in refusals), besides=True)
         self._in_doubt = False
-        return move.withdrawn
+        return withdrawn
 
     def _commit(self, before: nft.Elements, after: nft.Elements) -> None:
         """Change the elements; where the table was not as we left it, set right all of it."""
@@ -257,18 +258,16 @@ class Datapath:
         gone = [each for task_id in task_ids if (each := self._attachments.pop(task_id, None)) is not None]
         if not gone:
             return
-        led_to = self._balance.led_to([address for each in gone for address in each.all_addresses])
         try:
             self._commit(reduce(nft.merged, map(nft.of_attachment, gone)), {})
         finally:
-            self._connection.attempt(map(messages.add_route, self._silence.begin(led_to)))
+            self._connection.attempt(self.silence.after(gone))
             self._connection.apply(ended(each.link) for each in gone)
 
     def sweep(self) -> bool:
         """Delete the links of ended tasks, all at once, and silence that is over; whether some of it is not."""
-        over = map(messages.delete_route, self._silence.over())
-        self._connection.apply([messages.delete_group(names.ENDED_GROUP), *over])
-        return self._silence.lasts
+        self._connection.apply([messages.delete_group(names.ENDED_GROUP), *self.silence.over()])
+        return self.silence.lasts
 
     def adopt(self, attachments: Iterable[Attachment]) -> None:
         """Take over links that an earlier process left, and delete all others of ours with what leads to them. What it
@@ -278,6 +277,7 @@ class Datapath:
         surplus = [link.index for link in self.container_links() if link.index not in kept]
         self._connection.apply(map(ended, surplus))
         self.sweep()
+        self.silence.resume(inventory.silent_routes(self._connection))
         self._table.keep_only(self._elements())
 
     def container_links(self) -> list[inventory.Link]:
@@ -331,12 +331,12 @@ class Datapath:
                 found.wrong.append(f"the link {attachment.name} {text}")
         rooms = Rooms(self.underlay.overlay_mtu, self.tunnels.mtu)
         made = restored(lost, self._connection, self._live.whole.subnets, rooms, self._claim, found)
-        self._attachments = {each.task_id: each for each in self.attachments if each not in lost or each in made}
+        self.silence.after([self._attachments.pop(each.task_id) for each in lost if each not in made])
 
     def _repair_routes(self, found: Comparison) -> None:
         present = present_state(self._connection, self._overlay.index, {each.link for each in self.attachments})
         wanted = self._state(self._live.whole, self.attachments)
-        wanted = replace(wanted, routes=self._silence.beside(wanted.routes | self.tunnels.routes))
+        wanted = replace(wanted, routes=wanted.routes | self.tunnels.routes | self.silence.routes)
         todo = plan(present, wanted if self._overlay.has_ipv6 else only_ipv4(wanted))
         refusals = self._connection.attempt(todo)
         found.refused += (asked_again(each.text) for each in refusals)

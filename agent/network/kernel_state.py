@@ -15,6 +15,7 @@ from agent.network.netlink.messages import (
     Forwarding,
     Message,
     Neighbour,
+    Network,
     Route,
     Rule,
     add_forwarding,
@@ -121,12 +122,15 @@ def removals(present: KernelState, wanted: KernelState) -> list[Message]:
     """The rest of it."""
     return [
         *_removed(present.rules, wanted.rules, delete_rule, lambda rule: rule),
-        *_removed(
-            present.routes, wanted.routes, delete_route, lambda route: (route.table, route.destination, route.link == 0)
-        ),
+        *_removed(present.routes, wanted.routes, delete_route, _place),
         *_removed(present.neighbours, wanted.neighbours, delete_neighbour, lambda entry: (entry.link, entry.address)),
         *_removed(present.forwarding, wanted.forwarding, delete_forwarding, lambda entry: (entry.link, entry.mac)),
     ]
+
+
+def _place(route: Route) -> tuple[int, Network, int]:
+    """Of a route among the others: of one to a link, of an unreachable and of a silent one each has its own."""
+    return route.table, route.destination, min(route.link, 1)
 
 
 Entry = TypeVar("Entry", Route, Rule, Neighbour, Forwarding)

@@ -27,6 +27,12 @@ class Step:
     sealed: Sealed | None = None
     moves: Moves = field(default_factory=Moves)
 
+    @property
+    def gone(self) -> frozenset[Address]:
+        """Containers' addresses that no other node has any more."""
+        was, now = (each.routes.keys() | each.sealed.places.keys() for each in (self.before, self.after))
+        return frozenset(was - now)
+
 
 class LiveTables:
     """`whole` is the current state; its mappings are changed in place."""

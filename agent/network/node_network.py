@@ -202,6 +202,8 @@ class NodeNetwork:
             if not named_first:
                 self._name(understood)
             self.encryption.applied()
+            if self._datapath.silence.lasts:
+                self._ended.set()
 
     def _name(self, understood: Understood) -> None:
         for gone in understood.gone:
@@ -301,6 +303,7 @@ class NodeNetwork:
         found = {alias.task_id: (link, alias) for link in links if (alias := read_alias(link.alias)) is not None}
         left = [adopted(task, *found[task.id], ipv6=self._has_ipv6) for task in live if task.id in found]
         await self._in_kernel(self._datapath.adopt, left)
+        self._ended.set()
         for attachment in left:
             self._askers.add(attachment)
             try:

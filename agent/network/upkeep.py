@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -10,8 +10,9 @@ from agent.network import ownership
 from agent.network.balancing.frontends import Services
 from agent.network.comparison import Findings
 from agent.network.condition import Condition
+from agent.network.flows import Withdrawn
 from agent.network.live_tables import Step
-from agent.network.netlink.messages import Address, Network
+from agent.network.netlink.messages import Network
 from agent.network.obstacles import loosen
 from agent.network.underlay import Underlay
 from shoal.api.v1.node_pb2 import HostListener
@@ -47,7 +48,7 @@ class Kernel(Protocol):
     def underlay(self) -> Underlay: ...
     @property
     def tunnels(self) -> Encryption: ...
-    def apply(self, step: Step, services: Services) -> Collection[Address]: ...
+    def apply(self, step: Step, services: Services) -> Withdrawn: ...
     def verify(self) -> Sequence[str]: ...
     def host_prefixes(self) -> Sequence[Network]: ...
     def floods(self) -> Sequence[str]: ...
@@ -67,7 +68,7 @@ class Host(Protocol):
 class Flowing(Protocol):
     """The part of the flows of datagrams that is needed here."""
 
-    async def lead_anew(self, withdrawn: Collection[Address]) -> None: ...
+    async def lead_anew(self, withdrawn: Withdrawn) -> None: ...
 
 
 class Upkeep:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import chain
 
 from agent.network.balancing.elements import Spread, service_elements, slot_elements
 from agent.network.balancing.frontends import Frontend, Services
@@ -47,11 +48,20 @@ class Balance:
         return {**service_elements(self._services), **slot_elements(spread)}
 
     def led_to(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Those of them that clients are led to, or were a moment ago: other nodes may not know it yet."""
-        among, since = {str(each): each for each in addresses}, self._clock() - SECONDS
-        targets = (target.partition(" ")[0] for each in self._services.backends.values() for target in each)
-        led_to = frozenset(among[target] for target in targets if target in among)
-        return led_to | {each for each in addresses if self._withdrawn.get(each, since) > since}
+        """Those of them that clients are led to, or were a moment ago: other nodes may not know it yet. These may lead
+        clients to this node's tasks by ports that it does not lead itself, since a program has them here."""
+        if not addresses:
+            return frozenset()
+        among, known = {str(each): each for each in addresses}, self._services
+        targets = (target.partition(" ")[0] for each in known.backends.values() for target in each)
+        own = (target.partition(" ")[0] for each in (known.targets, known.targets6) for target in each)
+        led_to = frozenset(among[target] for target in chain(targets, own) if target in among)
+        return led_to | self.withdrawn_lately(addresses, SECONDS)
+
+    def withdrawn_lately(self, addresses: Collection[Address], seconds: float) -> frozenset[Address]:
+        """Those of them that some frontend led to, and leads to no more, at most `SECONDS` ago."""
+        since = self._clock() - seconds
+        return frozenset(each for each in addresses if self._withdrawn.get(each, since) > since)
 
     def follow(self, services: Services) -> Move:
         """Lead clients by these from now on."""

@@ -5,13 +5,17 @@ clients who are led to it until every node is told. An answer, "no route to host
 their kernels try again a second later, and by then the nodes lead them to another task (`flows`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import ip_network
 
-from agent.network.netlink.messages import SILENT, Address, Network, Route
+from agent.network.attachment import Attachment, host_routes
+from agent.network.netlink.messages import SILENT, Address, Message, Route, add_route, delete_route
 
 SECONDS = 3.0
 """Clients try again after one second, and after three (RFC 6298, 2)."""
+MOST_SECONDS = 30.0
+"""While this node itself leads clients there. Where no manager tells it otherwise for so long, an error serves them
+better than one more attempt."""
 
 
 class Silence:
@@ -19,34 +23,67 @@ class Silence:
 
     Args:
         clock: seconds, monotonic.
+        led_to: which of some addresses clients are led to, or were a moment ago.
+        attached: this node's tasks, whose addresses have silent routes in any case.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float],
+        led_to: Callable[[Collection[Address]], Collection[Address]],
+        attached: Callable[[], Iterable[Attachment]],
+    ) -> None:
         self._clock = clock
-        self._until: dict[Route, float] = {}
+        self._led_to = led_to
+        self._attached = attached
+        self._since: dict[Address, float] = {}
 
     @property
     def lasts(self) -> bool:
-        """Whether some are silent."""
-        return bool(self._until)
+        """Whether some are silent. Safe from any thread."""
+        return bool(self._since)
 
-    def begin(self, addresses: Iterable[Address]) -> list[Route]:
-        """Routes to add, in the place of those to the tasks."""
-        routes = [Route(ip_network(address), SILENT) for address in addresses]
-        self._until.update(dict.fromkeys(routes, self._clock() + SECONDS))
-        return routes
+    @property
+    def routes(self) -> frozenset[Route]:
+        """Of those that are silent."""
+        return frozenset(map(_silent, self._since))
 
-    def over(self) -> list[Route]:
-        """Routes to remove. Where an address was given to another task meanwhile, its own route has taken the place."""
+    def begin(self, addresses: Collection[Address]) -> list[Message]:
+        """Have these silent, though no task of this node has had them."""
+        new = self._not_attached(addresses)
+        self._since.update(dict.fromkeys(new, self._clock()))
+        return [add_route(_silent(address)) for address in new]
+
+    def resume(self, routes: Iterable[Route]) -> None:
+        """An earlier process of the agent left these: some tasks ended when nobody looked."""
+        self.begin([route.destination.network_address for route in routes])
+
+    def after(self, ended: Collection[Attachment]) -> list[Message]:
+        """Tasks of this node have ended. Where clients are led to them only the silent routes stay; elsewhere these go
+        now, and the others with the link."""
+        led_to = frozenset(self._led_to([address for each in ended for address in each.all_addresses]))
+        self._since.update(dict.fromkeys(led_to, self._clock()))
+        routes = [(route.destination.network_address in led_to, route) for each in ended for route in host_routes(each)]
+        return [delete_route(route) for is_led_to, route in routes if is_led_to != (route.link == SILENT)]
+
+    def over(self) -> list[Message]:
+        """What removes the routes of those that have been silent for long enough."""
         now = self._clock()
-        ended = [route for route, until in self._until.items() if until <= now]
-        for route in ended:
-            del self._until[route]
-        return ended
+        due = [address for address, since in self._since.items() if since <= now - SECONDS]
+        led_to = self._led_to(due)
+        ended = [each for each in due if each not in led_to or self._since[each] <= now - MOST_SECONDS]
+        for address in ended:
+            del self._since[address]
+        return [delete_route(_silent(address)) for address in self._not_attached(ended)]
 
-    def beside(self, routes: frozenset[Route]) -> frozenset[Route]:
-        """These with those of silent addresses, where these lead to none of them."""
-        if not self._until:
-            return routes
-        taken: set[Network] = {route.destination for route in routes}
-        return routes | {route for route in self._until if route.destination not in taken}
+    def _not_attached(self, addresses: Collection[Address]) -> list[Address]:
+        """Those that no task of this node has now."""
+        if not addresses:
+            return []
+        attached = {address for each in self._attached() for address in each.all_addresses}
+        return [address for address in addresses if address not in attached]
+
+
+def _silent(address: Address) -> Route:
+    return Route(ip_network(address), SILENT)

@@ -145,16 +145,21 @@ def own_routes(connection: Connection) -> list[Route]:
     return [_route(body) for body in _routes(connection, PROTOCOL)]
 
 
+def silent_routes(connection: Connection) -> list[Route]:
+    """Those of them that drop without a word."""
+    return [_route(body) for body in _routes(connection, PROTOCOL, BLACKHOLE)]
+
+
 def foreign_routes(connection: Connection) -> set[Network]:
     """Where other programs' routes of any table lead, but for the host's own addresses."""
     bodies = (body for body in _routes(connection, 0) if body[5] != PROTOCOL and body[4] != LOCAL_TABLE)
     return {_destination(body, attributes(body, 12)) for body in bodies}
 
 
-def _routes(connection: Connection, protocol: int) -> Iterator[bytes]:
-    """Of all tables; of every protocol where that is 0."""
+def _routes(connection: Connection, protocol: int, kind: int = 0) -> Iterator[bytes]:
+    """Of all tables; of every protocol where that is 0, and of every kind likewise."""
     for family in _FAMILIES:
-        header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, protocol, 0, 0, 0)
+        header = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, protocol, 0, kind, 0)
         yield from (reply.body for reply in connection.dump(GETROUTE, header) if reply.body[0] == family)
 
 

@@ -31,6 +31,7 @@ ENTRY_MARK, ENTRY_MASK = 0x53000000, 0xFF000000
 ZONE_MASK = 0xFFFF
 """What of such a mark is the zone of connection tracking of what that node leads here; never 0, where all else is."""
 SUBNET_METRIC = 0xF0000000
+SILENT_METRIC = 0xE0000000
 """Of the routes that catch a subnet's unknown addresses: any other route to the same subnet wins."""
 NUD_PERMANENT, NUD_NOARP, NTF_SELF = 0x80, 0x40, 0x02
 
@@ -205,7 +206,7 @@ def add_address(index: int, address: Address, scope: int = SCOPE_UNIVERSE, *, la
 
 
 SILENT = -1
-"""In the place of a route's link: what is sent there is dropped, and nobody is told."""
+"""In the place of a route's link: what no other route leads there is dropped, and nobody is told."""
 
 
 class Route(NamedTuple):
@@ -232,8 +233,8 @@ def _route_body(route: Route) -> bytes:
     body = struct.pack("=BBBBBBBBI", *head, 0, 0, table & 255, PROTOCOL, scope, kind, onlink)
     body += attribute(1, destination.network_address.packed) if destination.prefixlen else b""
     body += number(15, table)
-    if link != SILENT:
-        body += number(4, link) if link else number(6, SUBNET_METRIC)
+    metric = {0: SUBNET_METRIC, SILENT: SILENT_METRIC}.get(link)
+    body += number(4, link) if metric is None else number(6, metric)
     body += _next_hop(via, destination) if via else b""
     body += nest(8, number(2, mtu)) if mtu else b""
     return body + (attribute(7, source.packed) if source else b"")

@@ -130,7 +130,8 @@ def test_a_moment_later_its_address_is_unreachable_and_another_task_may_have_it(
         asker = hosts.attach(hosts.one, task(other)).netns_fd
         with ExitStack() as stack:
             assert Clients(stack, asker, ("10.99.1.2", 80)).ended() == ["hello"] * CLIENTS
-        assert "blackhole" not in run(hosts.two.descriptor, "ip", "route")
+        for address in ("10.99.1.2", "fd99:1::2"):
+            assert "dev sh-ask000000009" in run(hosts.two.descriptor, "ip", "route", "get", address)
 
 
 def test_the_silence_ends(hosts6: Hosts) -> None:
@@ -139,6 +140,7 @@ def test_the_silence_ends(hosts6: Hosts) -> None:
     hosts.apply([net(), MESH], [lost], service())
     hosts.attach(hosts.two, task(lost))
     hosts.two.call(hosts.two.network.detach(lost.task_id))
+    hosts.apply([net(), MESH], [], service())
     for family in ("-4", "-6"):
         assert until(lambda family=family: "blackhole" not in run(hosts.two.descriptor, "ip", family, "route"), 30)  # type: ignore[misc]
 

@@ -1,79 +1,156 @@
 """Addresses of tasks that ended while clients were led to them."""
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from collections.abc import Collection
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_network
 
+from agent.network.attachment import Attachment
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Frontend, Kind, Services
-from agent.network.balancing.silence import SECONDS, Silence
-from agent.network.netlink.messages import SILENT, Route
+from agent.network.balancing.silence import MOST_SECONDS, SECONDS, Silence
+from agent.network.live_tables import Step
+from agent.network.netlink.messages import SILENT, Address, Route, add_route, delete_route
+from agent.network.tables import Tables
 
 ONE, TWO, SIX = IPv4Address("10.99.0.1"), IPv4Address("10.99.0.2"), IPv6Address("fd99::1")
+NODE = IPv4Address("192.0.2.1")
 
 
-class Clock:
-    now = 100.0
+class Node:
+    """A clock, whom clients are led to, and who is attached."""
 
-    def __call__(self) -> float:
-        return self.now
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.led_to: set[Address] = set()
+        self.attached: list[Attachment] = []
+        self.silence = Silence(
+            clock=lambda: self.now, led_to=lambda some: self.led_to & set(some), attached=lambda: self.attached
+        )
+
+    def silent(self) -> set[Address]:
+        return {route.destination.network_address for route in self.silence.routes}
+
+
+def silent(address: Address) -> Route:
+    return Route(ip_network(address), SILENT)
+
+
+def attachment(*addresses: IPv4Address, link: int = 7) -> Attachment:
+    return Attachment("task1", link, "02:00:00:00:00:01", {str(each): each for each in addresses}, None, ())
+
+
+def removed(*addresses: Address) -> set[object]:
+    return {delete_route(silent(address)) for address in addresses}
 
 
 def test_it_is_over_after_its_time() -> None:
-    clock = Clock()
-    silence = Silence(clock)
-    (first,) = silence.begin([ONE])
-    assert first == Route(IPv4Network("10.99.0.1/32"), SILENT)
-    clock.now += SECONDS / 2
-    silence.begin([TWO])
-    assert silence.over() == []
-    clock.now += SECONDS / 2
-    assert silence.over() == [first] and silence.over() == [] and silence.lasts
-    assert {route.destination for route in silence.beside(frozenset())} == {IPv4Network("10.99.0.2/32")}
+    node = Node()
+    assert node.silence.begin([ONE]) == [add_route(Route(IPv4Network("10.99.0.1/32"), SILENT))]
+    node.now += SECONDS / 2
+    node.silence.begin([TWO])
+    assert node.silence.over() == []
+    node.now += SECONDS / 2
+    assert set(node.silence.over()) == removed(ONE)
+    assert node.silence.over() == [] and node.silence.lasts and node.silent() == {TWO}
 
 
 def test_nothing_lasts_when_all_is_over() -> None:
-    clock = Clock()
-    silence = Silence(clock)
-    lasts = [silence.lasts]
-    silence.begin([ONE, SIX])
-    lasts.append(silence.lasts)
-    clock.now += SECONDS
-    assert len(silence.over()) == 2
-    assert [*lasts, silence.lasts] == [False, True, False]
+    node = Node()
+    lasts = [node.silence.lasts]
+    node.silence.begin([ONE, SIX])
+    lasts.append(node.silence.lasts)
+    node.now += SECONDS
+    assert set(node.silence.over()) == removed(ONE, SIX)
+    assert [*lasts, node.silence.lasts] == [False, True, False]
 
 
 def test_one_that_ends_again_is_silent_for_as_long_again() -> None:
-    clock = Clock()
-    silence = Silence(clock)
-    silence.begin([ONE])
-    clock.now += SECONDS / 2
-    silence.begin([ONE])
-    clock.now += SECONDS / 2
-    assert silence.over() == []
+    node = Node()
+    node.silence.begin([ONE])
+    node.now += SECONDS / 2
+    node.silence.begin([ONE])
+    node.now += SECONDS / 2
+    assert node.silence.over() == []
 
 
-def test_a_route_to_another_task_takes_its_place() -> None:
-    silence = Silence(Clock())
-    (first,) = silence.begin([ONE])
-    other = Route(IPv4Network("10.99.0.2/32"), 7)
-    assert silence.beside(frozenset({other})) == {first, other}
-    given = Route(IPv4Network("10.99.0.1/32"), 8)
-    assert silence.beside(frozenset({given})) == {given}
+def test_it_goes_on_while_clients_are_led_there_but_not_for_ever() -> None:
+    node = Node()
+    node.led_to = {ONE}
+    node.silence.after([attachment(ONE)])
+    node.now += 2 * SECONDS
+    assert node.silence.over() == []
+    node.now += MOST_SECONDS
+    assert set(node.silence.over()) == removed(ONE)
+
+
+def test_of_tasks_that_ended_those_stay_silent_that_clients_are_led_to() -> None:
+    node = Node()
+    node.led_to = {ONE}
+    done = node.silence.after([attachment(ONE, TWO, link=7)])
+    assert set(done) == {delete_route(Route(ip_network(ONE), 7))} | removed(TWO)
+    assert node.silent() == {ONE}
+
+
+def test_a_task_that_has_the_address_keeps_its_silent_route() -> None:
+    node = Node()
+    node.silence.begin([ONE, TWO])
+    node.attached = [attachment(ONE)]
+    node.now += SECONDS
+    assert set(node.silence.over()) == removed(TWO)
+    assert node.silence.begin([ONE]) == [] and not node.silence.lasts
+
+
+def test_what_an_earlier_process_left_lasts_on() -> None:
+    node = Node()
+    node.attached = [attachment(ONE)]
+    node.silence.resume([silent(ONE), silent(TWO), silent(SIX)])
+    assert node.silent() == {TWO, SIX}
+
+
+def balance(now: list[float], services: Services) -> Balance:
+    made = Balance(clock=lambda: now[0])
+    made.follow(services)
+    return made
+
+
+def led_to(made: Balance, *addresses: Address) -> Collection[Address]:
+    return made.led_to(addresses)
 
 
 def test_only_addresses_that_clients_are_led_to() -> None:
-    clock = Clock()
-    balance = Balance(clock=clock)
-    balance.follow(
+    now = [100.0]
+    made = balance(
+        now,
         Services(
             {
                 Frontend(Kind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"}),
                 Frontend(Kind.MESH6, "6 . 80"): frozenset({"fd99::1 . 80"}),
                 Frontend(Kind.VIRTUAL, "10.99.0.201"): frozenset(),
             }
-        )
+        ),
     )
-    assert balance.led_to([ONE, TWO, SIX]) == {ONE, SIX}
-    balance.follow(Services())
-    assert balance.led_to([ONE, TWO, SIX]) == {ONE, SIX}  # other nodes may still lead there
-    clock.now += SECONDS
-    assert not balance.led_to([ONE, TWO, SIX])
+    assert led_to(made, ONE, TWO, SIX) == {ONE, SIX}
+    made.follow(Services())
+    assert led_to(made, ONE, TWO, SIX) == {ONE, SIX}  # other nodes may still lead there
+    now[0] += SECONDS
+    assert not led_to(made, ONE, TWO, SIX)
+
+
+def test_other_nodes_lead_to_tasks_by_ports_that_this_node_does_not_lead() -> None:
+    targets, targets6 = frozenset({"10.99.0.2 . 6 . 80"}), frozenset({"fd99::1 . 6 . 80"})
+    assert led_to(balance([1.0], Services({}, targets, targets6)), ONE, TWO, SIX) == {TWO, SIX}
+
+
+def test_attempts_may_be_left_for_a_moment_after_a_backend_was_withdrawn() -> None:
+    now = [100.0]
+    made = balance(now, Services({Frontend(Kind.VIRTUAL, "10.99.0.200"): frozenset({"10.99.0.1"})}))
+    assert not made.withdrawn_lately([ONE, TWO], 1.0)
+    made.follow(Services())
+    now[0] += 0.5
+    assert made.withdrawn_lately([ONE, TWO], 1.0) == {ONE}
+    now[0] += 0.5
+    assert not made.withdrawn_lately([ONE, TWO], 1.0)
+
+
+def test_addresses_that_a_step_takes_away() -> None:
+    step = Step(Tables(routes={ONE: NODE, TWO: NODE}), Tables(routes={TWO: IPv4Address("192.0.2.2")}))
+    assert step.gone == {ONE}

@@ -1,7 +1,7 @@
 """What is found of a node's network reaches the managers, whichever call finds it, and no failure ends the work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -12,8 +12,9 @@ import pytest
 from agent.network.balancing.frontends import Services
 from agent.network.comparison import Findings
 from agent.network.condition import Condition
+from agent.network.flows import Withdrawn
 from agent.network.live_tables import Step
-from agent.network.netlink.messages import Address, Network
+from agent.network.netlink.messages import Network
 from agent.network.underlay import Underlay
 from agent.network.upkeep import Upkeep
 from shoal.api.v1.node_pb2 import HostListener, NetworkCondition
@@ -39,10 +40,10 @@ class Kernel:
     tunnels: Tunnels = field(default_factory=Tunnels)
     underlay: Underlay = field(default_factory=lambda: Underlay(HERE, 2, 1500))
 
-    def apply(self, step: Step, services: Services) -> Collection[Address]:
+    def apply(self, step: Step, services: Services) -> Withdrawn:
         del step, services
         self.verify()
-        return ()
+        return Withdrawn()
 
     def verify(self) -> Sequence[str]:
         self.findings.repaired(self.repairs)
@@ -75,7 +76,7 @@ class Host:
 
 
 class Flows:
-    async def lead_anew(self, withdrawn: Collection[Address]) -> None:
+    async def lead_anew(self, withdrawn: Withdrawn) -> None:
         assert not withdrawn
 
 
