@@ -12,7 +12,7 @@ from cli.render.failure import warn
 from cli.render.move import MoveDisplay
 from shoal.api.v1.control_pb2 import CancelVolumeMoveRequest, GetVolumeRequest, MoveVolumeRequest, VolumeView
 from shoal.api.v1.volume_pb2 import VolumeMoveStatus
-from shoal.errors import InvalidInput, Refused, Unauthenticated, Unavailable
+from shoal.errors import InvalidInput, Refused, Timeout, Unauthenticated, Unavailable
 
 POLL_SECONDS = 0.3
 LOOK_AGAIN_SECONDS = 1.0
@@ -82,7 +82,7 @@ def _watch(client: Client, volume_id: str, slot: int, began_at_ms: int, display:
     while True:
         try:
             view = client.call(client.control.GetVolume, GetVolumeRequest(volume=volume_id))
-        except (Unavailable, Unauthenticated) as error:
+        except (Unavailable, Unauthenticated, Timeout) as error:
             if not told:
                 warn(f"{error}; the move goes on, and this looks again until the manager answers")
             told = True
