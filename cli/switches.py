@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-_VALUES: Mapping[str, bool] = {
+BOOLEANS: Mapping[str, bool] = {
     **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
     **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
 }
@@ -53,7 +53,7 @@ def _names(option: click.Option) -> list[str]:
 
 
 def _switched(option: click.Option, name: str, value: str, context: click.Context) -> list[str]:
-    wanted = _VALUES.get(value)
+    wanted = BOOLEANS.get(value)
     if wanted is None:
         raise click.BadOptionUsage(name, f"{name}: {value!r} is neither true nor false", context)
     if wanted:

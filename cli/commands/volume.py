@@ -22,6 +22,7 @@ from cli.render.move import move_fields, move_line
 from cli.render.structure import to_document
 from cli.render.table import show
 from cli.render.units import parse_bytes
+from cli.switches import BOOLEANS
 from shoal.amounts import size
 from shoal.api.v1.control_pb2 import (
     CreateVolumeRequest,
@@ -275,35 +276,39 @@ def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:
     for_each(volumes, remove_one).settle()
 
 
-def _only_label(label: str, filters: tuple[str, ...]) -> str:
-    """The one label that is asked for; empty for none.
+def _labels(_: click.Context, __: click.Parameter, filters: tuple[str, ...]) -> tuple[str, ...]:
+    """The labels that `--filter` asks for. Docker's `all=false` would spare volumes with a name: none is pruned by it.
 
     Raises:
-        InvalidInput: another filter, or several labels.
+        InvalidInput: another filter.
     """
-    labels = {label} - {""}
+    labels = []
     for text in filters:
         key, sign, value = text.partition("=")
+        if key == "all" and not BOOLEANS.get(value):
+            raise InvalidInput(f"--filter: {text!r} is not supported: what is pruned are volumes with a name")
         if key not in ("label", "all") or not sign:
             raise InvalidInput(f"--filter: {text!r} is not label=NAME or label=NAME=VALUE")
-        labels |= {value} if key == "label" else set()
-    if len(labels) > 1:
-        raise InvalidInput("--filter: one label can be given")
-    return labels.pop() if labels else ""
+        labels += [value] if key == "label" else []
+    return tuple(labels)
 
 
 @command.command("prune", epilog=examples("shoal volume prune", "shoal volume prune --force --label tier=test"))
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--label", default="", metavar="NAME[=VALUE]", help="Only volumes with this label.")
-@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="label=NAME[=VALUE], as --label.")
+@click.option(
+    "--filter", "filters", multiple=True, metavar="KEY=VALUE", callback=_labels, help="label=NAME[=VALUE], as --label."
+)
 @click.option("-a", "--all", is_flag=True, hidden=True, expose_value=False, help="The default.")
 @pass_client
 def prune(client: Client, *, force: bool, label: str, filters: tuple[str, ...]) -> None:
     """Remove every volume that no service uses, with their data on every node."""
-    label = _only_label(label, filters)
+    labels = {label, *filters} - {""}
+    if len(labels) > 1:
+        raise InvalidInput("--filter: one label can be given")
     if not force:
         click.confirm("Delete the data of all volumes that no service uses?", abort=True)
-    answer = client.call(client.control.PruneVolumes, PruneVolumesRequest(label=label))
+    answer = client.call(client.control.PruneVolumes, PruneVolumesRequest(label="".join(labels)))
     for name in answer.names:
         click.echo(name)
     number = len(answer.names)

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
+from cli.switches import BOOLEANS
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import InvalidInput
 
-_TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
 _FIELDS = {
     "apparmor": "apparmor",
     "no-new-privileges": "no_new_privileges",
@@ -40,8 +40,8 @@ def security_option(container: ContainerSpec, text: str, directory: Path) -> Non
         InvalidInput: an option that cannot be honoured.
     """
     name, value = (*re.split("[=:]", text, maxsplit=1), "")[:2]
-    if name == "no-new-privileges" and value in (*_TRUE, *_FALSE, ""):
-        container.no_new_privileges = value not in _FALSE
+    if name == "no-new-privileges" and value in (*BOOLEANS, ""):
+        container.no_new_privileges = BOOLEANS.get(value, True)
     elif name == "seccomp" and value:
         container.seccomp = _profile(value, directory)
     elif name == "apparmor" and value:

@@ -8,6 +8,7 @@ import pytest
 
 from cli.main import shoal
 from cli.switches import plain_switches
+from shoal.errors import InvalidInput
 
 
 def command_of(*words: str) -> click.Command:
@@ -97,3 +98,11 @@ def test_filters_are_completed() -> None:
     assert completed(["node", "ls"], "--filter", "role=") == ["role=manager", "role=worker"]
     assert completed(["network", "create"], "--driver", "") == ["overlay", "bridge"]
     assert completed(["service", "ls"], "--format", "j") == ["json"]
+
+
+def test_dockers_prune_of_volumes_without_a_name_prunes_none_that_has_one() -> None:
+    prune = command_of("volume", "prune")
+    assert prune.make_context("prune", ["--filter", "all=true", "--filter", "label=a=b"]).params["filters"] == ("a=b",)
+    for text in ("all=false", "all=0", "all=", "all"):
+        with pytest.raises(InvalidInput, match="is not supported: what is pruned are volumes with a name"):
+            prune.make_context("prune", ["--filter", text])
