@@ -10,9 +10,9 @@ from cli.client import Client
 from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
-from cli.commands.formats import filtered, no_resolve_option, no_trunc_option, uncut_option
+from cli.commands.formats import filtered, uncut_option
 from cli.commands.inspect import inspect_each
-from cli.commands.task_listing import keeps_tasks, show_tasks
+from cli.commands.task_listing import TaskListing, lists_tasks
 from cli.fields.rows import NODES as NAMES
 from cli.flags.gathered import Gathered
 from cli.flags.scalars import choice
@@ -33,7 +33,6 @@ from shoal.api.v1.control_pb2 import (
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
 from shoal.errors import InvalidInput, Refused
 from shoal.filters.nodes import NODES
-from shoal.filters.tasks import TASKS
 
 AVAILABILITIES = {"active": NodeSpec.ACTIVE, "pause": NodeSpec.PAUSE, "drain": NodeSpec.DRAIN}
 _SOMETIMES = ("manager", "warnings")
@@ -89,11 +88,7 @@ def row(view: NodeView) -> dict[str, object]:
 
 
 @command.command("ps", epilog=examples("shoal node ps h1", "shoal node ps --all --format json h1"))
-@filtered(TASKS)
-@format_option
-@quiet_option
-@no_trunc_option
-@no_resolve_option
+@lists_tasks
 @click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
 @click.argument("node", shell_complete=names_of("node"))
 @pass_client
@@ -102,16 +97,12 @@ def tasks(
     *,
     node: str,
     everything: bool,
-    filters: tuple[str, ...],
-    form: str,
-    quiet: bool,
-    no_trunc: bool,
-    no_resolve: bool,
+    listing: TaskListing,
 ) -> None:
     """List the tasks on NODE."""
-    keeps = keeps_tasks(client, filters)
+    keeps = listing.keeps(client)
     views = client.call(client.control.ListTasks, ListTasksRequest(node=node, all=everything)).tasks
-    show_tasks(filter(keeps, views), form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
+    listing.show(filter(keeps, views))
 
 
 @command.command("inspect", epilog=examples("shoal node inspect h1", "shoal node inspect --format json h1 h2"))

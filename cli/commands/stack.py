@@ -10,10 +10,10 @@ from cli.commands import stack_files, stack_logs
 from cli.commands.arguments import detach_option, examples, format_option, pass_client, quiet_option, wait_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
-from cli.commands.formats import filtered, no_resolve_option, no_trunc_option
+from cli.commands.formats import filtered, no_trunc_option
 from cli.commands.service.look import COLUMNS as SERVICE_COLUMNS
 from cli.commands.service.look import service_row
-from cli.commands.task_listing import keeps_tasks, show_tasks
+from cli.commands.task_listing import TaskListing, lists_tasks
 from cli.converge import NOT_CONVERGED, wait
 from cli.fields.rows import STACKS as NAMES
 from cli.render.failure import Failed
@@ -27,7 +27,6 @@ from shoal.api.v1.control_pb2 import (
 )
 from shoal.errors import NotFound
 from shoal.filters.services import SERVICES
-from shoal.filters.tasks import TASKS
 
 LOOK_AGAIN_SECONDS = 0.05
 
@@ -87,11 +86,7 @@ def services(client: Client, *, stack: str, filters: tuple[str, ...], form: str,
 
 @command.command("ps", epilog=examples("shoal stack ps shop", "shoal stack ps --running --format json shop"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
-@filtered(TASKS)
-@format_option
-@quiet_option
-@no_trunc_option
-@no_resolve_option
+@lists_tasks
 @click.argument("stack", shell_complete=names_of("stack"))
 @pass_client
 def tasks(
@@ -99,18 +94,14 @@ def tasks(
     *,
     stack: str,
     everything: bool,
-    filters: tuple[str, ...],
-    form: str,
-    quiet: bool,
-    no_trunc: bool,
-    no_resolve: bool,
+    listing: TaskListing,
 ) -> None:
     """List the tasks of STACK."""
-    keeps = keeps_tasks(client, filters)
+    keeps = listing.keeps(client)
     views = client.call(client.control.ListTasks, ListTasksRequest(stack=stack, all=everything)).tasks
     if not views and not client.call(client.control.ListServices, ListServicesRequest(stack=stack)).services:
         raise NotFound(f"no stack {stack!r}; `shoal stack ls` lists them")
-    show_tasks(filter(keeps, views), form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
+    listing.show(filter(keeps, views))
 
 
 @command.command("rm", epilog=examples("shoal stack rm shop", "shoal stack rm --detach shop test"))

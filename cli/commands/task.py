@@ -3,17 +3,15 @@
 import click
 
 from cli.client import Client
-from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
+from cli.commands.arguments import examples, inspect_format_option, pass_client
 from cli.commands.complete import names_of
-from cli.commands.formats import filtered, no_resolve_option, no_trunc_option
 from cli.commands.inspect import inspect_each
-from cli.commands.task_listing import keeps_tasks, show_tasks
+from cli.commands.task_listing import TaskListing, lists_tasks
 from cli.go_template.values import Record
 from cli.render.structure import to_document
 from cli.render.task_path import path_of
 from shoal.api.v1.control_pb2 import ListTasksRequest, TaskView
 from shoal.errors import NotFound
-from shoal.filters.tasks import TASKS
 
 
 @click.group("task")
@@ -23,26 +21,18 @@ def command() -> None:
 
 @command.command("ls", epilog=examples("shoal task ls", "shoal task ls --all --filter node=h1 --format json"))
 @click.option("--all", "everything", is_flag=True, help="Ended tasks too.")
-@filtered(TASKS)
-@format_option
-@quiet_option
-@no_trunc_option
-@no_resolve_option
+@lists_tasks
 @pass_client
 def list_tasks(
     client: Client,
     *,
     everything: bool,
-    filters: tuple[str, ...],
-    form: str,
-    quiet: bool,
-    no_trunc: bool,
-    no_resolve: bool,
+    listing: TaskListing,
 ) -> None:
     """List the tasks of all services."""
-    keeps = keeps_tasks(client, filters)
+    keeps = listing.keeps(client)
     views = client.call(client.control.ListTasks, ListTasksRequest(all=everything)).tasks
-    show_tasks(filter(keeps, views), form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
+    listing.show(filter(keeps, views))
 
 
 @command.command("inspect", epilog=examples("shoal task inspect 0y7m", "shoal task inspect --format json 0y7m 91kd"))

@@ -1,9 +1,14 @@
 """What `service ps`, `stack ps`, `node ps` and `task ls` share."""
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 from cli.client import Client
+from cli.commands.arguments import format_option, quiet_option
+from cli.commands.formats import Command, filtered, no_resolve_option, no_trunc_option
 from cli.fields.rows import TASKS as NAMES
 from cli.render import tasks as task_rows
 from cli.render.table import show
@@ -11,24 +16,51 @@ from shoal.api.v1.control_pb2 import ListServicesRequest, TaskView
 from shoal.filters.tasks import TASKS, task_filters
 
 
-def keeps_tasks(client: Client, filters: Sequence[str]) -> Callable[[TaskView], bool]:
-    """What the filters keep; services are asked for their labels only when a filter is about those.
+@dataclass(frozen=True)
+class TaskListing:
+    """What the user wants to see.
 
-    Raises:
-        InvalidInput: with all faults.
-    """
-    keeps = TASKS.parse(filters)
-    if not any(text.partition("=")[0].strip().lower() == "label" for text in filters):
-        return keeps
-    views = client.call(client.control.ListServices, ListServicesRequest()).services
-    return task_filters({view.service.meta.id: view.service.spec.labels for view in views}).parse(filters)
-
-
-def show_tasks(views: Iterable[TaskView], *, form: str, quiet: bool, no_trunc: bool, no_resolve: bool) -> None:
-    """Print the listing.
-
-    Args:
+    Attributes:
         no_trunc: names with the tasks' ids, images with their digests; no_resolve: ids in place of names.
     """
-    rows = task_rows.rows(views, now_ms=int(time.time() * 1000), no_trunc=no_trunc, no_resolve=no_resolve)
-    show(rows, task_rows.COLUMNS, form=form, quiet="id" if quiet else None, names=NAMES)
+
+    filters: tuple[str, ...]
+    form: str
+    quiet: bool
+    no_trunc: bool
+    no_resolve: bool
+
+    def keeps(self, client: Client) -> Callable[[TaskView], bool]:
+        """What the filters keep; services are asked for their labels only when a filter is about those.
+
+        Raises:
+            InvalidInput: with all faults.
+        """
+        keeps = TASKS.parse(self.filters)
+        if not any(text.partition("=")[0].strip().lower() == "label" for text in self.filters):
+            return keeps
+        views = client.call(client.control.ListServices, ListServicesRequest()).services
+        return task_filters({view.service.meta.id: view.service.spec.labels for view in views}).parse(self.filters)
+
+    def show(self, views: Iterable[TaskView]) -> None:
+        """Print the listing."""
+        rows = task_rows.rows(views, int(time.time() * 1000), no_trunc=self.no_trunc, no_resolve=self.no_resolve)
+        show(rows, task_rows.COLUMNS, form=self.form, quiet="id" if self.quiet else None, names=NAMES)
+
+
+def lists_tasks(command: Command) -> Command:
+    """Add the options of a listing of tasks; the command gets them together, as `listing`."""
+
+    @filtered(TASKS)
+    @format_option
+    @quiet_option
+    @no_trunc_option
+    @no_resolve_option
+    @functools.wraps(command)
+    def listed(
+        *arguments: Any, filters: tuple[str, ...], form: str, quiet: bool, no_trunc: bool, no_resolve: bool, **more: Any
+    ) -> Any:
+        listing = TaskListing(filters, form, quiet, no_trunc, no_resolve)
+        return command(*arguments, listing=listing, **more)
+
+    return listed

@@ -9,9 +9,9 @@ from cli.client import Client
 from cli.commands.arguments import examples, format_option, inspect_format_option, pass_client, quiet_option
 from cli.commands.complete import names_of
 from cli.commands.each import for_each
-from cli.commands.formats import filtered, no_resolve_option, no_trunc_option
+from cli.commands.formats import filtered, no_trunc_option
 from cli.commands.inspect import inspect_each
-from cli.commands.task_listing import keeps_tasks, show_tasks
+from cli.commands.task_listing import TaskListing, lists_tasks
 from cli.flags.ports import describe
 from cli.go_template.values import Record
 from cli.render import tasks as task_rows
@@ -21,7 +21,6 @@ from cli.render.table import show
 from shoal.api.v1.control_pb2 import GetServiceRequest, ListServicesRequest, ListTasksRequest, ServiceView, TaskView
 from shoal.api.v1.service_pb2 import JobRun
 from shoal.filters.services import SERVICES
-from shoal.filters.tasks import TASKS
 from shoal.published_ports import with_numbers
 
 COLUMNS = ("id", "name", "mode", "replicas", "image", "ports")
@@ -81,11 +80,7 @@ def _replicas(view: ServiceView) -> str:
 
 @click.command("ps", epilog=examples("shoal service ps web", "shoal service ps --running --format json web cache"))
 @click.option("--all/--running", "everything", default=True, help="Ended tasks too (default), or only live ones.")
-@filtered(TASKS)
-@format_option
-@quiet_option
-@no_trunc_option
-@no_resolve_option
+@lists_tasks
 @click.argument("services", nargs=-1, required=True, shell_complete=names_of("service"))
 @pass_client
 def tasks(
@@ -93,14 +88,10 @@ def tasks(
     *,
     services: tuple[str, ...],
     everything: bool,
-    filters: tuple[str, ...],
-    form: str,
-    quiet: bool,
-    no_trunc: bool,
-    no_resolve: bool,
+    listing: TaskListing,
 ) -> None:
     """List the tasks of SERVICES."""
-    keeps = keeps_tasks(client, filters)
+    keeps = listing.keeps(client)
 
     def list_one(service: str) -> Sequence[TaskView]:
         views = client.call(client.control.ListTasks, ListTasksRequest(service=service, all=everything)).tasks
@@ -114,7 +105,7 @@ def tasks(
     outcome = for_each(services, list_one)
     if outcome.answers:
         views = filter(keeps, chain.from_iterable(outcome.answers))
-        show_tasks(views, form=form, quiet=quiet, no_trunc=no_trunc, no_resolve=no_resolve)
+        listing.show(views)
     outcome.settle()
 
 
