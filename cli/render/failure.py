@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import click
 
-from cli.render.terminal import echo
+from cli.render.terminal import echo, tamed
 from shoal.errors import Fault
 
 _DIGITS = re.compile(r"(\d+)")
@@ -35,10 +35,10 @@ def _by_number(line: str) -> list[tuple[int, str]]:
 def explain(*lines: str) -> None:
     """Write lines, each after a red `error:` (red on a terminal only)."""
     for line in lines:
-        echo(f"{click.style('error:', fg='red', bold=True)} {line}")
+        echo(f"{click.style('error:', fg='red', bold=True)} {tamed(line)}")
 
 
 def warn(*lines: str) -> None:
     """Write lines, each after a yellow `warning:`."""
     for line in lines:
-        echo(f"{click.style('warning:', fg='yellow', bold=True)} {line}")
+        echo(f"{click.style('warning:', fg='yellow', bold=True)} {tamed(line)}")

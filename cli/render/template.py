@@ -10,6 +10,7 @@ from cli.go_template.evaluate import Template
 from cli.go_template.functions import OF_HEADINGS
 from cli.go_template.values import Method, Record
 from cli.render.table import Name, aligned
+from cli.render.terminal import tamed
 from shoal.errors import InvalidInput
 
 _TABLE = "table "
@@ -102,11 +103,6 @@ def camel(key: str) -> str:
 def heading(name: str) -> str:
     """ "DESIRED STATE" of "DesiredState"."""
     return _HEADINGS.get(name) or _CAPITALS.sub(" ", name).upper()
-
-
-def tamed(text: str) -> str:
-    """Without control characters but tabs and ends of lines: a label must not be able to move the cursor."""
-    return "".join(each if each.isprintable() or each in "\t\n" else "?" for each in text)
 
 
 class _Headings(dict[str, Any]):

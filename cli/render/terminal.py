@@ -33,6 +33,11 @@ def draw(text: str, *, err: bool = False) -> None:
     stream.flush()
 
 
+def tamed(text: str) -> str:
+    """Without control characters but tabs and ends of lines: what others say must not be able to move the cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\t\n" else "?" for c in text)
+
+
 def echo(text: str) -> None:
     """A line on standard error, also where there is no command yet or any more."""
     click.echo(text, file=sys.stderr, color=colored())

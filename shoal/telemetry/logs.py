@@ -37,7 +37,7 @@ def configure(level: str, *, json: bool, stream: TextIO | None = None) -> None:
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-03-01T12:00:00.123Z WARNING manager.planner: …`, with line ends written as \\n."""
+    """`2026-03-01T12:00:00.123Z WARNING manager.planner: …`, with line ends and other control characters as escapes."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}"
@@ -76,4 +76,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n")
+    """Ends of lines and other control characters as escapes: what others say must not be able to move a cursor."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

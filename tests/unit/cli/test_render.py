@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cli.commands.service.look import service_row
 from cli.commands.stack import stack_rows
+from cli.render.failure import explain, warn
 from cli.render.lines import Lines
 from cli.render.progress import bar, counts, told
 from cli.render.table import table
@@ -148,3 +149,9 @@ def test_a_job_that_has_finished_does_not_count_as_missing_in_its_stack() -> Non
     web.service.spec.stack = job.service.spec.stack = "shop"
     (row,) = stack_rows([web, job, ServiceView(desired=7)])
     assert (row["name"], row["services"], row["tasks"]) == ("shop", 2, "3/3")
+
+
+def test_what_a_node_says_of_an_error_cannot_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    explain("no\x1b]52;c;ZQ==\x07 \x9b2J\u202e")
+    warn("a\ttab\nand another line\r")
+    assert capsys.readouterr().err == "error: no?]52;c;ZQ==? ?2J?\nwarning: a\ttab\nand another line?\n"

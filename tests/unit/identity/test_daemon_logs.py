@@ -39,6 +39,11 @@ def test_a_record_is_one_line_with_the_time_in_utc() -> None:
     assert line.endswith("ValueError: why\\nnot\n")
 
 
+def test_what_a_node_says_cannot_move_the_cursor_of_who_reads_the_log() -> None:
+    line = _logged(as_json=False, message="a\x1b[2J\x9b1A\tb é")
+    assert line.endswith("manager.planner: a\\x1b[2J\\x9b1A\\tb é\n")
+
+
 def test_a_record_as_json() -> None:
     fields = json.loads(_logged(as_json=True, message="é\n", failure=ValueError("why")))
     assert (fields["level"], fields["logger"], fields["message"]) == ("warning", "manager.planner", "é\n")
