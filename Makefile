@@ -50,8 +50,10 @@ up: install images
 down:
 	@if test -x $(BIN)/shoal; then $(BIN)/shoal playground down; else echo "nothing is installed, so nothing runs"; fi
 
+# Unit tests share nothing with each other; all others have the kernel's tables, the cgroups and the network of one host.
 test: install images
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/unit -n 2
+	$(BIN)/python -m pytest tests/contract tests/integration tests/hostile
 
 test-vm: install images
 	sh deploy/packages.sh tests/vm/packages.txt

@@ -68,7 +68,9 @@ def test_a_frame_that_wants_much_memory_is_refused(bits: int, taken: bool) -> No
             whole(blob)
 
 
-@pytest.mark.parametrize("nothing", [gzip.compress(b""), zstd.compress(b""), SKIPPED[:4] + bytes(4)])
+@pytest.mark.parametrize(
+    "nothing", [gzip.compress(b""), zstd.compress(b""), SKIPPED[:4] + bytes(4)], ids=["gzip", "zstd", "skipped"]
+)
 def test_very_many_tiny_parts_cost_no_more_than_their_bytes(nothing: bytes) -> None:
     """What follows a part is copied with each: in pieces of 256 KiB that would be a gigabyte for each of the blob."""
 
