@@ -14,6 +14,8 @@ from agent.beneath.contents import copy_content
 from agent.beneath.descent import Descent
 from agent.beneath.flushing import Flush
 from agent.beneath.kernel import open_beneath
+from shoal.errors import InvalidInput
+from shoal.trees import delete_beneath
 
 _NOT_KEPT = (errno.ENOTSUP, errno.EPERM, errno.ENODATA)
 """Extended attributes that the target cannot have, or that went meanwhile, are left out, as by `cp -a`."""
@@ -21,10 +23,13 @@ _NOT_KEPT = (errno.ENOTSUP, errno.EPERM, errno.ENODATA)
 _THE_ENTRY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 """What has a name, be it a link or a device, without opening it."""
 
+MOST_WAITING = 1_000_000
+"""Names of directories that are held while others are copied: more are no image's, and fill the memory."""
+
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def copy_tree(source: int, target: int, *, durable: bool = False) -> None:
+def copy_tree(source: int, target: int, *, durable: bool = False, most_waiting: int = MOST_WAITING) -> None:
     """Copy what is in a directory, and its own owner, mode, times and attributes, into one that is empty.
 
     Somebody who changes the source meanwhile has part of the change copied, and nothing from elsewhere: no symbolic
@@ -35,8 +40,9 @@ def copy_tree(source: int, target: int, *, durable: bool = False) -> None:
         durable: wait until all of it is on the disk, and is found there after a crash of the host.
     Raises:
         OSError: the disk or the kernel refused, or the source was changed in the middle. Part of it is copied.
+        InvalidInput: a directory has too many others in it. Part of it is copied.
     """
-    copy = _Copy(Descent(source), Descent(target), Flush() if durable else None)
+    copy = _Copy(Descent(source), Descent(target), Flush() if durable else None, most_waiting)
     try:
         copy.run()
     finally:
@@ -52,10 +58,12 @@ class _Directory:
 
 
 class _Copy:
-    def __init__(self, source: Descent, target: Descent, flush: Flush | None) -> None:
+    def __init__(self, source: Descent, target: Descent, flush: Flush | None, most_waiting: int) -> None:
         self._source = source
         self._target = target
         self._flush = flush
+        self._most_waiting = most_waiting
+        self._waiting = 0
         self._links = _HardLinks(target.descriptor)
 
     def close(self) -> None:
@@ -82,6 +90,7 @@ class _Copy:
                     self._flush.finish(self._target.descriptor)
 
     def _go_down(self, name: str) -> _Directory:
+        self._waiting -= 1
         os.mkdir(name, 0o700, dir_fd=self._target.descriptor)
         self._target.enter(name)
         return self._entered(self._source.enter(name))
@@ -92,10 +101,16 @@ class _Copy:
         with os.scandir(self._source.descriptor) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    found.waiting.append(entry.name)
+                    self._await(found, entry.name)
                 else:
                     self._copy_entry(entry.name)
         return found
+
+    def _await(self, found: _Directory, name: str) -> None:
+        found.waiting.append(name)
+        self._waiting += 1
+        if self._waiting > self._most_waiting:
+            raise InvalidInput(f"what is to be copied has more than {self._most_waiting:,} directories in one")
 
     def _copy_entry(self, name: str) -> None:
         into = self._target.descriptor
@@ -137,14 +152,15 @@ class _HardLinks:
         self._top = os.dup(top)
         self._name = f".{secrets.token_hex(16)}"
         self._directory = -1
-        self._known: set[str] = set()
 
     def link(self, status: os.stat_result, into: int, name: str) -> bool:
         """Whether it is a further name of a file that is copied already; then it is made."""
-        key = f"{status.st_dev}-{status.st_ino}"
-        if status.st_nlink < 2 or key not in self._known:
+        if status.st_nlink < 2 or self._directory < 0:
             return False
-        os.link(key, name, src_dir_fd=self._directory, dst_dir_fd=into, follow_symlinks=False)
+        try:
+            os.link(_key(status), name, src_dir_fd=self._directory, dst_dir_fd=into, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
         return True
 
     def remember(self, status: os.stat_result, into: int, name: str) -> None:
@@ -154,22 +170,21 @@ class _HardLinks:
         if self._directory < 0:
             os.mkdir(self._name, 0o700, dir_fd=self._top)
             self._directory = open_beneath(self._top, self._name, os.O_RDONLY | os.O_DIRECTORY)
-        key = f"{status.st_dev}-{status.st_ino}"
-        os.link(name, key, src_dir_fd=into, dst_dir_fd=self._directory, follow_symlinks=False)
-        self._known.add(key)
+        os.link(name, _key(status), src_dir_fd=into, dst_dir_fd=self._directory, follow_symlinks=False)
 
     def forget(self) -> None:
         """Remove the directory of ours."""
-        for key in self._known:
-            os.unlink(key, dir_fd=self._directory)
-        self._known.clear()
         if self._directory >= 0:
-            os.rmdir(self._name, dir_fd=self._top)
+            delete_beneath(self._top, self._name)
 
     def close(self) -> None:
         for descriptor in (self._top, self._directory):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _key(status: os.stat_result) -> str:
+    return f"{status.st_dev}-{status.st_ino}"
 
 
 def _copy_special(source: int, status: os.stat_result, into: int, name: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent.beneath.copying import copy_metadata, copy_tree
 from agent.beneath.kernel import open_beneath, open_in_root, rename_no_replace
-from shoal.errors import Unavailable
+from shoal.errors import InvalidInput, Unavailable
 from shoal.trees import delete_beneath
 
 _COPYING, _COPIED = "_fill.new", "_fill"
@@ -36,6 +36,7 @@ def fill(data: Path, root: Path, target: str, *, durable: bool) -> None:
         durable: the volume outlives the host's crash, and so has to be whole on the disk.
     Raises:
         OSError: the disk or the kernel refused. Unavailable: what a crash left behind cannot be removed.
+        InvalidInput: the image has too many directories in one.
     """
     with _locked(data) as (place, volume):
         _move_in(place, volume)
@@ -106,6 +107,9 @@ def _copy(place: int, image: int, *, durable: bool) -> None:
     except OSError:
         _delete(place, _COPYING)
         raise
+    except InvalidInput as error:
+        _delete(place, _COPYING)
+        raise InvalidInput(f"the volume cannot be filled from the image: {error}; use volume-nocopy") from error
     finally:
         os.close(copied)
     rename_no_replace(place, _COPYING, place, _COPIED)
@@ -132,9 +136,10 @@ def _move_in(place: int, volume: int) -> None:
 
 def _move_all(copied: int, volume: int) -> None:
     status = os.fstat(copied)  # before the moves, which change its times
-    for name in os.listdir(copied):  # it takes no descriptor
-        with suppress(FileExistsError):  # of a container that holds the volume
-            rename_no_replace(copied, name, volume, name)
+    with os.scandir(copied) as entries:  # one by one: there may be millions
+        for entry in entries:
+            with suppress(FileExistsError):  # of a container that holds the volume
+                rename_no_replace(copied, entry.name, volume, entry.name)
     copy_metadata(copied, volume, status)
 
 

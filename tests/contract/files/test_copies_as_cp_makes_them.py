@@ -6,13 +6,14 @@ import stat
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
 from agent.beneath.copying import copy_tree
 from agent.runtime.linux import mount, unmount
+from shoal.errors import InvalidInput
 
 HOLE = 64 << 20
 ACL = "system.posix_acl_access"
@@ -133,3 +134,19 @@ def test_everything_is_as_cp_copies_it(tmp_path: Path, is_overlay: bool, durable
         made = copied(plain, tmp_path / "made", durable=durable)
     assert told(made) == told(expected) == told(plain)
     assert (made / "holes").stat().st_blocks * 512 < HOLE // 8
+
+
+def test_there_is_an_end_to_the_names_that_are_held(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for directory in ("a", "b", "c/d", "c/e"):
+        (source / directory).mkdir(parents=True)
+    for number, is_enough in ((4, True), (2, False)):
+        (target / str(number)).mkdir(parents=True)
+        descriptors = [os.open(each, os.O_RDONLY | os.O_DIRECTORY) for each in (source, target / str(number))]
+        try:
+            with nullcontext() if is_enough else pytest.raises(InvalidInput, match="more than 2 directories in one"):
+                copy_tree(*descriptors, most_waiting=number)
+        finally:
+            for each in descriptors:
+                os.close(each)
+    assert (target / "4/c/d").is_dir()
