@@ -1,7 +1,9 @@
 #!/bin/sh
-# Make the virtual machine's disk (Debian 12 with what this tree needs), kernel, initial ram disk and a second disk with
-# this tree in build/vm. The first disk is made again when this file or pyproject.toml changes, the second on every run.
+# Make the virtual machine's disk (Debian with what this tree needs), kernel, initial ram disk and a second disk with
+# this tree in build/vm. The first disk is made again when this file, pyproject.toml or the release changes, the second on
+# every run. RELEASE is Debian's: bookworm (12, if nothing is said) or trixie (13).
 set -eu
+release=${RELEASE:-bookworm}
 top=$(cd "$(dirname "$0")/../.." && pwd)
 out=$top/build/vm
 root=$out/root
@@ -13,15 +15,15 @@ packages="python3 python3-venv ca-certificates iproute2 iputils-ping util-linux 
 
 # Compiled modules go along where they lie about: an emulated machine takes long to compile.
 tree() {
-  { git ls-files --cached --others --exclude-standard; find agent manager cli shoal -name '*.cpython-311.pyc'; } |
+  { git ls-files --cached --others --exclude-standard; find agent manager cli shoal -name '*.cpython-3*.pyc'; } |
     while read -r file; do test ! -e "$file" || echo "$file"; done | tar -cf "$1" -T - build/images
 }
 
 make_root() {
   rm -rf "$root"
-  echo "making a Debian root file system"
+  echo "making a root file system of Debian $release"
   # shellcheck disable=SC2086  # a list of words is meant
-  mmdebstrap --quiet --variant=minbase --include="$(echo $packages | tr -s ' ' ',')" bookworm "$root"
+  mmdebstrap --quiet --variant=minbase --include="$(echo $packages | tr -s ' ' ',')" "$release" "$root"
   for settings in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
     test ! -e "$settings" || cp "$settings" "$root$settings"
   done
@@ -46,13 +48,14 @@ make_ram_disk() {
   rm -rf "$ram" && mkdir -p "$ram/bin" "$ram/modules" "$ram/proc" "$ram/dev" "$ram/disk" "$ram/layer" "$ram/new"
   cp /bin/busybox "$ram/bin/busybox"
   for name in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk overlay; do
-    find "$root/lib/modules/$version" -name "$name.ko" -exec cp {} "$ram/modules/" \;
+    find "$root/lib/modules/$version" -name "$name.ko*" -exec cp {} "$ram/modules/" \;
   done
+  find "$ram/modules" -name '*.xz' -exec xz -d {} +
   install -m 755 tests/vm/initramfs-init "$ram/init"
   (cd "$ram" && find . | cpio --quiet -o -H newc | gzip -1) > "$out/initramfs.gz"
 }
 
-stamp=$(cat tests/vm/build.sh tests/vm/initramfs-init pyproject.toml | sha256sum | cut -d' ' -f1)
+stamp=$release-$(cat tests/vm/build.sh tests/vm/initramfs-init pyproject.toml | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$out/stamp" 2>/dev/null)" != "$stamp" ]; then
   make_root
   make_ram_disk
