@@ -61,7 +61,6 @@ def run(client: Client, start: ExecStart) -> int:
         Failed: it could not be run; the code says why, as shells have it.
         ShoalError: the cluster could not run it, or it is not known what became of it.
         BrokenPipeError: who reads our output has gone.
-        SystemExit: a signal ended the command.
     """
     way = Way(client.control.Exec, ExecInput(start=start), reads=start.stdin, stays=not start.detach)
     return Session(way).run(client)

@@ -1,12 +1,17 @@
-"""What a signal to this process means: news for the program, or the end of the command."""
+"""What a signal to this process means: news for the program, or the end of the command.
 
+The command ends inside the handler, without an exception: one that comes up while gRPC waits for an answer leaves
+locks taken, or given back twice (`threading.Condition.wait`), and what follows is a hang or an exit code of 1. That the
+process is gone ends the call, as if it had been cancelled.
+"""
+
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Never
 
 TAKEN = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
@@ -28,15 +33,21 @@ class Signals:
         forward: send this signal ("SIGINT") to the program.
         resized: the terminal has another size.
         leave: what has to be done, whatever happens, before the process ends.
+        end: ends the process at once, with this exit code. Nothing that it has written may be in a buffer.
 
     Attributes:
-        forwards: signals are for the program. Until somebody says so, they end the command: SystemExit in the main
-            thread, at any place, with 128 + the signal's number.
+        forwards: signals are for the program. Until somebody says so, they end the process, with 128 + the signal's
+            number.
         is_left: the user leaves a program that goes on: the end is no failure.
     """
 
     def __init__(
-        self, *, forward: Callable[[str], None], resized: Callable[[], None], leave: Callable[[], None]
+        self,
+        *,
+        forward: Callable[[str], None],
+        resized: Callable[[], None],
+        leave: Callable[[], None],
+        end: Callable[[int], Never] = os._exit,
     ) -> None:
         self.forwards = False
         self.is_left = False
@@ -44,6 +55,7 @@ class Signals:
         self._forward = forward
         self._resized = resized
         self._leave = leave
+        self._exit = end
 
     @contextmanager
     def caught(self) -> Generator[None]:
@@ -64,9 +76,9 @@ class Signals:
         self._interrupted = self._interrupted or number == signal.SIGINT
         self._forward(signal.Signals(number).name)
 
-    def _end(self, number: int) -> NoReturn:
+    def _end(self, number: int) -> Never:
         self._leave()
-        sys.exit(0 if self.is_left else 128 + number)
+        self._exit(0 if self.is_left else 128 + number)
 
     def _resize(self, _: int, __: FrameType | None) -> None:
         self._resized()

@@ -5,6 +5,7 @@ import os
 import pty
 import signal
 import struct
+import sys
 import termios
 import threading
 from collections.abc import Generator
@@ -87,9 +88,11 @@ def test_what_a_signal_means(number: int, forwards: bool, interrupted: bool, exp
     assert ends(number, forwards=forwards, interrupted=interrupted) is expected
 
 
-def test_the_terminal_is_restored_before_the_end_comes_up_anywhere() -> None:
+def test_the_terminal_is_restored_before_the_end() -> None:
     done: list[str] = []
-    signals = Signals(forward=done.append, resized=lambda: done.append("size"), leave=lambda: done.append("left"))
+    signals = Signals(
+        forward=done.append, resized=lambda: done.append("size"), leave=lambda: done.append("left"), end=sys.exit
+    )
     before = signal.getsignal(signal.SIGTERM)
     # Whoever runs the tests may have it ignored, as nohup does.
     hung_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
