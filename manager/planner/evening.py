@@ -7,7 +7,7 @@ from manager.planner.affinity import Company
 from manager.planner.demand import Demand
 from manager.planner.draft import Draft
 from manager.planner.rebalance import Move
-from manager.planner.rolls import Roll
+from manager.planner.rolls import Roll, key_of
 from manager.planner.slots import age
 from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
@@ -21,6 +21,14 @@ def carried_out_ms(draft: Draft, service_id: str) -> int:
     """The newest `Service.rebalance_at_ms` of which nothing is left to do; 0 when none is."""
     known = draft.view.service_status.get(service_id)
     return known.rebalanced_at_ms if known is not None else 0
+
+
+def wake_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> dict[str, str] | None:
+    """As `find_leaving`: nodes by the ids of the tasks, whose slots are decided about in this pass."""
+    found = find_leaving(draft, service, roll, demand)
+    for task, _ in found or ():
+        roll.wake(key_of(task))
+    return {task.id: node_id for task, node_id in found} if found is not None else None
 
 
 def find_leaving(draft: Draft, service: Service, roll: Roll, demand: Demand) -> list[tuple[Task, str]] | None:

@@ -1,116 +1,111 @@
 """The canaries' gate: until an update is promoted, only so many slots run its template, whatever becomes of the others.
 
-Slots that are new (the service was scaled, even from 0) or whose tasks have ended get what ran before, unless there are
-fewer canaries than asked for. So nothing but the promotion promotes.
+Slots that are new (the service was scaled, even from 0, or together with its template) or whose tasks have ended get
+what ran before, unless there are fewer canaries than asked for. So nothing but the promotion promotes. A canary whose
+task ends, or moves, keeps its slot. A paused update makes no canaries.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
-from manager.planner import restart, rollout
-from manager.planner.demand import demand_of
+from manager.planner import rollout
 from manager.planner.draft import Draft
-from manager.planner.need import Need, in_order
-from manager.planner.place import Placing
-from manager.planner.predecessors import held_back
 from manager.planner.rolls import Key, Roll
-from manager.planner.slots import Slot
+from manager.planner.slots import Slot, age
+from manager.planner.stable import StableTasks, stable_spec
 from manager.planner.template import Wanted
-from shoal.api.v1.service_pb2 import Service, ServiceSpec, UpdateStatus
-from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
+from manager.planner.update import Unsettled
+from shoal.api.v1.service_pb2 import Service, UpdateStatus
+from shoal.api.v1.task_pb2 import TaskState
 
 
 class Gate:
     """That of one service in one pass; open when nothing waits for a promotion.
 
     Attributes:
+        stable: the tasks of what ran before; None when the gate is open.
         held: slots that get, or wait for, a task of what ran before.
+        running: the newest revision that the tasks run when the update begins with this pass, else 0.
     """
 
-    def __init__(
-        self, draft: Draft, service: Service, update: UpdateStatus | None, wanted: Wanted, slots: Mapping[Key, Slot]
-    ) -> None:
+    def __init__(self, draft: Draft, newest: Service, in_force: Service, wanted: Wanted, update: UpdateStatus | None):
+        """`update` is that to the newest template, as it stands; None when it has not begun."""
         self._draft = draft
-        self._slots = slots
+        self._newest, self._in_force = newest, in_force
         self._wanted = wanted
-        self._spec = _before(draft, service, update)
-        self._revision = update.previous_revision if update is not None else 0
-        self._canary = service.spec.update.canary
-        self._left: int | None = None
-        self._needs: list[tuple[Key, Need]] = []
+        self._update = update
+        self._left = 0
+        self._reserved: frozenset[Key] = frozenset()
+        self.stable: StableTasks | None = None
         self.held = 0
+        self.running = 0
 
-    def begin(self, roll: Roll) -> None:
-        """Count the canaries that there are, once it is settled which slots are loud."""
-        if self._spec is None:
+    def begin(self, roll: Roll, kept: list[Slot]) -> None:
+        """Count the canaries that there are, once it is settled which slots stay.
+
+        Args:
+            kept: the loud ones of them.
+        """
+        if not self._newest.spec.update.canary:
             return
-        loud = (slot for slot in self._slots.values() if slot.key not in roll.quiet)
-        fresh = sum(any(not self._wanted.differs(task) for task in slot.wanted) for slot in loud)
-        quiet = sum(roll.homes.values()) - len(roll.outdated)
-        self._left = max(0, self._canary - fresh - quiet)
+        update = self._update or self._beginning(roll, kept)
+        if update is None or not rollout.awaits_promotion(update, self._newest.spec.update):
+            return
+        spec = stable_spec(self._draft, self._in_force, update)
+        if spec is None:
+            return
+        self.stable = StableTasks(self._draft, self._newest.meta.id, spec, update.previous_revision, roll)
+        quiet = len(roll.quiet) - len(roll.outdated)
+        missing = max(0, self._newest.spec.update.canary - quiet - sum(map(self._is_canary, kept)))
+        self._reserved = frozenset(sorted((slot.key for slot in kept if self._was_canary(slot)), key=str)[:missing])
+        self._left = 0 if update.state == UpdateStatus.PAUSED else missing - len(self._reserved)
+
+    @property
+    def effects(self) -> int:
+        """Changes with what a decision about a slot leaves for later."""
+        return self.held + (len(self.stable.moving) if self.stable is not None else 0)
+
+    @property
+    def is_full(self) -> bool:
+        """No slot but the canaries' gets the new template."""
+        return not self._left
 
     def holds(self, slot: Slot) -> bool:
-        """Whether the slot, which has no task on a node, is filled by this gate and not by the update."""
-        if self._spec is None or self._left is None:
+        """Whether the slot, which has no task on a node, is filled with what ran before and not by the update."""
+        if self.stable is None or self._is_canary(slot) or any(task.node_id for task in slot.wanted):
             return False
-        if slot.stopping or any(task.node_id or not self._wanted.differs(task) for task in slot.wanted):
-            return False
-        ended = slot.last_end()
-        if not slot.wanted and ended is not None and not self._wanted.differs(ended):
+        if slot.key in self._reserved:
             return False
         if self._left:
             self._left -= 1
             return False
         self.held += 1
-        self._fill(slot, self._spec)
+        self.stable.fill(slot)
         return True
 
-    def _fill(self, slot: Slot, spec: ServiceSpec) -> None:
-        pending = slot.wanted[-1] if slot.wanted else None
-        attempt = pending.attempt if pending is not None else 0
-        if pending is None and (ended := slot.last_end()) is not None:
-            verdict = restart.answer(spec.task.restart, self._ends(slot, ended), now_ms=self._draft.now_ms)
-            if verdict.due_ms is None:
-                return
-            if verdict.due_ms > self._draft.now_ms:
-                self._draft.wake(ended.service_id, verdict.due_ms)
-                return
-            attempt = verdict.attempt
-        for task in slot.ended:
-            self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
-        number = slot.key if isinstance(slot.key, int) else 0
-        self._needs.append((slot.key, Need(number, attempt, pending)))
+    def await_end(self) -> None:
+        """A slot whose tasks are stopped in this pass is filled with what ran before once they have ended."""
+        self.held += 1
+        if self.stable is not None:
+            self.stable.moving.append(Unsettled())
 
-    def _ends(self, slot: Slot, newest: Task) -> list[tuple[Task, TaskStatus | None]]:
-        statuses = self._draft.view.task_status
-        return [(task, statuses.get(task.id)) for task in slot.ended if task.revision == newest.revision]
+    def _is_canary(self, slot: Slot) -> bool:
+        return any(not self._wanted.differs(task) for task in slot.wanted)
 
-    def place(self, service_id: str, counts: dict[str, int]) -> list[str]:
-        """Write the tasks; why some are not placed.
+    def _was_canary(self, slot: Slot) -> bool:
+        """The slot has nothing that is to run, and what was there last ran the new template."""
+        if slot.wanted:
+            return False
+        newest = max((*slot.stopping, *slot.away, *slot.ended), key=age, default=None)
+        return newest is not None and newest.desired_state < TaskState.REMOVE and not self._wanted.differs(newest)
 
-        Args:
-            counts: the service's wanted tasks by node; kept up.
-        """
-        if not self._needs or self._spec is None:
-            return []
-        draft, spec = self._draft, self._spec
-        demand = demand_of(spec, draft.view.networks)
-        placing = Placing(draft, service_id=service_id, spec=spec, revision=self._revision, demand=demand)
-        if spec.HasField("global"):
-            return [placing.on(draft.ledger.hosts[str(key)], need, 0) for key, need in self._needs]
-        needs = held_back(draft, spec, demand, self._needs, self._slots)
-        return placing.spread(in_order(need for _, need in needs), counts, ())
-
-
-def _before(draft: Draft, service: Service, update: UpdateStatus | None) -> ServiceSpec | None:
-    """The service's spec with the template that ran before the update; None when the gate is open."""
-    if update is None or not rollout.awaits_promotion(update, service.spec.update):
-        return None
-    earlier = draft.view.revision_of(service.meta.id, update.previous_revision)
-    if earlier is None:
-        return None
-    made = ServiceSpec()
-    made.CopyFrom(service.spec)
-    made.task.CopyFrom(earlier.spec.task)
-    made.task.placement.CopyFrom(service.spec.task.placement)
-    made.endpoint.CopyFrom(earlier.spec.endpoint)
-    return made
+    def _beginning(self, roll: Roll, kept: Iterable[Slot]) -> UpdateStatus | None:
+        """The update as this pass begins it; None when it does not, since nothing runs that is to be replaced."""
+        tasks = (task for slot in kept for task in slot.wanted if task.node_id)
+        outdated = [task.revision for task in tasks if self._wanted.differs(task)]
+        self.running = max((*outdated, *roll.outdated.values()), default=0)
+        if not self.running:
+            return None
+        known = self._draft.view.service_status.get(self._newest.meta.id)
+        before = known.update if known is not None and known.HasField("update") else None
+        facts = rollout.Facts(slots=0, running=self.running, returns=rollout.returns(before, self._wanted.differs_from))
+        return rollout.begun(before, facts, self._newest.task_revision, self._newest.steering, self._draft.now_ms)

@@ -7,7 +7,7 @@ run for each template; its newest run stays open, so that more completions or mo
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from manager.planner import history, restart, runs
+from manager.planner import drain, history, restart, runs
 from manager.planner.demand import Demand, demand_of
 from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
@@ -149,15 +149,9 @@ class _JobPass:
     def _leave_overdue(self, slot: Slot) -> None:
         """A drain lets a job's tasks finish, as long as it has time."""
         for task in list(slot.wanted):
-            by_ms = self._draft.drain_by_ms(task.node_id)
-            if by_ms is None:
-                continue
-            if by_ms > self._draft.now_ms:
-                self._draft.wake(self._id, by_ms)
-                continue
-            self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and the time for it is over")
-            slot.wanted.remove(task)
-            slot.stopping.append(task)
+            if drain.is_over(self._draft, task):
+                slot.wanted.remove(task)
+                slot.stopping.append(task)
 
     def _look(self, work: _Work, slot: Slot, policy: RestartPolicy) -> None:
         self._leave_overdue(slot)

@@ -1,24 +1,24 @@
 """One service: which slots there are, what each of them needs, and what follows for its tasks."""
 
-from functools import cached_property, partial
+from functools import partial
 
-from manager.planner import history, restart, rollout, update
+from manager.planner import drain, history, rollout, update
 from manager.planner.demand import Demand, demand_of
 from manager.planner.dependencies import hold_back
 from manager.planner.draft import Draft
 from manager.planner.effective import current_update, effective
-from manager.planner.evening import carried_out_ms, find_leaving
+from manager.planner.evening import carried_out_ms, wake_leaving
 from manager.planner.fronts import Fronts, plan_fronts
 from manager.planner.gate import Gate
 from manager.planner.homes import Homes
 from manager.planner.misplaced import Misplaced
-from manager.planner.need import Need, in_order
-from manager.planner.place import Placing
-from manager.planner.predecessors import held_back
+from manager.planner.need import Need
 from manager.planner.replicas import choose_nodes, choose_slots, follow_slots
-from manager.planner.rolls import Key, key_of
+from manager.planner.rolls import Key
 from manager.planner.shared_network import SharedNetwork, sever
 from manager.planner.slots import Slot, counts_by_node, keep_best, release, rest, rest_the_obvious, slots_of, stop
+from manager.planner.stable import StableTasks
+from manager.planner.successors import Successors
 from manager.planner.template import Wanted
 from manager.planner.trial import Trial
 from manager.planner.update import Mover, Unsettled
@@ -46,6 +46,7 @@ class _ServicePass:
         self._demand: Demand = demand_of(self._spec, draft.view.networks)
         self._trial = Trial(draft, self._wanted, self._spec, current_update(draft.view, service))
         self._policy = rollout.config_of(service.spec, self._trial.update)
+        self._gate = Gate(draft, service, self._service, self._wanted, self._trial.update)
         self._homes = Homes(draft, self._id, self._spec)
         self._shared = SharedNetwork(draft, self._spec)
         self._roll = draft.rolls.roll(self._id)
@@ -53,24 +54,28 @@ class _ServicePass:
         self._slots: dict[Key, Slot] = {}
         self._leaving: dict[str, str] = {}
         self._evened_at_ms = carried_out_ms(draft, self._id)
-        self._needs: list[tuple[Key, Need]] = []
+        self._successors = Successors(draft, self._service, self._wanted, self._demand, self._trial)
+        self._needs = self._successors.needs
         self._movers: list[tuple[Slot, Mover]] = []
-        self._unsettled: list[Unsettled] = []
+        self._unsettled = self._successors.unsettled
         self._outdated: list[Task] = []
-        self._problems: set[str] = set()
+        self._problems = self._successors.problems
         self._steps = 0
+        self._moves_beside = 0
+        self._known = draft.view.service_status.get(self._id) or ServiceStatus()
+        self._moved_at_ms = self._known.moved_at_ms
 
     def run(self) -> None:
         self._roll.follow(self._wanted.revision, self._trial.since_ms)
-        self._misplaced = Misplaced(self._draft, self._demand, self._roll, is_global=self._is_global)
+        self.misplaced = Misplaced(self._draft, self._demand, self._roll, is_global=self._is_global)
         if self._is_shrinking():
             self._roll.wake_all()
         elif not (self._is_global or self._trial.is_on or self._homes or self._shared):
-            rest_the_obvious(self._draft, self._roll, self._wanted, self._misplaced.why)
+            canaries = bool(self._newest.spec.update.canary)
+            rest_the_obvious(self._draft, self._roll, self._wanted, self.misplaced.why, canaries=canaries)
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
         slots = self._slots = slots_of(self._draft, self._roll)
-        self._gate = Gate(self._draft, self._newest, self._trial.update, self._wanted, slots)
         kept = self._global_slots(slots) if self._is_global else self._replica_slots(slots)
         for slot in kept:
             self._trial.note(slot)
@@ -91,12 +96,10 @@ class _ServicePass:
         """Ids of tasks that move because the user wants the service evened out, with their nodes; wakes their slots."""
         if self._is_global or self._trial.is_on:
             return {}
-        found = find_leaving(self._draft, self._service, self._roll, self._demand)
+        found = wake_leaving(self._draft, self._service, self._roll, self._demand)
         if found is None:
             self._evened_at_ms = self._newest.rebalance_at_ms
-        for task, _ in found or ():
-            self._roll.wake(key_of(task))
-        return {task.id: node_id for task, node_id in found or ()}
+        return found or {}
 
     def _is_shrinking(self) -> bool:
         return not self._is_global and len(self._roll.quiet) > self._spec.replicated.replicas
@@ -104,7 +107,7 @@ class _ServicePass:
     def _effects(self) -> tuple[int, ...]:
         """Changes with everything that a decision about a slot does, or leaves for the stages after it."""
         left = len(self._needs), len(self._movers), len(self._unsettled), len(self._outdated), len(self._problems)
-        return self._draft.effects, self._gate.held, *left
+        return self._draft.effects, self._gate.effects, *left
 
     def _replica_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
         replicas = self._spec.replicated.replicas
@@ -115,18 +118,19 @@ class _ServicePass:
         for slot in choice.release:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
-        self._gate.begin(self._roll)
+        self._gate.begin(self._roll, choice.keep)
         fresh = [number for number in choice.fresh if not self._gate.holds(Slot(number))]
         self._needs += [(number, Need(number)) for number in fresh]
         self._unsettled += [Unsettled()] * len(fresh)
         return choice.keep
 
     def _global_slots(self, slots: dict[Key, Slot]) -> list[Slot]:
-        self._gate.begin(self._roll)
         fit = choose_nodes(self._draft, slots, self._demand, self._shared.admits if self._shared else None)
         self._size = len(fit)
         quiet = self._roll.quiet
-        return [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
+        kept = [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
+        self._gate.begin(self._roll, kept)
+        return kept
 
     def _decide(self, slot: Slot) -> None:
         fresh: list[Task] = []
@@ -140,24 +144,25 @@ class _ServicePass:
             (fresh if self._is_fresh(task) else stale).append(task)
         kept = [task for task in stale if not self._is_overdue(task)]
         if fresh:
-            self._close(slot)
+            self._successors.close(slot)
             best = keep_best(self._draft, fresh, "another task has its slot")
             self._keep_fresh(slot, best, kept)
             if best.node_id and self._wanted.is_behind(best):
                 self._draft.renumber(best, self._wanted.revision)
         elif kept:
-            best = keep_best(self._draft, kept, "another task has its slot")
-            self._consider_moving(slot, best)
+            self._decide_stale(slot, kept)
+        elif stale and self._gate.stable and self._wanted.differs(stale[-1]):
+            self._gate.await_end()
         elif slot.stopping or stale:
             self._unsettled.append(Unsettled())
         else:
-            self._refill(slot, beside=False)
+            self._successors.refill(slot, beside=False)
 
     def _is_fresh(self, task: Task) -> bool:
         # One that no node has seen yet is written anew with the wanted revision, and so is never outdated.
         if not task.node_id:
             return True
-        return not (self._is_leaving(task) or self._misplaced.why(task) or self._wanted.differs(task))
+        return not (self._is_leaving(task) or self.misplaced.why(task) or self._wanted.differs(task))
 
     def _is_leaving(self, task: Task) -> bool:
         # What shares another task's network leaves with that one.
@@ -168,14 +173,7 @@ class _ServicePass:
         if self._demand.single_node and self._draft.is_drained(task.node_id):
             self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and its volume is on one at a time")
             return True
-        by_ms = self._draft.drain_by_ms(task.node_id)
-        if by_ms is None:
-            return False
-        if by_ms > self._draft.now_ms:
-            self._draft.wake(self._id, by_ms)
-            return False
-        self._draft.stop(task, TaskState.SHUTDOWN, "its node is drained, and the time for it is over")
-        return True
+        return drain.is_over(self._draft, task)
 
     def _keep_fresh(self, slot: Slot, best: Task, stale: list[Task]) -> None:
         counts_at = self._trial.counts_at(best)
@@ -192,69 +190,52 @@ class _ServicePass:
         if not best.node_id:
             self._needs.append((best.slot, Need(best.slot, best.attempt, best, beside=False)))
 
+    def _decide_stale(self, slot: Slot, tasks: list[Task]) -> None:
+        """None of the tasks is to stay as it is; but before a promotion what ran before is, where it may be."""
+        stable = self._gate.stable if all(map(self._wanted.differs, tasks)) else None
+        settled = [task for task in tasks if not self._leaves(task, stable)] if stable else []
+        best = keep_best(self._draft, settled or tasks, "another task has its slot")
+        leaving = [task for task in tasks if task not in settled] if settled else []
+        if not stable or not leaving:
+            self._consider_moving(slot, best)
+            return
+        self._outdated.append(best)
+        if is_ready(best, self._draft.view.task_status.get(best.id)):
+            for task in leaving:
+                self._draft.stop(task, TaskState.SHUTDOWN, stable.misplaced.moved(task))
+        else:
+            stable.wait(best)
+            keep_best(self._draft, leaving, "another task has its slot")
+
+    def _leaves(self, task: Task, stable: StableTasks | None) -> bool:
+        return self._is_leaving(task) or bool((stable or self).misplaced.why(task))
+
     def _consider_moving(self, slot: Slot, task: Task) -> None:
         outdated = self._wanted.differs(task)
+        stable = self._gate.stable if outdated else None
+        serves = is_ready(task, self._draft.view.task_status.get(task.id))
         if outdated:
             self._outdated.append(task)
-        if self._starts_first() and (ended := slot.last_end()) is not None and not self._wanted.differs(ended):
-            verdict = self._answer(slot)
-            if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
-                return  # the successor that was started beside it has failed
-        serves = is_ready(task, self._draft.view.task_status.get(task.id))
-        self._movers.append((slot, Mover(task, serves, outdated, self._is_leaving(task))))
-
-    def _refill(self, slot: Slot, *, beside: bool, home: str = "") -> None:
-        """Fill a slot that has no task to run, unless the restart policy says later or never.
-
-        Args:
-            home: the node that its next task goes to, when it fits there.
-        """
-        ended = slot.last_end()
-        attempt = 0
-        if ended is not None and not self._wanted.differs(ended):
-            verdict = self._answer(slot)
-            if verdict.due_ms is None or verdict.due_ms > self._draft.now_ms:
+        if stable and not self._leaves(task, stable):
+            if self._gate.is_full and not serves:
+                stable.wait(task)
                 return
-            attempt = verdict.attempt
-        elif slot.ended and not self._wanted.differs(newest := slot.ended[-1]):
-            attempt = restart.next_attempt(newest, self._draft.view.task_status.get(newest.id))
-        self._close(slot)
-        if not beside:
-            # A node that a global service cannot fill has no record that would say so.
-            hopeless = self._is_global and not any(slot.all())
-            failed = self._trial.has_failed(slot)
-            self._unsettled.append(Unsettled(pending=hopeless, crashing=attempt > 0, failed=failed))
-        number = slot.key if isinstance(slot.key, int) else 0
-        home = restart.home(slot.ended) if attempt and not beside else home
-        self._needs.append((slot.key, Need(number, attempt, beside=beside, home=home)))
+            stable = None
+        if self._starts_first(stable) and not (stable or self._successors).may_start_beside(slot):
+            return  # the successor that was started beside it has failed
+        misplaced = bool((stable or self).misplaced.why(task))
+        self._movers.append((slot, Mover(task, serves, outdated and not stable, self._is_leaving(task), misplaced)))
 
-    def _close(self, slot: Slot) -> None:
-        """The ends in the slot have been answered."""
-        for task in slot.ended:
-            self._draft.stop(task, TaskState.SHUTDOWN, "replaced by its successor")
-
-    def _answer(self, slot: Slot) -> restart.Verdict:
-        statuses = self._draft.view.task_status
-        ends = [(task, statuses.get(task.id)) for task in slot.ended if not self._wanted.differs(task)]
-        verdict = restart.answer(self._spec.task.restart, ends, now_ms=self._draft.now_ms)
-        if verdict.problem:
-            self._problems.add(verdict.problem)
-        if verdict.due_ms is not None and verdict.due_ms > self._draft.now_ms:
-            self._draft.wake(self._id, verdict.due_ms)
-        if verdict.problem or verdict.due_ms is not None:
-            self._unsettled.append(Unsettled(crashing=True, failed=self._trial.has_failed(slot)))
-        return verdict
-
-    def _starts_first(self) -> bool:
+    def _starts_first(self, stable: StableTasks | None) -> bool:
         """Its successor is started beside it, whatever it is replaced for, if ports and mounts allow it."""
-        return self._policy.order == UpdateConfig.START_FIRST and self._demand.may_overlap
+        demand = stable.demand if stable else self._demand
+        return self._policy.order == UpdateConfig.START_FIRST and demand.may_overlap
 
     def _update(self, slots: int) -> UpdateStatus | None:
         """Take the next step of an update or a drain; how the update stands then."""
         now_ms = self._draft.now_ms
         outdated = len(self._outdated) + len(self._roll.outdated) + self._gate.held
-        known = self._draft.view.service_status.get(self._id)
-        before = known.update if known is not None and known.HasField("update") else None
+        before = self._known.update if self._known.HasField("update") else None
         progress = rollout.advance(
             before,
             self._facts(slots, outdated, before),
@@ -268,7 +249,11 @@ class _ServicePass:
         if now is not None and now.effective_revision != self._trial.effective_revision:
             return progress  # what was seen is not of the template that is in force from now on
         config = self._policy = rollout.config_of(self._newest.spec, now)
-        step = update.next_step(config, now, [mover for _, mover in self._movers], self._unsettled, now_ms)
+        movers = [mover for _, mover in self._movers]
+        moving = self._gate.stable.moving if self._gate.stable else ()
+        step = update.next_step(
+            config, now, movers, self._unsettled, now_ms, moving=moving, moved_at_ms=self._known.moved_at_ms
+        )
         step = update.spare_the_rest(step, config, now, slots=slots, outdated=outdated)
         for due in (step.wake_at_ms, rollout.due_ms(now, self._newest.spec)):
             if due is not None and due > now_ms:
@@ -282,58 +267,53 @@ class _ServicePass:
         return progress
 
     def _facts(self, slots: int, outdated: int, before: UpdateStatus | None) -> rollout.Facts:
-        came_from = before.previous_revision if before is not None else 0
         return rollout.Facts(
             slots=slots,
             outdated=outdated,
             in_flight=update.in_flight(self._trial.update, self._unsettled),
             failed=self._trial.failed,
             reason=self._trial.reason,
-            running=max((*(task.revision for task in self._outdated), *self._roll.outdated.values()), default=0),
-            returns=bool(came_from) and not self._wanted.differs_from(came_from),
+            running=self._gate.running
+            or max((*(task.revision for task in self._outdated), *self._roll.outdated.values()), default=0),
+            returns=rollout.returns(before, self._wanted.differs_from),
         )
 
     def _move(self, slot: Slot, mover: Mover) -> None:
-        if mover.running and self._starts_first():
-            self._refill(slot, beside=True, home=self._leaving.get(mover.task.id, ""))
-        elif not mover.running or mover.outdated or not self._stays(mover.task):
-            self._draft.stop(mover.task, TaskState.SHUTDOWN, self._why_moved(mover.task))
+        task, home = mover.task, self._leaving.get(mover.task.id, "")
+        stable = self._gate.stable if self._wanted.differs(task) and not mover.outdated else None
+        if mover.running and self._starts_first(stable):
+            stable.start_beside(slot, home) if stable else self._successors.refill(slot, beside=True, home=home)
+            self._moves_beside += mover.misplaced
+        elif not mover.running or mover.outdated or not self._stays(task, stable):
+            why = stable.misplaced.moved(task) if stable else self._why_moved(task)
+            self._draft.stop(task, TaskState.SHUTDOWN, why)
             self._steps += mover.outdated
+            if mover.misplaced and mover.running:
+                self._moved_at_ms = self._draft.now_ms
 
-    def _stays(self, task: Task) -> bool:
+    def _stays(self, task: Task, stable: StableTasks | None) -> bool:
         """What serves is not given up for what cannot be placed, as long as a drain has time."""
         counts = counts_by_node(self._draft, self._roll, self._slots)
-        why = self._placing.nowhere(task.slot, counts)
+        why = (stable or self._successors).placing.nowhere(task.slot, counts)
         if why:
             self._draft.unplaced.add(self._id)
-            self._problems.add(self._misplaced.stays(task, why))
+            self._problems.add((stable or self).misplaced.stays(task, why))
         return bool(why)
 
     def _why_moved(self, task: Task) -> str:
-        return "replaced by an update" if self._wanted.differs(task) else self._misplaced.moved(task)
+        return "replaced by an update" if self._wanted.differs(task) else self.misplaced.moved(task)
 
     def _place(self) -> None:
-        if not self._needs and not self._gate.held:
+        stable = self._gate.stable
+        if not self._needs and not stable:
             return
-        slots, counts = list(self._slots.values()), counts_by_node(self._draft, self._roll, self._slots)
-        self._problems.update(self._gate.place(self._id, counts))
-        draft, demand, placing = self._draft, self._demand, self._placing
-        if self._is_global:
-            for key, need in self._needs:
-                self._problems.add(placing.on(draft.ledger.hosts[str(key)], need, 0))
-            self._steps += placing.besides
-            return
-        failing = history.failing_nodes(draft, slots) | {node for slot in slots for node in restart.left(slot.ended)}
-        held = held_back(draft, self._spec, demand, self._needs, self._slots)
-        needs = in_order(need for _, need in held)
-        self._problems.update(placing.spread(needs, counts, failing))
-        self._steps += placing.besides
-
-    @cached_property
-    def _placing(self) -> Placing:
-        return Placing(
-            self._draft, service_id=self._id, spec=self._spec, revision=self._wanted.revision, demand=self._demand
-        )
+        counts = counts_by_node(self._draft, self._roll, self._slots)
+        if stable:
+            self._problems.update(stable.place(self._slots, counts))
+        besides = self._successors.place(self._slots, counts)
+        self._steps += besides
+        if self._moves_beside and (besides or (stable and stable.placing.besides)):
+            self._moved_at_ms = self._draft.now_ms
 
     def _tell(self, progress: UpdateStatus | None, fronts: Fronts) -> None:
         status = ServiceStatus(
@@ -342,6 +322,7 @@ class _ServicePass:
             virtual_addresses=fronts.virtual_addresses,
             mesh_ports=fronts.mesh_ports,
             rebalanced_at_ms=self._evened_at_ms,
+            moved_at_ms=self._moved_at_ms,
         )
         if progress is not None:
             status.update.CopyFrom(progress)

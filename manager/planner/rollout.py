@@ -12,6 +12,7 @@ States and what leads from one to the next:
 All of it lies in `UpdateStatus`, so another leader goes on exactly where this one stopped.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig, UpdateStatus, UpdateSteering
@@ -83,8 +84,7 @@ def advance(
     if known is None or known.task_revision != task_revision:
         if not facts.outdated:
             return known
-        returning = (steering.rollback and steering.task_revision == task_revision) or _is_taken_back(known, facts)
-        status = _begun(known, facts, task_revision, now_ms, returning=returning)
+        status = begun(known, facts, task_revision, steering, now_ms)
     else:
         status = UpdateStatus()
         status.CopyFrom(known)
@@ -117,9 +117,21 @@ def _is_taken_back(known: UpdateStatus | None, facts: Facts) -> bool:
     return known is not None and known.state not in ENDED and facts.returns
 
 
-def _begun(
-    known: UpdateStatus | None, facts: Facts, task_revision: int, now_ms: int, *, returning: bool
+def returns(known: UpdateStatus | None, differs_from: Callable[[int], bool]) -> bool:
+    """Whether the newest template is the one that the update before came from.
+
+    Args:
+        differs_from: whether the newest template is another one than that of a revision.
+    """
+    return known is not None and bool(known.previous_revision) and not differs_from(known.previous_revision)
+
+
+def begun(
+    known: UpdateStatus | None, facts: Facts, task_revision: int, steering: UpdateSteering, now_ms: int
 ) -> UpdateStatus:
+    """An update at its very beginning; for the arguments see `advance`. Of the facts `running` and `returns` count."""
+    asked = steering.rollback and steering.task_revision == task_revision
+    returning = asked or _is_taken_back(known, facts)
     return UpdateStatus(
         returning=returning,
         promoted=returning,
@@ -166,6 +178,7 @@ def _judge(status: UpdateStatus, facts: Facts, config: UpdateConfig, now_ms: int
         why = f"{facts.failed} of {facts.slots} failed: {facts.reason}"
         if _fail(status, config, why, now_ms):
             return
+    was_waiting = status.state == S.CANARY
     settled = max(0, facts.slots - facts.outdated - facts.in_flight)
     if settled > status.settled:
         status.progressed_at_ms = now_ms
@@ -179,6 +192,8 @@ def _judge(status: UpdateStatus, facts: Facts, config: UpdateConfig, now_ms: int
             _end(status, why, now_ms)
     elif status.state != S.ROLLING_BACK:
         _mind_canaries(status, facts, config)
+        if was_waiting and status.state == S.UPDATING:
+            status.progressed_at_ms = now_ms
 
 
 def _fail(status: UpdateStatus, config: UpdateConfig, why: str, now_ms: int) -> bool:

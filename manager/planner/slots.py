@@ -90,8 +90,13 @@ def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
     roll.rest(slot.key, slot.wanted[0].node_id if slot.wanted else "")
 
 
-def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callable[[Task], str]) -> None:
+def rest_the_obvious(
+    draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callable[[Task], str], *, canaries: bool
+) -> None:
     """Make slots quiet at a glance whose only task is ready, on a node that is well: it stays, or waits for an update.
+
+    Args:
+        canaries: the update has some: what waits for it may have to move before.
 
     Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
     and that in which an update begins.
@@ -109,7 +114,7 @@ def rest_the_obvious(draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callab
         if task.revision == wanted.revision:
             if not misplaced(task):
                 roll.rest(key, node_id)
-        elif wanted.differs(task) and not task.network_of:
+        elif wanted.differs(task) and not (task.network_of or (canaries and misplaced(task))):
             roll.wait(key, task)
 
 

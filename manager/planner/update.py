@@ -21,13 +21,15 @@ class Mover:
         task: runs, or is on its way to.
         running: it serves; replacing one that does not makes nothing worse.
         outdated: of another template; otherwise its node is being drained.
-        drained: its node is being drained.
+        drained: its node is being drained, or it moves to even the service out.
+        misplaced: the placement does not admit it where it is.
     """
 
     task: Task
     running: bool
     outdated: bool
     drained: bool = False
+    misplaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,19 @@ def next_step(
     movers: Sequence[Mover],
     unsettled: Sequence[Unsettled],
     now_ms: int,
+    *,
+    moving: Sequence[Unsettled] = (),
+    moved_at_ms: int = 0,
 ) -> Step:
     """Choose what to replace: all that do not run, and of those that run as many as parallelism leaves.
+
+    The delay is kept between two steps of an update, and between two of what the placement does not admit any more.
 
     Args:
         update: as it stands after this pass; one that is paused or waits replaces nothing.
         movers: all there are.
+        moving: slots for which no update waits, where something is on its way too.
+        moved_at_ms: when the newest move for the placement was made, 0: never. Milliseconds since the Unix epoch.
     """
     held = update is not None and update.state in _HOLDING
     movers = [mover for mover in movers if not (held and mover.outdated and not mover.drained)]
@@ -80,10 +89,12 @@ def next_step(
     idle = [mover for mover in movers if not mover.running]
     serving = sorted((mover for mover in movers if mover.running), key=_order)
     busy = len(idle) + (in_flight(update, unsettled) if updating else sum(not slot.crashing for slot in unsettled))
-    free = max(0, (config.parallelism or 1) - busy)
-    rested_at = update.last_step_at_ms + config.delay_ms if update is not None and update.last_step_at_ms else 0
-    if free and serving and updating and rested_at > now_ms:
-        return Step(tuple(idle), rested_at)
+    free = max(0, (config.parallelism or 1) - busy - sum(not slot.crashing for slot in moving))
+    stepped_at = max(moved_at_ms, update.last_step_at_ms if update is not None else 0)
+    rested_at = stepped_at + config.delay_ms if stepped_at else 0
+    if free and rested_at > now_ms:
+        ready = [mover for mover in serving if not (updating or mover.misplaced)]
+        return Step((*idle, *ready[:free]), rested_at if len(ready) < len(serving) else None)
     return Step((*idle, *serving[:free]))
 
 

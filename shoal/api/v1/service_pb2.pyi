@@ -1038,6 +1038,7 @@ class ServiceStatus(_message.Message):
     MESH_PORTS_FIELD_NUMBER: _builtins.int
     RELEASED_REVISION_FIELD_NUMBER: _builtins.int
     REBALANCED_AT_MS_FIELD_NUMBER: _builtins.int
+    MOVED_AT_MS_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     fault: _builtins.str
     """Why the planner could not plan the service and left it as it is, one line for the user; empty when it could."""
@@ -1047,6 +1048,10 @@ class ServiceStatus(_message.Message):
     """The newest task revision for which all of `depends_on` has held; 0: none yet, or the service depends on none."""
     rebalanced_at_ms: _builtins.int
     """The newest `Service.rebalance_at_ms` that is carried out: nodes that come later do not make tasks move."""
+    moved_at_ms: _builtins.int
+    """When a task that the placement does not admit any more was last moved; the update's delay counts from it.
+    Milliseconds since the Unix epoch.
+    """
     @_builtins.property
     def update(self) -> Global___UpdateStatus: ...
     @_builtins.property
@@ -1083,10 +1088,11 @@ class ServiceStatus(_message.Message):
         mesh_ports: _abc.Iterable[Global___PublishedPort] | None = ...,
         released_revision: _builtins.int = ...,
         rebalanced_at_ms: _builtins.int = ...,
+        moved_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schedule", b"schedule", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "mesh_ports", b"mesh_ports", "moved_at_ms", b"moved_at_ms", "problems", b"problems", "problems_at_ms", b"problems_at_ms", "rebalanced_at_ms", b"rebalanced_at_ms", "released_revision", b"released_revision", "runs", b"runs", "schedule", b"schedule", "service_id", b"service_id", "update", b"update", "virtual_addresses", b"virtual_addresses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 
 from manager.control_api.counting import progress
+from manager.planner.agenda import Agenda
+from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.service_pb2 import (
     Placement,
     Replicated,
@@ -37,7 +39,7 @@ def spec(
 def cluster(**labels: str) -> World:
     world = World()
     for name in ("h1", "h2", "h3"):
-        world.node(name, labels={"disk": labels.get(name, "ssd")})
+        world.node(name, labels={"disk": labels.get(name, "ssd")}, platform="linux/amd64")
     return world
 
 
@@ -110,6 +112,84 @@ def test_what_serves_is_not_given_up_for_what_no_node_can_have() -> None:
     assert where(world) == {"h2": 6}
     assert not world.tables.service_status["web"].problems
     assert progress(world.tables, service).converged
+
+
+@pytest.mark.parametrize("order", [START_FIRST, STOP_FIRST])
+@pytest.mark.parametrize("why", ["constraint", "label", "bound", "platform"])
+def test_the_delay_of_updates_is_kept_between_moves(order: "UpdateConfig.Order.ValueType", why: str) -> None:
+    world = cluster()
+    wanted = spec(replicas=6, parallelism=2, order=order, constraints=[SSD])
+    wanted.update.delay_ms = 60_000
+    if why == "bound":
+        world.set_availability("h2", NodeSpec.PAUSE)
+        world.set_availability("h3", NodeSpec.PAUSE)
+    world.service("web", wanted)
+    world.settle()
+    stays = {task.id for task in world.running("web")}
+    if why == "constraint":
+        wanted.task.placement.constraints.append("node.hostname == h3")
+    elif why == "platform":
+        wanted.task.placement.platforms.add(os="linux", architecture="arm64")
+        world.node("h3", labels={"disk": "ssd"}, platform="linux/arm64")
+    elif why == "bound":
+        world.set_availability("h2", NodeSpec.ACTIVE)
+        world.set_availability("h3", NodeSpec.ACTIVE)
+        wanted.task.placement.max_per_node = 2
+    if why == "label":
+        world.relabel("h1", disk="hdd")
+        world.relabel("h2", disk="hdd")
+    else:
+        world.service("web", wanted)
+    steps = []
+    for _ in range(4):
+        _at_this_time(world)
+        left = {task.id for task in world.running("web")} & stays
+        steps.append(len(stays) - len(left))
+        stays = left
+        assert len(world.running("web")) == 6
+        world.now_ms += 59_000
+        _at_this_time(world)
+        assert left == {task.id for task in world.running("web")} & left
+        world.now_ms += 1_000
+    assert steps == [2, 2, 0, 0]
+
+
+def test_a_drain_does_not_wait_for_the_delay() -> None:
+    world = cluster()
+    wanted = spec(constraints=[SSD])
+    wanted.update.delay_ms = 60_000
+    world.service("web", wanted)
+    world.settle()
+    world.relabel("h1", disk="hdd")
+    _at_this_time(world)
+    assert where(world)["h1"] == 1
+    world.set_availability("h2", NodeSpec.DRAIN)
+    _at_this_time(world)
+    assert where(world) == {"h1": 1, "h3": 5}
+
+
+def test_another_leader_keeps_the_delay() -> None:
+    world = cluster()
+    wanted = spec(constraints=[SSD])
+    wanted.update.delay_ms = 60_000
+    world.service("web", wanted)
+    world.settle()
+    world.relabel("h1", disk="hdd")
+    _at_this_time(world)
+    world.agenda = Agenda(world.tables)
+    _at_this_time(world)
+    assert where(world)["h1"] == 1
+    assert world.agenda.wake_at_ms() == world.now_ms + 60_000
+    world.now_ms += 60_000
+    _at_this_time(world)
+    assert where(world)["h1"] == 0
+
+
+def _at_this_time(world: World) -> None:
+    """Plans and agents that obey, and no time passes."""
+    for _ in range(12):
+        world.plan()
+        world.obey()
 
 
 def ended(world: World) -> list[Task]:

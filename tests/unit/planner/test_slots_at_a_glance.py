@@ -32,7 +32,7 @@ def glance(cluster: World) -> Roll:
     draft = Draft(view=view, ledger=cluster.agenda.ledger, rolls=rolls, now_ms=cluster.now_ms, new_id=lambda: "none")
     roll = rolls.roll("web")
     roll.wake_all()
-    rest_the_obvious(draft, roll, Wanted(view, view.services["web"]), lambda _: "")
+    rest_the_obvious(draft, roll, Wanted(view, view.services["web"]), lambda _: "", canaries=False)
     return roll
 
 
