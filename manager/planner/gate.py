@@ -5,7 +5,7 @@ what ran before, unless there are fewer canaries than asked for. So nothing but 
 task ends, or moves, keeps its slot. A paused update makes no canaries.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from manager.planner import rollout
 from manager.planner.draft import Draft
@@ -24,6 +24,7 @@ class Gate:
     Attributes:
         stable: the tasks of what ran before; None when the gate is open.
         held: slots that get, or wait for, a task of what ran before.
+        elsewhere: canaries on nodes that get no tasks at the moment (of a global service: paused ones).
         running: the newest revision that the tasks run when the update begins with this pass, else 0.
     """
 
@@ -37,13 +38,15 @@ class Gate:
         self._reserved: frozenset[Key] = frozenset()
         self.stable: StableTasks | None = None
         self.held = 0
+        self.elsewhere = 0
         self.running = 0
 
-    def begin(self, roll: Roll, kept: list[Slot]) -> None:
+    def begin(self, roll: Roll, kept: list[Slot], slots: Mapping[Key, Slot]) -> None:
         """Count the canaries that there are, once it is settled which slots stay.
 
         Args:
             kept: the loud ones of them.
+            slots: all that are loud: the others are given up, or stay as they are and are not decided about.
         """
         if not self._newest.spec.update.canary:
             return
@@ -54,8 +57,9 @@ class Gate:
         if spec is None:
             return
         self.stable = StableTasks(self._draft, self._newest.meta.id, spec, update.previous_revision, roll)
-        quiet = len(roll.quiet) - len(roll.outdated)
-        missing = max(0, self._newest.spec.update.canary - quiet - sum(map(self._is_canary, kept)))
+        self.elsewhere = self._count_elsewhere({slot.key for slot in kept}, slots)
+        known = len(roll.quiet) - len(roll.outdated) + sum(map(self._is_canary, kept)) + self.elsewhere
+        missing = max(0, self._newest.spec.update.canary - known)
         self._reserved = frozenset(sorted((slot.key for slot in kept if self._was_canary(slot)), key=str)[:missing])
         self._left = 0 if update.state == UpdateStatus.PAUSED else missing - len(self._reserved)
 
@@ -87,6 +91,10 @@ class Gate:
         self.held += 1
         if self.stable is not None:
             self.stable.moving.append(Unsettled())
+
+    def _count_elsewhere(self, kept: set[Key], slots: Mapping[Key, Slot]) -> int:
+        others = [slot for key, slot in slots.items() if key not in kept]
+        return sum(self._is_canary(slot) and not any(map(self._draft.is_stopping, slot.wanted)) for slot in others)
 
     def _is_canary(self, slot: Slot) -> bool:
         return any(not self._wanted.differs(task) for task in slot.wanted)

@@ -118,7 +118,7 @@ class _ServicePass:
         for slot in choice.release:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
-        self._gate.begin(self._roll, choice.keep)
+        self._gate.begin(self._roll, choice.keep, slots)
         fresh = [number for number in choice.fresh if not self._gate.holds(Slot(number))]
         self._needs += [(number, Need(number)) for number in fresh]
         self._unsettled += [Unsettled()] * len(fresh)
@@ -129,7 +129,7 @@ class _ServicePass:
         self._size = len(fit)
         quiet = self._roll.quiet
         kept = [slots.setdefault(identifier, Slot(identifier)) for identifier in fit if identifier not in quiet]
-        self._gate.begin(self._roll, kept)
+        self._gate.begin(self._roll, kept, slots)
         return kept
 
     def _decide(self, slot: Slot) -> None:
@@ -254,7 +254,8 @@ class _ServicePass:
         step = update.next_step(
             config, now, movers, self._unsettled, now_ms, moving=moving, moved_at_ms=self._known.moved_at_ms
         )
-        step = update.spare_the_rest(step, config, now, slots=slots, outdated=outdated)
+        canaries = slots - outdated + self._gate.elsewhere
+        step = update.spare_the_rest(step, config, now, canaries=canaries)
         for due in (step.wake_at_ms, rollout.due_ms(now, self._newest.spec)):
             if due is not None and due > now_ms:
                 self._draft.wake(self._id, due)
@@ -270,6 +271,7 @@ class _ServicePass:
         return rollout.Facts(
             slots=slots,
             outdated=outdated,
+            elsewhere=self._gate.elsewhere,
             in_flight=update.in_flight(self._trial.update, self._unsettled),
             failed=self._trial.failed,
             reason=self._trial.reason,

@@ -34,6 +34,7 @@ class Facts:
     Attributes:
         slots: that the service has.
         outdated: tasks of another template that are wanted still.
+        elsewhere: canaries that are not of these slots.
         in_flight: slots that have a replacement that does not count yet.
         failed: slots in which a replacement has failed.
         reason: of the newest failure, one line for the user.
@@ -43,6 +44,7 @@ class Facts:
 
     slots: int
     outdated: int = 0
+    elsewhere: int = 0
     in_flight: int = 0
     failed: int = 0
     reason: str = ""
@@ -228,7 +230,7 @@ def _end(status: UpdateStatus, message: str, now_ms: int) -> None:
 def _mind_canaries(status: UpdateStatus, facts: Facts, config: UpdateConfig) -> None:
     if not config.canary or status.promoted:
         status.state = S.UPDATING
-    elif facts.slots - facts.outdated >= min(config.canary, facts.slots) and not facts.in_flight:
+    elif facts.slots - facts.outdated + facts.elsewhere >= min(config.canary, facts.slots) and not facts.in_flight:
         if config.auto_promote and facts.slots:
             status.promoted = True
         else:

@@ -98,15 +98,15 @@ def next_step(
     return Step((*idle, *serving[:free]))
 
 
-def spare_the_rest(step: Step, config: UpdateConfig, update: UpdateStatus | None, *, slots: int, outdated: int) -> Step:
+def spare_the_rest(step: Step, config: UpdateConfig, update: UpdateStatus | None, *, canaries: int) -> Step:
     """The step cut to what the canaries leave: no more slots than `config.canary` before the promotion.
 
     Args:
-        outdated: tasks of another template that are wanted still.
+        canaries: slots that have, or get, the new template.
     """
     if update is None or update.state != UpdateStatus.UPDATING or update.promoted or not config.canary:
         return step
-    left = max(0, config.canary - (slots - outdated))
+    left = max(0, config.canary - canaries)
     kept: list[Mover] = []
     for mover in step.replace:
         if mover.outdated and not mover.drained:

@@ -1,7 +1,7 @@
 """A cluster in virtual time for tests of the planner: records, agents that report, and plans that are committed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from zlib import crc32
 
@@ -29,6 +29,7 @@ from shoal.task_states import forward, is_live, is_terminal, is_wanted, observed
 
 START_MS = 1_800_000_000_000
 GIB = 1 << 30
+_UNDECIDED = frozenset({TaskStatus.STARTING, TaskStatus.UNHEALTHY})
 
 
 class World:
@@ -40,6 +41,8 @@ class World:
         self.now_ms = START_MS
         self._next_id = 0
         self.plans = 0
+        self.observers: list[Callable[[], None]] = []
+        """Called before and after each plan, and when agents have obeyed: before time passes."""
 
     # Records.
 
@@ -175,6 +178,7 @@ class World:
 
     def plan(self, *, cut: int | None = None) -> Outcome:
         """Plan and commit, or commit a beginning of the plan only, after which another leader plans."""
+        self._observe()
         scope = Scope.full(self.tables)
         rolls = Rolls.of(self.tables, scope.services)
         ledger = self.agenda.ledger
@@ -191,7 +195,12 @@ class World:
         if cut is not None:
             self.agenda = Agenda(self.tables)
         self.check_ledger()
+        self._observe()
         return outcome
+
+    def _observe(self) -> None:
+        for observer in self.observers:
+            observer()
 
     def _ids(self) -> "IdSource":
         return IdSource(self._next_id)
@@ -215,12 +224,23 @@ class World:
         """The observed state."""
         return observed(task, self.tables.task_status.get(task.id))
 
-    def report(self, task: Task, state: TaskState.ValueType, *, at_ms: int | None = None, message: str = "") -> None:
+    def report(
+        self,
+        task: Task,
+        state: TaskState.ValueType,
+        *,
+        at_ms: int | None = None,
+        message: str = "",
+        health: TaskStatus.Health.ValueType = TaskStatus.NONE,
+    ) -> None:
         """The task's agent tells of a state; the dispatcher takes it when it is forward."""
         old = self.tables.task_status.get(task.id)
         at_ms = self.now_ms if at_ms is None else at_ms
-        running_at = at_ms if state == TaskState.RUNNING else old.running_at_ms if old is not None else 0
+        running_at = old.running_at_ms if old is not None else 0
+        if state == TaskState.RUNNING and not running_at:
+            running_at = at_ms
         new = TaskStatus(task_id=task.id, state=state, at_ms=at_ms, message=message, running_at_ms=running_at)
+        new.health = health
         if task.id in self.tables.tasks and forward(old, new):
             self.put(kinds.TASK_STATUS, task.id, new)
 
@@ -241,12 +261,32 @@ class World:
             if status is None or status.state != NodeStatus.READY or is_terminal(self.state(task)):
                 continue
             if is_wanted(task) and self.state(task) < TaskState.RUNNING:
-                self.report(task, TaskState.RUNNING)
+                self.report(task, TaskState.RUNNING, health=self._first_health(task))
+                busy += 1
+            elif is_wanted(task) and (health := self.tables.task_status[task.id].health) in _UNDECIDED:
+                self._check_health(task, health)
                 busy += 1
             elif not is_wanted(task):
                 self.report(task, TaskState.SHUTDOWN)
                 busy += 1
+        self._observe()
         return bool(busy)
+
+    def is_checked(self, task: Task) -> bool:
+        """Whether its container has a health check."""
+        record = self.tables.revision_of(task.service_id, task.revision)
+        return record is not None and record.spec.task.container.HasField("healthcheck")
+
+    def _first_health(self, task: Task) -> TaskStatus.Health.ValueType:
+        return TaskStatus.STARTING if self.is_checked(task) else TaskStatus.NONE
+
+    def _check_health(self, task: Task, health: TaskStatus.Health.ValueType) -> None:
+        """A check that has not passed yet does; what is unhealthy is stopped, and has failed."""
+        at_ms = max(self.now_ms, self.tables.task_status[task.id].at_ms)
+        if health == TaskStatus.UNHEALTHY:
+            self.report(task, TaskState.FAILED, message="unhealthy", at_ms=at_ms)
+        else:
+            self.report(task, TaskState.RUNNING, health=TaskStatus.HEALTHY, at_ms=at_ms)
 
     def settle(self, *, rounds: int = 300, at_once: int | None = None) -> None:
         """Plan and obey, and let time pass where something is due, until nothing happens any more.

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tests.unit.planner.model_cluster import COUNTED, counted
+from tests.unit.planner.model_counts import COUNTED, counted, reached
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if COUNTED:
         terminalreporter.write_line(f"models of the planner: {counted()}")
+        terminalreporter.write_line(f"reached: {reached()}")

@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterable, Mapping
 
 from manager.planner import rollout
-from manager.planner.effective import current_update, effective
+from manager.planner.effective import current_update, effective, rolled_back_to
 from manager.planner.misplaced import PLACEMENT
-from manager.planner.template import Wanted, work
+from manager.planner.template import work
 from manager.store.changes import Write
 from manager.store.tables import View
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import Service, ServiceStatus, UpdateConfig, UpdateStatus
+from shoal.api.v1.service_pb2 import Service, ServiceSpec, ServiceStatus, UpdateConfig, UpdateStatus
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.network_modes import provider_of
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
+from tests.unit.planner.model_counts import COUNTED
 from tests.unit.planner.model_oracle import Oracle
 from tests.unit.planner.model_placement import check_placement
 from tests.unit.planner.model_sharing import running_provider
@@ -58,13 +59,37 @@ class Pace:
             return
         update = self._update(service)
         policy = rollout.config_of(service.spec, update)
-        if not any(port.published for port in effective(self._view, service).spec.endpoint.ports):
-            in_force = effective(self._view, service).spec
-            alone = written_by_one(in_force) or provider_of(in_force.task)
-            by_order = policy.order == UpdateConfig.START_FIRST and not alone
+        if policy.order == UpdateConfig.START_FIRST:
+            specs = [effective(self._view, service).spec, *map(self._spec_of, bare)]
+            by_order = not any(map(_has_one_at_a_time, specs))
             assert not by_order, f"a successor starts first, and nothing serves in place of {bare}"
         out = {_slot(task) for task in bare} | self._out(tasks, update)
         assert len(out) <= (policy.parallelism or 1), f"{len(out)} slots are out at once: {sorted(map(str, out))}"
+
+    def moves_for_placement(self, service: Service) -> int:
+        """How many of the service's tasks this plan begins to move since the placement does not admit them."""
+        tasks = [task for task in self._after.values() if task.service_id == service.meta.id]
+        serving = {_slot(task) for task in tasks if self._serves(task)}
+        taken = [task for task in tasks if task.reason == PLACEMENT and self._is_taken(task)]
+        return sum(_slot(task) not in serving for task in taken) + sum(map(self._is_started_beside, tasks))
+
+    def _is_started_beside(self, task: Task) -> bool:
+        """It is new, and beside one of the same template that stays until it serves, on a node that is not drained."""
+        if task.id in self._before or not task.node_id:
+            return False
+        node_of, revisions = self._view.nodes, self._view.revisions
+        runs = work(revisions[f"{task.service_id}/{task.revision}"].spec)
+        return any(
+            other.id != task.id
+            and (other.service_id, _slot(other)) == (task.service_id, _slot(task))
+            and self._serves(other)
+            and work(revisions[f"{other.service_id}/{other.revision}"].spec) == runs
+            and node_of[other.node_id].spec.availability != NodeSpec.DRAIN
+            for other in self._after.values()
+        )
+
+    def _spec_of(self, task: Task) -> ServiceSpec:
+        return self._view.revisions[f"{task.service_id}/{task.revision}"].spec
 
     def _is_taken(self, task: Task) -> bool:
         """It serves, and is stopped by choice."""
@@ -81,7 +106,9 @@ class Pace:
         since_ms = update.watched_since_ms if update is not None else 0
         # A slot that is new, or has waited for a node so far, is not out by the update.
         held = [self._before[task.id] for task in tasks if task.id in self._before]
-        known = {_slot(task) for task in held if task.node_id and not is_terminal(self._state(task))}
+        known = {
+            _slot(task) for task in held if task.node_id and self._is_up(task) and not is_terminal(self._state(task))
+        }
         return {key for key, those in slots.items() if key in known and self._is_out(those, since_ms)}
 
     def _is_out(self, tasks: list[Task], since_ms: int) -> bool:
@@ -108,6 +135,12 @@ class Pace:
     def _is_up(self, task: Task) -> bool:
         status = self._view.node_status.get(task.node_id)
         return not task.node_id or (status is not None and status.state == NodeStatus.READY)
+
+
+def _has_one_at_a_time(spec: ServiceSpec) -> bool:
+    """No successor can start beside a task of it."""
+    own = written_by_one(spec) or any(port.published for port in spec.endpoint.ports)
+    return own or bool(provider_of(spec.task))
 
 
 def _slot(task: Task) -> int | str:
@@ -139,46 +172,24 @@ def _as_it_runs(view: View, task: Task, service: Service) -> Service:
     return made
 
 
-def check_template(view: View, task: Task, in_force: Mapping[str, Service]) -> None:
+def check_template(view: View, task: Task, in_force: Mapping[str, Service], before: Iterable[Task]) -> None:
     """A new task runs the template in force, before this pass or after it, or what ran before canaries that were
-    not promoted when the pass began: never one that was rolled back."""
+    not promoted when the pass began: never one that was rolled back.
+
+    Args:
+        before: all tasks before the pass. What of the plan was committed may not tell yet that an update has begun.
+    """
     service = view.services[task.service_id]
     runs = work(view.revisions[f"{task.service_id}/{task.revision}"].spec)
     allowed = [work(in_force[task.service_id].spec), work(effective(view, service).spec)]
     update = current_update(view, service)
     if update is not None and service.spec.update.canary and update.previous_revision:
         allowed.append(work(view.revisions[f"{task.service_id}/{update.previous_revision}"].spec))
+    if update is None and service.spec.update.canary:
+        held = (each for each in before if each.service_id == task.service_id and each.node_id and is_wanted(each))
+        allowed += (work(view.revisions[f"{each.service_id}/{each.revision}"].spec) for each in held)
     assert runs in allowed, f"{task.id} runs what is not in force"
-
-
-def gated(view: View) -> set[str]:
-    """Ids of services whose update waits for its promotion."""
-    updates = ((service, current_update(view, service)) for service in view.services.values())
-    return {
-        service.meta.id
-        for service, update in updates
-        if update is not None and rollout.awaits_promotion(update, service.spec.update)
-    }
-
-
-def check_canaries(view: View, service: Service, before: Mapping[str, Task]) -> None:
-    """While an update waits for its promotion, no pass makes more slots run its template than canaries; but those
-    that leave a drained node with their successor started first."""
-    update = current_update(view, service)
-    if any(node.spec.availability == NodeSpec.DRAIN for node in view.nodes.values()):
-        return
-    if update is None or not rollout.awaits_promotion(update, service.spec.update):
-        return
-    after = list(view.tasks_of(service.meta.id).values())
-    known = [task for task in before.values() if task.service_id == service.meta.id]
-    most = max(service.spec.update.canary, len(_canaries(view, service, known)))
-    assert len(_canaries(view, service, after)) <= most, "more canaries than asked for"
-
-
-def _canaries(view: View, service: Service, tasks: Iterable[Task]) -> set[int | str]:
-    wanted = Wanted(view, service)
-    living = (task for task in tasks if is_wanted(task) and is_live(task, view.task_status.get(task.id)))
-    return {_slot(task) for task in living if not wanted.differs(task)}
+    COUNTED["tasks after a rollback"] += bool(rolled_back_to(view, service))
 
 
 def check_displaced(view: View, task: Task) -> None:

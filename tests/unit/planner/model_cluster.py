@@ -7,25 +7,35 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manager.planner.effective import current_update, effective, spec_in_force
+from manager.planner.effective import current_update, effective, rolled_back_to, spec_in_force
+from manager.planner.rollout import config_of
 from manager.planner.template import Wanted
 from manager.store import kinds
 from shoal.api.v1.control_pb2 import SteerUpdateRequest
 from shoal.api.v1.node_pb2 import NodeSpec, NodeStatus
-from shoal.api.v1.service_pb2 import AutoscaleStatus, Global, Service, ServiceSpec, UpdateConfig, UpdateStatus
-from shoal.api.v1.task_pb2 import Task, TaskState
+from shoal.api.v1.service_pb2 import (
+    AutoscaleStatus,
+    Global,
+    Placement,
+    Service,
+    ServiceSpec,
+    UpdateConfig,
+    UpdateStatus,
+)
+from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
 from shoal.network_modes import provider_of
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
+from tests.unit.planner.model_canaries import check_canaries
 from tests.unit.planner.model_checks import (
     Pace,
     Rest,
-    check_canaries,
     check_displaced,
     check_placed,
     check_template,
-    gated,
 )
+from tests.unit.planner.model_counts import COUNTED
+from tests.unit.planner.model_proofs import Before, Proofs, Wait
 from tests.unit.planner.model_sharing import check_bound, check_shared, share_network
 from tests.unit.planner.model_specs import (
     DEVICES,
@@ -42,17 +52,30 @@ from tests.unit.planner.model_specs import (
 from tests.unit.planner.model_volumes import check_alone, check_at_home, check_homes_stay
 
 STEER = SteerUpdateRequest
-COUNTED: Counter[str] = Counter()
-"""Of the whole process: clusters, steps, passes."""
-
-
-def counted() -> str:
-    """ "60 clusters, 2,460 steps, 1,320 passes" """
-    return ", ".join(f"{COUNTED[what]:,} {what}" for what in ("clusters", "steps", "passes"))
-
-
 services = st.sampled_from(SERVICES)
 nodes = st.sampled_from(NODES)
+
+
+canary_policies = st.builds(
+    UpdateConfig,
+    canary=st.sampled_from([1, 1, 2]),
+    parallelism=st.integers(1, 2),
+    order=st.sampled_from([UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]),
+    monitor_ms=st.sampled_from([0, 1_000]),
+    max_failure_ratio=st.sampled_from([0.0, 0.5]),
+    failure_action=st.sampled_from([0, 0, UpdateConfig.PAUSE, UpdateConfig.CONTINUE]),
+)
+move_policies = st.builds(
+    UpdateConfig,
+    parallelism=st.integers(1, 2),
+    delay_ms=st.sampled_from([0, 2_000, 5_000]),
+    order=st.sampled_from([UpdateConfig.STOP_FIRST, UpdateConfig.START_FIRST]),
+)
+narrower = st.builds(
+    Placement,
+    constraints=st.sampled_from([[], ["node.labels.zone == a"], ["node.labels.zone == b"], ["node.hostname != h1"]]),
+    max_per_node=st.sampled_from([0, 0, 1, 2]),
+)
 
 
 class Cluster(RuleBasedStateMachine):
@@ -68,6 +91,10 @@ class Cluster(RuleBasedStateMachine):
         self.in_force: dict[str, Service] = {}
         self.plans_counted = 0
         self.features: list[str] = []
+        self.proofs = Proofs()
+        self.waits: dict[str, Wait] = {}
+        self.moved: dict[str, int] = {}
+        self.world.observers.append(self.who_waits_is_told_the_truth)
         COUNTED["clusters"] += 1
 
     @initialize(size=st.integers(1, 3), features=st.sets(st.sampled_from(FEATURES), max_size=5))
@@ -88,6 +115,67 @@ class Cluster(RuleBasedStateMachine):
             spec.CopyFrom(service.spec)
             spec.task.container.image = image
             self.world.service(self.ids[name], spec)
+            self._wait_for(self.ids[name])
+
+    @rule(name=services, image=st.sampled_from(IMAGES), replicas=st.integers(0, 9))
+    def change_image_and_scale(self, name: str, image: str, replicas: int) -> None:
+        """Both at once."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is not None and service.spec.HasField("replicated"):
+            spec = ServiceSpec()
+            spec.CopyFrom(service.spec)
+            spec.task.container.image = image
+            spec.replicated.replicas = replicas
+            self.world.service(self.ids[name], spec)
+            self._wait_for(self.ids[name])
+
+    @rule(name=services, policy=canary_policies, replicas=st.integers(2, 6), rounds=st.integers(1, 4))
+    def begin_with_canaries(self, name: str, policy: UpdateConfig, replicas: int, rounds: int) -> None:
+        """An update that waits for its promotion, of a service that is well; perhaps with another size."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is None:
+            return
+        self._go_on(2)
+        spec = ServiceSpec()
+        spec.CopyFrom(spec_in_force(self.world.tables, service))
+        spec.task.container.image = next(image for image in IMAGES if image != spec.task.container.image)
+        spec.update.CopyFrom(policy)
+        if spec.HasField("replicated"):
+            spec.replicated.replicas = replicas
+        COUNTED["changes based on a rollback"] += bool(rolled_back_to(self.world.tables, service))
+        self.world.service(self.ids[name], spec)
+        self._wait_for(self.ids[name])
+        self._go_on(rounds)
+
+    @rule(name=services, number=st.integers(1, 3), rounds=st.integers(1, 3))
+    def the_newest_fail(self, name: str, number: int, rounds: int) -> None:
+        """Tasks that have to prove themselves end."""
+        tasks = [task for task in self.world.wanted(self.ids.get(name, "")) if task.node_id and self._is_up(task)]
+        for task in sorted(tasks, key=lambda task: (-task.revision, -task.created_at_ms, task.id))[:number]:
+            if not self.world.is_checked(task):
+                self.world.report(task, TaskState.RUNNING)
+            self.world.report(task, TaskState.FAILED)
+        self._go_on(rounds)
+
+    @rule(name=services, placement=narrower, policy=move_policies, rounds=st.integers(1, 6))
+    def narrow_the_placement(self, name: str, placement: Placement, policy: UpdateConfig, rounds: int) -> None:
+        """What runs where it may not any more moves."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        if service is None:
+            return
+        self._go_on(2)
+        spec = ServiceSpec()
+        spec.CopyFrom(spec_in_force(self.world.tables, service))
+        spec.task.placement.CopyFrom(placement)
+        spec.update.MergeFrom(policy)
+        self.world.service(self.ids[name], spec)
+        self._wait_for(self.ids[name])
+        for _ in range(rounds):
+            self._go_on(2)
+            self.world.now_ms += 1_000
+
+    def _wait_for(self, identifier: str) -> None:
+        self.waits[identifier] = Wait(self.world.tables, self.world.tables.services[identifier], self.world.now_ms)
 
     @rule(name=services, data=st.data())
     def deploy(self, name: str, data: st.DataObject) -> None:
@@ -105,6 +193,7 @@ class Cluster(RuleBasedStateMachine):
             share_network(spec, self.ids.get("api", "api1"))
         own_volumes(spec, identifier)
         self.world.service(identifier, spec)
+        self._wait_for(identifier)
 
     def _id(self, name: str) -> str:
         """As with real ids, one that is gone does not come back."""
@@ -152,6 +241,7 @@ class Cluster(RuleBasedStateMachine):
         if service is not None and service.revision > 1:
             earlier = self.world.tables.revisions[f"{service.meta.id}/{service.revision - 1}"]
             self.world.service(service.meta.id, earlier.spec, rollback=True)
+            self._wait_for(service.meta.id)
 
     @rule(name=services, replicas=st.integers(0, 9))
     def autoscale(self, name: str, replicas: int) -> None:
@@ -167,7 +257,9 @@ class Cluster(RuleBasedStateMachine):
             spec = ServiceSpec()
             spec.CopyFrom(spec_in_force(self.world.tables, service))
             spec.replicated.replicas = replicas
+            COUNTED["changes based on a rollback"] += bool(rolled_back_to(self.world.tables, service))
             self.world.service(self.ids[name], spec)
+            self._wait_for(self.ids[name])
 
     @rule(name=services)
     def rebalance(self, name: str) -> None:
@@ -184,6 +276,7 @@ class Cluster(RuleBasedStateMachine):
         identifier = self.ids.pop(name, None)
         if identifier is not None:
             self.world.put(kinds.SERVICE, identifier, None)
+            self.waits.pop(identifier, None)
 
     @rule(name=nodes, availability=st.sampled_from([NodeSpec.ACTIVE, NodeSpec.PAUSE, NodeSpec.DRAIN]))
     def set_availability(self, name: str, availability: NodeSpec.Availability.ValueType) -> None:
@@ -261,7 +354,12 @@ class Cluster(RuleBasedStateMachine):
             ahead.append(TaskState.COMPLETE)
             stopped = [TaskState.SHUTDOWN, TaskState.FAILED]
             state = data.draw(st.sampled_from(ahead if is_wanted(task) else stopped))
-            self.world.report(task, state, at_ms=self.world.now_ms + skew_ms)
+            health = TaskStatus.NONE
+            if state == TaskState.RUNNING and self.world.is_checked(task):
+                health = data.draw(st.sampled_from([TaskStatus.STARTING, TaskStatus.HEALTHY, TaskStatus.UNHEALTHY]))
+            self.world.report(task, state, at_ms=self.world.now_ms + skew_ms, health=health)
+            if skew_ms:
+                self.proofs.odd.add(task.id)
 
     @rule()
     def obey(self) -> None:
@@ -289,18 +387,20 @@ class Cluster(RuleBasedStateMachine):
         tables = self.world.tables
         homes = dict(tables.volume_slots)
         self.in_force = {name: effective(tables, service) for name, service in tables.services.items()}
-        waiting = gated(tables)
+        known = Before.of(tables, self.in_force)
         outcome = self.world.plan(cut=cut)
         check_homes_stay(tables, homes, before.values(), self.world.now_ms)
         check_shared(tables, before)
         pace = Pace(tables, before, outcome.writes)
         for service in tables.services.values():
             pace.check(service)
-            if service.meta.id in waiting:
-                check_canaries(tables, service, before)
+            check_canaries(tables, service, before)
+            self._check_delay(service, pace, cut)
+            if cut is None:
+                self.proofs.check_pass(tables, service, known, self.world.now_ms)
         for task in tables.tasks.values():
             if task.id not in before:
-                check_template(tables, task, self.in_force)
+                check_template(tables, task, self.in_force, before.values())
             if task.node_id and (task.id not in before or not before[task.id].node_id):
                 check_placed(tables, task, self.in_force)
                 check_alone(tables, task, self.in_force[task.service_id].spec, self.world.now_ms)
@@ -312,6 +412,24 @@ class Cluster(RuleBasedStateMachine):
             for task in filter(is_wanted, tables.tasks.values()):
                 if task.node_id and task.service_id in self.in_force and not is_terminal(self.world.state(task)):
                     check_at_home(tables, task, self.in_force[task.service_id].spec)
+
+    def _check_delay(self, service: Service, pace: Pace, cut: int | None) -> None:
+        """Between two passes that move what the placement does not admit any more lies the delay of the policy."""
+        tables, name = self.world.tables, service.meta.id
+        known = tables.service_status.get(name)
+        evened_out = known is None or known.rebalanced_at_ms >= service.rebalance_at_ms
+        moves = pace.moves_for_placement(service) if evened_out else 0
+        if not moves:
+            return
+        COUNTED["placement moves"] += moves
+        delay_ms = config_of(service.spec, current_update(tables, service)).delay_ms
+        if delay_ms and name in self.moved:
+            COUNTED["delays kept"] += 1
+            waited_ms = self.world.now_ms - self.moved[name]
+            assert waited_ms >= delay_ms, f"{moves} tasks of {name} move after {waited_ms} ms"
+        self.moved.pop(name, None)
+        if cut is None:
+            self.moved[name] = self.world.now_ms
 
     def _check_displaced(self, before: dict[str, Task]) -> None:
         for task in self.world.tables.tasks.values():
@@ -327,9 +445,11 @@ class Cluster(RuleBasedStateMachine):
                 slots = Counter(task.slot for task in self.world.wanted(name))
                 assert len(slots) <= self.in_force[name].spec.replicated.replicas
                 assert max(slots.values(), default=0) <= 2
-                doubled = sum(number - 1 for number in slots.values())
+                # Those in which a successor has failed are not waited for.
+                failed = {task.slot for task in self.world.wanted(name) if task.attempt}
+                doubled = sum(number - 1 for slot, number in slots.items() if slot not in failed)
                 # A smaller surplus may have been asked for while there was a greater one: it is not taken back.
-                assert doubled <= max(surplus, 3)
+                assert doubled <= max(surplus, 3), f"{doubled} slots of {name} have two tasks"
             else:
                 assert max(self.world.by_node(name).values(), default=0) <= 2
 
@@ -338,6 +458,14 @@ class Cluster(RuleBasedStateMachine):
         return status is not None and status.state == NodeStatus.READY
 
     # What always holds.
+
+    @invariant()
+    def who_waits_is_told_the_truth(self) -> None:
+        tables, now_ms = self.world.tables, self.world.now_ms
+        self.proofs.look(tables, now_ms)
+        for name, wait in list(self.waits.items()):
+            if wait.look(tables, tables.services[name], self.proofs, now_ms):
+                del self.waits[name]
 
     @invariant()
     def count(self) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.unit.planner.model_cluster import Cluster, counted
+from tests.unit.planner.model_cluster import Cluster
+from tests.unit.planner.model_counts import counted, reached
 from tests.unit.planner.test_planner_job_model import Batch
 
 PORTION, STEPS = 40, 60
@@ -31,6 +32,7 @@ def main() -> int:
             break
         found += not _play(machine, asked.seed + number)
     say(f"{counted()}; {found} findings (seed {asked.seed})")
+    say(f"reached: {reached()}")
     return int(bool(found))
 
 

@@ -32,7 +32,7 @@ DEVICES = ["/dev/kfd", "/dev/ttyUSB0"]
 
 FEATURES = (
     *("memory", "generic", "devices", "priorities", "networks", "restarts", "placement", "ports", "autoscale"),
-    *("volumes", "volumes", "global", "sharing", "sharing"),
+    *("volumes", "volumes", "global", "health", "sharing", "sharing"),
 )
 """A cluster has some of them, and those often: what only a few of them together bring about is found so."""
 
@@ -59,6 +59,8 @@ def specs(draw: st.DrawFn, features: Collection[str]) -> ServiceSpec:
         spec.task.reservations.generic.append(GenericResource(kind=kind, count=draw(st.sampled_from([1, 2]))))
     if has("devices"):
         spec.task.container.devices.add(source=draw(st.sampled_from(DEVICES)))
+    if has("health"):
+        spec.task.container.healthcheck.test.extend(["CMD", "true"])
     if has("priorities"):
         spec.priority = draw(st.sampled_from([-5, 10]))
     if has("networks"):

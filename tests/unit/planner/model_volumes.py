@@ -9,6 +9,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import VolumeSlot
 from shoal.task_states import is_live
+from tests.unit.planner.model_counts import COUNTED
 
 
 def written_by_one(spec: ServiceSpec) -> bool:
@@ -36,6 +37,7 @@ def homes(view: View, task: Task, spec: ServiceSpec) -> Iterator[str]:
 def check_at_home(view: View, task: Task, spec: ServiceSpec) -> None:
     """A task whose volume has a home is there."""
     for node_id in homes(view, task, spec):
+        COUNTED["homes"] += 1
         assert node_id == task.node_id, f"{task.id} is on {task.node_id}, and its data on {node_id}"
 
 
@@ -44,6 +46,7 @@ def check_alone(view: View, task: Task, spec: ServiceSpec, now_ms: int) -> None:
     a node that is down and cannot reach the same data, or was waited for as long as the user said."""
     if not written_by_one(spec):
         return
+    COUNTED["writers"] += 1
     single = spec.HasField("replicated") and spec.replicated.replicas <= 1
     for other in view.tasks_of(task.service_id).values():
         same = single or (other.slot or other.node_id) == (task.slot or task.node_id)
@@ -71,6 +74,7 @@ def check_homes_stay(view: View, before: Mapping[str, VolumeSlot], tasks: Iterab
         new = view.volume_slots.get(key, old)
         if new.node_id == old.node_id or old.node_id not in view.nodes:
             continue
+        COUNTED["homes changed"] += 1
         status = view.node_status[old.node_id]
         service = view.services[old.volume_id.rpartition("-")[2]]
         holds = [mount.volume.hold_ms for mount in _mounts(view, service.spec, old) if mount.volume.HasField("hold_ms")]

@@ -16,7 +16,7 @@ from shoal.api.v1.service_pb2 import GlobalJob, JobRun, ReplicatedJob, RestartPo
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.task_states import is_terminal, is_wanted
 from tests.fakes.planner_world import World
-from tests.unit.planner.model_cluster import COUNTED
+from tests.unit.planner.model_counts import COUNTED
 
 NODES = ["h1", "h2", "h3"]
 JOB = "job"
