@@ -9,16 +9,10 @@ from cli.flags.pools import is_ipv6
 from shoal.api.v1.network_pb2 import NetworkSpec
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.errors import InvalidInput
-from shoal.network_modes import MODES, is_mode
+from shoal.network_modes import MODES, SERVICE, is_mode
 
 _OF_A_POOL = ("gateway", "ip_range")
-_SHARED = {
-    "service": "each task has a network namespace of its own; put both services on one network and reach the other by "
-    "its name, {name}, in place of localhost, or run both programs in one container",
-    "container": "there are no containers outside of the cluster; make it a service, and reach it by its name on a "
-    "network that both are on",
-}
-"""Modes that share another container's network, by what stands before the colon, and what to use instead."""
+_CONTAINER = "container:"
 Value = Any
 AddFault = Callable[[tuple[str | int, ...], str], None]
 """Takes the place below the network, and what is wrong there."""
@@ -68,20 +62,31 @@ def _priority(settings: Value, name: str, add: AddFault | None) -> float:
         return 0
 
 
-def mode(spec: ServiceSpec, value: Value) -> None:
-    """`network_mode`: "host", "none" or "bridge".
+def mode(spec: ServiceSpec, value: Value, services: Mapping[str, str]) -> None:
+    """`network_mode`: "host", "none", "bridge" or "service:NAME".
 
+    Args:
+        services: names of the cluster's services by those that the file has for them.
     Raises:
         InvalidInput: another one, or beside `networks`.
     """
-    kind, sign, name = str(value).partition(":")
-    if sign and kind in _SHARED:
-        raise InvalidInput(f"network_mode {str(value)!r} is not supported: {_SHARED[kind].format(name=name)}")
-    if str(value) not in MODES:
-        raise InvalidInput(f"network_mode {str(value)!r} is not supported; use {', '.join(sorted(MODES))}, or networks")
+    text = str(value)
+    if text.startswith(_CONTAINER):
+        raise InvalidInput(
+            f"network_mode {text!r} is not supported: there are no containers outside of services; make it a service "
+            "of the file and use service:NAME"
+        )
+    if text.startswith(SERVICE):
+        name = text.removeprefix(SERVICE)
+        if name not in services:
+            raise InvalidInput(f"network_mode {text!r}: service {name!r} is not among the file's services")
+        text = SERVICE + services[name]
+    elif text not in MODES:
+        known = ", ".join((*sorted(MODES), f"{SERVICE}NAME"))
+        raise InvalidInput(f"network_mode {text!r} is not supported; use {known}, or networks")
     if spec.task.networks:
         raise InvalidInput("network_mode and networks exclude each other")
-    spec.task.networks.append(NetworkAttachment(network=str(value)))
+    spec.task.networks.append(NetworkAttachment(network=text))
 
 
 def network(name: str, stack: str, body: Mapping[str, Value], add: AddFault) -> NetworkSpec:

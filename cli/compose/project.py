@@ -188,7 +188,8 @@ class _Conversion:
             (*path, "networks"), lambda: networks.attach(spec, entries or [], service, self._cluster_name, add)
         )
         if body.get("network_mode") is not None:
-            self._faults.attempt((*path, "network_mode"), lambda: networks.mode(spec, body["network_mode"]))
+            names = {name: f"{self._stack}_{name}" for name in self._services}
+            self._faults.attempt((*path, "network_mode"), lambda: networks.mode(spec, body["network_mode"], names))
 
     def _cluster_name(self, name: str) -> str:
         return cluster_name(self._stack, name, self._networks.get(name, {}))

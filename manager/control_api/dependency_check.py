@@ -6,6 +6,7 @@ from manager.control_api import bounds
 from manager.store.tables import View
 from shoal.api.v1.service_pb2 import Dependency, JobRun, RestartPolicy, Service, ServiceSpec, ServiceStatus
 from shoal.errors import Fault
+from shoal.network_modes import provider_of
 
 
 def dependency_faults(view: View, specs: Sequence[ServiceSpec]) -> list[list[Fault]]:
@@ -70,13 +71,21 @@ def _circle(start: str, known: Mapping[str, ServiceSpec]) -> list[str]:
     while ahead:
         name = ahead.pop()
         spec = known.get(name)
-        for dependency in spec.depends_on if spec is not None else ():
-            if dependency.service == start:
+        for other in _awaited(spec) if spec is not None else ():
+            if other == start:
                 return [*_way(start, name, came_from), start]
-            if dependency.service not in came_from:
-                came_from[dependency.service] = name
-                ahead.append(dependency.service)
+            if other not in came_from:
+                came_from[other] = name
+                ahead.append(other)
     return []
+
+
+def _awaited(spec: ServiceSpec) -> Iterator[str]:
+    """The services that one waits for: those that it says, and that whose network it shares."""
+    yield from (dependency.service for dependency in spec.depends_on)
+    provider = provider_of(spec.task)
+    if provider and provider != spec.name:
+        yield provider
 
 
 def _way(start: str, end: str, came_from: Mapping[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ from manager.control_api.job_counting import job_view
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import ImageResolver, NowMs, Records
 from manager.control_api.submission import Lookup, examine
+from manager.control_api.validate_shared_network import check_not_shared, sharing_faults
 from manager.planner.effective import spec_in_force
 from manager.planner.modes import is_job
 from manager.store.changes import Expect, Write, delete
@@ -57,7 +58,7 @@ class Services:
         submission = await examine(request.spec, view=view, images=None if request.keep_tag else self._images)
         spec = submission.spec
         known = view.service_named(spec.name) is not None
-        if faults := [*submission.faults, *dependency_faults(view, [spec])[0]]:
+        if faults := [*submission.faults, *dependency_faults(view, [spec])[0], *sharing_faults(view, [spec])[0]]:
             raise InvalidInput([*faults, *([Fault("name", taken(spec.name))] if known else [])])
         if known:
             raise AlreadyExists(taken(spec.name))
@@ -111,8 +112,13 @@ class Services:
         return ScaleServicesResponse(services=[_versioned(s, version) if new else s for s, new in answer])
 
     async def remove(self, request: RemoveServiceRequest) -> RemoveServiceResponse:
-        """The record goes at once; the planner stops the tasks, and the specs that they need stay until then."""
+        """The record goes at once; the planner stops the tasks, and the specs that they need stay until then.
+
+        Raises:
+            Refused: another service's tasks share the network of its tasks.
+        """
         service = find_service(self._store.tables, request.service)
+        check_not_shared(self._store.tables, [service.spec.name])
         await self._store.commit(removal(service), expects=[revisions.unchanged_since(service)])
         return RemoveServiceResponse(id=service.meta.id)
 
@@ -139,8 +145,8 @@ class Services:
         view = self._store.tables
         base = spec_in_force(view, service)
         submission = await examine(wanted, view=view, images=images, previous=known or base, lookup=Lookup.OTHER)
-        waiting = dependency_faults(view, [submission.spec])[0]
-        faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *waiting)
+        others = (*dependency_faults(view, [submission.spec])[0], *sharing_faults(view, [submission.spec])[0])
+        faults = (*submission.faults, *immutable_faults(service.spec, submission.spec), *others)
         if faults:
             raise InvalidInput(faults)
         rollback = known is not None

@@ -9,6 +9,7 @@ from manager.control_api.neighbours import Neighbours
 from manager.control_api.seams import Records
 from manager.control_api.transactions import Step
 from manager.control_api.validate_network import GOING
+from manager.control_api.validate_shared_network import check_not_shared
 from manager.planner.effective import spec_in_force
 from manager.planner.template import work
 from manager.store.changes import expect, put
@@ -19,7 +20,7 @@ from shoal.api.v1.network_pb2 import Network, NetworkSpec
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.errors import Fault, Refused
 from shoal.ids import NewId
-from shoal.network_modes import cluster_networks
+from shoal.network_modes import SERVICE, cluster_networks
 
 Change = DeployStackResponse.Change
 
@@ -77,6 +78,10 @@ def service_specs(request: DeployStackRequest) -> list[ServiceSpec]:
             short = short_name(request.stack, spec.name)
             if short not in attachment.aliases:
                 attachment.aliases.append(short)
+        for attachment in spec.task.networks:
+            provider = full_name(request.stack, attachment.network.removeprefix(SERVICE))
+            if attachment.network.startswith(SERVICE) and provider in names:
+                attachment.network = SERVICE + provider
         for affinity in spec.task.placement.affinities:
             if (full := full_name(request.stack, affinity.service)) in names:
                 affinity.service = full
@@ -196,10 +201,11 @@ def plan_removal(store: Records, stack: str, *, keep: frozenset[str]) -> list[Pl
     """Services and networks of the stack whose full names are not to be kept, services first.
 
     Raises:
-        Refused: a service that stays uses one of the networks.
+        Refused: a service that stays uses one of the networks, or shares the network of one of the services.
     """
     view = store.tables
     going = [each for each in view.services.values() if each.spec.stack == stack and each.spec.name not in keep]
+    check_not_shared(view, [each.spec.name for each in going], keep)
     planned = []
     for service in sorted(going, key=lambda each: each.spec.name):
         step = Step(services.removal(service), [revisions.unchanged_since(service)])

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from manager.control_api import bounds, mesh, stack_files, stack_plan, volume_uses
 from manager.control_api.dependency_check import dependency_faults, dependency_warnings
@@ -14,6 +15,7 @@ from manager.control_api.stack_volumes import plan_volumes
 from manager.control_api.submission import Lookup, Submission, examine
 from manager.control_api.text_rules import check_name
 from manager.control_api.transactions import commit_all
+from manager.control_api.validate_shared_network import sharing_faults
 from manager.planner.effective import spec_in_force
 from manager.store.tables import Tables
 from shoal.api.v1.control_pb2 import (
@@ -88,7 +90,8 @@ class Stacks:
         made, volumes, volume_faults = plan_volumes(view, request, files.coming, self._new_id, self._now_ms())
         neighbours = stack_plan.neighbours(view, request, specs)
         submissions = await self._examine(request.lookup, specs, coming, files.coming, volumes, neighbours)
-        if faults := [*files.faults, *volume_faults, *self._faults(request.stack, network_specs, submissions)]:
+        own = self._faults(request.stack, network_specs, submissions, neighbours)
+        if faults := [*files.faults, *volume_faults, *own]:
             raise InvalidInput(faults)
         checked = [submission.spec for submission in submissions]
         stack_plan.keep_restarts(view, checked)
@@ -174,16 +177,23 @@ class Stacks:
             running = [group.create_task(one(spec)) for spec in specs]
         return [task.result() for task in running]
 
-    def _faults(self, stack: str, networks: Sequence[NetworkSpec], submissions: Sequence[Submission]) -> list[Fault]:
-        view = self._store.tables
+    def _faults(
+        self,
+        stack: str,
+        networks: Sequence[NetworkSpec],
+        submissions: Sequence[Submission],
+        neighbours: Neighbours,
+    ) -> list[Fault]:
+        view, specs = self._store.tables, [submission.spec for submission in submissions]
         faults = []
         for network in networks:
             path = f"networks.{stack_plan.short_name(stack, network.name)}"
             faults += _below(path, stack_plan.network_conflicts(view, network))
-        waiting = dependency_faults(view, [submission.spec for submission in submissions])
-        for submission, more in zip(submissions, waiting, strict=True):
+        waiting, sharing = dependency_faults(view, specs), sharing_faults(view, specs, neighbours.going)
+        for submission, *more in zip(submissions, waiting, sharing, strict=True):
             path = f"services.{stack_plan.short_name(stack, submission.spec.name)}"
-            faults += _below(path, [*submission.faults, *stack_plan.service_conflicts(view, submission.spec), *more])
+            own = [*submission.faults, *stack_plan.service_conflicts(view, submission.spec)]
+            faults += _below(path, [*own, *chain.from_iterable(more)])
         return faults
 
 

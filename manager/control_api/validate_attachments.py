@@ -6,7 +6,7 @@ from manager.control_api import bounds
 from manager.control_api.text_rules import check_alias, check_distinct, check_ipv4, check_ipv6_address
 from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec, UpdateConfig
 from shoal.errors import Fault
-from shoal.network_modes import BRIDGE, HOST, MODES, NONE
+from shoal.network_modes import BRIDGE, HOST, NONE, is_mode
 
 
 def check_attachments(path: str, spec: ServiceSpec) -> Iterator[Fault]:
@@ -27,7 +27,7 @@ def _check_attachment(path: str, attachment: NetworkAttachment, spec: ServiceSpe
     for number, alias in enumerate(attachment.aliases):
         yield from check_alias(f"{path}.aliases[{number}]", alias)
     yield from check_distinct(f"{path}.aliases", [alias.lower() for alias in attachment.aliases])
-    if attachment.network in MODES and (attachment.aliases or attachment.address or attachment.address6):
+    if is_mode(attachment.network) and (attachment.aliases or attachment.address or attachment.address6):
         yield Fault(path, f'"{attachment.network}" has no names and no addresses of its own')
         return
     if attachment.address:
@@ -50,7 +50,7 @@ def _check_one_task(path: str, spec: ServiceSpec) -> Iterator[Fault]:
 
 
 def _check_modes(path: str, spec: ServiceSpec) -> Iterator[Fault]:
-    modes = [attachment.network for attachment in spec.task.networks if attachment.network in MODES]
+    modes = [attachment.network for attachment in spec.task.networks if is_mode(attachment.network)]
     if not modes:
         return
     if len(spec.task.networks) > 1:

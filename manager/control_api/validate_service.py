@@ -16,6 +16,7 @@ from manager.control_api.validate_container import check_container
 from manager.control_api.validate_modes import check_modes
 from manager.control_api.validate_placement import check_generic, check_placement, check_priority
 from manager.control_api.validate_ports import check_ports
+from manager.control_api.validate_shared_network import check_shared_network
 from manager.control_api.validate_tuning import check_tuning_of_task
 from manager.control_api.validate_volumes import check_slots
 from manager.planner.modes import is_on_each_node
@@ -46,6 +47,7 @@ def check_service(spec: ServiceSpec) -> Iterator[Fault]:
     yield from check_placement("task.placement", placement, spec.name, on_each_node=everywhere)
     yield from check_priority("priority", spec.priority)
     yield from check_attachments("task.networks", spec)
+    yield from check_shared_network(spec)
     yield from _check_update("update", spec.update)
     yield from _check_rollback("rollback", spec.rollback)
     yield from check_ports("endpoint.ports", spec.endpoint.ports)

@@ -176,7 +176,7 @@ def test_compose_faults_name_their_place() -> None:
 services:
   web:
     image: a
-    network_mode: "service:db"
+    network_mode: "service:nobody"
   db:
     image: a
     networks: {front: {gw_priority: 1}, gone: }
