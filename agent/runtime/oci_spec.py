@@ -138,7 +138,7 @@ def _linux_section(
         section["rootfsPropagation"] = "rslave"
     if devices:
         section["devices"] = devices_section(devices)
-    if sysctls := _sysctls(spec, host_network=request.netns_fd == HOST_NETWORK):
+    if sysctls := _sysctls(spec, own_network=not (request.shares_network or request.netns_fd == HOST_NETWORK)):
         section["sysctl"] = sysctls
     if not (spec.privileged or spec.unmasked_paths):
         section |= {"maskedPaths": list(MASKED_PATHS), "readonlyPaths": list(READ_ONLY_PATHS)}
@@ -168,12 +168,12 @@ def _namespaces(shared: HostNamespaces, netns_fd: int | None, agent_pid: int) ->
     return [*own, {"type": "network", "path": f"/proc/{agent_pid}/fd/{netns_fd}"}]
 
 
-def _sysctls(spec: ContainerSpec, *, host_network: bool) -> dict[str, str]:
+def _sysctls(spec: ContainerSpec, *, own_network: bool) -> dict[str, str]:
     """Only those that belong to a namespace of the container's own (sysctl(8), namespaces(7))."""
     shared = spec.host_namespaces
     private = (
         *(() if shared.ipc else ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")),
-        *(() if host_network else ("net.",)),
+        *(("net.",) if own_network else ()),
     )
     faults = [
         Fault(f"spec.sysctls[{name}]", "is not of a namespace of the container's own, it would change the host")

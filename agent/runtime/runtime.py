@@ -28,7 +28,8 @@ from agent.runtime.execution import Executor
 from agent.runtime.exits import ExitWatch
 from agent.runtime.hooks import run_hook
 from agent.runtime.host_facts import read_host_facts
-from agent.runtime.launcher import Clock, Launcher, OnStep
+from agent.runtime.joining import join
+from agent.runtime.launcher import Clock, Launcher, OnStep, no_step
 from agent.runtime.linux import MS_NODEV, MS_NOSUID, become_subreaper, mount, unmount
 from agent.runtime.log_pieces import piece_sizes
 from agent.runtime.logs import Logs
@@ -39,7 +40,7 @@ from agent.runtime.rotation import LogKeeper
 from agent.runtime.scrap import has_more_than_logs, scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
-from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running, Sandbox
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable
@@ -51,10 +52,6 @@ _log = logging.getLogger(__name__)
 
 _TMPFS_SOURCE = "shoal-runtime"
 _TIDY_SECONDS = 1.0
-
-
-def _no_step(name: str, seconds: float) -> None:
-    """Nobody measures."""
 
 
 class OciRuntime:
@@ -89,7 +86,7 @@ class OciRuntime:
         clock: Clock,
         *,
         programs: Sequence[str] = ("crun", "runc"),
-        on_step: OnStep = _no_step,
+        on_step: OnStep = no_step,
         apparmor: AppArmor | None = None,
         host_only: Path | None = None,
         cdi_directories: Sequence[Path] = (),
@@ -141,10 +138,8 @@ class OciRuntime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # The group of background tasks is told of cancellation alone: it would wrap the body's own exception.
-        if kind is not None and issubclass(kind, asyncio.CancelledError):
-            await self._life.__aexit__(kind, error, trace)
-        else:
-            await self._life.__aexit__(None, None, None)
+        is_cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        await self._life.__aexit__(*((kind, error, trace) if is_cancelled else (None, None, None)))
 
     def soon(self) -> None:
         """As `Runtime.soon`."""
@@ -226,6 +221,10 @@ class OciRuntime:
     async def run_in(self, wanted: ExecStart) -> ExecProcess | None:
         """A user's program in a container that runs. As `ExecStarter.start`."""
         return await self._starter.start(self._running(wanted.task), wanted)
+
+    async def join(self, task_id: str) -> Sandbox:
+        """As `Runtime.join`."""
+        return await asyncio.to_thread(join, self._places, self._running(task_id))
 
     async def run_hook(self, task_id: str, hook: Hook) -> Execution:
         """As `Runtime.run_hook`."""

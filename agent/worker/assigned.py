@@ -10,6 +10,7 @@ from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
+from shoal.errors import Unavailable
 
 M = TypeVar("M", bound=Message)
 
@@ -65,6 +66,13 @@ class Assigned:
         known = {**self.revisions, **{f"{each.service_id}/{each.number}": each for each in told}}
         used = {revision_key(task) for task in self.tasks.values()}
         self.revisions = {key: revision for key, revision in known.items() if key in used}
+
+
+def required(revision: ServiceRevision | None, task: Task) -> ServiceRevision:
+    """The revision that a task is to run. Raises Unavailable where managers have not sent it."""
+    if revision is None:
+        raise Unavailable(f"revision {task.revision} of service {task.service_id} is not known here")
+    return revision
 
 
 def revision_key(task: Task) -> str:

@@ -6,16 +6,26 @@ from agent.worker.seams import WITHOUT_NAMESPACE, Sandbox
 from agent.worker.tools import Tools
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.task_pb2 import Task
-from shoal.errors import Refused
+from shoal.errors import NotFound, Refused, Unavailable
 from shoal.network_modes import HOST, NONE, mode_of
+
+
+class NetworkEnded(Unavailable):
+    """There is no network for the task to share: that is no fault of its own, and its successor gets another one."""
 
 
 async def attach(tools: Tools, task: Task, template: TaskTemplate) -> Sandbox:
     """The sandbox, or the mark of a task without a network namespace that the node would make.
 
     Raises:
-        Refused: a network of the task was removed; else as `Networks.attach`.
+        NetworkEnded: the task whose network it shares does not run any more.
+        Refused: a network of the task was removed; else as `Networks.attach` and `Runtime.join`.
     """
+    if task.network_of:
+        try:
+            return await tools.runtime.join(task.network_of)
+        except NotFound as error:
+            raise NetworkEnded(f"stopped before it had started: {error}, whose network it shares") from error
     if mode_of(template) in (HOST, NONE):
         return WITHOUT_NAMESPACE
     return await tools.networks.attach(task, _internal_only(tools, task), template.container.dns.nameservers)

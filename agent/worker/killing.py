@@ -1,4 +1,4 @@
-"""Killing a container that has not heeded its stop signal."""
+"""The stop signal, and killing a container that has not heeded it."""
 
 import asyncio
 import logging
@@ -11,6 +11,14 @@ PATIENCE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
+
+
+async def ask(runtime: Runtime, task_id: str, signal: str) -> None:
+    """Send the stop signal, once."""
+    try:
+        await runtime.signal(task_id, signal)
+    except ShoalError as error:
+        _log.warning("task %s did not take %s: %s", task_id, signal, error)
 
 
 async def kill(runtime: Runtime, task_id: str, wake: asyncio.Event) -> None:

@@ -2,9 +2,10 @@
 
 from agent.worker.etc_files import etc_files
 from agent.worker.granted import cdi_devices, with_generic
-from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, Sandbox
+from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, Sandbox, SharedNames
 from agent.worker.supplies import Supplies
 from shoal import task_states
+from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task
 from shoal.network_modes import NONE, mode_of
@@ -30,6 +31,10 @@ def container_request(
     spec = with_generic(expand_container(template.container, values_of(revision, task, node)), task)
     name = task_states.task_name(revision.spec.name, task)
     own = sandbox if sandbox is not WITHOUT_NAMESPACE else None
+    shared = sandbox.shared
+    if shared is not None:
+        spec = _named_as(shared, spec)
+    files = shared.files if shared else etc_files(spec, name, own, host_resolv_conf, node_address=node.address)
     return ContainerRequest(
         task_id=task.id,
         name=name,
@@ -38,8 +43,17 @@ def container_request(
         log=template.log,
         image=image,
         netns_fd=sandbox.netns_fd if mode_of(template) != NONE else None,
-        files=etc_files(spec, name, own, host_resolv_conf, node_address=node.address),
+        files=files,
         mounted=supplies.mounted,
         volumes=supplies.volumes,
         cdi=cdi_devices(task),
+        shares_network=shared is not None,
     )
+
+
+def _named_as(shared: SharedNames, spec: ContainerSpec) -> ContainerSpec:
+    """The spec with the names of the container whose network it shares."""
+    made = ContainerSpec()
+    made.CopyFrom(spec)
+    made.hostname, made.domainname = shared.hostname, shared.domainname
+    return made

@@ -72,6 +72,16 @@ class Images(Protocol):
 
 
 @dataclass(frozen=True)
+class SharedNames:
+    """Of a container whose network namespace is shared: its names, empty where it has none of its own, and content of
+    its /etc/hosts, /etc/resolv.conf and /etc/hostname, by path."""
+
+    hostname: str
+    domainname: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
 class Sandbox:
     """A network namespace, ready for a container.
 
@@ -81,12 +91,14 @@ class Sandbox:
         addresses: by network id, the same as in the task; one entry "" for the node's own bridge network, if used.
         resolver: address for /etc/resolv.conf, empty where the node's resolver does not serve this task.
         addresses6: as `addresses`, of IPv6, where the network and the node have it.
+        shared: of another container's namespace: what goes with it.
     """
 
     netns_fd: int
     addresses: Mapping[str, str]
     resolver: str
     addresses6: Mapping[str, str] = field(default_factory=dict)
+    shared: SharedNames | None = None
 
 
 WITHOUT_NAMESPACE = Sandbox(-1, {}, "")
@@ -247,6 +259,7 @@ class ContainerRequest:
         mounted: secrets and configs.
         volumes: by target, one for each mount of a volume in the spec.
         cdi: devices of the Container Device Interface, kind and name.
+        shares_network: the namespace is another container's, and its settings are that one's.
     """
 
     task_id: str
@@ -260,6 +273,7 @@ class ContainerRequest:
     mounted: Sequence[MountedFile] = ()
     volumes: Mapping[str, VolumeSource] = field(default_factory=dict)
     cdi: Sequence[tuple[str, str]] = ()
+    shares_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -308,6 +322,14 @@ class Runtime(Protocol):
 
     async def signal(self, task_id: str, signal: str) -> None:
         """Send a signal by name ("SIGTERM") to the first process, or to all ("SIGKILL"). No error when it has ended."""
+        ...
+
+    async def join(self, task_id: str) -> Sandbox:
+        """The network of a container that runs, for another one to share; the caller closes its descriptor.
+
+        Raises:
+            NotFound: the container does not run. InvalidInput: its files of /etc cannot be shared.
+        """
         ...
 
     async def run_hook(self, task_id: str, hook: Hook) -> Execution:

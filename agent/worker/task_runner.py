@@ -4,20 +4,21 @@ One asyncio task runs it. Whatever others tell it (a new assignment, an exit) on
 """
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 
 from agent.disk_full import DiskFull
 from agent.worker import killing
-from agent.worker.attaching import attach, close
+from agent.worker.assigned import required
+from agent.worker.attaching import NetworkEnded, attach, close
 from agent.worker.disk_room import refusal_is_final
 from agent.worker.draining import Drain, either
 from agent.worker.endings import final_state, why
-from agent.worker.faults import line_of
+from agent.worker.faults import attempt, line_of
 from agent.worker.hooks import Hooks
 from agent.worker.progress import is_for_journal, next_status
 from agent.worker.seams import Exit, Image, Running, Sandbox
+from agent.worker.sharing import Turn
 from agent.worker.starting import start
 from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal, stop_signal
 from agent.worker.supplies import SPENT, Supplies, gather, volumes_of
@@ -28,10 +29,7 @@ from shoal import task_states
 from shoal.api.v1.journal_pb2 import JournalEntry
 from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.task_pb2 import Task, TaskState, TaskStatus
-from shoal.errors import ShoalError, Unavailable
 from shoal.task_group import TaskGroup
-
-_log = logging.getLogger(__name__)
 
 
 class TaskRunner:
@@ -73,6 +71,7 @@ class TaskRunner:
         self._wake = asyncio.Event()
         self._drain = Drain(tools.networks, self._wake)
         self._hooks = Hooks(tools.runtime, task.id)
+        self._turn = Turn(tools.sharing)
 
     @property
     def task(self) -> Task:
@@ -138,11 +137,24 @@ class TaskRunner:
             post_start_due=self._hooks.post_start_due(self._revision),
             hook_failed=bool(self._hooks.failure),
             pre_stop_due=self._hooks.pre_stop_due(self._revision),
-            # With no manager in reach, no other node would tell that it leads nobody to it.
-            led_to=not self._cut_off
-            and self._goal() is Goal.STOP
-            and self._drain.is_due(self._task, self._status.state),
+            led_to=self.is_led_to,
+            # With no manager in reach, nobody would tell the others to stop.
+            after_others=not self._cut_off and self._is_unwanted() and self._turn.is_awaited(self._task),
         )
+
+    @property
+    def has_container(self) -> bool:
+        return isinstance(self._found, Running)
+
+    @property
+    def is_led_to(self) -> bool:
+        """As `Partner.is_led_to`. With no manager in reach, no other node would tell that it leads nobody to it."""
+        to_stop = not self._cut_off and self._goal() is Goal.STOP and self.has_container
+        return to_stop and self._drain.is_due(self._task, self._status.state)
+
+    @property
+    def grace_seconds(self) -> float:
+        return grace_seconds(self._revision)
 
     def _goal(self) -> Goal:
         goal = goal_of(self._task if self._assigned else None)
@@ -171,6 +183,8 @@ class TaskRunner:
             case Action.DRAIN:
                 terms = drain_terms(self._revision)
                 await self._drain.run(terms, self._status.pid, lambda: self._task, lambda: self._found)
+            case Action.LET_OTHERS_STOP:
+                await self._turn.wait(self._task, lambda: not self.has_container)
             case Action.PRE_STOP:
                 await self._pre_stop()
             case Action.SIGNAL:
@@ -184,9 +198,9 @@ class TaskRunner:
             case Action.REPORT_STOPPED:
                 await self._end(TaskState.SHUTDOWN, self._cut_off or "stopped before it had started")
             case Action.RELEASE:
-                await self._try("removed", self._remove(keep_logs=True))
+                await attempt(self._task.id, "removed", self._remove(keep_logs=True))
             case Action.FORGET:
-                await self._try("forgotten", self._erase())
+                await attempt(self._task.id, "forgotten", self._erase())
             case Action.WAIT:
                 await self._wait()
 
@@ -208,7 +222,7 @@ class TaskRunner:
 
     async def _prepare(self) -> None:
         try:
-            revision = self._spec()
+            revision = required(self._revision, self._task)
             container, report = revision.spec.task.container, partial(self._report, TaskState.PREPARING)
             report("getting the image")
             is_final = refusal_is_final(revision.spec.task.restart)
@@ -221,6 +235,8 @@ class TaskRunner:
             await self._tools.datapath.applied()
             async with self._tools.attachments:
                 self._sandbox = await attach(self._tools, self._task, revision.spec.task)
+        except NetworkEnded as error:
+            await self._end(TaskState.SHUTDOWN, str(error))
         except Exception as error:
             await self._end(TaskState.REJECTED, line_of(f"task {self._task.id}", error))
 
@@ -229,7 +245,8 @@ class TaskRunner:
         made_ready, report = (self._image, self._sandbox, self._supplies), partial(self._report, TaskState.STARTING)
         try:
             stopped = partial(self._until, self._is_unwanted)
-            running = await start(self._tools, self._task, self._spec(), made_ready, report=report, stopped=stopped)
+            revision = required(self._revision, self._task)
+            running = await start(self._tools, self._task, revision, made_ready, report=report, stopped=stopped)
             # An exit may have been told before the start returned.
             self._found = self._found or running
             self._status.pid = running.pid
@@ -267,12 +284,8 @@ class TaskRunner:
 
     async def _signal(self) -> None:
         self._watches.stop()
-        signal = stop_signal(self._revision, self._image_stop_signal)
         self._signalled_at = self._grace_began or asyncio.get_running_loop().time()
-        try:
-            await self._tools.runtime.signal(self._task.id, signal)
-        except ShoalError as error:
-            _log.warning("task %s did not take %s: %s", self._task.id, signal, error)
+        await killing.ask(self._tools.runtime, self._task.id, stop_signal(self._revision, self._image_stop_signal))
 
     async def _report_exit(self) -> None:
         assert isinstance(self._found, Exit)
@@ -289,7 +302,7 @@ class TaskRunner:
         self._watches.stop()
         self._close_sandbox()
         while not self._detached:
-            await self._try("detached from its networks", self._detach())
+            await attempt(self._task.id, "detached from its networks", self._detach())
         self._report(state, message)
 
     async def _detach(self) -> None:
@@ -306,14 +319,6 @@ class TaskRunner:
         await self._remove(keep_logs=False)
         self._tools.journal.remove(self._task.id)
         self._forgotten = True
-
-    async def _try(self, done: str, work: Coroutine[None, None, None]) -> None:
-        """What the host refuses is tried again in a while: it must not stay."""
-        try:
-            await work
-        except Exception as error:
-            _log.warning("task %s cannot be %s yet: %s", self._task.id, done, line_of(f"task {self._task.id}", error))
-            await asyncio.sleep(killing.RETRY_SECONDS)
 
     def _tell_news(self, change: Change) -> None:
         if self._status.state != TaskState.RUNNING:
@@ -339,11 +344,6 @@ class TaskRunner:
         signal, check = self._image_stop_signal, self._watches.check
         entry = JournalEntry(task=self._task, status=self._status, image_stop_signal=signal, healthcheck=check)
         self._tools.journal.write(entry, self._revision)
-
-    def _spec(self) -> ServiceRevision:
-        if self._revision is None:
-            raise Unavailable(f"revision {self._task.revision} of service {self._task.service_id} is not known here")
-        return self._revision
 
     def _close_sandbox(self) -> None:
         close(self._sandbox)

@@ -41,6 +41,7 @@ class Facts:
         signalled: the stop signal was sent. overdue: and the grace is over.
         released: an ended task's container, root file system and network are removed.
         led_to: it is to stop, and clients may still be led to it.
+        after_others: it is to stop, and tasks that it shares a network with come first.
         unchecked: it has a health check, and nobody makes it.
         unhealthy: its health check says that it does not serve any more.
         post_start_due, pre_stop_due: it has hooks for then, and they have not been run. hook_failed: one after the
@@ -57,6 +58,7 @@ class Facts:
     unchecked: bool = False
     unhealthy: bool = False
     led_to: bool = False
+    after_others: bool = False
     post_start_due: bool = False
     hook_failed: bool = False
     pre_stop_due: bool = False
@@ -77,6 +79,8 @@ class Action(Enum):
     """Begin to make its health check."""
     DRAIN = auto()
     """Wait until no client is led to it any more."""
+    LET_OTHERS_STOP = auto()
+    """Wait until those that share its network have ended, or until nobody is led to the one whose network it shares."""
     PRE_STOP = auto()
     """Run its hooks before the stop signal."""
     SIGNAL = auto()
@@ -135,6 +139,8 @@ def _stopping(facts: Facts) -> Action:
         return Action.KILL if facts.overdue else Action.WAIT
     if facts.led_to:
         return Action.DRAIN
+    if facts.after_others:
+        return Action.LET_OTHERS_STOP
     # What never ran has nothing to prepare for its stop.
     return Action.PRE_STOP if facts.pre_stop_due and facts.state == TaskState.RUNNING else Action.SIGNAL
 

@@ -10,6 +10,7 @@ from agent.worker.disk_room import DiskRoom
 from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Networks, Runtime, Volumes
+from agent.worker.sharing import Sharing
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment
 from shoal.api.v1.task_pb2 import TaskStatus
 from shoal.templates import Node
@@ -26,6 +27,7 @@ class Tools:
         contents: secrets and configs that managers have sent.
         volumes: those of this host.
         room: on the disk of containers, for which starts wait.
+        sharing: who shares whose network here.
         starts: bounds how many containers are started at once; `attachments`, for how many the network is made ready.
             They are two, lest fifty tasks that come together all be attached before the first of them starts.
         report: takes each new status of a task.
@@ -44,6 +46,7 @@ class Tools:
     journal: JournalKeeper
     contents: Contents
     volumes: Volumes
+    sharing: Sharing
     starts: asyncio.Semaphore
     report: Callable[[TaskStatus], None]
     network: Callable[[str], NetworkAssignment | None]

@@ -15,6 +15,7 @@ from agent.worker.disk_room import DiskRoom
 from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
 from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
+from agent.worker.sharing import Sharing
 from agent.worker.task_runner import TaskRunner
 from agent.worker.tools import Tools
 from shoal import task_states
@@ -78,6 +79,7 @@ class Worker:
         self._volumes = volumes
         self._assigned = Assigned()
         self._runners: dict[str, TaskRunner] = {}
+        self._sharing = Sharing(self._runners)
         self._incoming: asyncio.Queue[Assignments] = asyncio.Queue()
         self._kept: dict[str, tuple[JournalEntry, Running | Exit | None]] = {}
         self._early_exits: dict[str, Exit] = {}
@@ -98,6 +100,7 @@ class Worker:
             journal=self._keeper,
             contents=self._contents,
             volumes=volumes,
+            sharing=self._sharing,
             starts=asyncio.Semaphore(parallel_starts),
             report=report,
             network=self._network,
@@ -175,6 +178,7 @@ class Worker:
                 self._runtime.soon()
                 runner = TaskRunner(tools=self._tools, task=task, revision=revision, entry=entry, found=found)
                 self._runners[task_id] = runner
+                self._sharing.add(task)
                 running = group.create_task(runner.run(), name=f"task {task_id}")
                 running.add_done_callback(partial(self._forget, task_id))
 
@@ -197,7 +201,7 @@ class Worker:
     def _forget(self, task_id: str, running: "asyncio.Task[None]") -> None:
         if running.cancelled() or running.exception() is not None:
             return
-        del self._runners[task_id]
+        self._sharing.remove(self._runners.pop(task_id).task)
         if task_id in self._assigned.tasks:
             # It was assigned again while its last step was under way.
             self._incoming.put_nowait(Assignments())

@@ -1,13 +1,16 @@
 """The name records: they make names unique whichever managers create at once, and tell who uses a network. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from manager.control_api.lookup import find_service
 from manager.store.changes import ABSENT, Expect, Write, delete, expect, put
 from manager.store.kinds import NAME, NETWORK
 from manager.store.tables import View
 from shoal.api.v1.meta_pb2 import Meta, Name
 from shoal.api.v1.network_pb2 import Network
 from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.errors import NotFound
 from shoal.published_ports import MESH_NETWORK, mesh_ports
 
 
@@ -41,6 +44,13 @@ def networks_of(view: View, spec: ServiceSpec) -> list[Network]:
     if mesh_ports(spec):
         identifiers[MESH_NETWORK] = None
     return [view.networks[identifier] for identifier in identifiers if identifier in view.networks]
+
+
+def of_services(view: View, references: Iterable[str]) -> Iterator[str]:
+    """Names of those services, of all that are named, that there are."""
+    for reference in references:
+        with suppress(NotFound):
+            yield find_service(view, reference).spec.name
 
 
 def key_of_network(network: Network) -> str:

@@ -117,8 +117,9 @@ class Services:
         Raises:
             Refused: another service's tasks share the network of its tasks.
         """
-        service = find_service(self._store.tables, request.service)
-        check_not_shared(self._store.tables, [service.spec.name])
+        view = self._store.tables
+        service = find_service(view, request.service)
+        check_not_shared(view, [service.spec.name], set(names.of_services(view, request.along)))
         await self._store.commit(removal(service), expects=[revisions.unchanged_since(service)])
         return RemoveServiceResponse(id=service.meta.id)
 

@@ -1,12 +1,13 @@
 """A runtime in memory, for tests of what stands above it. It passes the same contract suite as the real one."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.executions import Execution
-from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running, Sandbox, SharedNames
 from shoal.api.v1.container_pb2 import Hook
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
 from shoal.signal_names import number_of
@@ -83,6 +84,14 @@ class FakeRuntime:
             code = next((code for name, code in codes.items() if number_of(name) == number_of(signal)), None)
             if code is not None:
                 self.end(task_id, code)
+
+    async def join(self, task_id: str) -> Sandbox:
+        """As `Runtime.join`; the descriptor is of /dev/null."""
+        if not isinstance(self.containers.get(task_id), Running):
+            raise NotFound(f"task {task_id} does not run")
+        request = self.requests[task_id]
+        names = SharedNames(request.spec.hostname, request.spec.domainname, request.files)
+        return Sandbox(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), {}, "", shared=names)
 
     async def run_hook(self, task_id: str, hook: Hook) -> Execution:
         """As `Runtime.run_hook`: `exit N` ends with that code, `hang` never."""

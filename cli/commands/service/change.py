@@ -87,7 +87,7 @@ def remove(client: Client, *, services: tuple[str, ...], detach: bool, timeout: 
     """Remove SERVICES and stop their tasks."""
 
     def remove_one(service: str) -> tuple[str, str]:
-        identifier = client.call(client.control.RemoveService, RemoveServiceRequest(service=service)).id
+        identifier = client.call(client.control.RemoveService, RemoveServiceRequest(service=service, along=services)).id
         click.echo(service)
         return identifier, service
 

@@ -384,15 +384,21 @@ class RemoveServiceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVICE_FIELD_NUMBER: _builtins.int
+    ALONG_FIELD_NUMBER: _builtins.int
     service: _builtins.str
+    @_builtins.property
+    def along(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Services that the caller removes as well: they do not keep this one, though their tasks share its tasks' networks."""
+
     def __init__(
         self,
         *,
         service: _builtins.str = ...,
+        along: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["along", b"along", "service", b"service"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -170,6 +170,22 @@ def test_compose_network_modes(mode: str) -> None:
     assert list(by_name.services[0].task.networks) == [NetworkAttachment(network=mode)]
 
 
+def test_compose_shares_the_network_of_a_service_of_the_file() -> None:
+    made = project("services: {db: {image: a}, web: {image: a, network_mode: 'service:db'}}")
+    by_name = {spec.name: spec for spec in made.services}
+    assert list(by_name["shop_web"].task.networks) == [NetworkAttachment(network="service:shop_db")]
+    assert not by_name["shop_web"].depends_on
+    assert [network.name for network in made.networks] == ["shop_default"]
+
+
+def test_the_command_line_shares_the_network_of_a_service() -> None:
+    spec = ServiceSpec()
+    add_network(spec, "service:db")
+    assert list(spec.task.networks) == [NetworkAttachment(network="service:db")]
+    remove_network(spec, "service:db")
+    assert not spec.task.networks
+
+
 def test_compose_faults_name_their_place() -> None:
     assert faults(
         """
