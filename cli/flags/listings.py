@@ -185,7 +185,8 @@ LISTINGS = (
     Listing(
         "--network",
         "NAME",
-        "Attach to a network (or name=NAME,alias=ALIAS,ip=ADDRESS), or: host, none, bridge.",
+        "Attach to a network (or name=NAME,alias=ALIAS,ip=ADDRESS), or: host, none, bridge, or service:NAME to share "
+        "the network of that service's tasks, slot by slot.",
         add_network,
         remove_network,
         noun="network",

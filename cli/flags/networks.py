@@ -1,4 +1,4 @@
-"""`--network`: a name, or name=front,alias=www,ip=10.0.5.7,ip6=fd12::7."""
+"""`--network`: a name, or name=front,alias=www,ip=10.0.5.7,ip6=fd12::7; or service:db."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,13 @@ KEYS = ("name", "alias", "ip", "ip6")
 
 
 def parse_attachment(text: str) -> NetworkAttachment:
-    """One attachment; "host", "none" and "bridge" are modes.
+    """One attachment; "host", "none", "bridge" and "service:NAME" are modes.
 
     Raises:
         InvalidInput: it is of another form.
     """
+    if text.startswith("container:"):
+        raise InvalidInput(f"--network: {text!r}: there are no containers outside of services; use service:NAME")
     if "=" not in text:
         return NetworkAttachment(network=text)
     attachment = NetworkAttachment()

@@ -24,6 +24,7 @@ from shoal.errors import Fault, InvalidInput
         "shoal service create --name web --replicas 3 --publish 8080:80 registry:5000/hello:1",
         "shoal service create --name shop --publish mode=host,published=80,target=8080 registry:5000/shop:1",
         "shoal service create --name cache --network front --limit-memory 64M registry:5000/redis:7",
+        "shoal service create --name probe --network service:web registry:5000/probe:1",
         "shoal service create --name sleeper registry:5000/busybox:1 sleep 1000",
         "shoal service create --name report --mode replicated-job --schedule '0 3 * * *' registry:5000/report:1",
     ),

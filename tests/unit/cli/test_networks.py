@@ -44,7 +44,9 @@ def test_an_attachment_in_its_forms() -> None:
     assert parse_attachment("name=front,alias=www,alias=site,ip=10.0.5.7") == whole
 
 
-@pytest.mark.parametrize("text", ["alias=www", "name=front,ip=", "name=front,mac=02:00:00:00:00:01", "name=front,x"])
+@pytest.mark.parametrize(
+    "text", ["alias=www", "name=front,ip=", "name=front,mac=02:00:00:00:00:01", "name=front,x", "container:db"]
+)
 def test_attachments_of_another_form(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_attachment(text)
