@@ -205,9 +205,14 @@ def progress(view: View, service: Service, counting: Counting = count) -> Servic
         by_state=dict(counted.by_state),
         problems=[] if converged else list(problems_of(view, service, counted)),
         converged=converged,
-        update=update,
+        update=update or _about_to_begin(counted),
         halted=update is not None and _is_halted(update, service.steering),
     )
+
+
+def _about_to_begin(counted: Count) -> UpdateStatus | None:
+    """The update that the planner has not written down yet: what runs is to be replaced."""
+    return UpdateStatus(state=UpdateStatus.UPDATING) if counted.running_any > counted.running else None
 
 
 def _has_its_ports(view: View, service: Service) -> bool:

@@ -4,12 +4,19 @@ import asyncio
 
 import pytest
 
+from cli.render.progress import counts
 from manager.control_api.counting import progress
 from manager.store import kinds
 from manager.store.changes import put
-from shoal.api.v1.control_pb2 import CreateServiceRequest, RemoveServiceRequest, ServicesProgress, WatchServicesRequest
+from shoal.api.v1.control_pb2 import (
+    CreateServiceRequest,
+    RemoveServiceRequest,
+    ServicesProgress,
+    UpdateServiceRequest,
+    WatchServicesRequest,
+)
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import PublishedPort, ServiceStatus
+from shoal.api.v1.service_pb2 import PublishedPort, ServiceSpec, ServiceStatus
 from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput, NotFound
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
@@ -43,6 +50,25 @@ def test_progress_at_once_and_the_end_as_soon_as_it_is_there() -> None:
         assert updates[-1].done
         assert updates[-1].services[0].running == 2
         assert [update.done for update in updates].count(True) == 1
+
+    with_api(scenario)
+
+
+def test_an_update_that_the_planner_has_not_begun_counts_what_is_updated() -> None:
+    """Six of six run, and none is "0/6 running"."""
+
+    async def scenario(api: Api) -> None:
+        identifier = await service(api)
+        for task in ("t1", "t2"):
+            await api.put_task(task, identifier)
+        view = api.store.tables
+        assert counts(progress(view, view.services[identifier])) == "2/2 running"
+        changed = ServiceSpec()
+        changed.CopyFrom(view.services[identifier].spec)
+        changed.task.container.image = "registry:5000/hello:2"
+        version = view.services[identifier].meta.version
+        await api.services.update(UpdateServiceRequest(service="web", version=version, spec=changed))
+        assert counts(progress(view, view.services[identifier])) == "0/2 updated"
 
     with_api(scenario)
 
