@@ -98,7 +98,7 @@ async def _reading(source: VolumeSource, store: VolumeStore, key: Key) -> AsyncG
     found = store.find(*key)
     if found is None:
         raise NotFound("the volume does not lie on this node")
-    if store.is_used(key[0]):
+    if store.is_used(*key):
         raise Unavailable(f"a container still has volume {found[1].name}")
     source.begin()
     try:

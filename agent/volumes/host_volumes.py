@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from agent.news import News
 from agent.volumes.attachments import Attachments
 from agent.volumes.store import VolumeStore, is_driven
-from agent.worker.seams import Report, VolumeSource
+from agent.worker.seams import Part, Report, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec
 from shoal.api.v1.dispatcher_pb2 import Assignments, VolumeReport
 from shoal.task_group import TaskGroup
@@ -37,7 +37,7 @@ class HostVolumes:
         self._local.remove(news.removing_volumes)
         self._attached.take(news)
 
-    async def run(self, in_use: Callable[[], Collection[str]], held: Callable[[], Collection[str]]) -> None:
+    async def run(self, in_use: Callable[[], Collection[Part]], held: Callable[[], Collection[str]]) -> None:
         """As `agent.worker.seams.Volumes`."""
         async with TaskGroup() as group:
             group.create_task(self._local.run(in_use), name="local volumes")

@@ -18,11 +18,12 @@ from google.protobuf.message import DecodeError
 
 from agent.disk_full import disk_full, is_disk_full
 from agent.news import News
-from agent.worker.seams import VolumeSource
+from agent.worker.seams import Part, VolumeSource
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import Refused, Unavailable
 from shoal.trees import delete_trees
+from shoal.volume_parts import part_of
 
 RETRY_SECONDS = 1.0
 """Between looks whether a volume that is to go is still in use."""
@@ -51,7 +52,7 @@ class VolumeStore:
         self._removed = directory / _REMOVED
         self._woken = asyncio.Event()
         self._woken.set()  # for what was being deleted when the agent ended
-        self._in_use: Callable[[], Collection[str]] | None = None
+        self._in_use: Callable[[], Collection[Part]] | None = None
 
     def held(self) -> list[HeldVolume]:
         """What lies here, by name and slot."""
@@ -67,9 +68,9 @@ class VolumeStore:
         found = ((path, held) for path, held in self._held.items() if held.volume_id == volume_id and held.slot == slot)
         return next(found, None)
 
-    def is_used(self, volume_id: str) -> bool:
-        """Whether containers have it, or are about to; so are all until it is known which are here."""
-        return self._in_use is None or volume_id in self._in_use()
+    def is_used(self, volume_id: str, slot: int) -> bool:
+        """Whether containers have this part of it, or are about to; so are all until it is known which are here."""
+        return self._in_use is None or (volume_id, slot) in self._in_use()
 
     def adopt(self, prepared: Path, held: HeldVolume, *, replace: bool) -> None:
         """Make a complete copy that was put together beside the volumes one of them.
@@ -84,7 +85,7 @@ class VolumeStore:
         present = self._held.get(path)
         if present is not None and (present.volume_id != held.volume_id or not replace):
             raise Refused(f"volume {held.name} is here already")
-        if self.is_used(held.volume_id):
+        if self.is_used(held.volume_id, held.slot):
             raise Unavailable(f"a container of this node has volume {held.name}")
         if present is not None:
             self._throw_away(path)
@@ -106,7 +107,7 @@ class VolumeStore:
         found = self.find(volume_id, slot)
         if found is None or found[1].created_at_ms != created_at_ms:
             return
-        if self.is_used(volume_id):
+        if self.is_used(volume_id, slot):
             raise Unavailable(f"a container of this node has volume {found[1].name}")
         self._throw_away(found[0])
         del self._held[found[0]]
@@ -127,17 +128,17 @@ class VolumeStore:
         self._removing.update(volume_ids)
         self._woken.set()
 
-    async def run(self, in_use: Callable[[], Collection[str]]) -> None:
+    async def run(self, in_use: Callable[[], Collection[Part]]) -> None:
         """Delete what is to be, until cancelled.
 
         Args:
-            in_use: ids of the volumes that containers have mounted, or are about to.
+            in_use: the parts of volumes that containers have mounted, or are about to.
         """
         self._in_use = in_use
         while True:
             await self._woken.wait()
             self._woken.clear()
-            await self._delete(in_use())
+            await self._delete({volume_id for volume_id, _ in in_use()})
             if self._removing & {held.volume_id for held in self._held.values()}:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._woken.set()
@@ -146,9 +147,7 @@ class VolumeStore:
 
     def _source(self, mount: Mount, slot: int) -> VolumeSource:
         use = mount.volume
-        held = HeldVolume(
-            volume_id=mount.source, name=use.name, slot=slot if use.per_slot else 0, created_at_ms=self._now_ms()
-        )
+        held = HeldVolume(volume_id=mount.source, name=use.name, slot=part_of(use, slot), created_at_ms=self._now_ms())
         path = held_path(self._directory, held)
         if path.parent != self._directory or ".." in path.parts:
             raise Refused(f"{use.name!r} is not a name that a volume can have")

@@ -219,6 +219,10 @@ class Contents(Protocol):
         ...
 
 
+Part = tuple[str, int]
+"""Of a volume: its id, and the slot whose own part it is; 0 for its whole data."""
+
+
 class Volumes(Protocol):
     """The volumes of this host."""
 
@@ -234,11 +238,11 @@ class Volumes(Protocol):
         """What managers say of volumes: which to bring, to let go of, or to delete once no container uses them."""
         ...
 
-    async def run(self, in_use: Callable[[], Collection[str]], held: Callable[[], Collection[str]]) -> None:
+    async def run(self, in_use: Callable[[], Collection[Part]], held: Callable[[], Collection[str]]) -> None:
         """Do it, until cancelled.
 
         Args:
-            in_use: ids of volumes that containers have, or await.
+            in_use: parts of volumes that containers have, or await.
             held: ids of volumes that containers have.
         """
         ...

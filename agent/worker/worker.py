@@ -14,7 +14,7 @@ from agent.worker.datapath import Datapath
 from agent.worker.disk_room import DiskRoom
 from agent.worker.image_room import ImageRoom
 from agent.worker.journal_keeper import JournalKeeper
-from agent.worker.seams import Contents, Exit, Images, Networks, Running, Runtime, Volumes
+from agent.worker.seams import Contents, Exit, Images, Networks, Part, Running, Runtime, Volumes
 from agent.worker.sharing import Sharing
 from agent.worker.task_runner import TaskRunner
 from agent.worker.tools import Tools
@@ -26,6 +26,7 @@ from shoal.api.v1.task_pb2 import Task, TaskStatus
 from shoal.errors import ShoalError
 from shoal.task_group import TaskGroup
 from shoal.templates import Node
+from shoal.volume_parts import part_of
 
 LONGEST_PAUSE_SECONDS = 10.0
 """Between attempts to start a container on a disk that has too little room for it, but some."""
@@ -209,12 +210,16 @@ class Worker:
     def _network(self, network_id: str) -> NetworkAssignment | None:
         return self._assigned.networks.get(network_id)
 
-    def _volumes_in_use(self) -> frozenset[str]:
-        """Ids of the volumes that containers here have, or will have as soon as they start."""
-        live = [runner for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
-        revisions = [revision for runner in live if (revision := self._assigned.revision_of(runner.task)) is not None]
-        mounts = (mount for each in revisions for mount in each.spec.task.container.mounts)
-        return frozenset(mount.source for mount in mounts if mount.type == Mount.VOLUME)
+    def _volumes_in_use(self) -> frozenset[Part]:
+        """The parts of volumes that containers here have, or will have as soon as they start."""
+        live = [runner.task for runner in self._runners.values() if not task_states.is_terminal(runner.status.state)]
+        known = [(task, revision) for task in live if (revision := self._assigned.revision_of(task)) is not None]
+        return frozenset(
+            (mount.source, part_of(mount.volume, task.slot))
+            for task, revision in known
+            for mount in revision.spec.task.container.mounts
+            if mount.type == Mount.VOLUME
+        )
 
     def _volumes_held(self) -> frozenset[str]:
         """Ids of the volumes that containers here have."""

@@ -7,6 +7,7 @@ from manager.control_api.volume_homes import home_of
 from manager.planner.homes import moment
 from manager.store.tables import View
 from shoal.api.v1.task_pb2 import Task
+from shoal.volume_parts import part_of
 
 _SHOWN = 3
 """Tasks of a node that are named."""
@@ -35,7 +36,7 @@ def _homes(view: View, task: Task) -> Iterator[tuple[str, str]]:
     homes: dict[str, str] = {}
     for mount in record.spec.task.container.mounts if record is not None else ():
         volume = view.volumes.get(mount.source)
-        home = home_of(view, volume, task.slot if mount.volume.per_slot else 0) if volume is not None else ""
+        home = home_of(view, volume, part_of(mount.volume, task.slot)) if volume is not None else ""
         if home:
             homes.setdefault(home, mount.volume.name)
     yield from homes.items()

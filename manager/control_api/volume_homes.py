@@ -11,6 +11,7 @@ from manager.store.tables import View
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import Volume, VolumeMove
 from shoal.task_states import is_live
+from shoal.volume_parts import part_of
 
 
 def home_of(view: View, volume: Volume, slot: int) -> str:
@@ -63,14 +64,14 @@ def has_ended(view: View, volume: Volume, slot: int) -> bool:
 def live_users(view: View, volume: Volume, slot: int) -> Iterator[Task]:
     """Tasks on nodes that mount the data, and may still write to it."""
     mounting = {
-        key: {each.volume.per_slot for each in record.spec.task.container.mounts if each.source == volume.meta.id}
+        key: [each.volume for each in record.spec.task.container.mounts if each.source == volume.meta.id]
         for key, record in view.revisions.items()
         if any(each.source == volume.meta.id for each in record.spec.task.container.mounts)
     }
     for service_id in {view.revisions[key].service_id for key in mounting}:
         for task in view.tasks_of(service_id).values():
-            kinds = mounting.get(f"{service_id}/{task.revision}", ())
-            is_mounted = any((task.slot if per_slot else 0) == slot for per_slot in kinds)
+            uses = mounting.get(f"{service_id}/{task.revision}", ())
+            is_mounted = any(part_of(use, task.slot) == slot for use in uses)
             if is_mounted and task.node_id and is_live(task, view.task_status.get(task.id)):
                 yield task
 

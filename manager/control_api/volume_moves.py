@@ -85,6 +85,8 @@ def _source(view: View, volume: Volume, slot: int) -> str:
         for each in slots:
             held[each].append(node_id)
     if slot not in held:
+        if slot and 0 in held and slot in volume_uses.whole_slots(view, volume.meta.id):
+            raise Refused(f'slot {slot} has the whole data of volume "{name}" from before; leave `--slot` out')
         if held:
             with_data = ", ".join(map(str, sorted(held)))
             raise Refused(f'volume "{name}" is there for each slot; add `--slot N` (slots with data: {with_data})')

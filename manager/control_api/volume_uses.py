@@ -10,6 +10,7 @@ from manager.control_api.seams import NowMs, Records
 from manager.control_api.text_rules import check_object_name
 from manager.control_api.validate_volumes import check_driver
 from manager.control_api.volume_drivers import is_driven, known_drivers, settle
+from manager.control_api.volume_homes import home_of
 from manager.planner.mount_rules import first_name, is_exclusive
 from manager.store.changes import Expect, Write, expect, put
 from manager.store.kinds import NAME, VOLUME
@@ -20,7 +21,7 @@ from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
 from shoal.api.v1.volume_pb2 import Volume, VolumeSpec
 from shoal.errors import Fault, NotFound, Refused, ShoalError
 from shoal.ids import NewId
-from shoal.task_states import is_live
+from shoal.task_states import is_live, is_wanted
 
 _PER_SLOT = re.compile(r"(.+)-\{\{\s*\.Task\.Slot\s*\}\}")
 
@@ -44,6 +45,7 @@ def resolve(spec: ServiceSpec, view: View, coming: Coming) -> list[Fault]:
             mount.source, mount.volume.per_slot = match[1], True
         try:
             _resolve(mount, view, coming)
+            mount.volume.whole_slot = _whole_slot(spec, mount, view)
         except ShoalError as error:
             faults.append(Fault(f"task.container.mounts[{index}].source", str(error)))
     for mount, wanted in missing(spec):
@@ -72,8 +74,44 @@ def _resolve(mount: Mount, view: View, coming: Coming) -> None:
     settle(mount, volume)
 
 
+def _whole_slot(spec: ServiceSpec, mount: Mount, view: View) -> int:
+    """The slot that goes on with what the volume held before it was there for each slot; 0 when none does.
+
+    It does so for as long as the service mounts the volume like this.
+    """
+    volume = view.volumes.get(mount.source)
+    if volume is None or not mount.volume.per_slot:
+        return 0
+    service = view.service_named(spec.name)
+    known = volume_mounts(service.spec.task.container) if service is not None else ()
+    for _, present in known:
+        if present.source == mount.source and present.volume.per_slot:
+            return present.volume.whole_slot
+    tasks = view.tasks_of(service.meta.id).values() if service is not None else ()
+    slots = {task.slot for task in tasks if is_wanted(task)}
+    slot = slots.pop() if len(slots) == 1 else 1
+    parts = _parts(view, volume)
+    return slot if 0 in parts and slot not in parts and _is_in_one_place(view, volume) else 0
+
+
+def whole_slots(view: View, volume_id: str) -> set[int]:
+    """Slots that have the volume's whole data."""
+    specs = (service.spec for service in view.services.values())
+    mounts = (mount for spec in specs for _, mount in volume_mounts(spec.task.container))
+    return {mount.volume.whole_slot for mount in mounts if mount.source == volume_id} - {0}
+
+
+def _is_in_one_place(view: View, volume: Volume) -> bool:
+    """Whether the volume's whole data is that of one task, and not each node's own."""
+    if home_of(view, volume, 0):
+        return True
+    reports = view.node_volumes.values()
+    held = [each for report in reports for each in report.volumes if each.volume_id == volume.meta.id and not each.slot]
+    return len(held) == 1
+
+
 def slot_faults(spec: ServiceSpec, view: View) -> Iterator[Fault]:
-    """A volume per slot hides no data that all slots have had, nor the other way round: tasks would start empty."""
+    """A volume per slot hides no data that several nodes have had, nor the other way round: tasks would start empty."""
     present = view.service_named(spec.name)
     known = volume_mounts(present.spec.task.container) if present is not None else ()
     kept = {(mount.source, mount.volume.per_slot) for _, mount in known}
@@ -84,13 +122,22 @@ def slot_faults(spec: ServiceSpec, view: View) -> Iterator[Fault]:
         parts = _parts(view, volume)
         has_slots, has_whole = any(parts), 0 in parts
         path, name = f"task.container.mounts[{index}].volume.per_slot", volume.spec.name
-        if mount.volume.per_slot and has_whole and not has_slots:
-            yield Fault(path, f"volume {name} holds data that no slot would see: {_EMPTY}")
+        if mount.volume.per_slot and has_whole and not has_slots and not mount.volume.whole_slot:
+            yield Fault(path, _SEVERAL.format(name=name))
         elif not mount.volume.per_slot and has_slots and not has_whole:
-            yield Fault(path, f"volume {name} holds data of single slots, which the task would not see: {_EMPTY}")
+            yield Fault(path, _OF_SLOTS.format(name=name))
 
 
-_EMPTY = "tasks would start with an empty volume; use another volume, and copy the data to it"
+_SEVERAL = (
+    "volume {name} holds data of several nodes, which no slot would see: tasks would start with an empty volume; "
+    "scale the service to 1 first (`shoal service scale`), and its slot keeps its node's data, or use another volume"
+)
+_OF_SLOTS = (
+    "volume {name} holds data of single slots, which the task would not see: it would start with an empty volume; "
+    "use another volume, and copy the data of slot 1 to it: `shoal service create --restart-condition none "
+    "--mount 'source={name}-{{{{.Task.Slot}}}},target=/from,readonly' --mount source=NEW,target=/to "
+    "IMAGE cp -a /from/. /to`"
+)
 
 
 def _parts(view: View, volume: Volume) -> set[int]:

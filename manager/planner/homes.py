@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 
 from manager.planner.draft import Draft
 from manager.planner.mount_rules import has_one_task, is_exclusive, lies_on_node
-from shoal.api.v1.container_pb2 import Mount
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.service_pb2 import ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import VolumeMove, VolumeSlot
 from shoal.task_states import is_live, is_wanted
+from shoal.volume_parts import part_of
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,14 @@ class Home:
     Attributes:
         node_id: empty when its volumes lie on several nodes, so that it can run nowhere.
         volume: the name of one that binds it.
+        part: of that volume; 0 for its whole data.
         moves_at_ms: when it is free to go elsewhere, while the node is down and the spec says so; else None.
     """
 
     node_id: str
     volume: str
     moves_at_ms: int | None = None
+    part: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,16 @@ class _Use:
     volume_id: str
     name: str
     hold_ms: int | None
-    per_slot: bool
+    use: VolumeUse
     exclusive: bool
 
+    @property
+    def per_slot(self) -> bool:
+        return self.use.per_slot
+
     def part(self, slot: int) -> int:
-        """The number of the home that a slot has, which is 0 where all tasks have the same."""
-        return slot if self.per_slot else 0
+        """The number of the home that a slot has, which is 0 for the volume's whole data."""
+        return part_of(self.use, slot)
 
 
 class Homes:
@@ -64,7 +71,7 @@ class Homes:
         """The node that the slot is bound to; None when it may go anywhere."""
         homes: dict[str, Home] = {}
         for use in self._uses:
-            place = self._settled(use, slot) or self._found(use)
+            place = self._settled(use, slot) or self._found(use, slot)
             if place is None or place.node_id not in self._draft.view.nodes:
                 continue
             home = self._held(use, place)
@@ -134,9 +141,9 @@ class Homes:
             place = VolumeSlot(volume_id=use.volume_id, slot=part, node_id=node_id, since_ms=since_ms)
             self._draft.settle_volume(place)
 
-    def _found(self, use: _Use) -> VolumeSlot | None:
+    def _found(self, use: _Use, slot: int) -> VolumeSlot | None:
         """Where a volume without a home lies: where the service's newest task was, else the newest of several."""
-        if use.per_slot:
+        if use.part(slot):
             return None
         found = self._draft.once("held volumes", self._read_held).get(use.volume_id, {})
         if not found:
@@ -159,12 +166,12 @@ class Homes:
     def _held(self, use: _Use, place: VolumeSlot) -> Home | None:
         status = self._draft.down(place.node_id)
         if status is None or use.hold_ms is None:
-            return Home(place.node_id, use.name)
+            return Home(place.node_id, use.name, part=place.slot)
         until = status.since_ms + use.hold_ms
         if until <= self._draft.now_ms:
             return None
         self._draft.wake(self._service_id, until)
-        return Home(place.node_id, use.name, until)
+        return Home(place.node_id, use.name, until, place.slot)
 
     def _move(self, use: _Use, slot: int) -> VolumeMove | None:
         volume = self._draft.view.volumes.get(use.volume_id)
@@ -198,8 +205,7 @@ class Homes:
         record = self._draft.view.revision_of(task.service_id, task.revision)
         mounts = record.spec.task.container.mounts if record is not None else ()
         return any(
-            each.source == use.volume_id and (task.slot if each.volume.per_slot else 0) == use.part(slot)
-            for each in mounts
+            each.source == use.volume_id and part_of(each.volume, task.slot) == use.part(slot) for each in mounts
         )
 
 
@@ -216,14 +222,13 @@ def waiting(home: Home, slot: int, hostname: str, why: str, since_ms: int) -> st
     text = f"waits since {moment(since_ms)} for volume {home.volume} on node {hostname}, which {state}"
     if home.moves_at_ms is not None:
         return f"{text}; moves at {moment(home.moves_at_ms)}, with an empty volume"
-    remedy = _STATES.get(why, _MOVE).format(node=hostname, volume=home.volume)
+    move = f"shoal volume move {f'--slot {home.part} ' if home.part else ''}{home.volume} --to NODE"
+    remedy = _STATES.get(why, _MOVE).format(node=hostname, move=move)
     return f"{text}; {remedy}"
 
 
-_MOVE = "make room there, or move the data with `shoal volume move {volume} --to NODE`"
-_ACTIVATE = (
-    "`shoal node update --availability active {node}` starts it there, `shoal volume move {volume} --to NODE` elsewhere"
-)
+_MOVE = "make room there, or move the data with `{move}`"
+_ACTIVATE = "`shoal node update --availability active {node}` starts it there, `{move}` elsewhere"
 _GIVE_UP = "it starts when the node is back; `shoal node rm {node}` gives the data up"
 _STATES = {"down": _GIVE_UP, "not heard of yet": _GIVE_UP, "drained": _ACTIVATE, "paused": _ACTIVATE}
 
@@ -236,7 +241,7 @@ def moment(at_ms: int) -> str:
 def _use(mount: Mount) -> _Use:
     use = mount.volume
     hold_ms = use.hold_ms if use.HasField("hold_ms") else None
-    return _Use(mount.source, use.name, hold_ms, use.per_slot, is_exclusive(mount))
+    return _Use(mount.source, use.name, hold_ms, use, is_exclusive(mount))
 
 
 def _age(task: Task) -> tuple[int, str]:

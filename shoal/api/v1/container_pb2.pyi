@@ -833,6 +833,7 @@ class VolumeUse(_message.Message):
     SINGLE_NODE_FIELD_NUMBER: _builtins.int
     EXTERNAL_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    WHOLE_SLOT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The volume's name."""
     subpath: _builtins.str
@@ -851,6 +852,8 @@ class VolumeUse(_message.Message):
     """Of the volume, put by a manager: it can be used on one node at a time."""
     external: _builtins.bool
     """Of a request: the volume has to be there, none is made (Compose `external`). A manager clears it."""
+    whole_slot: _builtins.int
+    """With `per_slot`, put by a manager: the slot that has what the volume held before it was there for each slot; 0: none has."""
     @_builtins.property
     def options(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As in VolumeSpec, and with a driver other than local only for a volume that is made with the service."""
@@ -872,10 +875,11 @@ class VolumeUse(_message.Message):
         single_node: _builtins.bool = ...,
         external: _builtins.bool = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        whole_slot: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "hold_ms", b"hold_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "external", b"external", "hold_ms", b"hold_ms", "labels", b"labels", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms", "driver", b"driver", "external", b"external", "hold_ms", b"hold_ms", "labels", b"labels", "name", b"name", "no_copy", b"no_copy", "options", b"options", "per_slot", b"per_slot", "single_node", b"single_node", "subpath", b"subpath", "whole_slot", b"whole_slot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_ms: _TypeAlias = _typing.Literal["hold_ms"]  # noqa: Y015
     _WhichOneofArgType__hold_ms: _TypeAlias = _typing.Literal["_hold_ms", b"_hold_ms"]  # noqa: Y015

@@ -15,6 +15,7 @@ from agent.volume_moves.service import VolumeData
 from agent.volume_moves.source import VolumeSource
 from agent.volume_moves.target import VolumeTarget
 from agent.volumes.store import VolumeStore
+from agent.worker.seams import Part
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
 from shoal.api.v1.streams_pb2 import FetchVolumeRequest, OfferVolumeRequest
 from shoal.api.v1.streams_pb2_grpc import AgentStreamsStub, add_AgentStreamsServicer_to_server
@@ -49,7 +50,7 @@ class Node:
         self.name = name
         self.directory = directory
         self.identity = authority.issue(Caller(name, Role.AGENT, CLUSTER), datetime.now(UTC))
-        self.used: set[str] = set()
+        self.used: set[Part] = set()
         self.address = ""
         self.open()
 

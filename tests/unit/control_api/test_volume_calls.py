@@ -18,7 +18,6 @@ from shoal.api.v1.control_pb2 import (
     RemoveServiceRequest,
     RemoveStackRequest,
     RemoveVolumeRequest,
-    UpdateServiceRequest,
 )
 from shoal.api.v1.node_pb2 import NodeDescription, NodeStatus
 from shoal.api.v1.service_pb2 import ServiceSpec, UpdateConfig
@@ -61,8 +60,8 @@ async def mount_of(api: Api, name: str) -> Mount:
     return (await api.services.get(GetServiceRequest(service=name))).service.spec.task.container.mounts[0]
 
 
-async def hold(api: Api, node: str, *volume_ids: str) -> None:
-    held = [HeldVolume(volume_id=each, name="data", slot=1) for each in volume_ids]
+async def hold(api: Api, node: str, *volume_ids: str, slot: int = 1) -> None:
+    held = [HeldVolume(volume_id=each, name="data", slot=slot) for each in volume_ids]
     await api.store.commit([put(kinds.NODE_VOLUMES, node, NodeVolumes(node_id=node, volumes=held))])
 
 
@@ -219,29 +218,6 @@ def test_homes_and_sizes_are_shown_and_who_does_not_answer_is_told() -> None:
         assert places["n1"].bytes == 5 << 20 and not places["silent"].HasField("bytes")
         assert list(answer.warnings) == ["node away is not ready", "node silent: no answer"]
         assert not (await volumes_of(api).list(ListVolumesRequest())).volumes[0].places[0].HasField("bytes")
-
-    with_api(scenario)
-
-
-def test_per_slot_hides_no_data() -> None:
-    async def scenario(api: Api) -> None:
-        created = await api.services.create(CreateServiceRequest(spec=mounting("db")))
-        identifier = (await mount_of(api, "db")).source
-        home = VolumeSlot(volume_id=identifier, node_id="n1")
-        await api.store.commit([put(kinds.VOLUME_SLOT, f"{identifier}/0", home)])
-        spec = ServiceSpec()
-        spec.CopyFrom(created.service.spec)
-        spec.task.container.mounts[0].volume.per_slot = True
-        version = created.service.meta.version
-        with pytest.raises(InvalidInput, match="volume data holds data that no slot would see"):
-            await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec))
-        with pytest.raises(InvalidInput, match="no slot would see"):
-            await api.services.create(CreateServiceRequest(spec=mounting("other", per_slot=True)))
-        spec.task.container.mounts[0].source = "slots"
-        await api.services.update(UpdateServiceRequest(service="db", version=version, spec=spec))
-        await hold(api, "n1", (await mount_of(api, "db")).source)
-        with pytest.raises(InvalidInput, match="holds data of single slots"):
-            await api.services.create(CreateServiceRequest(spec=mounting("plain", "slots")))
 
     with_api(scenario)
 

@@ -14,6 +14,7 @@ from shoal.api.v1.service_pb2 import Service, ServiceSpec, ServiceStatus, Update
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.network_modes import provider_of
 from shoal.task_states import is_live, is_ready, is_terminal, is_wanted, observed
+from shoal.volume_parts import part_of
 from tests.unit.planner.model_counts import COUNTED
 from tests.unit.planner.model_oracle import Oracle
 from tests.unit.planner.model_placement import check_placement
@@ -264,7 +265,7 @@ class Rest:
     def _check_home(self, service: Service, task: Task) -> None:
         """The node where the data is is excluded, for what there is and for what could be displaced."""
         (mount,) = service.spec.task.container.mounts
-        place = self._view.volume_slots[f"{mount.source}/{task.slot if mount.volume.per_slot else 0}"]
+        place = self._view.volume_slots[f"{mount.source}/{part_of(mount.volume, task.slot)}"]
         oracle = Oracle(self._view, service)
         assert oracle.excludes(place.node_id), f"{task.id} waits ({task.reason}), and could start"
         victims = self._lower(service, place.node_id)

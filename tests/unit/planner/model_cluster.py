@@ -49,7 +49,7 @@ from tests.unit.planner.model_specs import (
     own_volumes,
     specs,
 )
-from tests.unit.planner.model_volumes import check_alone, check_at_home, check_homes_stay
+from tests.unit.planner.model_volumes import check_alone, check_at_home, check_homes_stay, split_by_slot
 
 STEER = SteerUpdateRequest
 services = st.sampled_from(SERVICES)
@@ -194,6 +194,15 @@ class Cluster(RuleBasedStateMachine):
         own_volumes(spec, identifier)
         self.world.service(identifier, spec)
         self._wait_for(identifier)
+
+    @rule(name=services, replicas=st.integers(1, 4))
+    def split_volume(self, name: str, replicas: int) -> None:
+        """The one task's volume comes to be there for each slot."""
+        service = self.world.tables.services.get(self.ids.get(name, ""))
+        spec = split_by_slot(self.world.tables, service) if service is not None else None
+        if spec is not None:
+            spec.replicated.replicas = replicas
+            self.world.service(self.ids[name], spec)
 
     def _id(self, name: str) -> str:
         """As with real ids, one that is gone does not come back."""

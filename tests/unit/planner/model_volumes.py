@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from manager.store.tables import View
 from shoal.api.v1.container_pb2 import Mount
 from shoal.api.v1.node_pb2 import NodeStatus
-from shoal.api.v1.service_pb2 import ServiceSpec
+from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task
 from shoal.api.v1.volume_pb2 import VolumeSlot
-from shoal.task_states import is_live
+from shoal.task_states import is_live, is_wanted
+from shoal.volume_parts import part_of
 from tests.unit.planner.model_counts import COUNTED
 
 
@@ -28,10 +29,29 @@ def homes(view: View, task: Task, spec: ServiceSpec) -> Iterator[str]:
     has = {mount.source for mount in record.spec.task.container.mounts} if record is not None else set()
     single = spec.HasField("replicated") and spec.replicated.replicas <= 1
     for mount in spec.task.container.mounts:
-        part = task.slot if mount.volume.per_slot else 0
-        if mount.type == Mount.VOLUME and mount.source in has and (part or (single and not mount.volume.options)):
+        part = part_of(mount.volume, task.slot)
+        if (
+            mount.type == Mount.VOLUME
+            and mount.source in has
+            and (mount.volume.per_slot or (single and not mount.volume.options))
+        ):
             place = view.volume_slots.get(f"{mount.source}/{part}")
             yield place.node_id if place is not None else "nowhere"
+
+
+def split_by_slot(view: View, service: Service) -> ServiceSpec | None:
+    """The spec with a volume for each slot, of which the one task's keeps the data; None where there is none."""
+    spec = ServiceSpec()
+    spec.CopyFrom(service.spec)
+    slots = {task.slot for task in view.tasks_of(service.meta.id).values() if is_wanted(task)}
+    if not spec.HasField("replicated") or spec.replicated.replicas != 1 or len(slots) != 1:
+        return None
+    for mount in spec.task.container.mounts:
+        plain = mount.type == Mount.VOLUME and not mount.volume.per_slot and not mount.volume.options
+        if plain and f"{mount.source}/0" in view.volume_slots:
+            mount.volume.per_slot, mount.volume.whole_slot = True, min(slots)
+            return spec
+    return None
 
 
 def check_at_home(view: View, task: Task, spec: ServiceSpec) -> None:

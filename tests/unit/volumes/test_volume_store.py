@@ -7,6 +7,7 @@ import pytest
 
 from agent.news import News
 from agent.volumes.store import VolumeStore
+from agent.worker.seams import Part
 from shoal.api.v1.container_pb2 import ContainerSpec, Mount, VolumeUse
 from shoal.api.v1.volume_pb2 import HeldVolume
 from shoal.errors import Refused
@@ -68,11 +69,11 @@ def test_it_is_deleted_as_soon_as_nothing_uses_it(tmp_path: Path) -> None:
         store = VolumeStore(tmp_path, lambda: 7, news)
         for name, identifier in (("data", "v1"), ("other", "v2")):
             store.ensure(container(name, identifier), 1)
-        used = {"v1"}
+        used = {("v1", 0)}
         reports: list[list[str]] = []
         looks = 0
 
-        def in_use() -> set[str]:
+        def in_use() -> set[Part]:
             nonlocal looks
             looks += 1
             return used
