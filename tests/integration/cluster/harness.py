@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from cli.main import shoal
 from cli.playground.layout import Host, Layout
 from cli.playground.playground import Playground
 
 SHOAL = Path(sys.executable).parent / "shoal"
 DEADLINE_SECONDS = 60.0
 COMMAND_SECONDS = 180.0
+_ONE_AT_A_TIME = threading.Lock()
+"""Commands in this process: each has the standard streams for itself."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +61,18 @@ class Cluster:
         return done.stdout
 
     def json(self, *arguments: str) -> Any:
-        """The same with `--format json`, parsed."""
-        return json.loads(self.shoal(*arguments, "--format", "json"))
+        """The same with `--format json`, parsed. The command runs in this process: tests that wait for something ask
+        again and again, and a process for each look costs more than all that they wait for."""
+        with _ONE_AT_A_TIME:
+            done = CliRunner().invoke(
+                shoal,
+                [*arguments, "--format", "json"],
+                env={"SHOAL_CONFIG": str(self.config)},
+                standalone_mode=False,
+            )
+        failure = done.exception or done.return_value
+        assert not failure, f"shoal {' '.join(arguments)}: {failure!r} {done.stderr}{self.logs()}"
+        return json.loads(done.stdout)
 
     def tasks(self, service: str) -> list[dict[str, Any]]:
         """Tasks of a service that are to run, as `service ps` has them."""
@@ -70,8 +85,10 @@ class Cluster:
         return document
 
     def pids(self, service: str) -> dict[str, int]:
-        """Process ids of the containers of a service, by task id."""
-        return {row["id"]: self.inspect(row["id"])["status"]["pid"] for row in self.tasks(service)}
+        """Process ids of the containers of a service that run, by task id."""
+        ids = [row["id"] for row in self.tasks(service)]
+        found = self.json("task", "inspect", *ids) if ids else []
+        return {each["task"]["id"]: each["status"]["pid"] for each in found if each["status"].get("pid")}
 
     def host_of(self, hostname: str) -> Host:
         return next(host for host in self.layout.all_hosts() if host.name == hostname)

@@ -86,9 +86,9 @@ def test_clients_of_a_task_that_was_killed_are_led_to_another_one(clean: Cluster
     )
     clients = Clients()
     with clients.running(clean.layout):
-        for _ in range(KILLS):
+        for slot in range(KILLS):  # each once: who ends again and again is started later and later
             before = clean.pids("web")
-            os.kill(next(iter(before.values())), signal.SIGKILL)
+            os.kill(list(before.values())[slot], signal.SIGKILL)
             clean.until(
                 lambda before=before: len(after := clean.pids("web")) == 4 and after.keys() != before.keys(),  # type: ignore[misc]
                 "another task",
