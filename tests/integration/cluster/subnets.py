@@ -10,11 +10,11 @@ _TRIED = 32
 
 
 def free_subnet() -> IPv4Network:
-    """SHOAL_TEST_SUBNET if it is set, else the first that is free, of the range of RFC 2544."""
+    """SHOAL_TEST_SUBNET if it is set, else the first free one of the range of RFC 2544 with a free one beside it."""
     if given := os.environ.get("SHOAL_TEST_SUBNET"):
         return IPv4Network(given)
     candidates = (IPv4Network((int(_FIRST.network_address) + place * 256, 24)) for place in range(_TRIED))
-    return next(each for each in candidates if fabric.has_subnet(each) is None)
+    return next(each for each in candidates if not fabric.has_subnet(each) and not fabric.has_subnet(beside(each)))
 
 
 def beside(subnet: IPv4Network) -> IPv4Network:
