@@ -1,6 +1,7 @@
 """What every `Runtime` promises: one suite on the fake and on the real one."""
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.worker.seams import Exit, Image, Running, Runtime
-from shoal.errors import AlreadyExists, InvalidInput
+from shoal.errors import AlreadyExists, InvalidInput, NotFound
 from tests.fakes.containers import Ends, build_image, container_request, real_runtime, wall_clock_ms
 from tests.fakes.runtime import Behaviour, FakeRuntime
 
@@ -162,5 +163,29 @@ def test_recover_gives_what_runs_and_what_ended(check: Callable[[Promise], None]
         end = await ends.of(failing.task_id)
         found: dict[str, Running | Exit] = {sleeping.task_id: running, failing.task_id: end}
         assert await runtime.recover() == found
+
+    check(promise)
+
+
+def test_the_network_of_what_runs_can_be_shared(check: Callable[[Promise], None]) -> None:
+    async def promise(runtime: Runtime, ends: Ends, image: Image) -> None:
+        files = {
+            "/etc/hosts": b"127.0.0.1\tlocalhost\n",
+            "/etc/hostname": b"db\n",
+            "/etc/resolv.conf": b"search example.org\n",
+        }
+        request = container_request(image, *SLEEP, files=files, hostname="db")
+        with pytest.raises(NotFound):
+            await runtime.join(request.task_id)
+        await runtime.start(request)
+        sandbox = await runtime.join(request.task_id)
+        os.close(sandbox.netns_fd)
+        assert sandbox.shared is not None
+        assert (sandbox.shared.hostname, sandbox.shared.domainname) == ("db", "")
+        assert sandbox.shared.files == files
+        await runtime.signal(request.task_id, "SIGKILL")
+        await ends.of(request.task_id)
+        with pytest.raises(NotFound):
+            await runtime.join(request.task_id)
 
     check(promise)
