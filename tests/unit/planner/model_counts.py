@@ -9,6 +9,7 @@ REACHED = (
     *("writers", "homes", "homes changed", "tasks after a rollback", "changes based on a rollback"),
     *("canary passes", "slots kept from the canaries", "stable moves", "placement moves", "delays kept"),
     *("updates completed", "rollbacks completed", "tasks that counted", "slots that failed", "updates failed"),
+    *("shared networks", "tasks stopped with their network"),
     *("waits", "waits converged", "waits halted", "tasks verified", "tasks verified by health"),
 )
 """What the checks are about."""

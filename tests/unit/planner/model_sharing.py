@@ -7,6 +7,7 @@ from shoal.api.v1.service_pb2 import NetworkAttachment, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.network_modes import provider_of
 from shoal.task_states import is_live, is_wanted, observed
+from tests.unit.planner.model_counts import COUNTED
 
 
 def share_network(spec: ServiceSpec, provider: str) -> None:
@@ -26,6 +27,8 @@ def check_shared(view: View, before: Mapping[str, Task]) -> None:
         before: tasks before the pass.
     """
     for task in view.tasks.values():
+        severed = task.network_of and task.reason.endswith("is stopped or ended")
+        COUNTED["tasks stopped with their network"] += bool(severed and before[task.id].reason != task.reason)
         if not task.node_id or not is_live(task, view.task_status.get(task.id)):
             continue
         record = view.revision_of(task.service_id, task.revision)
@@ -38,6 +41,7 @@ def check_shared(view: View, before: Mapping[str, Task]) -> None:
         assert provider.node_id == task.node_id, f"{task.id} is away from {provider.id}"
         assert provider.slot == task.slot, f"{task.id} shares the network of another slot"
         if task.id not in before or not before[task.id].node_id:
+            COUNTED["shared networks"] += 1
             assert observed(provider, view.task_status.get(provider.id)) == TaskState.RUNNING, f"{task.id} came first"
 
 
