@@ -62,7 +62,7 @@ class Server:
 
     def run(self) -> None:
         """Serve; all processes are gone when it returns."""
-        _freeze()
+        gc.freeze()  # what a process shares with this one stays shared
         while True:
             ready = {fd for fd, _ in self._poll.poll(None if self._is_whole else _QUIET_MS)}
             if not ready and not self._is_whole:
@@ -84,7 +84,8 @@ class Server:
         """Load what is slow to load, and give the host's files up."""
         _load_zstd()
         see_only(self._directory)
-        _freeze()
+        gc.collect()
+        gc.freeze()
         self._is_whole = True
 
     def _take(self) -> bool:
@@ -142,12 +143,6 @@ class Server:
 
 def _load_zstd() -> None:
     import agent.images.layers.inflate_zstd  # noqa: F401
-
-
-def _freeze() -> None:
-    """What a process shares with this one stays shared."""
-    gc.collect()
-    gc.freeze()
 
 
 def _unpack_and_exit(request: Request, answers: _socket.socket, blob_fd: int, parent: int, see: str) -> None:
