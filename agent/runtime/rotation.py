@@ -57,12 +57,16 @@ class LogKeeper:
         os.close(self._wake)
 
     def add(self, task_id: str, directory: Path, sizes: PieceSizes, *, bundle: Path) -> None:
-        """Follow a log from now on."""
+        """Follow a log from now on.
+
+        The thread is not woken for that, at each start: the kernel does as soon as there is something to follow, and it
+        looks within a second anyway.
+        """
+        watch: int | None = None
+        with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
+            watch = self._renames.watch(directory)
 
         def add() -> None:
-            watch: int | None = None
-            with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
-                watch = self._renames.watch(directory)
             try:
                 added = self._followed[task_id] = _Followed(KeptLog(directory, sizes), bundle, watch)
             except FileNotFoundError:  # the task was removed meanwhile, or keeps no log
@@ -75,7 +79,7 @@ class LogKeeper:
                 self._by_watch[watch] = added
             self._catch_up(added)
 
-        self._order(add)
+        self._orders.put(add)
 
     def drop(self, task_id: str) -> Future[None]:
         """Follow it no more; done when nothing is going to be made in its directory any more."""
