@@ -179,6 +179,20 @@ async def test_a_volume_in_use_and_older_data_stand_in_the_way(tmp_path: Path) -
 
 
 @in_loop
+async def test_data_of_another_volume_of_the_name_is_not_touched_and_nothing_is_copied(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    (pair.h1.data() / "row").write_text("new")
+    others = pair.h2.data("v2")
+    (others / "row").write_text("of v2")
+    async with asyncio.timeout(SECONDS), pair.serving():
+        with pytest.raises(grpc.RpcError, match="holds the data of another volume of this name") as refused:
+            await pair.fetch(await pair.request(replace=True))
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert (others / "row").read_text() == "of v2"
+        assert {each.name for each in pair.h2.directory.iterdir()} == {"data"}
+
+
+@in_loop
 async def test_a_copy_is_dropped_only_when_it_is_the_one_that_is_meant(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     (pair.h1.data() / "row").write_text("x")
@@ -187,6 +201,11 @@ async def test_a_copy_is_dropped_only_when_it_is_the_one_that_is_meant(tmp_path:
         stub = AgentStreamsStub(channel)
         await stub.DropVolumeCopy(DropVolumeCopyRequest(volume_id="v1", created_at_ms=COPY_MS + 1))
         assert (pair.h2.directory / "data/_data/row").exists()
+        pair.h2.used.add("v1")
+        with pytest.raises(grpc.RpcError, match="a container of this node has volume data"):
+            await stub.DropVolumeCopy(DropVolumeCopyRequest(volume_id="v1", created_at_ms=COPY_MS))
+        assert (pair.h2.directory / "data/_data/row").exists()
+        pair.h2.used.clear()
         await stub.DropVolumeCopy(DropVolumeCopyRequest(volume_id="v1", created_at_ms=COPY_MS))
         assert not (pair.h2.directory / "data").exists()
 
