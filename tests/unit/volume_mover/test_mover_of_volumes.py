@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from manager.control_api.seams import AgentAddress
 from manager.control_api.volume_homes import end_move, home_of
 from manager.store import kinds
-from manager.store.changes import Write, put
+from manager.store.changes import Write, delete, put
 from manager.store.store import Store
 from manager.volume_mover.mover import VolumeMover
+from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
+from shoal.api.v1.service_pb2 import ServiceRevision
 from shoal.api.v1.streams_pb2 import (
     DropVolumeCopyRequest,
     FetchVolumeProgress,
@@ -18,6 +20,7 @@ from shoal.api.v1.streams_pb2 import (
     OfferVolumeRequest,
     OfferVolumeResponse,
 )
+from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeMove, VolumeMoveStatus, VolumeSpec
 from shoal.errors import Exhausted, ShoalError, Unavailable
 from tests.fakes.loaded_store import loaded_store
@@ -29,7 +32,7 @@ BEGAN_MS, OLD_MS, NOW_MS = 5_000, 1_000, 9_000
 class Agents:
     """Attributes:
     errors: what the next fetches raise. hanging: a fetch does not end. cancelled: one was cancelled.
-    dropped: node and time of each copy that was.
+    meanwhile: written at the end of a copy. dropped: node and time of each copy that was.
     """
 
     def __init__(self, store: Store) -> None:
@@ -38,6 +41,7 @@ class Agents:
         self.grants: list[bytes] = []
         self.fetches: list[FetchVolumeRequest] = []
         self.dropped: list[tuple[str, int]] = []
+        self.meanwhile: list[Write] = []
         self.hanging = False
         self.cancelled = False
 
@@ -60,7 +64,7 @@ class Agents:
             raise
         if self.errors:
             raise self.errors.pop(0)
-        await self._store.commit([held("n2", BEGAN_MS)])
+        await self._store.commit([held("n2", BEGAN_MS), *self.meanwhile])
         yield FetchVolumeProgress(bytes=100, complete=True)
 
     async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
@@ -99,8 +103,12 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
+def unmoved() -> Volume:
+    return Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local"))
+
+
 async def begin(store: Store) -> None:
-    volume = Volume(meta=Meta(id="v"), spec=VolumeSpec(name="data", driver="local"))
+    volume = unmoved()
     volume.moves.append(VolumeMove(from_node_id="n1", to_node_id="n2", began_at_ms=BEGAN_MS))
     await store.commit([put(kinds.VOLUME, "v", volume)])
 
@@ -161,6 +169,36 @@ def test_a_cancelled_move_stops_at_once() -> None:
         )
         await until(lambda: state(store) == VolumeMoveStatus.CANCELLED)
         assert agents.cancelled and not agents.dropped
+
+    with_mover(scenario)
+
+
+def test_data_that_a_task_came_to_use_meanwhile_stays_where_it_is_until_that_has_ended() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        revision = ServiceRevision(service_id="s", number=1)
+        mount = Mount(type=Mount.VOLUME, source="v", target="/d", volume=VolumeUse(name="data"))
+        revision.spec.task.container.mounts.append(mount)
+        writer = Task(id="t", service_id="s", revision=1, node_id="n1", desired_state=TaskState.RUNNING)
+        agents.meanwhile = [put(kinds.REVISION, "s/1", revision), put(kinds.TASK, "t", writer)]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.WAITING)
+        volume = store.tables.volumes["v"]
+        assert volume.moves and not volume.leftovers and not agents.dropped
+        agents.meanwhile = []
+        await store.commit([delete(kinds.TASK, "t")])
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        assert len(agents.fetches) == 2, "what it wrote is copied too"
+
+    with_mover(scenario)
+
+
+def test_a_move_that_is_cancelled_at_the_very_end_is_none() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.meanwhile = [put(kinds.VOLUME, "v", unmoved())]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.CANCELLED)
+        volume = store.tables.volumes["v"]
+        assert home_of(store.tables, volume, 0) != "n2" and not agents.dropped
 
     with_mover(scenario)
 
