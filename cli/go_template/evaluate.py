@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cli.go_template.functions import FUNCTIONS
-from cli.go_template.limits import ARGUMENT_CHARACTERS, Budget
+from cli.go_template.limits import ARGUMENT_CHARACTERS, NESTING, Budget
 from cli.go_template.nodes import (
     Action,
     Block,
+    Call,
     Chain,
     Command,
     Dot,
@@ -41,7 +42,7 @@ class Template:
 
     def __init__(self, text: str, functions: Mapping[str, Callable[..., Any]] = FUNCTIONS) -> None:
         self._functions = functions
-        self._nodes = parse(text, (*functions, *_LAZY))
+        self._parsed = parse(text, (*functions, *_LAZY))
 
     def run(self, data: Any, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> str:
         """The text that it makes of a value.
@@ -49,8 +50,8 @@ class Template:
         Raises:
             InvalidInput: a field that is not there, an argument that does not fit, or more than `limits` allow.
         """
-        run = _Run(functions or self._functions, data)
-        run.nodes(self._nodes, data)
+        run = _Run(functions or self._functions, data, self._parsed.named)
+        run.nodes(self._parsed.nodes, data)
         return "".join(run.made)
 
 
@@ -65,8 +66,10 @@ class _Left(Exception):
 class _Run:
     """One run. Variables are a stack: those of a block end with it."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]], data: Any) -> None:
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], data: Any, named: Mapping[str, Nodes]) -> None:
         self._functions = functions
+        self._named = named
+        self._depth = 0
         self._variables: list[tuple[str, Any]] = [("$", data)]
         self._budget = Budget()
         self.made: list[str] = []
@@ -85,12 +88,33 @@ class _Run:
             elif isinstance(node, Leave):
                 raise _Left(node.kind)
             else:
-                self._block(node, dot)
+                self._inner(node, dot)
         del self._variables[known:]
 
     def _write(self, text: str) -> None:
         self._budget.produce(len(text))
         self.made.append(text)
+
+    def _inner(self, node: Block | Call, dot: Any) -> None:
+        """Templates that call themselves end somewhere."""
+        self._depth += 1
+        if self._depth > NESTING:
+            raise InvalidInput(f"nested too deeply; the maximum is {NESTING}")
+        try:
+            if isinstance(node, Block):
+                self._block(node, dot)
+            else:
+                self._template(node, dot)
+        finally:
+            self._depth -= 1
+
+    def _template(self, call: Call, dot: Any) -> None:
+        value = None if call.pipeline is None else self._pipeline(call.pipeline, dot)
+        if call.name not in self._named:
+            raise InvalidInput(f"template {call.name!r} is not defined")
+        outer, self._variables = self._variables, [("$", value)]
+        self.nodes(self._named[call.name], value)
+        self._variables = outer
 
     def _block(self, block: Block, dot: Any) -> None:
         known = len(self._variables)

@@ -101,5 +101,13 @@ class Leave:
     kind: str
 
 
-Node: TypeAlias = Text | Action | Block | Leave
+@dataclass(frozen=True)
+class Call:
+    """`template` or `block`: another template, run on the pipeline's value; on nil where there is none."""
+
+    name: str
+    pipeline: Pipeline | None
+
+
+Node: TypeAlias = Text | Action | Block | Leave | Call
 Nodes: TypeAlias = tuple[Node, ...]

@@ -1,13 +1,15 @@
-"""The tree of a template's tokens (Go, text/template/parse/parse.go), but for `define`, `template` and `block`."""
+"""The tree of a template's tokens (Go, text/template/parse/parse.go)."""
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from cli.go_template.lexer import Token, tokens
 from cli.go_template.limits import ARGUMENTS, NESTING
 from cli.go_template.nodes import (
     Action,
     Block,
+    Call,
     Chain,
     Command,
     Dot,
@@ -26,13 +28,22 @@ from shoal.errors import InvalidInput
 
 _BLOCKS = ("if", "with", "range")
 _LEAVES = ("break", "continue")
-_UNSUPPORTED = ("define", "template", "block")
 _CONSTANTS = {"true": True, "false": False, "nil": None}
 _END = Token("end", "", -1)
 
 
-def parse(template: str, functions: Iterable[str]) -> Nodes:
-    """The tree.
+@dataclass(frozen=True)
+class Parsed:
+    """Attributes:
+    nodes: of the template itself. named: those that it defines, by name.
+    """
+
+    nodes: Nodes
+    named: Mapping[str, Nodes]
+
+
+def parse(template: str, functions: Iterable[str]) -> Parsed:
+    """The tree, and those of the templates that it defines.
 
     Args:
         functions: their names; others are refused.
@@ -43,12 +54,13 @@ def parse(template: str, functions: Iterable[str]) -> Nodes:
     nodes = parser.nodes(())
     if (rest := parser.keyword) is not None:
         raise InvalidInput(f"unexpected {{{{{rest}}}}}: there is nothing that it belongs to")
-    return nodes
+    return Parsed(nodes, parser.named)
 
 
 class _Parser:
     """Attributes:
     keyword: `end` or `else` that ended the list of nodes read last; None at the template's end.
+    named: templates defined so far.
     """
 
     def __init__(self, template: str, functions: frozenset[str]) -> None:
@@ -59,6 +71,7 @@ class _Parser:
         self._ranges = 0
         self._variables = ["$"]
         self.keyword: str | None = None
+        self.named: dict[str, Nodes] = {}
 
     def nodes(self, until: tuple[str, ...]) -> Nodes:
         """Up to one of these keywords, or the end."""
@@ -73,6 +86,9 @@ class _Parser:
                 self._next()
                 self.keyword = word.text
                 return tuple(found)
+            if word.kind == "word" and word.text == "define":
+                self._define(at_top=not until)
+                continue
             found.append(self._node(word))
         if until:
             raise InvalidInput("unexpected end of the template: an {{end}} is missing")
@@ -88,11 +104,48 @@ class _Parser:
                 raise InvalidInput(f"{{{{{word.text}}}}} outside {{{{range}}}}")
             self._expect("close")
             return Leave(word.text)
-        if word.kind == "word" and word.text in _UNSUPPORTED:
-            raise InvalidInput(f"{{{{{word.text}}}}} is not supported")
+        if word.kind == "word" and word.text in ("template", "block"):
+            return self._call(self._next().text)
         pipeline = self._pipeline()
         self._expect("close")
         return Action(pipeline)
+
+    def _define(self, *, at_top: bool) -> None:
+        self._next()
+        if not at_top:
+            raise InvalidInput("unexpected {{define}}: it cannot be inside anything")
+        name = self._name("define")
+        self._expect("close")
+        self._template(name)
+
+    def _call(self, keyword: str) -> Call:
+        """Of a template; `block` defines it, too."""
+        name = self._name(keyword)
+        pipeline = None if keyword == "template" and self._peek().kind == "close" else self._pipeline()
+        self._expect("close")
+        if keyword == "block":
+            self._template(name)
+        return Call(name, pipeline)
+
+    def _name(self, keyword: str) -> str:
+        token = self._next()
+        if token.kind != "string":
+            raise InvalidInput(f"{{{{{keyword}}}}} needs a name in quotes")
+        return str(_literal(token))
+
+    def _template(self, name: str) -> None:
+        """Up to its `end`. It knows no variables, and no `range`, of what is around it."""
+        if name in self.named:
+            raise InvalidInput(f"template {name!r} is defined twice")
+        self._deeper()
+        outer, self._variables = self._variables, ["$"]
+        ranges, self._ranges = self._ranges, 0
+        self.named[name] = self.nodes(("end",))
+        if self.keyword == "else":
+            raise InvalidInput("unexpected {{else}}: there is nothing that it belongs to")
+        self._expect("close")
+        self.keyword, self._variables, self._ranges = None, outer, ranges
+        self._depth -= 1
 
     def _block(self, kind: str) -> Block:
         self._deeper()

@@ -21,8 +21,12 @@ from shoal.errors import InvalidInput
         '{{pad "a" 999999999 1}}',
         "{{print " + "1 " * 20_000 + "}}",
         "{{/*" + "x" * 70_000 + "*/}}",
+        '{{define "x"}}{{template "x" .}}{{template "x" .}}{{end}}{{template "x" .}}',
+        '{{define "x"}}{{with ' + "(" * 90 + "." + ")" * 90 + '}}{{template "x" .}}{{end}}{{end}}{{template "x" 1}}',
+        '{{define "x"}}{{range 100000}}{{end}}{{end}}{{range 100000}}{{template "x"}}{{end}}',
+        "".join(f'{{{{block "{number}" 1}}}}' for number in range(500)) + "{{end}}" * 500,
     ],
-    ids=range(10),
+    ids=range(14),
 )  # fmt: skip
 def test_templates_are_bounded(template: str) -> None:
     """A run ends after two million steps or 16 MiB of text, and holds less than 200 MB meanwhile."""
