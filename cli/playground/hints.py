@@ -49,7 +49,7 @@ def _commands(found: Found) -> list[str]:
     if EXAMPLE_IMAGE in found.images:
         lines += _with_images(found)
     else:
-        lines += ["shoal image push IMAGE.tar registry:5000/NAME:TAG", "shoal image ls"]
+        lines += ["shoal image push IMAGE.tar registry:5000/NAME:TAG", "shoal image inspect registry:5000/NAME:TAG"]
     if EXAMPLE_PORT in found.ports:
         lines.append(f"curl http://{found.host}:{EXAMPLE_PORT}          # the example service, on any host")
     lines.append(f"shoal playground down{own_name}          # nothing is left")
