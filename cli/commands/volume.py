@@ -262,7 +262,7 @@ def inspect(client: Client, *, volumes: tuple[str, ...], form: str) -> None:
 
 
 @command.command("rm", epilog=examples("shoal volume rm data", "shoal volume rm --force data"))
-@click.option("-f", "--force", is_flag=True, help="Forget a CSI driver's volume though the driver has not deleted it.")
+@click.option("-f", "--force", is_flag=True, help="Remove a CSI driver's volume though the driver has not deleted it.")
 @click.argument("volumes", nargs=-1, required=True, shell_complete=names_of("volume"))
 @pass_client
 def remove(client: Client, *, volumes: tuple[str, ...], force: bool) -> None:

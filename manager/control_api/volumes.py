@@ -76,19 +76,20 @@ class Volumes:
         return ListVolumesResponse(volumes=found, warnings=warnings)
 
     async def remove(self, request: RemoveVolumeRequest) -> RemoveVolumesResponse:
-        """Raises Refused while a service uses it, and when a local one is to go by force."""
+        """Raises Refused while a service uses it. Force changes nothing for a local one: its nodes delete it."""
         view = self._store.tables
         volume = find_volume(view, request.volume)
         if users := volume_uses.users(view).get(volume.meta.id):
             raise Refused(in_use(volume, users))
-        if request.force and not is_driven(volume.spec):
-            raise Refused(f'volume "{volume.spec.name}" is local: its nodes delete it, and force would change nothing')
         if volume.moves:
             name = volume.spec.name
             raise Refused(f'volume "{name}" is being moved; `shoal volume move --cancel {name}` cancels that')
-        step = removal(self._store, volume, forced=request.force)
+        step = removal(self._store, volume, forced=request.force and is_driven(volume.spec))
         await self._store.commit(step.writes, expects=step.expects)
-        return self._removed([volume])
+        answer = self._removed([volume])
+        if request.force and not is_driven(volume.spec):
+            answer.warnings.append(f'--force changes nothing for volume "{volume.spec.name}", which is local')
+        return answer
 
     async def prune(self, request: PruneVolumesRequest) -> RemoveVolumesResponse:
         """Only what neither a service's spec nor a task that has not ended names."""

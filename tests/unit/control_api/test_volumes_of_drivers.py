@@ -25,7 +25,7 @@ from shoal.api.v1.volume_pb2 import (
     VolumeSpec,
     VolumeStatus,
 )
-from shoal.errors import InvalidInput, Refused
+from shoal.errors import InvalidInput
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 from tests.unit.control_api.test_volume_calls import clear_away, mount_of, mounting, volumes_of
 
@@ -127,8 +127,9 @@ def test_it_goes_when_the_keeper_says_so() -> None:
         await clear_away(api)
         assert not api.store.tables.volumes and not api.store.tables.volume_status
         await volumes.create(CreateVolumeRequest(spec=VolumeSpec(name="data")))
-        with pytest.raises(Refused, match="is local"):
-            await volumes.remove(RemoveVolumeRequest(volume="data", force=True))
+        answer = await volumes.remove(RemoveVolumeRequest(volume="data", force=True))
+        assert list(answer.warnings) == ['--force changes nothing for volume "data", which is local']
+        assert not api.store.tables.volumes
 
     with_api(scenario)
 
