@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from cli.contexts.context import Context
+from cli.interrupts import after_the_wait
 
 Q = TypeVar("Q", contravariant=True)
 A = TypeVar("A")
@@ -108,10 +109,17 @@ class Client:
         Raises:
             Timeout: `seconds` have passed; ShoalError as for `call`.
         """
-        answers = method(request, timeout=seconds)
+        with after_the_wait(lambda: None):
+            answers = method(request, timeout=seconds)
         try:
             with self._in_words():
-                yield from answers
+                coming = iter(answers)
+                while True:
+                    with after_the_wait(answers.cancel):
+                        answer = next(coming, None)
+                    if answer is None:
+                        return
+                    yield answer
         finally:
             answers.cancel()
 

@@ -144,6 +144,28 @@ program()
 """Whoever runs the tests may have ignored signals, which processes inherit."""
 
 
+INTERRUPTED_WHILE_IT_WAITS = """
+import os, signal, sys, threading
+made = threading.Condition.__init__
+
+def make(self, lock=None):
+    made(self, lock)
+    release = self._release_save
+    def interrupted():
+        state = release()
+        of_grpc = sys._getframe(2).f_code.co_filename.endswith("grpc/_common.py")
+        if of_grpc and threading.current_thread() is threading.main_thread():
+            os.kill(os.getpid(), signal.SIGINT)
+        return state
+    self._release_save = interrupted
+
+threading.Condition.__init__ = make
+"""
+"""For `Rig.start`: SIGINT comes whenever gRPC begins to wait for an answer, where an exception would do harm: the lock
+of a condition is released, and nothing takes it again.
+"""
+
+
 @dataclass
 class Rig:
     """A manager that listens, and a context that leads to it."""

@@ -17,7 +17,18 @@ import pytest
 
 from shoal.api.v1.streams_pb2 import ExecInput, ExecOutput
 from shoal.errors import Unavailable
-from tests.unit.cli.exec_rig import DEADLINE_SECONDS, STARTED, Rig, echo, end, killed, out, read_until, rig_in
+from tests.unit.cli.exec_rig import (
+    DEADLINE_SECONDS,
+    INTERRUPTED_WHILE_IT_WAITS,
+    STARTED,
+    Rig,
+    echo,
+    end,
+    killed,
+    out,
+    read_until,
+    rig_in,
+)
 
 LOCAL_MODES = termios.ISIG | termios.ICANON | termios.ECHO
 """A terminal that is not raw has all of them."""
@@ -190,35 +201,10 @@ def test_without_input_the_terminal_stays_and_an_interrupt_is_the_programs(rig: 
         assert process.wait(DEADLINE_SECONDS) == 130
 
 
-INTERRUPTED_WHILE_IT_WAITS = """
-import os, signal, threading
-write, made, is_running = os.write, threading.Condition.__init__, threading.Event()
-
-def seen(descriptor, data):
-    if b"ready" in bytes(data):
-        is_running.set()
-    return write(descriptor, data)
-
-def make(self, lock=None):
-    made(self, lock)
-    release = self._release_save
-    def interrupted():
-        state = release()
-        if is_running.is_set() and threading.current_thread() is threading.main_thread():
-            os.kill(os.getpid(), signal.SIGINT)
-        return state
-    self._release_save = interrupted
-
-os.write, threading.Condition.__init__ = seen, make
-"""
-"""A signal comes where an exception would do harm: the lock of a condition is released, and nothing takes it again."""
-
-
 def test_an_interrupt_that_comes_at_any_place_ends_the_command(rig: Rig) -> None:
     with killed(rig.start("exec", "web.1", "top", before=INTERRUPTED_WHILE_IT_WAITS)) as process:
         _, told = process.communicate(timeout=DEADLINE_SECONDS)
         assert (process.returncode, told) == (130, b"")
-    assert rig.manager.left.wait(DEADLINE_SECONDS)
 
 
 def test_input_without_a_terminal_of_its_own_is_by_lines(rig: Rig, terminal: Pty) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.exec_rig import DEADLINE_SECONDS, Rig, killed, rig_in
+from tests.unit.cli.exec_rig import DEADLINE_SECONDS, INTERRUPTED_WHILE_IT_WAITS, Rig, killed, rig_in
 
 LINE = b"2026-11-23T23:18:27.123456789+00:00 stdout F 0123456789\n"
 FOLLOW = ("service", "logs", "-f", "web")
@@ -44,6 +44,13 @@ def test_in_silence(rig: Rig) -> None:
     for _ in range(3):
         code, told = interrupt(rig, b"", 0)
         assert (code, told.strip()) == (130, b"")
+
+
+@pytest.mark.parametrize("words", [FOLLOW, ("events",), ("stats",)])
+def test_at_any_place(rig: Rig, words: tuple[str, ...]) -> None:
+    with killed(rig.start(*words, before=INTERRUPTED_WHILE_IT_WAITS)) as process:
+        _, told = process.communicate(timeout=DEADLINE_SECONDS)
+        assert (process.returncode, told.strip()) == (130, b"")
 
 
 def test_a_reader_that_has_had_enough(rig: Rig) -> None:

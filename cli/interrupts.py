@@ -1,0 +1,43 @@
+"""Ctrl-C while a call waits for an answer.
+
+Python raises KeyboardInterrupt between any two steps of the main thread. In the middle of gRPC's waiting
+(`threading.Condition.wait`) that leaves locks taken, or given back twice: a hang, or an error of another kind. So an
+interrupt that comes there ends the wait, and is raised after it.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def after_the_wait(cancel: Callable[[], object]) -> Generator[None]:
+    """Raise an interrupt that comes inside this block at its end.
+
+    Args:
+        cancel: ends what the block waits for. Called in the signal's handler, and perhaps more than once.
+    Raises:
+        KeyboardInterrupt: whatever else the block would have raised or returned.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+    came = False
+
+    def note(*_: object) -> None:
+        nonlocal came
+        came = True
+        cancel()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            raise KeyboardInterrupt
