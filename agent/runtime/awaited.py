@@ -53,7 +53,11 @@ class Child:
             kill(pid)
 
     def kill(self) -> None:
-        """With what it started. For one that `end` was not called of."""
+        """With what it started. For one that `end` was not called of.
+
+        It is stopped first: it would see its children end, and could start others, or end in another way than killed.
+        """
+        _send(self.pid, signal.SIGSTOP)
         self.kill_what_it_started()
         kill(self.pid)
 
@@ -71,5 +75,9 @@ async def readable(descriptor: int) -> None:
 
 def kill(pid: int) -> None:
     """SIGKILL, to one that may have ended."""
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)

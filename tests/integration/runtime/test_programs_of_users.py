@@ -190,6 +190,22 @@ def test_it_ends_when_it_is_hung_up_on(tmp_path: Path, program: str, terminal: b
     in_container(tmp_path, body, program=program)
 
 
+@PROGRAMS
+def test_one_that_is_killed_does_not_see_its_children_end(tmp_path: Path, program: str) -> None:
+    """It would go on, end with a code of its own, or die of saying so to a pipe that is closed."""
+
+    async def body(runtime: OciRuntime, task: str) -> None:
+        children = "sleep 2001 & first=$!; for i in $(seq 300); do sleep 2001 & done"
+        script = f"trap '' HUP; {children}; echo; wait $first; sleep 2002 & echo seen > /after; exit 5"
+        process = await begun(runtime, task, "/bin/sh", "-c", script)
+        await words_of(process, b"\n")
+        assert await process.end() == 128 + signal.SIGKILL
+        listed = await ran(runtime, task, "cat /after; cat /proc/[0-9]*/cmdline")
+        assert b"seen" not in listed[1] and b"2002" not in listed[1] and b"2001" not in listed[1]
+
+    in_container(tmp_path, body, program=program)
+
+
 def test_who_goes_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
     async def body(runtime: OciRuntime, task: str) -> None:
         before = await descriptors(runtime, task)
