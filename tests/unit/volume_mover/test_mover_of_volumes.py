@@ -32,12 +32,14 @@ BEGAN_MS, OLD_MS, NOW_MS = 5_000, 1_000, 9_000
 class Agents:
     """Attributes:
     errors: what the next fetches raise. hanging: a fetch does not end. cancelled: one was cancelled.
+    drop_errors: what the next deletions raise.
     meanwhile: written at the end of a copy. dropped: node and time of each copy that was.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.errors: list[ShoalError] = []
+        self.drop_errors: list[ShoalError] = []
         self.grants: list[bytes] = []
         self.fetches: list[FetchVolumeRequest] = []
         self.dropped: list[tuple[str, int]] = []
@@ -68,6 +70,8 @@ class Agents:
         yield FetchVolumeProgress(bytes=100, complete=True)
 
     async def drop_volume_copy(self, agent: AgentAddress, request: DropVolumeCopyRequest) -> None:
+        if self.drop_errors:
+            raise self.drop_errors.pop(0)
         self.dropped.append((agent.node_id, request.created_at_ms))
 
 
@@ -126,6 +130,43 @@ def test_the_home_changes_and_then_the_old_copy_goes() -> None:
         await until(lambda: not store.tables.volumes["v"].leftovers)
         assert agents.dropped == [("n1", OLD_MS)]
         assert agents.fetches[0].grant == agents.grants[0] and len(agents.grants[0]) == 32
+
+    with_mover(scenario)
+
+
+def down(name: str) -> Write:
+    return put(kinds.NODE_STATUS, name, NodeStatus(node_id=name, state=NodeStatus.DOWN))
+
+
+def test_the_old_copy_goes_though_its_node_loses_its_session_and_then_does_not_answer() -> None:
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.meanwhile = [down("n1")]
+        agents.drop_errors = [Unavailable("the agent at 192.0.2.1:7441 does not answer")]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        assert store.tables.volumes["v"].leftovers and not agents.dropped
+        await store.commit(node("n1", "192.0.2.1"))
+        await until(lambda: not agents.drop_errors)
+        assert store.tables.volumes["v"].leftovers, "it is remembered until it is deleted"
+        await until(lambda: not store.tables.volumes["v"].leftovers)
+        assert agents.dropped == [("n1", OLD_MS)]
+
+    with_mover(scenario)
+
+
+def test_a_leader_that_follows_deletes_the_old_copy_and_twice_does_no_harm() -> None:
+    """The leader before may have had it deleted, and not have come to write so."""
+
+    async def scenario(store: Store, agents: Agents) -> None:
+        agents.meanwhile = [down("n1")]
+        await begin(store)
+        await until(lambda: state(store) == VolumeMoveStatus.DONE)
+        following = Agents(store)
+        mover = asyncio.create_task(VolumeMover(store=store, agents=following, now_ms=lambda: NOW_MS).run(0))
+        await store.commit(node("n1", "192.0.2.1"))
+        await until(lambda: not store.tables.volumes["v"].leftovers)
+        mover.cancel()
+        assert {*agents.dropped, *following.dropped} == {("n1", OLD_MS)}
 
     with_mover(scenario)
 
