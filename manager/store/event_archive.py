@@ -9,6 +9,8 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from manager.store.backend import Backend, Compare, Compared, Delete, Put, Record, prefix_end
 from manager.store.kinds import LEADER
 from shoal.api.v1.event_pb2 import Event, EventChunk
@@ -57,11 +59,11 @@ class EventArchive:
             Unavailable: etcd is away.
         """
         self._chunks, self._current = [], EventChunk()
-        newest = b""
+        newest: Record | None = None
         async for record in self._records(0):
             self._chunks.append(_Chunk(record.key, len(record.value)))
-            newest = record.value
-        last = _decoded(newest) if newest else EventChunk()
+            newest = record
+        last = _decoded(newest) if newest is not None else EventChunk()
         self._begins_ms = last.begins_ms
         return last.last_ms
 
@@ -99,7 +101,7 @@ class EventArchive:
     async def read(self, since_ms: int) -> AsyncGenerator[EventChunk, None]:
         """The chunks that may have events from then on, the oldest first. Raises Unavailable."""
         async for record in self._records(max(0, since_ms - 2 * CHUNK_MS)):
-            chunk = _decoded(record.value)
+            chunk = _decoded(record)
             if chunk.last_ms >= since_ms:
                 yield chunk
 
@@ -143,5 +145,9 @@ def _encoded(chunk: EventChunk) -> bytes:
     return zlib.compress(chunk.SerializeToString(), 3)
 
 
-def _decoded(value: bytes) -> EventChunk:
-    return EventChunk.FromString(zlib.decompress(value))
+def _decoded(record: Record) -> EventChunk:
+    """What cannot be read, as that of another version, is a chunk of which something is missing: a leader goes on."""
+    try:
+        return EventChunk.FromString(zlib.decompress(record.value))
+    except (zlib.error, DecodeError):
+        return EventChunk(missing=1, last_ms=_ms_of(record.key))

@@ -129,6 +129,25 @@ def test_events_are_told_after_a_restart_and_by_other_managers() -> None:
     play(scenario)
 
 
+def test_what_cannot_be_read_is_told_of_and_ends_no_leader() -> None:
+    async def scenario(etcd: MemoryEtcd) -> None:
+        await asyncio.sleep(1)
+        async with manager(etcd) as first:
+            await first.lead()
+            await first.create("a")
+        ((key, _),) = await chunks(etcd)
+        await etcd.txn((), [Put(key, b"of another version")])
+        async with manager(etcd) as second:
+            await second.lead()
+            await second.create("b")
+            async with manager(etcd) as other:
+                await asyncio.sleep(INTERVAL_SECONDS + 1)
+                names, warnings = await other.told()
+                assert names == ["b"] and "1 changes are missing" in warnings
+
+    play(scenario)
+
+
 def test_the_next_leader_goes_on_where_the_last_one_stopped() -> None:
     async def scenario(etcd: MemoryEtcd) -> None:
         await asyncio.sleep(1)
