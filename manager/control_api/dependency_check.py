@@ -3,8 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from manager.control_api import bounds
+from manager.control_api.given_up import given_up
+from manager.planner.dependencies import GOALS
+from manager.planner.modes import is_job
 from manager.store.tables import View
-from shoal.api.v1.service_pb2 import Dependency, JobRun, RestartPolicy, Service, ServiceSpec, ServiceStatus
+from shoal.api.v1.service_pb2 import Dependency, JobRun, RestartPolicy, Service, ServiceSpec
 from shoal.errors import Fault
 from shoal.network_modes import provider_of
 
@@ -95,8 +98,14 @@ def _way(start: str, end: str, came_from: Mapping[str, str]) -> list[str]:
     return way[::-1]
 
 
-def failed_job(view: View, service: Service, above: frozenset[str] = frozenset()) -> str:
-    """The job for whose completion the service waits, itself or through others, and which has failed; else empty."""
+def failed_dependency(view: View, service: Service, *, now_ms: int, above: frozenset[str] = frozenset()) -> str:
+    """`waits for migrate to complete, which has failed`: what the service waits for, itself or through others, and will
+    not come about; else empty.
+
+    Args:
+        now_ms: milliseconds since the Unix epoch.
+        above: names of services that wait for this one.
+    """
     status = view.service_status.get(service.meta.id)
     if status is not None and status.released_revision == service.task_revision:
         return ""
@@ -104,13 +113,17 @@ def failed_job(view: View, service: Service, above: frozenset[str] = frozenset()
         other = view.service_named(dependency.service)
         if other is None or other.spec.name in above:
             continue
-        if dependency.condition == Dependency.COMPLETED and _has_failed(view.service_status.get(other.meta.id), other):
-            return other.spec.name
-        if found := failed_job(view, other, above | {service.spec.name}):
+        if _has_failed(view, other, now_ms):
+            return f"waits for {other.spec.name} to {GOALS.get(dependency.condition, 'start')}, which has failed"
+        if found := failed_dependency(view, other, now_ms=now_ms, above=above | {service.spec.name}):
             return found
     return ""
 
 
-def _has_failed(status: ServiceStatus | None, job: Service) -> bool:
+def _has_failed(view: View, service: Service, now_ms: int) -> bool:
+    """The job's run has failed, or one of the service's slots gets no further task."""
+    if not is_job(service.spec):
+        return bool(given_up(view, service, now_ms=now_ms))
+    status = view.service_status.get(service.meta.id)
     newest = status.runs[-1] if status is not None and status.runs else None
-    return newest is not None and newest.state == JobRun.FAILED and newest.revision >= job.task_revision
+    return newest is not None and newest.state == JobRun.FAILED and newest.revision >= service.task_revision

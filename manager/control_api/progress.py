@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 
 from manager.control_api import bounds, counting
-from manager.control_api.dependency_check import failed_job
+from manager.control_api.dependency_check import failed_dependency
+from manager.control_api.given_up import end_of
 from manager.control_api.job_counting import job_progress
 from manager.control_api.lookup import find_service
 from manager.control_api.seams import NowMs, Records
@@ -18,6 +19,7 @@ from manager.store.changes import Change
 from manager.store.subscription import Subscription
 from manager.store.tables import View
 from shoal.api.v1.control_pb2 import ServiceProgress, ServicesProgress, WatchServicesRequest
+from shoal.api.v1.service_pb2 import Service
 from shoal.api.v1.task_pb2 import Task
 from shoal.errors import InvalidInput, NotFound
 from shoal.ids import is_id
@@ -54,7 +56,9 @@ class Progress:
         watched = _watched(view, request)
         verifications = self._verifications(view, watched, request)
         with self._store.follow() as changes:
-            follower = _Follower(view, watched, request.until_removed, changes, verifications, self._seconds)
+            follower = _Follower(
+                view, watched, request.until_removed, changes, verifications, self._seconds, self._now_ms
+            )
             now = follower.snapshot()
             yield now
             while not now.done:
@@ -104,8 +108,10 @@ class _Follower:
         changes: Subscription,
         verifications: Mapping[str, Verification],
         seconds: Callable[[], float],
+        now_ms: NowMs,
     ) -> None:
         self._view = view
+        self._now_ms = now_ms
         self._verifications = verifications
         self._seconds = seconds
         self._watched = watched
@@ -137,24 +143,29 @@ class _Follower:
                         return
 
     def _one(self, identifier: str, name: str) -> ServiceProgress:
-        told = _one(self._view, identifier, name, self._until_removed, self._tally.count)
-        service, verification = self._view.services.get(identifier), self._verifications.get(identifier)
-        if service is not None and verification is not None:
-            fresh = counting.fresh_revisions(effective(self._view, service))
-            counted = self._tally.count(self._view, identifier, fresh)
-            verification.judge(self._view, service, told, counted, self._seconds())
+        view, count = self._view, self._tally.count
+        service = view.services.get(identifier)
+        if self._until_removed or service is None:
+            return counting.removal_progress(view, identifier, name, count)
+        if is_job(service.spec):
+            told, end = job_progress(view, service, count), ""
+        else:
+            told = counting.progress(view, service, count)
+            end = self._judge(service, told)
+        if not told.converged:
+            end = failed_dependency(view, service, now_ms=self._now_ms()) or end
+        if end:
+            told.halted = True
+            told.problems.insert(0, end)
         return told
 
-
-def _one(view: View, identifier: str, name: str, until_removed: bool, count: counting.Counting) -> ServiceProgress:
-    service = view.services.get(identifier)
-    if until_removed or service is None:
-        return counting.removal_progress(view, identifier, name, count)
-    told = job_progress(view, service, count) if is_job(service.spec) else counting.progress(view, service, count)
-    if not told.converged and (job := failed_job(view, service)):
-        told.halted = True
-        told.problems.insert(0, f"waits for {job} to complete, which has failed")
-    return told
+    def _judge(self, service: Service, told: ServiceProgress) -> str:
+        """Amend the progress by what is verified; why there is nothing to wait for any more, else empty."""
+        fresh = counting.fresh_revisions(effective(self._view, service))
+        counted = self._tally.count(self._view, service.meta.id, fresh)
+        if (verification := self._verifications.get(service.meta.id)) is not None:
+            verification.judge(self._view, service, told, counted, self._seconds())
+        return end_of(self._view, service, told, counted, now_ms=self._now_ms())
 
 
 def _watched(view: View, request: WatchServicesRequest) -> dict[str, str]:

@@ -19,12 +19,13 @@ from shoal.task_states import is_wanted, observed
 
 _BEGUN = frozenset({TaskState.RUNNING, TaskState.COMPLETE})
 
-_GOALS = {
+GOALS = {
     Dependency.CONDITION_UNSPECIFIED: "start",
     Dependency.STARTED: "start",
     Dependency.HEALTHY: "be healthy",
     Dependency.COMPLETED: "complete",
 }
+"""What a dependency is to do, by the condition."""
 
 
 def hold_back(draft: Draft, service: Service) -> Service:
@@ -52,7 +53,7 @@ def _waits(draft: Draft, service: Service) -> Iterator[str]:
             if not dependency.optional:
                 yield f"waits for {dependency.service}, which does not exist"
         elif not _holds(draft, effective(draft.view, other), dependency.condition):
-            yield f"waits for {dependency.service} to {_GOALS.get(dependency.condition, 'start')}"
+            yield f"waits for {dependency.service} to {GOALS.get(dependency.condition, 'start')}"
 
 
 def _holds(draft: Draft, service: Service, condition: Dependency.Condition.ValueType) -> bool:

@@ -14,6 +14,14 @@ def images(cluster: Cluster) -> list[str]:
     return sorted(task["image"].rpartition(":")[2] for task in cluster.tasks("web") if task["state"] == "running")
 
 
+def image_of_each_task(cluster: Cluster) -> dict[int, str]:
+    return {task["slot"]: task["image"] for task in cluster.tasks("web") if task["state"] == "running"}
+
+
+def runs_on(cluster: Cluster, node: str) -> bool:
+    return any(task["node"] == node and task["state"] == "running" for task in cluster.tasks("web"))
+
+
 def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     start(clean)
     before = {task["id"] for task in clean.tasks("web")}
@@ -45,6 +53,22 @@ def test_a_failed_update_comes_back_and_says_why(clean: Cluster) -> None:
     assert images(clean) == ["1"] * 4
     clean.shoal("service", "update", "--image", f"{HELLO}:2", "--args", "", "web")
     assert images(clean) == ["2"] * 4
+
+
+def test_what_is_no_canary_keeps_its_image_when_scaled_and_drained(clean: Cluster) -> None:
+    start(clean, "--update-canary", "1", "--update-order", "start-first")
+    clean.shoal("service", "update", "--image", f"{HELLO}:2", "--replicas", "5", "web")
+    assert images(clean) == ["1", "1", "1", "1", "2"]
+    before = image_of_each_task(clean)
+    node = next(task["node"] for task in clean.tasks("web") if task["image"].endswith(":1"))
+    clean.shoal("node", "update", "--availability", "drain", node)
+    clean.until(lambda: len(images(clean)) == 5 and not runs_on(clean, node), f"{node} is drained")
+    assert image_of_each_task(clean) == before
+    clean.shoal("service", "scale", "web=7")
+    assert images(clean) == ["1"] * 6 + ["2"]
+    clean.shoal("node", "update", "--availability", "active", node)
+    clean.shoal("service", "promote", "web")
+    assert images(clean) == ["2"] * 7
 
 
 def test_canaries_wait_for_promotion(clean: Cluster) -> None:

@@ -18,6 +18,19 @@ def test_a_service_that_crashes_ends_with_1(clean: Cluster) -> None:
     assert "exit code 3" in done.stderr
 
 
+def test_what_is_not_started_again_ends_the_wait_with_1(clean: Cluster) -> None:
+    """Also what never started, and without a time of verification; the wait would last 10 minutes."""
+    once = ("--restart-condition", "none", "--verify", "0", "--timeout", "600")
+    for name, program in (("x", "false"), ("y", "/no/such/program")):
+        done = clean.run("service", "create", "--name", name, *once, HELLO, program)
+        assert done.returncode == 1, done.stderr
+        assert "it is not started again" in done.stderr
+    again = clean.run("service", "update", "--label-add", "tier=back", *once[2:], "x")
+    assert again.returncode == 1, again.stderr
+    done = clean.run("service", "create", "--name", "z", *once, HELLO, "true")
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_update_and_a_rollback_to_what_crashes_end_with_1(clean: Cluster) -> None:
     """Their monitor has ended by then, so that the update itself went well."""
     quick = ("--update-monitor", "100ms", "--update-failure-action", "continue")

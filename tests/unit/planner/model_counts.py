@@ -10,7 +10,7 @@ REACHED = (
     *("canary passes", "slots kept from the canaries", "stable moves", "placement moves", "delays kept"),
     *("updates completed", "rollbacks completed", "tasks that counted", "slots that failed", "updates failed"),
     *("shared networks", "tasks stopped with their network"),
-    *("waits", "waits converged", "waits halted", "tasks verified", "tasks verified by health"),
+    *("waits", "waits converged", "waits halted", "waits given up", "tasks verified", "tasks verified by health"),
 )
 """What the checks are about."""
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from manager.control_api import counting
+from manager.control_api.given_up import end_of
 from manager.control_api.verification import Verification, is_proven
 from manager.planner import rollout
 from manager.planner.effective import current_update, effective
@@ -165,6 +166,11 @@ class Wait:
             self._ended = _ended(view, service.meta.id, fresh)
         self._looked = True
         self._verification.judge(view, service, told, counted, now_ms / 1000)
+        end = end_of(view, service, told, counted, now_ms=now_ms)
+        if end:
+            COUNTED["waits given up"] += 1
+            _check_given_up(view, in_force, fresh)
+            return True
         if told.converged:
             self._check_converged(view, in_force, fresh, proofs, now_ms)
         elif told.halted:
@@ -196,6 +202,21 @@ class Wait:
             COUNTED["tasks verified"] += 1
             served_ms = now_ms - proofs.since[task.id]
             assert served_ms >= VERIFY_MS, f"{task.id} has run for {served_ms} ms, and the service has converged"
+
+
+def _check_given_up(view: View, service: Service, fresh: range) -> None:
+    """What does not run has ended, and its policy says that it is not started again."""
+    policy = service.spec.task.restart
+    assert policy.condition == RestartPolicy.NONE or policy.max_attempts, "it is started again"
+    tasks = view.tasks_of(service.meta.id).values()
+    living = [task for task in tasks if is_live(task, view.task_status.get(task.id))]
+    up = {_slot(task) for task in living if is_wanted(task)}
+    newest: dict[int | str, Task] = {}
+    for task in sorted(tasks, key=lambda task: (task.created_at_ms, task.attempt, task.id)):
+        newest[_slot(task)] = task
+    ended = [task for slot, task in newest.items() if slot not in up and is_wanted(task) and task.revision in fresh]
+    failed = [task for task in ended if view.task_status[task.id].state in (TaskState.FAILED, TaskState.REJECTED)]
+    assert failed or policy.condition not in (RestartPolicy.NONE, RestartPolicy.ON_FAILURE), "all has ended well"
 
 
 def _are_healthy(statuses: Iterable[TaskStatus | None]) -> bool:
