@@ -62,6 +62,7 @@ class _ServicePass:
         self._problems = self._successors.problems
         self._steps = 0
         self._moves_beside = 0
+        self._unproven = 0
         self._known = draft.view.service_status.get(self._id) or ServiceStatus()
         self._moved_at_ms = self._known.moved_at_ms
 
@@ -216,6 +217,8 @@ class _ServicePass:
         serves = is_ready(task, self._draft.view.task_status.get(task.id))
         if outdated:
             self._outdated.append(task)
+        elif not self._trial.is_proven(task) and not self._trial.has_failed(slot):
+            self._unproven += 1
         if stable and not self._leaves(task, stable):
             if self._gate.is_full and not serves:
                 stable.wait(task)
@@ -272,7 +275,7 @@ class _ServicePass:
             slots=slots,
             outdated=outdated,
             elsewhere=self._gate.elsewhere,
-            in_flight=update.in_flight(self._trial.update, self._unsettled),
+            in_flight=update.in_flight(self._trial.update, self._unsettled) + self._unproven,
             failed=self._trial.failed,
             reason=self._trial.reason,
             running=self._gate.running

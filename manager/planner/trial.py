@@ -71,6 +71,13 @@ class Trial:
         ready_at = max(ready_at, task.created_at_ms) if ready_at <= self._draft.now_ms else task.created_at_ms
         return ready_at + self._monitor_ms
 
+    def is_proven(self, task: Task) -> bool:
+        """Whether the task counts, or there is nothing that it has to prove; the service is planned when it will."""
+        counts_at = self.counts_at(task) if self.is_on else 0
+        if counts_at is not None and counts_at > self._draft.now_ms:
+            self._draft.wake(task.service_id, counts_at)
+        return counts_at is not None and counts_at <= self._draft.now_ms
+
     def _is_judged(self, task: Task) -> bool:
         return self.is_on and task.created_at_ms >= self._since_ms and not self._wanted.differs(task)
 

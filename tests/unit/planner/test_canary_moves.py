@@ -316,3 +316,29 @@ def test_a_paused_update_makes_no_canaries() -> None:
     assert world.steer("web", STEER.RESUME)
     world.settle()
     assert (state(world), images(world)) == (S.CANARY, {"a:1": 3, "a:2": 1})
+
+
+@pytest.mark.parametrize("why", ["drained", "misplaced"])
+def test_an_update_whose_new_task_is_to_move_waits_until_it_has_proven_itself(why: str) -> None:
+    world = cluster(1)
+    for name in ("a:1", "a:2"):
+        made = spec(name, replicas=1, canary=0)
+        made.update.monitor_ms = 10_000
+        made.task.placement.constraints.append("node.labels.disk == ssd")
+        world.service("web", made)
+        if name == "a:1":
+            world.settle()
+    for _ in range(3):
+        world.plan()
+        world.obey()
+    assert images(world) == {"a:2": 1}
+    if why == "drained":
+        world.set_availability("h1", NodeSpec.DRAIN)
+    else:
+        world.relabel("h1", disk="hdd")
+    world.plan()
+    assert state(world) == S.UPDATING
+    assert world.agenda.wake_at_ms() == world.now_ms + 10_000
+    world.now_ms += 10_000
+    world.plan()
+    assert state(world) == S.COMPLETED
