@@ -14,8 +14,8 @@ def images(cluster: Cluster) -> list[str]:
     return sorted(task["image"].rpartition(":")[2] for task in cluster.tasks("web") if task["state"] == "running")
 
 
-def image_of_each_task(cluster: Cluster) -> dict[int, str]:
-    return {task["slot"]: task["image"] for task in cluster.tasks("web") if task["state"] == "running"}
+def image_of_each_task(cluster: Cluster) -> dict[str, str]:
+    return {task["name"]: task["image"] for task in cluster.tasks("web") if task["state"] == "running"}
 
 
 def runs_on(cluster: Cluster, node: str) -> bool:
