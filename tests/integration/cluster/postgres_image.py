@@ -53,7 +53,7 @@ def write_postgres_image(directory: Path) -> Path:
             "User": f"{USER}:{GROUP}",
             "StopSignal": "SIGINT",
         }
-        image = pack_image([pack_layer(root)], settings, host_platform())
+        image = pack_image([pack_layer(root, compression=1)], settings, host_platform())
     archive = directory / "postgres.tar"
     write_archive(archive, [image], tag="postgres:1")
     return archive

@@ -7,6 +7,7 @@ from agent.network.attachment import Attachment
 from agent.network.balancing.balance import Balance
 from agent.network.balancing.frontends import Frontend, Kind, Services
 from agent.network.balancing.silence import MOST_SECONDS, SECONDS, Silence
+from agent.network.encryption.sealed import Sealed
 from agent.network.live_tables import Step
 from agent.network.netlink.messages import SILENT, Address, Route, add_route, delete_route
 from agent.network.tables import Tables
@@ -154,3 +155,5 @@ def test_attempts_may_be_left_for_a_moment_after_a_backend_was_withdrawn() -> No
 def test_addresses_that_a_step_takes_away() -> None:
     step = Step(Tables(routes={ONE: NODE, TWO: NODE}), Tables(routes={TWO: IPv4Address("192.0.2.2")}))
     assert step.gone == {ONE}
+    encrypted = Step(Tables(sealed=Sealed(places={ONE: NODE, SIX: NODE})), Tables(sealed=Sealed(places={SIX: NODE})))
+    assert encrypted.gone == {ONE}
