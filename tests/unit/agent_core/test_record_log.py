@@ -49,6 +49,19 @@ def test_zeros_at_the_end_are_cut_off_and_told(tmp_path: Path, caplog: pytest.Lo
     assert RecordLog(path).load() == {"task/a": b"1", "task/b": b"2"}
 
 
+@given(st.data())
+def test_a_byte_that_is_not_as_it_was_written_ends_what_counts(data: st.DataObject) -> None:
+    """As where a loss of power has left a block of the file as it was before."""
+    first, second, third = (frame(f"task/{name}", name.encode() * 10) for name in "abc")
+    whole = bytearray(first + second + third)
+    whole[data.draw(st.integers(len(first), len(first + second) - 1))] ^= data.draw(st.integers(1, 255))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "records")
+        path.write_bytes(whole)
+        assert RecordLog(path).load() == {"task/a": b"a" * 10}
+        assert path.read_bytes() == first
+
+
 def test_a_file_that_is_mostly_out_of_date_is_rewritten(tmp_path: Path) -> None:
     path = tmp_path / "records"
     log = RecordLog(path)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from manager.control_api.logs import Logs
+from manager.control_api.logs import MAX_READERS, Logs
 from manager.control_api.seams import AgentAddress
 from manager.store import kinds
 from manager.store.changes import delete
@@ -14,7 +14,7 @@ from shoal.api.v1.control_pb2 import CreateServiceRequest, LogsRequest, LogsResp
 from shoal.api.v1.node_pb2 import NodeStatus
 from shoal.api.v1.streams_pb2 import LogBatch, LogRun, ReadLogsRequest
 from shoal.api.v1.task_pb2 import TaskState
-from shoal.errors import NotFound, Unavailable
+from shoal.errors import Exhausted, NotFound, Unavailable
 from shoal.log_lines import parse_line, stamp_of
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
@@ -243,5 +243,24 @@ def test_following_a_stack_picks_up_new_services_and_ends_with_the_last() -> Non
             agents.wake()
             async with asyncio.timeout(10):
                 assert [answer async for answer in answers] == []
+
+    with_api(scenario)
+
+
+def test_so_many_users_read_at_once_and_who_leaves_makes_room() -> None:
+    async def scenario(api: Api) -> None:
+        await two_tasks(api)
+        agents = FakeAgents()
+        agents.write("t1", 1)
+        logs, request = Logs(store=api.store, reader=agents), LogsRequest(target="web", follow=True)
+        async with AsyncExitStack() as stack:
+            readers = [await stack.enter_async_context(aclosing(logs.read(request))) for _ in range(MAX_READERS)]
+            for reader in readers:
+                await anext(reader)
+            with pytest.raises(Exhausted, match=f"{MAX_READERS} users read logs"):
+                await anext(logs.read(request))
+            await readers[0].aclose()
+            async with aclosing(logs.read(request)) as another:
+                await anext(another)
 
     with_api(scenario)
