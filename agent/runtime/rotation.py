@@ -27,6 +27,10 @@ _PAUSE_SECONDS = 0.003
 """After each round, so that a log at full speed costs the agent a few percent of a processor at most."""
 
 
+_DONE: Future[None] = Future()
+_DONE.set_result(None)
+
+
 @dataclass
 class _Followed:
     log: KeptLog
@@ -45,6 +49,7 @@ class LogKeeper:
         self._followed: dict[str, _Followed] = {}
         self._by_watch: dict[int, _Followed] = {}
         self._late: dict[str, Callable[[], None]] = {}
+        self._ends: dict[str, Future[None] | None] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
@@ -62,6 +67,7 @@ class LogKeeper:
         The thread is not woken for that, at each start: the kernel does as soon as there is something to follow, and it
         looks within a second anyway.
         """
+        self._ends[task_id] = None
         watch: int | None = None
         with contextlib.suppress(OSError):  # the host's bound of watches is met: looking has to do
             watch = self._renames.watch(directory)
@@ -82,8 +88,13 @@ class LogKeeper:
         self._orders.put(add)
 
     def drop(self, task_id: str) -> Future[None]:
-        """Follow it no more; done when nothing is going to be made in its directory any more."""
-        done: Future[None] = Future()
+        """Follow it no more; done when nothing is going to be made in its directory any more.
+
+        A container ends and is removed: the second call wakes nobody. Like `add`, it belongs to one thread.
+        """
+        if (known := self._ends.get(task_id, _DONE)) is not None:
+            return known
+        done = self._ends[task_id] = Future()
 
         def drop() -> None:
             self._late.pop(task_id, None)
@@ -91,6 +102,7 @@ class LogKeeper:
                 if (dropped := self._followed.pop(task_id, None)) is not None:
                     self._leave(dropped)
             finally:
+                self._ends.pop(task_id, None)
                 done.set_result(None)  # who removes a container waits for it
 
         self._order(drop)

@@ -182,7 +182,8 @@ class OciRuntime:
         if self._watch.running(task_id):
             await self.signal(task_id, "SIGKILL")
             await asyncio.shield(self._ends[task_id])
-        await asyncio.wrap_future(self._log_keeper.drop(task_id))
+        if not (unfollowed := self._log_keeper.drop(task_id)).done():
+            await asyncio.wrap_future(unfollowed)
         try:
             await asyncio.to_thread(scrap, self._places, self._cgroups, task_id, keep_logs=keep_logs)
         except OSError as error:
