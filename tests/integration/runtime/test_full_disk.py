@@ -42,6 +42,7 @@ async def refusals(directory: Path, state: Path) -> list[str]:
 
 
 def test_in_the_directories_in_conmons_log_and_in_cruns_mounts(tmp_path: Path) -> None:
+    """Which start meets what depends on what is deleted meanwhile; no start may tell of anything else than the disk."""
     state = tmp_path / "state"
     state.mkdir()
     mount("none", str(state), "tmpfs", 0, "size=256k,nr_inodes=96")
@@ -51,4 +52,3 @@ def test_in_the_directories_in_conmons_log_and_in_cruns_mounts(tmp_path: Path) -
         unmount(state)
     assert 2 < len(told) < 48
     assert all("free disk space on the file system of" in each for each in told)
-    assert any("could not create the container" in each or "conmon" in each for each in told), told
