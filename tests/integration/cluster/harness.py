@@ -88,7 +88,8 @@ class Cluster:
         """Process ids of the containers of a service that run, by task id."""
         ids = [row["id"] for row in self.tasks(service)]
         found = self.json("task", "inspect", *ids) if ids else []
-        return {each["task"]["id"]: each["status"]["pid"] for each in found if each["status"].get("pid")}
+        # One that waits for a node has no status yet.
+        return {each["task"]["id"]: each["status"]["pid"] for each in found if each.get("status", {}).get("pid")}
 
     def host_of(self, hostname: str) -> Host:
         return next(host for host in self.layout.all_hosts() if host.name == hostname)
