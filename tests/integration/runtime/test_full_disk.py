@@ -22,12 +22,20 @@ def leave(state: Path, *, inodes: int | None = None, blocks: int | None = None) 
         (filler / "large").write_bytes(bytes((disk.f_bavail - blocks) * disk.f_bsize))
 
 
+async def emptied(trash: Path) -> None:
+    """What was removed is deleted later, and would make room while a container starts."""
+    async with asyncio.timeout(60):
+        while trash.exists() and any(trash.iterdir()):  # noqa: ASYNC110  # the disk is what is waited for
+            await asyncio.sleep(0.005)
+
+
 async def refusals(directory: Path, state: Path) -> list[str]:
     """What starts say with each number of inodes and of blocks that are left."""
     told: list[str] = []
     image = build_image(directory)
     async with real_runtime(directory) as (runtime, ends):
         for left in [{"inodes": number} for number in range(24)] + [{"blocks": number} for number in range(24)]:
+            await emptied(state / "trash")
             leave(state, **left)
             request = container_request(image, "/bin/true")
             try:
