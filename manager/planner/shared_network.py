@@ -20,7 +20,7 @@ from manager.planner.slots import Slot, age
 from shoal.api.v1.service_pb2 import Service, ServiceSpec
 from shoal.api.v1.task_pb2 import Task, TaskState
 from shoal.network_modes import provider_of
-from shoal.task_states import is_terminal, is_wanted
+from shoal.task_states import is_live, is_terminal, is_wanted
 
 _STATES = frozenset(reason.one for reason in (NEVER_HEARD, DOWN, DRAINED, PAUSED, REMOVED))
 _RUNNING, _REMOVE = TaskState.RUNNING, TaskState.REMOVE
@@ -136,11 +136,18 @@ def is_kept(draft: Draft, task: Task) -> bool:
 
 
 def sever(draft: Draft, slot: Slot) -> None:
-    """Stop what shares the network of a task that is to stop or has ended: its successor shares the next one's."""
+    """Stop what shares the network of a task that is to stop or has ended: its successor shares the next one's.
+
+    What this very plan stops is answered by the next one: it may be another service that displaces the provider's task,
+    while a pass looks at neither of the two.
+    """
+    view = draft.view
     for task in [task for task in slot.wanted if task.network_of]:
-        provider = draft.view.tasks.get(task.network_of)
-        is_there = provider is not None and provider.service_id in draft.view.services
-        if provider is None or not is_there or not is_kept(draft, provider):
+        provider = view.tasks.get(task.network_of)
+        is_there = provider is not None and provider.service_id in view.services
+        if provider is None or not (
+            is_there and is_wanted(provider) and is_live(provider, view.task_status.get(provider.id))
+        ):
             draft.stop(
                 task, TaskState.SHUTDOWN, f"task {task.network_of}, whose network it shares, is stopped or ended"
             )

@@ -179,7 +179,26 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(name=services, data=st.data())
     def deploy(self, name: str, data: st.DataObject) -> None:
-        spec = data.draw(specs(self.features))
+        shares = name == "web" and "sharing" in self.features and data.draw(st.integers(0, 3)) > 0
+        self._deploy(name, data.draw(specs(self.features)), shares=shares)
+
+    @precondition(lambda self: "sharing" in self.features)
+    @rule(data=st.data(), rounds=st.integers(0, 4))
+    def share_a_network(self, data: st.DataObject, rounds: int) -> None:
+        """A service, and another one of the same mode whose tasks share the networks of its tasks; they come so far."""
+        if self.ids.get("api") not in self.world.tables.services:
+            self._deploy("api", data.draw(specs(self.features)))
+        provider, spec = self.world.tables.services[self.ids["api"]].spec, data.draw(specs(self.features))
+        spec.ClearField(spec.WhichOneof("mode") or "global")
+        if provider.HasField("replicated"):
+            spec.replicated.replicas = data.draw(st.sampled_from([provider.replicated.replicas] * 2 + [1, 3]))
+        else:
+            getattr(spec, "global").CopyFrom(Global())
+        spec.ClearField("autoscale")
+        self._deploy("web", spec, shares=True)
+        self._go_on(rounds)
+
+    def _deploy(self, name: str, spec: ServiceSpec, *, shares: bool = False) -> None:
         identifier = self._id(name)
         old = self.world.tables.services.get(identifier)
         if old is not None and old.spec.WhichOneof("mode") != spec.WhichOneof("mode"):
@@ -189,7 +208,7 @@ class Cluster(RuleBasedStateMachine):
             else:
                 getattr(spec, "global").CopyFrom(Global())
                 spec.ClearField("autoscale")  # which the control API refuses there
-        if name == "web" and "sharing" in self.features and data.draw(st.integers(0, 3)):
+        if shares:
             share_network(spec, self.ids.get("api", "api1"))
         own_volumes(spec, identifier)
         self.world.service(identifier, spec)
