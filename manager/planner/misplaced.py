@@ -32,6 +32,10 @@ class Misplaced:
         most = 0 if is_global else demand.max_per_node
         self._surplus = _surplus(draft, roll, most) if most else frozenset()
 
+    def __bool__(self) -> bool:
+        """Whether any task may be misplaced."""
+        return bool(self._surplus) or not self._is_open
+
     def why(self, task: Task) -> str:
         """Why the task is to leave its node, said of the node; empty when it may stay."""
         if task.id in self._surplus:

@@ -73,7 +73,8 @@ class _ServicePass:
             self._roll.wake_all()
         elif not (self._is_global or self._trial.is_on or self._homes or self._shared):
             canaries = bool(self._newest.spec.update.canary)
-            rest_the_obvious(self._draft, self._roll, self._wanted, self.misplaced.why, canaries=canaries)
+            misplaced = self.misplaced.why if self.misplaced else None
+            rest_the_obvious(self._draft, self._roll, self._wanted, misplaced, canaries=canaries)
         self._roll.wake_outdated(max(1, self._newest.spec.update.parallelism, self._newest.spec.rollback.parallelism))
         self._leaving = self._find_leaving()
         slots = self._slots = slots_of(self._draft, self._roll)
@@ -120,7 +121,9 @@ class _ServicePass:
             release(self._draft, slot, "scaled down")
         self._size = len(choice.keep) + len(choice.fresh) + len(self._roll.quiet)
         self._gate.begin(self._roll, choice.keep, slots)
-        fresh = [number for number in choice.fresh if not self._gate.holds(Slot(number))]
+        fresh = choice.fresh
+        if self._gate.stable:
+            fresh = [number for number in fresh if not self._gate.holds(Slot(number))]
         self._needs += [(number, Need(number)) for number in fresh]
         self._unsettled += [Unsettled()] * len(fresh)
         return choice.keep

@@ -91,11 +91,12 @@ def rest(draft: Draft, roll: Roll, slot: Slot) -> None:
 
 
 def rest_the_obvious(
-    draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callable[[Task], str], *, canaries: bool
+    draft: Draft, roll: Roll, wanted: Wanted, misplaced: Callable[[Task], str] | None, *, canaries: bool
 ) -> None:
     """Make slots quiet at a glance whose only task is ready, on a node that is well: it stays, or waits for an update.
 
     Args:
+        misplaced: why a task is to leave its node; None when none is.
         canaries: the update has some: what waits for it may have to move before.
 
     Deciding about them would have no effect. Most are so most of the time: a new leader's first pass is short by it,
@@ -112,9 +113,9 @@ def rest_the_obvious(
         if not is_well or not is_ready(task, statuses.get(task.id)):
             continue
         if task.revision == wanted.revision:
-            if not misplaced(task):
+            if misplaced is None or not misplaced(task):
                 roll.rest(key, node_id)
-        elif wanted.differs(task) and not (task.network_of or (canaries and misplaced(task))):
+        elif wanted.differs(task) and not (task.network_of or (canaries and misplaced and misplaced(task))):
             roll.wait(key, task)
 
 
