@@ -53,11 +53,12 @@ class Writer:
             self._over.wait(_PAUSE_SECONDS)
 
     def lost(self) -> set[int]:
-        """Acknowledged rows that are not there."""
+        """Rows acknowledged before this asks that are not there: others are written meanwhile."""
+        acknowledged = set(self.acknowledged)
         deadline = time.monotonic() + 60
         while (found := self._ask("SELECT number FROM rows")) is None:
             assert time.monotonic() < deadline, "the server does not answer"
-        return set(self.acknowledged) - set(map(int, found.split()))
+        return acknowledged - set(map(int, found.split()))
 
     def servers(self) -> list[int]:
         """Process ids of the servers that run now."""
