@@ -46,6 +46,7 @@ class Count:
         pending: that wait for a node, by why.
         unready: that run but do not serve, by why.
         done: that have ended well, of the wanted revision.
+        unanswered: that have ended, and whose slots have no other task yet.
         healthy: of `running`, those whose health check has passed.
         ended: ids of tasks of the wanted revision that have ended by themselves, whatever their exit code.
     """
@@ -55,6 +56,7 @@ class Count:
     running_any: int = 0
     healthy: int = 0
     done: int = 0
+    unanswered: int = 0
     stopping: int = 0
     unreachable: int = 0
     by_state: Counter[int] = field(default_factory=Counter)
@@ -71,6 +73,7 @@ class Count:
             fresh: the revisions whose tasks need no replacement.
         """
         state = observed(task, status)
+        self.unanswered += sign * (is_wanted(task) and is_terminal(state))
         if is_wanted(task) and not is_terminal(state):
             self.wanted += sign
             _add(self.by_state, state, sign)
@@ -206,7 +209,7 @@ def progress(view: View, service: Service, counting: Counting = count) -> Servic
         problems=[] if converged else list(problems_of(view, service, counted)),
         converged=converged,
         update=update or _about_to_begin(counted),
-        halted=update is not None and _is_halted(update, service.steering),
+        halted=update is not None and _is_halted(update, service.steering) and _is_at_rest(counted, wanted),
     )
 
 
@@ -235,6 +238,15 @@ def _is_halted(update: UpdateStatus, steering: UpdateSteering) -> bool:
     if update.state == UpdateStatus.CANARY:
         return not steering.promoted
     return update.state == UpdateStatus.PAUSED and steering.resumed == update.resumed
+
+
+def _is_at_rest(counted: Count, wanted: int) -> bool:
+    """Each slot has a task, and nothing is on its way: a service whose update waits may be scaled and moved.
+
+    What waits for a node, or does not serve, may do so for ever, and is told as a problem.
+    """
+    on_their_way = counted.wanted - counted.by_state[TaskState.RUNNING] - counted.pending.total()
+    return counted.wanted + counted.unanswered == wanted and not on_their_way and not counted.stopping
 
 
 def _is_under_way(update: UpdateStatus | None) -> bool:

@@ -27,6 +27,7 @@ from shoal.api.v1.service_pb2 import (
     UpdateStatus,
     UpdateSteering,
 )
+from shoal.api.v1.task_pb2 import TaskState
 from shoal.errors import InvalidInput, Refused
 from tests.unit.control_api.control_rig import Api, spec_of, with_api
 
@@ -131,6 +132,29 @@ def test_a_paused_update_ends_the_wait_until_the_user_has_spoken() -> None:
         await api.updates.steer(SteerUpdateRequest(service="web", action=ASK.RESUME))
         seen = progress(api.store.tables, api.store.tables.services[made.meta.id])
         assert not seen.halted  # the planner has not answered yet
+
+    with_api(scenario)
+
+
+def test_who_scales_while_canaries_wait_waits_until_the_tasks_run() -> None:
+    async def scenario(api: Api) -> None:
+        made = (await api.services.create(CreateServiceRequest(spec=spec_of(replicas=2)))).service
+        await tell(api, made.meta.id, update=UpdateStatus(state=S.CANARY, task_revision=1))
+
+        def halted() -> bool:
+            return progress(api.store.tables, api.store.tables.services[made.meta.id]).halted
+
+        await api.put_task("t1", made.meta.id)
+        assert not halted()  # the planner has not acted yet
+        await api.put_task("t2", made.meta.id, slot=2, state=TaskState.STARTING)
+        assert not halted()
+        await api.put_task("t2", made.meta.id, slot=2)
+        assert halted()
+        await api.put_task("t0", made.meta.id, slot=2, desired=TaskState.SHUTDOWN)
+        assert not halted()  # its predecessor stops still
+        await api.put_task("t0", made.meta.id, slot=2, desired=TaskState.SHUTDOWN, state=TaskState.SHUTDOWN)
+        await api.put_task("t2", made.meta.id, slot=2, state=TaskState.FAILED)
+        assert halted()  # an end that is answered later, or never, is told
 
     with_api(scenario)
 
