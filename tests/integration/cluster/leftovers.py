@@ -2,17 +2,28 @@
 
 from cli.client import Client
 from cli.contexts.contexts import Contexts
-from shoal.api.v1.control_pb2 import ListFilesRequest, ListNetworksRequest, ListServicesRequest, ListVolumesRequest
+from shoal.api.v1.control_pb2 import (
+    ListFilesRequest,
+    ListNetworksRequest,
+    ListNodesRequest,
+    ListServicesRequest,
+    ListVolumesRequest,
+)
+from shoal.api.v1.node_pb2 import NodeSpec
 from shoal.api.v1.volume_pb2 import Volume
 from tests.integration.cluster.harness import Cluster, data_directories
 
+_WITHOUT_TASKS = frozenset({NodeSpec.PAUSE, NodeSpec.DRAIN})
+
 
 def remove_all(cluster: Cluster) -> None:
-    """Remove all that the test has made, so that none depends on which ones were before it.
+    """Remove all that the test has made, and have all nodes take tasks: no test depends on those that were before it.
 
     A volume left behind is one too many for a test that counts them, and its data for one that looks at the disks.
     """
     with Client(Contexts(cluster.config).resolve(None, {})) as client:
+        for name in _drained(client):  # by a test that failed before it gave the node back
+            cluster.shoal("node", "update", "--availability", "active", name)
         left = _leftovers(client)
         if left["volume"]:
             cluster.playground.wait_for_nodes(len(cluster.layout.all_hosts()))  # each deletes what it has
@@ -21,6 +32,11 @@ def remove_all(cluster: Cluster) -> None:
                 cluster.shoal(noun, "rm", *names)
         cluster.until(lambda: not _volumes(client), "the volumes to be deleted")
     assert not data_directories(cluster), "nothing of them stays on a disk"
+
+
+def _drained(client: Client) -> list[str]:
+    nodes = client.call(client.control.ListNodes, ListNodesRequest()).nodes
+    return [each.node.meta.id for each in nodes if each.node.spec.availability in _WITHOUT_TASKS]
 
 
 def _leftovers(client: Client) -> dict[str, list[str]]:
