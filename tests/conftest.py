@@ -6,8 +6,18 @@ and `python -m tests.unit.planner.model_run`. No example has a deadline: on a bu
 
 import os
 
+import pytest
 from hypothesis import settings
+
+from tests.old_runs import delete_old_runs, directory
 
 settings.register_profile("same examples", deadline=None, derandomize=True)
 settings.register_profile("deep", deadline=None)
 settings.load_profile("deep" if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else "same examples")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Before pytest deletes what earlier runs have left."""
+    if not hasattr(session.config, "workerinput"):
+        delete_old_runs(directory())
