@@ -42,7 +42,8 @@ from agent.network.spares import Spares
 from agent.network.tables import Subnet
 from agent.network.upkeep import Upkeep
 from agent.network.wanted import adopted, attachment_of
-from agent.worker.seams import Sandbox, Sockets
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import Sockets
 from agent.worker.table_change import TableChange
 from shoal.api.v1.node_pb2 import NodeDescription
 from shoal.api.v1.task_pb2 import Task

@@ -7,7 +7,7 @@ import os
 from agent.beneath.regular import read_regular
 from agent.runtime.places import Places, Record, open_process
 from agent.runtime.scrap import ended
-from agent.worker.seams import Sandbox, SharedNames
+from agent.worker.sandbox import Sandbox, SharedNames
 from shoal.errors import InvalidInput, NotFound
 
 FILES = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")

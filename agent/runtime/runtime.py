@@ -40,7 +40,8 @@ from agent.runtime.rotation import LogKeeper
 from agent.runtime.scrap import has_more_than_logs, scrap, supervision_processes
 from agent.runtime.sealed import SealedProgram
 from agent.runtime.trash import Trash
-from agent.worker.seams import ContainerRequest, Exit, OnExit, Running, Sandbox
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.api.v1.streams_pb2 import ExecStart
 from shoal.errors import AlreadyExists, InvalidInput, NotFound, Unavailable

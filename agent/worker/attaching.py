@@ -2,7 +2,7 @@
 
 import os
 
-from agent.worker.seams import WITHOUT_NAMESPACE, Sandbox
+from agent.worker.sandbox import WITHOUT_NAMESPACE, Sandbox
 from agent.worker.tools import Tools
 from shoal.api.v1.service_pb2 import TaskTemplate
 from shoal.api.v1.task_pb2 import Task

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from agent.worker.seams import Sandbox
+from agent.worker.sandbox import Sandbox
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
 from shoal.templates import HOST_GATEWAY
 

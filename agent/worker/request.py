@@ -2,7 +2,8 @@
 
 from agent.worker.etc_files import etc_files
 from agent.worker.granted import cdi_devices, with_generic
-from agent.worker.seams import WITHOUT_NAMESPACE, ContainerRequest, Image, Sandbox, SharedNames
+from agent.worker.sandbox import WITHOUT_NAMESPACE, Sandbox, SharedNames
+from agent.worker.seams import ContainerRequest, Image
 from agent.worker.supplies import Supplies
 from shoal import task_states
 from shoal.api.v1.container_pb2 import ContainerSpec

@@ -2,7 +2,8 @@
 
 from agent.worker.disk_room import Stopped, refusal_is_final
 from agent.worker.request import container_request
-from agent.worker.seams import Image, Report, Running, Sandbox
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import Image, Report, Running
 from agent.worker.supplies import Supplies
 from agent.worker.tools import Tools
 from shoal.api.v1.service_pb2 import ServiceRevision

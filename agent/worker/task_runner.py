@@ -17,7 +17,8 @@ from agent.worker.endings import final_state, why
 from agent.worker.faults import attempt, line_of
 from agent.worker.hooks import Hooks
 from agent.worker.progress import is_for_journal, next_status
-from agent.worker.seams import Exit, Image, Running, Sandbox
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import Exit, Image, Running
 from agent.worker.sharing import Turn
 from agent.worker.starting import start
 from agent.worker.stop_terms import drain_terms, grace_seconds, odd_stop_signal, stop_signal

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from agent.worker.seams import Sandbox, Sockets
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import Sockets
 from agent.worker.table_change import TableChange
 from shoal.api.v1.dispatcher_pb2 import NetworkAssignment, Peer, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task

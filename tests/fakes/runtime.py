@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from agent.health.executions import Execution
-from agent.worker.seams import ContainerRequest, Exit, OnExit, Running, Sandbox, SharedNames
+from agent.worker.sandbox import Sandbox, SharedNames
+from agent.worker.seams import ContainerRequest, Exit, OnExit, Running
 from shoal.api.v1.container_pb2 import Hook
 from shoal.errors import AlreadyExists, Fault, InvalidInput, NotFound
 from shoal.signal_names import number_of

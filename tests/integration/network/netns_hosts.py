@@ -21,7 +21,7 @@ from agent.network.namespaces import enter_new
 from agent.network.node_network import NodeNetwork
 from agent.network.settings import NetworkSettings
 from agent.worker.assigned import Assigned
-from agent.worker.seams import Sandbox
+from agent.worker.sandbox import Sandbox
 from shoal.api.v1.dispatcher_pb2 import Assignments, NetworkAssignment, Peer, ServiceEndpoint, TaskEndpoint
 from shoal.api.v1.task_pb2 import Task, TaskAddress, TaskPort
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.worker.seams import Sandbox
+from agent.worker.sandbox import Sandbox
 from shoal.api.v1.task_pb2 import Task, TaskState
 from tests.fakes.networks import FakeNetworks
 from tests.fakes.virtual_time import run_virtual

@@ -9,7 +9,8 @@ from agent.session.backoff import Backoff, delays, last_seconds
 from agent.session.outbox import PATIENCE_SECONDS, PAUSE_SECONDS, Outbox
 from agent.worker.endings import final_state, one_line, why
 from agent.worker.etc_files import etc_files, hostname
-from agent.worker.seams import Exit, Sandbox
+from agent.worker.sandbox import Sandbox
+from agent.worker.seams import Exit
 from shoal.api.v1.container_pb2 import ContainerSpec, DnsConfig
 from shoal.api.v1.task_pb2 import TaskState, TaskStatus
 from tests.fakes.virtual_time import run_virtual
