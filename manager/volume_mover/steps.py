@@ -69,6 +69,7 @@ class MovesOfVolume:
         self._fence = fence
         self._told_at = 0.0
         self._pause = _Pause(time.monotonic)
+        self._deletion_pause = _Pause(time.monotonic)
 
     @property
     def _volume(self) -> Volume | None:
@@ -84,8 +85,9 @@ class MovesOfVolume:
         if volume is None:
             return
         await self._tell_ended(volume)
-        for leftover in volume.leftovers:
-            await self._clear(volume, leftover)
+        if self._deletion_pause.is_over():
+            for leftover in volume.leftovers:
+                await self._clear(volume, leftover)
         for move in volume.moves:
             await self._advance(volume, move)
 
@@ -208,7 +210,9 @@ class MovesOfVolume:
                 await self._agents.drop_volume_copy(self._agent(leftover.node_id), request)
             except ShoalError as error:
                 _log.warning("the copy of volume %s on node %s stays: %s", self._id, leftover.node_id, error)
+                self._deletion_pause.failed()
                 return
+            self._deletion_pause.succeeded()
         present = self._volume
         if present is not None:
             await self._store.commit(

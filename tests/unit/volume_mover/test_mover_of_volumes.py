@@ -9,6 +9,7 @@ from manager.store import kinds
 from manager.store.changes import Write, delete, put
 from manager.store.store import Store
 from manager.volume_mover.mover import VolumeMover
+from manager.volume_mover.steps import MovesOfVolume
 from shoal.api.v1.container_pb2 import Mount, VolumeUse
 from shoal.api.v1.meta_pb2 import Meta
 from shoal.api.v1.node_pb2 import Node, NodeDescription, NodeStatus
@@ -21,7 +22,15 @@ from shoal.api.v1.streams_pb2 import (
     OfferVolumeResponse,
 )
 from shoal.api.v1.task_pb2 import Task, TaskState
-from shoal.api.v1.volume_pb2 import HeldVolume, NodeVolumes, Volume, VolumeMove, VolumeMoveStatus, VolumeSpec
+from shoal.api.v1.volume_pb2 import (
+    HeldVolume,
+    NodeVolumes,
+    Volume,
+    VolumeLeftover,
+    VolumeMove,
+    VolumeMoveStatus,
+    VolumeSpec,
+)
 from shoal.errors import Exhausted, ShoalError, Unavailable
 from tests.fakes.loaded_store import loaded_store
 from tests.fakes.memory_etcd import MemoryEtcd
@@ -152,6 +161,23 @@ def test_the_old_copy_goes_though_its_node_loses_its_session_and_then_does_not_a
         assert agents.dropped == [("n1", OLD_MS)]
 
     with_mover(scenario)
+
+
+def test_a_deletion_that_failed_is_not_tried_again_at_once() -> None:
+    async def scenario() -> None:
+        async with loaded_store(MemoryEtcd()) as store:
+            agents = Agents(store)
+            agents.drop_errors = [Unavailable("the agent does not answer") for _ in range(5)]
+            volume = unmoved()
+            volume.leftovers.append(VolumeLeftover(node_id="n1", created_at_ms=OLD_MS, home_node_id="n2"))
+            await store.commit([*node("n1", "192.0.2.1"), *node("n2", "192.0.2.2")])
+            await store.commit([held("n1", OLD_MS), held("n2", BEGAN_MS), put(kinds.VOLUME, "v", volume)])
+            moves = MovesOfVolume("v", store, agents, lambda: NOW_MS, 0)
+            for _ in range(5):
+                await moves.step()
+            assert len(agents.drop_errors) == 4
+
+    asyncio.run(scenario())
 
 
 def test_a_leader_that_follows_deletes_the_old_copy_and_twice_does_no_harm() -> None:
